@@ -1,0 +1,112 @@
+# A thin front over meson and ninja. Every target installs the Debian packages it needs if they are
+# missing (apt-get, with sudo for an ordinary user); nothing is run when all of them are there.
+
+BUILD    ?= build
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+JOBS     ?= $(shell nproc)
+# Debian's Python, whatever else comes first in PATH: python3-pytest belongs to it.
+PYTHON   ?= /usr/bin/python3
+MESON    ?= meson
+NINJA    ?= ninja
+
+BUILD_PACKAGES = meson ninja-build gcc musl-tools linux-libc-dev libseccomp-dev libcmocka-dev \
+	pkg-config python3
+CHECK_PACKAGES = python3-pytest git make gcc redis-server redis-tools busybox-static curl perl strace
+LINT_PACKAGES  = clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev cppcheck
+BENCH_PACKAGES = bubblewrap firejail
+
+SOURCES = $(shell find src include tests bench tools -name '*.c' -o -name '*.h' 2>/dev/null | sort)
+
+.PHONY: build demo check unit integration sanitize bench fuzz soak install uninstall clean format \
+	format-check lint packages-build packages-check packages-lint packages-bench
+
+build: packages-build $(BUILD)/build.ninja
+	$(NINJA) -C $(BUILD) -j $(JOBS)
+
+$(BUILD)/build.ninja:
+	$(MESON) setup $(BUILD) --prefix $(PREFIX) $(MESON_OPTIONS)
+
+demo: build
+	demo/run-demo $(abspath $(BUILD))/sandlock
+
+# ---- Checks -------------------------------------------------------------------------------------
+
+check: packages-check packages-lint build unit integration sanitize lint
+	@echo "make check: all passed"
+
+unit: build
+	$(MESON) test -C $(BUILD) --suite unit --print-errorlogs
+
+integration: packages-check build
+	tests/run-integration $(BUILD)
+
+# The unit tests under AddressSanitizer and UndefinedBehaviorSanitizer.
+sanitize: packages-build
+	@[ -f $(BUILD)-sanitize/build.ninja ] || $(MESON) setup $(BUILD)-sanitize \
+		-Db_sanitize=address,undefined -Dcli_libc=glibc -Dproducts=false
+	$(NINJA) -C $(BUILD)-sanitize -j $(JOBS)
+	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+		$(MESON) test -C $(BUILD)-sanitize --suite unit --print-errorlogs
+
+lint: packages-lint format-check
+	tools/lint $(BUILD)
+
+format-check: packages-lint
+	@clang-format-14 --dry-run --Werror $(SOURCES)
+
+format: packages-lint
+	clang-format-14 -i $(SOURCES)
+
+# ---- Longer runs --------------------------------------------------------------------------------
+
+bench: packages-bench build
+	SANDLOCK_BUILD=$(abspath $(BUILD)) SANDLOCK_BIN=$(abspath $(BUILD))/sandlock $(PYTHON) bench/run
+
+fuzz: packages-lint packages-build
+	@[ -f $(BUILD)-fuzz/build.ninja ] || CC=clang-14 $(MESON) setup $(BUILD)-fuzz -Dfuzz=true \
+		-Dcli_libc=glibc -Dproducts=false -Dtests=true
+	$(NINJA) -C $(BUILD)-fuzz -j $(JOBS)
+	tests/fuzz/run $(BUILD)-fuzz $(SECONDS_PER_TARGET)
+
+soak: packages-check build
+	SANDLOCK_BUILD=$(abspath $(BUILD)) SANDLOCK_BIN=$(abspath $(BUILD))/sandlock tests/soak
+
+# ---- Installation -------------------------------------------------------------------------------
+
+install: build
+	DESTDIR=$(DESTDIR) $(MESON) install -C $(BUILD) --no-rebuild
+
+uninstall:
+	$(NINJA) -C $(BUILD) uninstall
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-fuzz $(BUILD)-lint
+
+# ---- Packages -----------------------------------------------------------------------------------
+
+# $(call need,PACKAGES): installs what dpkg does not know as installed.
+define need
+	@installed=" $$(dpkg-query -W -f '$${db:Status-Status}=$${Package} ' $(1) 2>/dev/null)"; \
+	missing=; for package in $(1); do case "$$installed" in \
+		*" installed=$$package "*) ;; *) missing="$$missing $$package";; esac; done; \
+	if [ -n "$$missing" ]; then \
+		echo "installing:$$missing"; \
+		if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
+		$$sudo apt-get install -y --no-install-recommends $$missing || \
+			{ $$sudo apt-get update && \
+			  $$sudo apt-get install -y --no-install-recommends $$missing; }; \
+	fi
+endef
+
+packages-build:
+	$(call need,$(BUILD_PACKAGES))
+
+packages-check:
+	$(call need,$(CHECK_PACKAGES))
+
+packages-lint:
+	$(call need,$(LINT_PACKAGES))
+
+packages-bench:
+	$(call need,$(BENCH_PACKAGES))

@@ -1,0 +1,330 @@
+/* The child's steps: see child.h. The order is part of the security design; each step says why. */
+#include "bare/child.h"
+
+#include "bare/errno_text.h"
+#include "kernel/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#define SIGNAL_COUNT 64
+#define KERNEL_SIGSET_SIZE 8
+
+static size_t text_length(const char *text)
+{
+    size_t length = 0;
+
+    while (text[length] != '\0')
+        length++;
+    return length;
+}
+
+static void write_text(int fd, const char *text)
+{
+    sys_call3(SYS_write, fd, (long)text, (long)text_length(text));
+}
+
+static void wake(struct launch_record *record, uint32_t state)
+{
+    atomic_store_explicit(&record->state, state, memory_order_release);
+    sys_call3(SYS_futex, (long)&record->state, FUTEX_WAKE, INT32_MAX);
+}
+
+/* Reports a failed step on the stream a person reads and in the record the host reads. */
+static int fail(const struct child_plan *plan, int error_fd, uint32_t step, const char *object,
+                long error)
+{
+    struct launch_record *record = plan->record;
+
+    record->failed_errno = (int)-error;
+    atomic_store_explicit(&record->failed_step, step, memory_order_release);
+    if (error_fd >= 0) {
+        write_text(error_fd, "sandlock child: ");
+        write_text(error_fd, launch_step_name(step));
+        if (object != NULL) {
+            write_text(error_fd, " ");
+            write_text(error_fd, object);
+        }
+        write_text(error_fd, ": ");
+        write_text(error_fd, bare_errno_text((int)-error));
+        write_text(error_fd, "\n");
+    }
+    /* After READY nobody waits for this word; before it the host does. */
+    wake(record, LAUNCH_FAILED);
+    return 127;
+}
+
+static long write_file(const char *path, const char *text)
+{
+    long fd = sys_call4(SYS_openat, AT_FDCWD, (long)path, O_WRONLY | O_CLOEXEC, 0);
+
+    if (fd < 0)
+        return fd;
+    long length = (long)text_length(text);
+    long written = sys_call3(SYS_write, fd, (long)text, length);
+    sys_call1(SYS_close, fd);
+    if (written < 0)
+        return written;
+    return written == length ? 0 : -EIO;
+}
+
+/* uid and gid maps of one line each. setgroups must be denied first, or the kernel refuses the gid
+ * map of an unprivileged writer (user_namespaces(7)). */
+static long map_user(const struct child_plan *plan, uint32_t *step)
+{
+    *step = STEP_USER_NAMESPACE;
+    long result = sys_call1(SYS_unshare, CLONE_NEWUSER);
+    if (result < 0)
+        return result;
+    *step = STEP_UID_MAP;
+    result = write_file("/proc/self/uid_map", plan->uid_map);
+    if (result < 0)
+        return result;
+    *step = STEP_SETGROUPS;
+    result = write_file("/proc/self/setgroups", "deny");
+    if (result < 0)
+        return result;
+    *step = STEP_GID_MAP;
+    return write_file("/proc/self/gid_map", plan->gid_map);
+}
+
+/* Steps that change the process before any confinement, hence may need what the domain forbids. */
+static long prepare_process(const struct child_plan *plan, uint32_t *step)
+{
+    long result;
+
+    *step = STEP_GROUP;
+    result = sys_call2(SYS_setpgid, 0, 0);
+    if (result < 0)
+        return result;
+
+    if (plan->terminal_fd >= 0) {
+        /* All signals are blocked, so a background group is not stopped by SIGTTOU here. */
+        int group = (int)sys_call0(SYS_getpid);
+        *step = STEP_FOREGROUND;
+        result = sys_call3(SYS_ioctl, plan->terminal_fd, TIOCSPGRP, (long)&group);
+        if (result < 0)
+            return result;
+    }
+
+    /* Compared with the guardian's id, never with 1: in a container the guardian's host may be 1. */
+    *step = STEP_PARENT_DEATH;
+    result = sys_call5(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (result < 0)
+        return result;
+    if (sys_call0(SYS_getppid) != plan->record->guardian)
+        return -ESRCH;
+
+    if (plan->no_randomize_memory) {
+        *step = STEP_PERSONALITY;
+        result = sys_call1(SYS_personality, 0xffffffff);
+        if (result < 0)
+            return result;
+        result = sys_call1(SYS_personality, result | ADDR_NO_RANDOMIZE);
+        if (result < 0)
+            return result;
+    }
+    if (plan->affinity != NULL) {
+        *step = STEP_AFFINITY;
+        result = sys_call3(SYS_sched_setaffinity, 0, (long)plan->affinity_size,
+                           (long)plan->affinity);
+        if (result < 0)
+            return result;
+    }
+    if (plan->no_huge_pages) {
+        *step = STEP_HUGE_PAGES;
+        result = sys_call5(SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
+        if (result < 0)
+            return result;
+    }
+    if (plan->no_coredump) {
+        const struct bare_rlimit none = {0, 0};
+        *step = STEP_CORE_LIMIT;
+        result = sys_call4(SYS_prlimit64, 0, RLIMIT_CORE, (long)&none, 0);
+        if (result < 0)
+            return result;
+        /* A limit of 0 does not stop a core that is piped to a handler; an empty filter leaves it
+         * nothing to write (core(5)). */
+        *step = STEP_CORE_FILTER;
+        result = write_file("/proc/self/coredump_filter", "0");
+        if (result < 0)
+            return result;
+    }
+    if (plan->map_user) {
+        result = map_user(plan, step);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
+/* After this nothing can be undone. Landlock first: it needs no_new_privs and a system call that a
+ * member may not make. */
+static long confine(const struct child_plan *plan, uint32_t *step)
+{
+    *step = STEP_NO_NEW_PRIVS;
+    long result = sys_call5(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (result < 0)
+        return result;
+
+    if (plan->ruleset >= 0) {
+        *step = STEP_LANDLOCK;
+        result = sys_call2(SYS_landlock_restrict_self, plan->ruleset, 0);
+        if (result < 0)
+            return result;
+    }
+
+    *step = STEP_SECCOMP;
+    if (!plan->listener)
+        return sys_call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)&plan->program);
+
+    long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    result = sys_call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, (long)&plan->program);
+    if (result == -EINVAL) { /* before Linux 5.19 the second flag is unknown */
+        flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+        result = sys_call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, (long)&plan->program);
+    }
+    if (result < 0)
+        return result;
+    plan->record->listener = (int)result; /* a number in the table shared with the host */
+    return 0;
+}
+
+/* Leaves the table shared with the host and drops every descriptor but those planned. Never by
+ * listing /proc: the domain may forbid that, and then nothing would be closed. */
+static long private_table(const struct child_plan *plan)
+{
+    for (size_t i = 0; i < plan->close_range_count; i++) {
+        const struct bare_range *range = &plan->close_ranges[i];
+        long flags = i == 0 ? CLOSE_RANGE_UNSHARE : 0;
+        long result = sys_call3(SYS_close_range, range->first, range->last, flags);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
+/* A stream that cannot be wired is closed: the command then sees EBADF, never the host's own. */
+static void wire_descriptors(const struct child_plan *plan)
+{
+    for (size_t i = 0; i < plan->map_count; i++) {
+        const struct bare_map *map = &plan->maps[i];
+        if (map->source < 0) {
+            sys_call3(SYS_fcntl, map->target, F_SETFD, 0); /* EBADF: the host has none either */
+            continue;
+        }
+        if (sys_call3(SYS_dup3, map->source, map->target, 0) < 0)
+            sys_call1(SYS_close, map->target);
+    }
+}
+
+/* Handlers are reset before the mask is lifted: until exec they would run the host's code, in the
+ * library inside the host's memory. Ignored signals stay ignored (nohup), but not SIGPIPE, which
+ * language runtimes ignore for themselves. */
+static long restore_signals(const struct child_plan *plan)
+{
+    struct bare_sigaction action;
+    const struct bare_sigaction by_default = {0};
+
+    for (int number = 1; number <= SIGNAL_COUNT; number++) {
+        if (number == SIGKILL || number == SIGSTOP)
+            continue;
+        if (sys_call4(SYS_rt_sigaction, number, 0, (long)&action, KERNEL_SIGSET_SIZE) < 0)
+            continue;
+        bool is_default = action.handler == (uintptr_t)SIG_DFL;
+        bool is_ignored = action.handler == (uintptr_t)SIG_IGN;
+        if (is_default || (is_ignored && number != SIGPIPE))
+            continue;
+        long result = sys_call4(SYS_rt_sigaction, number, (long)&by_default, 0,
+                                KERNEL_SIGSET_SIZE);
+        if (result < 0)
+            return result;
+    }
+    return sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&plan->signal_mask, 0,
+                     KERNEL_SIGSET_SIZE);
+}
+
+/* execvp's rules on the prepared list; returns the error to report. */
+static long execute(const struct child_plan *plan)
+{
+    long error = -ENOENT;
+    bool saw_access = false;
+
+    for (size_t i = 0; plan->candidates[i] != NULL; i++) {
+        const char *path = plan->candidates[i];
+        long result = sys_call3(SYS_execve, (long)path, (long)plan->argv, (long)plan->envp);
+        if (result == -ENOEXEC) {
+            plan->shell_argv[1] = path;
+            return sys_call3(SYS_execve, (long)plan->shell_argv[0], (long)plan->shell_argv,
+                             (long)plan->envp);
+        }
+        error = result;
+        switch (-result) {
+        case EACCES:
+            saw_access = true;
+            continue;
+        case ENOENT:
+        case ENOTDIR:
+        case ESTALE:
+        case ENODEV:
+        case ETIMEDOUT:
+            continue;
+        default:
+            return result;
+        }
+    }
+    return saw_access ? -EACCES : error;
+}
+
+int child_main(void *argument)
+{
+    struct child_plan *plan = argument;
+    struct launch_record *record = plan->record;
+    uint32_t step = STEP_NONE;
+    int error_fd = plan->error_fd;
+
+    long result = prepare_process(plan, &step);
+    if (result < 0)
+        return fail(plan, error_fd, step, NULL, result);
+    if (plan->cwd != NULL) {
+        /* Before Landlock, so that an ungranted directory can be the cwd; opens are still judged. */
+        result = sys_call1(SYS_chdir, (long)plan->cwd);
+        if (result < 0)
+            return fail(plan, error_fd, STEP_CWD, plan->cwd, result);
+    }
+    result = confine(plan, &step);
+    if (result < 0)
+        return fail(plan, error_fd, step, NULL, result);
+    result = private_table(plan);
+    if (result < 0)
+        return fail(plan, error_fd, STEP_DESCRIPTORS, NULL, result);
+    wire_descriptors(plan);
+    error_fd = 2;
+
+    /* Only now: READY allows the host to close the child's ends in its own table, which was ours. */
+    wake(record, LAUNCH_READY);
+    if (plan->park) {
+        while (atomic_load_explicit(&record->release, memory_order_acquire) == RELEASE_WAIT)
+            sys_call6(SYS_futex, (long)&record->release, FUTEX_WAIT, RELEASE_WAIT, 0, 0, 0);
+    }
+
+    if (plan->limit_open_files) {
+        /* Last before exec: the limit bounds the number handed out, and everything above needed some. */
+        result = sys_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&plan->open_files, 0);
+        if (result < 0)
+            return fail(plan, error_fd, STEP_OPEN_FILES, NULL, result);
+    }
+    result = restore_signals(plan);
+    if (result < 0)
+        return fail(plan, error_fd, STEP_SIGNALS, NULL, result);
+    result = execute(plan);
+    return fail(plan, error_fd, STEP_EXEC, plan->argv[0], result);
+}

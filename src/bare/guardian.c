@@ -1,0 +1,541 @@
+/*
+ * The guardian's life: confine itself, clone the child, leave the shared descriptor table, watch the
+ * host, reap, and at the end make sure that no member is left. See guardian.h for the idea.
+ */
+#include "bare/guardian.h"
+
+#include "bare/clone.h"
+#include "kernel/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#define KERNEL_SIGSET_SIZE 8
+#define SIGNAL_BIT(number) (1ULL << ((number) - 1))
+
+/* Children read from /proc in one go; more are found in the next round. */
+#define CHILDREN_TEXT_MAX 4096
+
+/* Members that were already stopped when a pause began, so that resume leaves them stopped. */
+#define STOPPED_MAX 256
+
+struct guardian {
+    struct guardian_plan *plan;
+    struct launch_record *record;
+    long child;
+    bool child_done;   /* its status is in the record; its zombie is kept */
+    bool finish;       /* end as soon as the child is done */
+    bool killed;       /* a kill was ordered */
+    bool paused;
+    int stopped[STOPPED_MAX];
+    int stopped_count;
+};
+
+static void wake(_Atomic uint32_t *word)
+{
+    sys_call3(SYS_futex, (long)word, FUTEX_WAKE, INT32_MAX);
+}
+
+static int fail(struct launch_record *record, uint32_t step, long error)
+{
+    record->failed_errno = (int)-error;
+    atomic_store_explicit(&record->failed_step, step, memory_order_release);
+    atomic_store_explicit(&record->state, LAUNCH_FAILED, memory_order_release);
+    wake(&record->state);
+    return 1;
+}
+
+/* ---- Reading /proc without libc --------------------------------------------------------------- */
+
+static char *append_number(char *to, unsigned long number)
+{
+    char digits[24];
+    int count = 0;
+
+    do {
+        digits[count++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    while (count > 0)
+        *to++ = digits[--count];
+    return to;
+}
+
+static char *append_text(char *to, const char *text)
+{
+    while (*text != '\0')
+        *to++ = *text++;
+    return to;
+}
+
+static long read_file(const char *path, char *text, long size)
+{
+    long fd = sys_call4(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0);
+
+    if (fd < 0)
+        return fd;
+    long length = 0;
+    while (length < size - 1) {
+        long got = sys_call3(SYS_read, fd, (long)(text + length), size - 1 - length);
+        if (got <= 0)
+            break;
+        length += got;
+    }
+    sys_call1(SYS_close, fd);
+    text[length] = '\0';
+    return length;
+}
+
+/* The children of thread `task` of process `task` (single-threaded, or the first thread only). */
+static long read_children(long task, char *text, long size)
+{
+    char path[64];
+    char *end = append_text(path, "/proc/");
+
+    end = append_number(end, (unsigned long)task);
+    end = append_text(end, "/task/");
+    end = append_number(end, (unsigned long)task);
+    end = append_text(end, "/children");
+    *end = '\0';
+    return read_file(path, text, size);
+}
+
+/* Takes the next number from a blank-separated list; 0 at the end. A number cut by the buffer's end
+ * is dropped. */
+static long next_number(const char **cursor)
+{
+    const char *text = *cursor;
+    long number = 0;
+
+    while (*text == ' ')
+        text++;
+    while (*text >= '0' && *text <= '9')
+        number = number * 10 + (*text++ - '0');
+    if (*text != ' ')
+        number = 0;
+    *cursor = text;
+    return number;
+}
+
+/* State letter of a process, 0 if it cannot be told. */
+static char process_state(long process)
+{
+    char path[48];
+    char text[512];
+    char *end = append_text(path, "/proc/");
+
+    end = append_number(end, (unsigned long)process);
+    end = append_text(end, "/stat");
+    *end = '\0';
+    long length = read_file(path, text, sizeof(text));
+    for (long i = length - 1; i >= 0; i--) { /* the name may contain ')' */
+        if (text[i] == ')')
+            return i + 2 < length ? text[i + 2] : 0;
+    }
+    return 0;
+}
+
+/* ---- Killing ---------------------------------------------------------------------------------- */
+
+/* Without a signal scope kill(-1) would reach every process of the user, so members are found by
+ * descent. Each round kills the guardian's children; their children become ours and die in the next. */
+static void kill_children_by_descent(struct guardian *guardian, int signal)
+{
+    char text[CHILDREN_TEXT_MAX];
+    long self = sys_call0(SYS_getpid);
+
+    (void)guardian;
+    if (read_children(self, text, sizeof(text)) <= 0)
+        return;
+    const char *cursor = text;
+    long process;
+    while ((process = next_number(&cursor)) > 0)
+        sys_call2(SYS_kill, process, signal);
+}
+
+static void signal_members(struct guardian *guardian, int signal)
+{
+    if (guardian->plan->signal_scope)
+        sys_call2(SYS_kill, -1, signal);
+    else
+        kill_children_by_descent(guardian, signal);
+}
+
+/* Kills until the kernel says that no child is left. Every member is a descendant (CLONE_PARENT is
+ * refused) and orphans are handed over before a zombie shows, so ECHILD is the proof. */
+static void kill_everything(struct guardian *guardian)
+{
+    for (;;) {
+        long result = sys_call4(SYS_wait4, -1, 0, WNOHANG | __WALL, 0);
+        if (result == -ECHILD)
+            return;
+        if (result > 0)
+            continue;
+        signal_members(guardian, SIGKILL);
+        if (guardian->plan->signal_scope) {
+            result = sys_call4(SYS_wait4, -1, 0, __WALL, 0);
+        } else {
+            /* A fork storm moves while we look: do not wait for one of them, look again. */
+            struct timespec pause = {0, 1000000};
+            sys_call2(SYS_nanosleep, (long)&pause, 0);
+        }
+        if (result == -ECHILD)
+            return;
+    }
+}
+
+/* ---- Reaping ---------------------------------------------------------------------------------- */
+
+static void note_child_exit(struct guardian *guardian, const siginfo_t *info)
+{
+    struct launch_record *record = guardian->record;
+    int status = info->si_status;
+
+    if (info->si_code == CLD_EXITED)
+        record->wait_status = (status & 0xff) << 8;
+    else if (info->si_code == CLD_DUMPED)
+        record->wait_status = (status & 0x7f) | 0x80;
+    else
+        record->wait_status = status & 0x7f;
+    guardian->child_done = true;
+    atomic_store_explicit(&record->child_exited, 1, memory_order_release);
+    wake(&record->child_exited);
+}
+
+/* While the child's zombie is kept, a peek would name it for ever: orphans are found by number. */
+static void reap_orphans(struct guardian *guardian)
+{
+    char text[CHILDREN_TEXT_MAX];
+
+    if (read_children(sys_call0(SYS_getpid), text, sizeof(text)) <= 0)
+        return;
+    const char *cursor = text;
+    long process;
+    while ((process = next_number(&cursor)) > 0) {
+        if (process != guardian->child)
+            sys_call4(SYS_wait4, process, 0, WNOHANG | __WALL, 0);
+    }
+}
+
+/* Peeks, so that the child's zombie stays and pins its number and group until the end. */
+static void reap(struct guardian *guardian)
+{
+    while (!guardian->child_done) {
+        siginfo_t info = {0};
+        long result = sys_call5(SYS_waitid, P_ALL, 0, (long)&info,
+                                WEXITED | WNOHANG | WNOWAIT | __WALL,
+                                (long)&guardian->record->usage);
+        if (result < 0 || info.si_pid == 0)
+            return;
+        if (info.si_pid == guardian->child)
+            note_child_exit(guardian, &info);
+        else
+            sys_call4(SYS_wait4, info.si_pid, 0, WNOHANG | __WALL, 0);
+    }
+    if (!guardian->finish)
+        reap_orphans(guardian);
+}
+
+/* Tells the host when the child stops or continues, for job control. */
+static void report_stops(struct guardian *guardian)
+{
+    struct launch_record *record = guardian->record;
+    siginfo_t info = {0};
+
+    if (guardian->plan->report_fd < 0 || guardian->child_done)
+        return;
+    long result = sys_call5(SYS_waitid, P_PID, guardian->child, (long)&info,
+                            WSTOPPED | WCONTINUED | WNOHANG, 0);
+    if (result < 0 || info.si_pid == 0)
+        return;
+    uint32_t signal = info.si_code == CLD_STOPPED ? (uint32_t)info.si_status : 0;
+    atomic_store_explicit(&record->stop_signal, signal, memory_order_release);
+    uint64_t one = 1;
+    sys_call3(SYS_write, guardian->plan->report_fd, (long)&one, sizeof(one));
+}
+
+/* ---- Pause ------------------------------------------------------------------------------------ */
+
+/* Calls for every descendant of `process`, depth bounded by the stack given to us. */
+static void note_stopped(struct guardian *guardian, long process, int depth)
+{
+    char text[1024];
+
+    if (depth > 8 || read_children(process, text, sizeof(text)) <= 0)
+        return;
+    const char *cursor = text;
+    long member;
+    while ((member = next_number(&cursor)) > 0) {
+        if (process_state(member) == 'T' && guardian->stopped_count < STOPPED_MAX)
+            guardian->stopped[guardian->stopped_count++] = (int)member;
+        note_stopped(guardian, member, depth + 1);
+    }
+}
+
+static void resume_members(struct guardian *guardian, long process, int depth)
+{
+    char text[1024];
+
+    if (depth > 8 || read_children(process, text, sizeof(text)) <= 0)
+        return;
+    const char *cursor = text;
+    long member;
+    while ((member = next_number(&cursor)) > 0) {
+        bool was_stopped = false;
+        for (int i = 0; i < guardian->stopped_count; i++)
+            was_stopped = was_stopped || guardian->stopped[i] == member;
+        resume_members(guardian, member, depth + 1);
+        if (!was_stopped)
+            sys_call2(SYS_kill, member, SIGCONT);
+    }
+}
+
+static void pause_members(struct guardian *guardian)
+{
+    if (guardian->paused)
+        return;
+    guardian->stopped_count = 0;
+    note_stopped(guardian, sys_call0(SYS_getpid), 0);
+    signal_members(guardian, SIGSTOP);
+    guardian->paused = true;
+}
+
+static void continue_members(struct guardian *guardian)
+{
+    if (!guardian->paused)
+        return;
+    guardian->paused = false;
+    if (guardian->stopped_count == 0 && guardian->plan->signal_scope)
+        sys_call2(SYS_kill, -1, SIGCONT);
+    else
+        resume_members(guardian, sys_call0(SYS_getpid), 0);
+}
+
+/* ---- Commands --------------------------------------------------------------------------------- */
+
+static void obey(struct guardian *guardian)
+{
+    struct launch_record *record = guardian->record;
+    uint32_t commands = atomic_exchange_explicit(&record->commands, 0, memory_order_acq_rel);
+    uint64_t signals = atomic_exchange_explicit(&record->group_signals, 0, memory_order_acq_rel);
+
+    if (commands & COMMAND_TERMINATE)
+        signal_members(guardian, SIGTERM);
+    for (int number = 1; signals != 0 && number <= 64; number++) {
+        /* The child's zombie pins the group number, so this can only reach members. */
+        if (signals & SIGNAL_BIT(number))
+            sys_call2(SYS_kill, -guardian->child, number);
+    }
+    if (commands & COMMAND_PAUSE)
+        pause_members(guardian);
+    if (commands & COMMAND_RESUME)
+        continue_members(guardian);
+    if (commands & COMMAND_FINISH)
+        guardian->finish = true;
+    if (commands & COMMAND_KILL) {
+        guardian->killed = true;
+        signal_members(guardian, SIGKILL);
+    }
+    atomic_fetch_add_explicit(&record->acknowledged, 1, memory_order_release);
+    wake(&record->acknowledged);
+}
+
+/* ---- Start ------------------------------------------------------------------------------------ */
+
+static long enter_domain(const struct guardian_plan *plan)
+{
+    if (plan->ruleset < 0)
+        return 0;
+    long result = sys_call5(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (result < 0)
+        return result;
+    return sys_call2(SYS_landlock_restrict_self, plan->ruleset, 0);
+}
+
+/* A private table with nothing in it but the lifeline and the report descriptor. */
+static long leave_shared_table(const struct guardian_plan *plan)
+{
+    unsigned low = (unsigned)plan->lifeline;
+    unsigned high = plan->report_fd >= 0 ? (unsigned)plan->report_fd : low;
+
+    if (low > high) {
+        unsigned swap = low;
+        low = high;
+        high = swap;
+    }
+    long result = sys_call3(SYS_close_range, high + 1, ~0U, CLOSE_RANGE_UNSHARE);
+    if (result >= 0 && low > 0)
+        result = sys_call3(SYS_close_range, 0, low - 1, 0);
+    if (result >= 0 && high - low > 1)
+        result = sys_call3(SYS_close_range, low + 1, high - 1, 0);
+    return result;
+}
+
+static long start_child(struct guardian *guardian)
+{
+    struct guardian_plan *plan = guardian->plan;
+    unsigned long flags = CLONE_FILES | SIGCHLD;
+
+    if (plan->share_memory)
+        flags |= CLONE_VM;
+    return bare_clone(flags, plan->child_stack_top, NULL, NULL, child_main, plan->child);
+}
+
+/* From here on the end of the host is seen: by the pidfd also after SIGKILL or a crash, by the
+ * lifeline when it execs, by the death signal when only the supervising thread ended. */
+static long watch_host(const struct guardian_plan *plan, int *host_pidfd, int *signal_fd)
+{
+    uint64_t wanted = SIGNAL_BIT(SIGCHLD) | SIGNAL_BIT(GUARDIAN_COMMAND_SIGNAL) |
+                      SIGNAL_BIT(SIGTERM);
+
+    long fd = sys_call2(SYS_pidfd_open, plan->host, 0);
+    if (fd < 0)
+        return fd;
+    *host_pidfd = (int)fd;
+    if (sys_call0(SYS_getppid) != plan->host)
+        return -ESRCH;
+    fd = sys_call4(SYS_signalfd4, -1, (long)&wanted, KERNEL_SIGSET_SIZE, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0)
+        return fd;
+    *signal_fd = (int)fd;
+    return sys_call5(SYS_prctl, PR_SET_PDEATHSIG, plan->watch_thread ? SIGTERM : 0, 0, 0, 0);
+}
+
+static long install_filter(const struct guardian_plan *plan)
+{
+    const struct bare_rlimit none = {0, 0};
+
+    sys_call4(SYS_prlimit64, 0, RLIMIT_CORE, (long)&none, 0);
+    if (plan->program.len == 0)
+        return 0;
+    return sys_call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)&plan->program);
+}
+
+/* Drains the signalfd. True: the sandbox must end at once. */
+static bool read_signals(struct guardian *guardian, int signal_fd)
+{
+    bool end = false;
+
+    for (;;) {
+        struct signalfd_siginfo info;
+        long got = sys_call3(SYS_read, signal_fd, (long)&info, sizeof(info));
+        if (got != (long)sizeof(info))
+            break;
+        if (info.ssi_signo == GUARDIAN_COMMAND_SIGNAL)
+            obey(guardian);
+        else if (info.ssi_signo == SIGTERM)
+            end = true;
+    }
+    /* Also without SIGCHLD in hand: signals of one number merge. */
+    report_stops(guardian);
+    reap(guardian);
+    /* Without the scope a kill walks the tree, and orphans have become our children only now. */
+    if (guardian->killed && !guardian->plan->signal_scope)
+        signal_members(guardian, SIGKILL);
+    return end;
+}
+
+static void serve(struct guardian *guardian, int host_pidfd, int signal_fd)
+{
+    struct pollfd polled[] = {
+        {.fd = signal_fd, .events = POLLIN},
+        {.fd = host_pidfd, .events = POLLIN},
+        {.fd = guardian->plan->lifeline, .events = 0},
+    };
+
+    for (;;) {
+        reap(guardian);
+        if (guardian->child_done && guardian->finish)
+            return;
+        long result = sys_call5(SYS_ppoll, (long)polled, 3, 0, 0, 0);
+        if (result == -EINTR)
+            continue;
+        if (result < 0)
+            return;
+        if (polled[1].revents != 0 || polled[2].revents != 0)
+            return;
+        if (polled[0].revents != 0 && read_signals(guardian, signal_fd))
+            return;
+    }
+}
+
+int guardian_main(void *argument)
+{
+    struct guardian_plan *plan = argument;
+    struct launch_record *record = plan->record;
+    struct guardian guardian = {.plan = plan, .record = record, .finish = plan->end_with_child};
+    int host_pidfd = -1;
+    int signal_fd = -1;
+
+    record->guardian = (int)sys_call0(SYS_getpid);
+
+    /* A host that ignores SIGCHLD would have our children reaped before we see them. */
+    const struct bare_sigaction by_default = {0};
+    sys_call4(SYS_rt_sigaction, SIGCHLD, (long)&by_default, 0, KERNEL_SIGSET_SIZE);
+
+    /* A group of its own: a SIGKILL to the host's group must not take the guardian along. */
+    long result = sys_call2(SYS_setpgid, 0, 0);
+    if (result < 0)
+        return fail(record, STEP_GUARDIAN_GROUP, result);
+    sys_call5(SYS_prctl, PR_SET_NAME, (long)"sandlock-guard", 0, 0, 0);
+    /* Until the host is watched its death must be ours. */
+    result = sys_call5(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (result >= 0)
+        result = sys_call5(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    if (result >= 0)
+        result = enter_domain(plan);
+    if (result < 0)
+        return fail(record, STEP_GUARDIAN_DOMAIN, result);
+
+    result = start_child(&guardian);
+    if (result < 0)
+        return fail(record, STEP_GUARDIAN_CLONE, result);
+    guardian.child = result;
+    record->child = (int)result;
+
+    result = leave_shared_table(plan);
+    if (result >= 0)
+        result = watch_host(plan, &host_pidfd, &signal_fd);
+    if (result < 0) {
+        fail(record, STEP_GUARDIAN_WATCH, result);
+        kill_everything(&guardian);
+        return 1;
+    }
+    result = install_filter(plan);
+    if (result < 0) {
+        fail(record, STEP_GUARDIAN_FILTER, result);
+        kill_everything(&guardian);
+        return 1;
+    }
+
+    serve(&guardian, host_pidfd, signal_fd);
+
+    /* The status may still be missing: the host died, or ordered the end. */
+    guardian.finish = true;
+    if (!guardian.child_done) {
+        signal_members(&guardian, SIGKILL);
+        while (!guardian.child_done) {
+            siginfo_t info = {0};
+            result = sys_call5(SYS_waitid, P_PID, guardian.child, (long)&info,
+                               WEXITED | WNOWAIT | __WALL, (long)&record->usage);
+            if (result == -EINTR)
+                continue;
+            if (result < 0)
+                break;
+            note_child_exit(&guardian, &info);
+        }
+    }
+    kill_everything(&guardian);
+    atomic_store_explicit(&record->finished, 1, memory_order_release);
+    wake(&record->finished);
+    return 0;
+}

@@ -1,0 +1,40 @@
+/*
+ * The guardian: one small process per sandbox that is parent, subreaper, killer and death watch of
+ * all members. It runs without libc, in the library inside the host's memory, so it uses raw system
+ * calls and its own stack only. Its Landlock domain handles nothing but scopes: kill(-1) from there
+ * reaches every member and nothing else of the user, and no member can signal it.
+ */
+#ifndef SANDLOCK_BARE_GUARDIAN_H
+#define SANDLOCK_BARE_GUARDIAN_H
+
+#include "bare/child.h"
+#include "bare/record.h"
+
+#include <linux/filter.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Sent to the guardian after `commands` or `group_signals` changed. */
+#define GUARDIAN_COMMAND_SIGNAL 10 /* SIGUSR1 */
+
+struct guardian_plan {
+    struct launch_record *record;
+    struct child_plan *child;
+
+    int host;            /* process id of the host */
+    bool watch_thread;   /* end when the creating thread ends, not only when the process does */
+    int ruleset;         /* scopes only; -1: no scope is active */
+    bool signal_scope;   /* the domain scopes signals: kill(-1) is safe */
+    bool share_memory;   /* the child may be cloned with CLONE_VM */
+    bool end_with_child; /* one-shot run: no command is needed to finish */
+    int lifeline;        /* read end of a pipe whose write end only the host has */
+    int report_fd;       /* eventfd for stop reports; -1: not interactive */
+
+    struct sock_fprog program; /* own filter; len 0: none */
+    void *child_stack_top;
+};
+
+/* The argument is a struct guardian_plan. The return value is the exit status. */
+int guardian_main(void *plan);
+
+#endif

@@ -1,0 +1,111 @@
+/*
+ * `sandlock check`: what this system supports, or with a profile what a run under it would have here.
+ */
+#include "cli/check.h"
+
+#include "cli/cli.h"
+
+#include "kernel/arch.h"
+#include "launch/launch.h"
+#include "policy/policy.h"
+#include "policy/profile.h"
+#include "policy/quote.h"
+#include "util/fd.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool preview(const char *profile, struct posture *posture, struct error *err)
+{
+    CLEANUP_FREE char *path = NULL;
+    struct record record;
+    struct policy *policy = NULL;
+
+    record_init(&record);
+    bool good = profile_load(profile, &record, &path, err) && policy_build(&record, &policy, err) &&
+                launch_posture_preview(policy, posture, err);
+    policy_unref(policy);
+    record_free(&record);
+    return good;
+}
+
+static int check_profile(const char *profile, bool json)
+{
+    struct posture posture = POSTURE_INIT;
+    CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
+    struct error err = {0};
+    int status;
+
+    if (!preview(profile, &posture, &err)) {
+        status = cli_fail_plain(&err);
+    } else {
+        if (json) {
+            posture_to_json(&posture, NULL, "preview", &text);
+            buffer_append_char(&text, '\n');
+        } else {
+            check_posture_text(&posture, profile, &text);
+        }
+        status = cli_print(&text);
+    }
+    posture_free(&posture);
+    return status;
+}
+
+/* ---- Entry ------------------------------------------------------------------------------------- */
+
+struct check_options {
+    bool json;
+    const char *profile;
+    bool short_help, long_help;
+};
+
+/* CLI_OK, or the status of the usage error that was reported. */
+static int parse(int argc, const char *const *argv, struct check_options *options)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i];
+        if (strcmp(word, "-h") == 0) {
+            options->short_help = true;
+        } else if (strcmp(word, "--help") == 0) {
+            options->long_help = true;
+        } else if (strcmp(word, "--json") == 0) {
+            if (options->json)
+                return cli_usage_error("check", "--json is given twice");
+            options->json = true;
+        } else if (strncmp(word, "--profile=", 10) == 0 || strcmp(word, "--profile") == 0 ||
+                   strcmp(word, "-p") == 0) {
+            if (options->profile != NULL)
+                return cli_usage_error("check", "--profile is given twice");
+            options->profile = word[0] == '-' && word[1] == '-' && word[9] == '=' ? word + 10
+                               : i + 1 < argc                                     ? argv[++i]
+                                                                                  : NULL;
+            if (options->profile == NULL)
+                return cli_usage_error("check", "option %s needs a value", word);
+        } else {
+            return cli_usage_error("check", "unexpected argument %s", quote(word).text);
+        }
+    }
+    return CLI_OK;
+}
+
+int cli_check_main(int argc, const char *const *argv)
+{
+    struct check_options options = {0};
+    int status = parse(argc, argv, &options);
+
+    if (status != CLI_OK)
+        return status;
+    if (options.short_help || options.long_help)
+        return cli_help(cli_command_find("check"), options.long_help);
+    if (options.profile != NULL)
+        return check_profile(options.profile, options.json);
+
+    CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
+    struct probe_result host;
+    probe_host(&host);
+    if (options.json)
+        check_json(&host, arch_native->name, &text);
+    else
+        check_text(&host, arch_native->name, &text);
+    return cli_print(&text);
+}

@@ -1,0 +1,307 @@
+/* Completions for bash, zsh and fish. */
+#include "cli/docgen.h"
+
+#include "cli/help.h"
+
+#include <string.h>
+
+enum value_completion { COMPLETE_NOTHING, COMPLETE_PATH, COMPLETE_PROFILE, COMPLETE_WORDS };
+
+static const struct {
+    enum option_id id;
+    const char *words;
+} value_words[] = {
+    {OPTION_EXTRA_DENY, "sysv_ipc"},
+    {OPTION_EXTRA_ALLOW, "sysv_ipc"},
+    {OPTION_ALLOW_DEGRADED, "fs-refer fs-truncate net-tcp fs-ioctl-dev signal-scope "
+                            "abstract-unix-socket-scope"},
+    {OPTION_DISABLE, "fs-truncate net-tcp fs-ioctl-dev signal-scope abstract-unix-socket-scope"},
+    {OPTION_WITHOUT, "metadata-gate process-gate supervisor-confinement"},
+    {OPTION_WITH, "metadata-gate process-gate supervisor-confinement"},
+    {OPTION_GPU, "all"},
+};
+
+static const char *words_of(const struct option_spec *spec)
+{
+    for (size_t i = 0; i < sizeof(value_words) / sizeof(value_words[0]); i++) {
+        if (value_words[i].id == spec->id)
+            return value_words[i].words;
+    }
+    return NULL;
+}
+
+static enum value_completion completion_of(const struct option_spec *spec)
+{
+    if (words_of(spec) != NULL)
+        return COMPLETE_WORDS;
+    if (spec->id == OPTION_PROFILE)
+        return COMPLETE_PROFILE;
+    if (spec->kind == VALUE_PATH || spec->kind == VALUE_PATH_LIST ||
+        spec->id == OPTION_PROFILE_FILE || spec->id == OPTION_POSTURE ||
+        spec->id == OPTION_LOG_DENIALS)
+        return COMPLETE_PATH;
+    return COMPLETE_NOTHING;
+}
+
+static void append_commands(struct buffer *out)
+{
+    for (const struct help_command *command = help_commands; command->name != NULL; command++)
+        buffer_printf(out, "%s%s", command == help_commands ? "" : " ", command->name);
+}
+
+/* ---- bash -------------------------------------------------------------------------------------- */
+
+static void bash_pattern(struct buffer *out, const struct option_spec *spec)
+{
+    if (spec->short_name != 0)
+        buffer_printf(out, "-%c|", spec->short_name);
+    buffer_printf(out, "--%s", spec->name);
+}
+
+static void bash_value_case(struct buffer *out, const struct option_spec *spec)
+{
+    buffer_append_text(out, "        ");
+    bash_pattern(out, spec);
+    buffer_append_text(out, ")\n            ");
+    switch (completion_of(spec)) {
+    case COMPLETE_PATH:
+        buffer_append_text(out, "compopt -o filenames; COMPREPLY=($(compgen -f -- \"$cur\"))");
+        break;
+    case COMPLETE_PROFILE:
+        buffer_append_text(out,
+                           "COMPREPLY=($(compgen -W \"$(sandlock profile list 2>/dev/null | sed -n "
+                           "'s/^  //p')\" -- \"$cur\"))");
+        break;
+    case COMPLETE_WORDS:
+        buffer_printf(out, "COMPREPLY=($(compgen -W \"%s\" -- \"$cur\"))", words_of(spec));
+        break;
+    case COMPLETE_NOTHING:
+        buffer_append_text(out, "COMPREPLY=()");
+        break;
+    }
+    buffer_append_text(out, "\n            return;;\n");
+}
+
+void docgen_bash(struct buffer *out)
+{
+    buffer_append_text(
+        out, "# bash completion for sandlock; generated from the option table\n"
+             "_sandlock_run() {\n"
+             "    local cur=\"${COMP_WORDS[COMP_CWORD]}\" prev=\"${COMP_WORDS[COMP_CWORD-1]}\"\n"
+             "    case \"$prev\" in\n");
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (help_shows(&option_specs[i]) && option_takes_value(&option_specs[i]))
+            bash_value_case(out, &option_specs[i]);
+    }
+    buffer_append_text(out, "    esac\n"
+                            "    if [[ $cur == -* ]]; then\n"
+                            "        COMPREPLY=($(compgen -W \"--help");
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (help_shows(&option_specs[i]))
+            buffer_printf(out, " --%s", option_specs[i].name);
+    }
+    buffer_append_text(out, "\" -- \"$cur\"))\n"
+                            "    else\n"
+                            "        COMPREPLY=($(compgen -c -- \"$cur\"))\n"
+                            "    fi\n"
+                            "}\n\n"
+                            "_sandlock() {\n"
+                            "    local cur=\"${COMP_WORDS[COMP_CWORD]}\"\n"
+                            "    COMPREPLY=()\n"
+                            "    if ((COMP_CWORD == 1)); then\n"
+                            "        COMPREPLY=($(compgen -W \"");
+    append_commands(out);
+    buffer_append_text(
+        out, " --help --version\" -- \"$cur\"))\n"
+             "        return\n"
+             "    fi\n"
+             "    case \"${COMP_WORDS[1]}\" in\n"
+             "        run) _sandlock_run;;\n"
+             "        check) COMPREPLY=($(compgen -W \"--json --profile --help\" -- \"$cur\"));;\n"
+             "        help) COMPREPLY=($(compgen -W \"");
+    append_commands(out);
+    buffer_append_text(
+        out, "\" -- \"$cur\"));;\n"
+             "        profile)\n"
+             "            if ((COMP_CWORD == 2)); then\n"
+             "                COMPREPLY=($(compgen -W \"list show delete\" -- \"$cur\"))\n"
+             "            elif ((COMP_CWORD == 3)); then\n"
+             "                COMPREPLY=($(compgen -W \"$(sandlock profile list 2>/dev/null | sed "
+             "-n 's/^  //p')\" -- \"$cur\"))\n"
+             "            fi;;\n"
+             "    esac\n"
+             "}\n"
+             "complete -F _sandlock sandlock\n");
+}
+
+/* ---- zsh --------------------------------------------------------------------------------------- */
+
+/* Text inside '...[...]' of an _arguments specification. */
+static void zsh_text(struct buffer *out, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text == '\'')
+            buffer_append_text(out, "'\\''");
+        else if (strchr("[]:\\", *text) != NULL)
+            buffer_printf(out, "\\%c", *text);
+        else
+            buffer_append_char(out, *text);
+    }
+}
+
+static void zsh_action(struct buffer *out, const struct option_spec *spec)
+{
+    if (!option_takes_value(spec))
+        return;
+    buffer_append_char(out, ':');
+    zsh_text(out, spec->metavar);
+    switch (completion_of(spec)) {
+    case COMPLETE_PATH:
+        buffer_append_text(out, ":_files");
+        break;
+    case COMPLETE_PROFILE:
+        buffer_append_text(out, ":_sandlock_profiles");
+        break;
+    case COMPLETE_WORDS:
+        buffer_printf(out, ":(%s)", words_of(spec));
+        break;
+    case COMPLETE_NOTHING:
+        buffer_append_text(out, ": ");
+        break;
+    }
+}
+
+static bool repeats(const struct option_spec *spec)
+{
+    return spec->merge == MERGE_ADD || spec->kind == VALUE_ENV;
+}
+
+static void zsh_option(struct buffer *out, const struct option_spec *spec)
+{
+    const char *mark = repeats(spec) ? "*" : "";
+
+    if (spec->short_name != 0) {
+        buffer_printf(out, "        '%s-%c[", mark, spec->short_name);
+        zsh_text(out, spec->help);
+        buffer_append_char(out, ']');
+        zsh_action(out, spec);
+        buffer_append_text(out, "' \\\n");
+    }
+    buffer_printf(out, "        '%s--%s%s[", mark, spec->name, option_takes_value(spec) ? "=" : "");
+    zsh_text(out, spec->help);
+    buffer_append_char(out, ']');
+    zsh_action(out, spec);
+    buffer_append_text(out, "' \\\n");
+}
+
+void docgen_zsh(struct buffer *out)
+{
+    buffer_append_text(out, "#compdef sandlock\n"
+                            "# zsh completion for sandlock; generated from the option table\n"
+                            "_sandlock_profiles() {\n"
+                            "    local -a names\n"
+                            "    names=(${(f)\"$(sandlock profile list 2>/dev/null | sed -n "
+                            "'s/^  //p')\"})\n"
+                            "    compadd -a names\n"
+                            "}\n\n"
+                            "_sandlock_run() {\n"
+                            "    _arguments -s -S \\\n"
+                            "        '(- *)'{-h,--help}'[show help]' \\\n");
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (help_shows(&option_specs[i]))
+            zsh_option(out, &option_specs[i]);
+    }
+    buffer_append_text(out, "        '(-)1:command:_command_names -e' \\\n"
+                            "        '*::arguments:_normal'\n"
+                            "}\n\n"
+                            "_sandlock() {\n"
+                            "    local -a commands\n"
+                            "    commands=(");
+    for (const struct help_command *command = help_commands; command->name != NULL; command++)
+        buffer_printf(out, "'%s:%s' ", command->name, command->summary);
+    buffer_append_text(out, ")\n"
+                            "    if ((CURRENT == 2)); then\n"
+                            "        _describe command commands\n"
+                            "        return\n"
+                            "    fi\n"
+                            "    shift words; ((CURRENT--))\n"
+                            "    case $words[1] in\n"
+                            "        run) _sandlock_run;;\n"
+                            "        check) _arguments '--json[write JSON]' "
+                            "'(-p --profile)'{-p,--profile}'[posture under a profile]:profile:"
+                            "_sandlock_profiles';;\n"
+                            "        profile) if ((CURRENT == 2)); then compadd list show delete; "
+                            "else _sandlock_profiles; fi;;\n"
+                            "        help) _describe command commands;;\n"
+                            "    esac\n"
+                            "}\n"
+                            "_sandlock \"$@\"\n");
+}
+
+/* ---- fish -------------------------------------------------------------------------------------- */
+
+static void fish_text(struct buffer *out, const char *text)
+{
+    buffer_append_char(out, '\'');
+    for (; *text != '\0'; text++) {
+        if (*text == '\'' || *text == '\\')
+            buffer_append_char(out, '\\');
+        buffer_append_char(out, *text);
+    }
+    buffer_append_char(out, '\'');
+}
+
+static void fish_option(struct buffer *out, const struct option_spec *spec)
+{
+    buffer_append_text(out, "complete -c sandlock -n '__fish_seen_subcommand_from run'");
+    if (spec->short_name != 0)
+        buffer_printf(out, " -s %c", spec->short_name);
+    buffer_printf(out, " -l %s", spec->name);
+    if (option_takes_value(spec)) {
+        switch (completion_of(spec)) {
+        case COMPLETE_PATH:
+            buffer_append_text(out, " -r -F");
+            break;
+        case COMPLETE_PROFILE:
+            buffer_append_text(out, " -x -a '(__sandlock_profiles)'");
+            break;
+        case COMPLETE_WORDS:
+            buffer_printf(out, " -x -a '%s'", words_of(spec));
+            break;
+        case COMPLETE_NOTHING:
+            buffer_append_text(out, " -x");
+            break;
+        }
+    }
+    buffer_append_text(out, " -d ");
+    fish_text(out, spec->help);
+    buffer_append_char(out, '\n');
+}
+
+void docgen_fish(struct buffer *out)
+{
+    buffer_append_text(out, "# fish completion for sandlock; generated from the option table\n"
+                            "function __sandlock_profiles\n"
+                            "    sandlock profile list 2>/dev/null | string replace -rf '^  ' ''\n"
+                            "end\n");
+    for (const struct help_command *command = help_commands; command->name != NULL; command++) {
+        buffer_printf(out, "complete -c sandlock -f -n __fish_use_subcommand -a %s -d ",
+                      command->name);
+        fish_text(out, command->summary);
+        buffer_append_char(out, '\n');
+    }
+    buffer_append_text(
+        out,
+        "complete -c sandlock -n __fish_use_subcommand -s V -l version -d 'the version'\n"
+        "complete -c sandlock -s h -l help -d 'show help'\n"
+        "complete -c sandlock -f -n '__fish_seen_subcommand_from profile' -a 'list show delete'\n"
+        "complete -c sandlock -f -n '__fish_seen_subcommand_from profile; and "
+        "__fish_seen_subcommand_from show delete' -a '(__sandlock_profiles)'\n"
+        "complete -c sandlock -f -n '__fish_seen_subcommand_from check' -l json -d 'write JSON'\n"
+        "complete -c sandlock -n '__fish_seen_subcommand_from check' -s p -l profile -x -a "
+        "'(__sandlock_profiles)'\n");
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (help_shows(&option_specs[i]))
+            fish_option(out, &option_specs[i]);
+    }
+}

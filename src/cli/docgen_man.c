@@ -1,0 +1,245 @@
+/* The man pages sandlock(1) and sandlock-profile(5), in man(7) macros. */
+#include "cli/docgen.h"
+
+#include "cli/help.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Text of a paragraph: dashes that can be copied, no line that looks like a request. */
+static void roff(struct buffer *out, const char *text)
+{
+    bool line_start = true;
+
+    for (; *text != '\0'; text++) {
+        if (line_start && (*text == '.' || *text == '\''))
+            buffer_append_text(out, "\\&");
+        line_start = *text == '\n';
+        if (*text == '-')
+            buffer_append_text(out, "\\-");
+        else if (*text == '\\')
+            buffer_append_text(out, "\\e");
+        else if (*text == '\'')
+            buffer_append_text(out, "\\(aq");
+        else if (*text == '"')
+            buffer_append_text(out, "\\(dq");
+        else
+            buffer_append_char(out, *text);
+    }
+}
+
+static void roff_line(struct buffer *out, const char *text)
+{
+    roff(out, text);
+    buffer_append_char(out, '\n');
+}
+
+static void section(struct buffer *out, const char *title)
+{
+    buffer_printf(out, ".SH %s\n", title);
+}
+
+static void write_option(struct buffer *out, const struct option_spec *spec)
+{
+    buffer_append_text(out, ".TP\n");
+    if (spec->short_name != 0)
+        buffer_printf(out, "\\fB\\-%c\\fR, ", spec->short_name);
+    buffer_append_text(out, "\\fB\\-\\-");
+    roff(out, spec->name);
+    buffer_append_text(out, "\\fR");
+    if (spec->metavar != NULL) {
+        buffer_append_text(out, " \\fI");
+        roff(out, spec->metavar);
+        buffer_append_text(out, "\\fR");
+    }
+    buffer_append_char(out, '\n');
+    roff_line(out, spec->help);
+    if (spec->details != NULL) {
+        buffer_append_text(out, ".br\n");
+        roff_line(out, spec->details);
+    }
+    if (!spec->unsupervised)
+        buffer_append_text(out, ".br\nNot available with \\fB\\-\\-no\\-supervisor\\fR.\n");
+    if (spec->section != NULL)
+        buffer_printf(out, ".br\nProfile key: \\fB[%s].%s\\fR\n", spec->section, spec->key);
+}
+
+static void write_pairs(struct buffer *out, const struct help_pair *pairs)
+{
+    for (; pairs->name != NULL; pairs++) {
+        buffer_append_text(out, ".TP\n\\fB");
+        roff(out, pairs->name);
+        buffer_append_text(out, "\\fR\n");
+        roff_line(out, pairs->text);
+    }
+}
+
+static void write_values(struct buffer *out)
+{
+    for (const struct help_pair *value = help_values; value->name != NULL; value++) {
+        if (!help_uses_value(value->name))
+            continue;
+        buffer_append_text(out, ".TP\n\\fI");
+        roff(out, value->name);
+        buffer_append_text(out, "\\fR\n");
+        roff_line(out, value->text);
+    }
+}
+
+static void write_commands(struct buffer *out)
+{
+    for (const struct help_command *command = help_commands; command->name != NULL; command++) {
+        buffer_printf(out, ".TP\n\\fBsandlock %s\\fR ", command->name);
+        roff_line(out, command->arguments);
+        buffer_printf(out, "%s\n", command->summary);
+    }
+}
+
+static void write_options(struct buffer *out)
+{
+    const char *group;
+
+    for (size_t index = 0; (group = help_group(index)) != NULL; index++) {
+        buffer_printf(out, ".SS %s\n", group);
+        for (size_t i = 0; i < OPTION_COUNT; i++) {
+            const struct option_spec *spec = &option_specs[i];
+            if (help_shows(spec) && spec->group != NULL && strcmp(spec->group, group) == 0)
+                write_option(out, spec);
+        }
+    }
+}
+
+void docgen_man(struct buffer *out)
+{
+    buffer_printf(out, ".TH SANDLOCK 1 \"\" \"sandlock %s\" \"User Commands\"\n", SANDLOCK_VERSION);
+    section(out, "NAME");
+    buffer_append_text(out, "sandlock \\- run a command under kernel confinement\n");
+    section(out, "SYNOPSIS");
+    for (const struct help_command *command = help_commands; command->name != NULL; command++) {
+        buffer_printf(out, ".B sandlock %s\n", command->name);
+        roff_line(out, command->arguments);
+        buffer_append_text(out, ".br\n");
+    }
+    section(out, "DESCRIPTION");
+    buffer_append_text(out,
+                       "Runs a command confined by Landlock and seccomp before its first "
+                       "instruction, as an ordinary user, without namespaces and containers. "
+                       "Without grants nothing is accessible. What the kernel cannot decide alone "
+                       "is answered by a supervisor that ends with the command. When the command "
+                       "ends, every process it left behind is killed.\n");
+    section(out, "COMMANDS");
+    write_commands(out);
+    section(out, "OPTIONS OF RUN");
+    buffer_append_text(out,
+                       "Options end at \\fB\\-\\-\\fR or at the first word that is none. "
+                       "A value that begins with a dash needs the form with \\fB=\\fR. Options "
+                       "that are not marked repeatable may be given once.\n");
+    write_options(out);
+    section(out, "VALUES");
+    write_values(out);
+    section(out, "EXIT STATUS");
+    buffer_append_text(out, "Of \\fBrun\\fR; the other commands exit with 0, 1 after a failure and "
+                            "2 after a usage error.\n");
+    write_pairs(out, help_statuses);
+    section(out, "EXAMPLES");
+    for (const struct help_pair *example = help_examples; example->name != NULL; example++) {
+        buffer_append_text(out, ".PP\n");
+        roff_line(out, example->text);
+        buffer_append_text(out, ".PP\n.RS\n.nf\n");
+        roff_line(out, example->name);
+        buffer_append_text(out, ".fi\n.RE\n");
+    }
+    section(out, "FILES");
+    buffer_append_text(out, ".TP\n\\fI$HOME/.config/sandlock/profiles/NAME.toml\\fR\n"
+                            "Profiles of the user. \\fI$XDG_CONFIG_HOME/sandlock/profiles\\fR is "
+                            "searched second, if nobody else can write there.\n"
+                            ".TP\n\\fI/dev/shm/sandlock\\-UID/NAME/\\fR\nA running sandbox.\n");
+    section(out, "SEE ALSO");
+    buffer_append_text(out,
+                       "\\fBsandlock\\-profile\\fR(5), \\fBlandlock\\fR(7), \\fBseccomp\\fR(2)\n");
+}
+
+/* ---- sandlock-profile(5) ----------------------------------------------------------------------- */
+
+static const char *toml_type(const struct option_spec *spec)
+{
+    switch (spec->kind) {
+    case VALUE_FLAG:
+        return "boolean";
+    case VALUE_TEXT:
+    case VALUE_PATH:
+        return "string";
+    case VALUE_UINT:
+        return "integer";
+    case VALUE_SIZE:
+        return "string or integer";
+    case VALUE_DURATION:
+        return "string, or integer of seconds";
+    case VALUE_TEXT_LIST:
+    case VALUE_PATH_LIST:
+        return "array of strings";
+    case VALUE_PORT_LIST:
+        return "array of integers and strings";
+    case VALUE_UINT_LIST:
+        return "array of integers";
+    case VALUE_ENV:
+        break;
+    }
+    return "table of strings";
+}
+
+static bool is_first_of_section(size_t index)
+{
+    for (size_t i = 0; i < index; i++) {
+        if (option_specs[i].section != NULL &&
+            strcmp(option_specs[i].section, option_specs[index].section) == 0)
+            return false;
+    }
+    return true;
+}
+
+static void write_keys(struct buffer *out, const char *name)
+{
+    buffer_printf(out, ".SS [%s]\n", name);
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option_spec *spec = &option_specs[i];
+        if (spec->section == NULL || strcmp(spec->section, name) != 0)
+            continue;
+        buffer_printf(out, ".TP\n\\fB%s\\fR (%s)\n", spec->key, toml_type(spec));
+        roff_line(out, spec->help);
+        if (help_shows(spec)) {
+            buffer_append_text(out, ".br\nOption: \\fB\\-\\-");
+            roff(out, spec->name);
+            buffer_append_text(out, "\\fR\n");
+        }
+    }
+}
+
+void docgen_man_profile(struct buffer *out)
+{
+    buffer_printf(out, ".TH SANDLOCK-PROFILE 5 \"\" \"sandlock %s\" \"File Formats\"\n",
+                  SANDLOCK_VERSION);
+    section(out, "NAME");
+    buffer_append_text(out, "sandlock\\-profile \\- policy and command of a sandbox\n");
+    section(out, "DESCRIPTION");
+    buffer_append_text(
+        out,
+        "A profile is a TOML 1.0 file, used by \\fBsandlock run \\-\\-profile\\fR. Every "
+        "section and key may be left out; an unknown one is an error. Options on the command "
+        "line are added to lists, replace single values and switch flags on.\n"
+        ".PP\nIn paths \\fB${HOME}\\fR is the home directory of the user and \\fB$$\\fR a "
+        "dollar sign; a leading tilde and other variables are errors. Relative paths are taken "
+        "from the directory sandlock is started in.\n");
+    section(out, "KEYS");
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (option_specs[i].section != NULL && is_first_of_section(i))
+            write_keys(out, option_specs[i].section);
+    }
+    section(out, "EXAMPLE");
+    buffer_append_text(out, ".nf\n[filesystem]\nread = [\"/usr\", \"/lib\", \"/lib64\", \"/etc\"]\n"
+                            "write = [\"${HOME}/project\"]\n\n[program]\nexec = \"make\"\n"
+                            "args = [\"\\-j2\"]\nclean_env = true\n\n[limits]\nprocesses = 64\n"
+                            "timeout = \"10m\"\n.fi\n");
+    section(out, "SEE ALSO");
+    buffer_append_text(out, "\\fBsandlock\\fR(1)\n");
+}

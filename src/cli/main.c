@@ -1,0 +1,123 @@
+/*
+ * Entry of the command line program: gives the standard descriptors an owner, installs the handler
+ * that names a violation of our own filters, and hands over to the command.
+ */
+#include "cli/cli.h"
+#include "cli/help.h"
+
+#include "policy/quote.h"
+#include "supervisor/wall.h"
+#include "util/fd.h"
+#include "util/text.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+const struct cli_command cli_commands[] = {
+#define COMMAND(name, arguments, summary) {#name, cli_##name##_main, help_##name},
+    CLI_COMMANDS(COMMAND)
+#undef COMMAND
+        {0},
+};
+
+const struct cli_command *cli_command_find(const char *name)
+{
+    for (const struct cli_command *command = cli_commands; command->name != NULL; command++) {
+        if (strcmp(command->name, name) == 0)
+            return command;
+    }
+    return NULL;
+}
+
+/* Descriptors 0 to 2 that the caller left closed get a placeholder, or the first file we open would
+ * become the standard output of somebody. Close-on-exec: the command finds them closed, as the caller
+ * wanted. */
+static bool occupy_standard_descriptors(void)
+{
+    for (int fd = 0; fd <= 2; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0)
+            continue;
+        if (RETRY_ON_EINTR(open("/dev/null", O_RDWR | O_CLOEXEC)) != fd)
+            return false;
+    }
+    return true;
+}
+
+static int unknown_command(const char *name)
+{
+    /* Commands of earlier releases and what replaced them. */
+    if (strcmp(name, "network") == 0)
+        return cli_usage_error("", "unknown command 'network': it no longer exists");
+
+    const char *names[16];
+    size_t count = 0;
+    for (const struct cli_command *command = cli_commands; command->name != NULL; command++)
+        names[count++] = command->name;
+    names[count] = NULL;
+
+    const char *meant = text_closest(name, names);
+    if (meant != NULL)
+        return cli_usage_error("", "unknown command %s; did you mean '%s'?", quote(name).text,
+                               meant);
+    return cli_usage_error("", "unknown command %s", quote(name).text);
+}
+
+static int help_on_stderr(void)
+{
+    CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
+
+    help_top(&text);
+    fd_write_all(STDERR_FILENO, buffer_text(&text), text.length);
+    return CLI_USAGE;
+}
+
+static int help_on_stdout(void)
+{
+    CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
+
+    help_top(&text);
+    return cli_print(&text);
+}
+
+static int print_version(void)
+{
+    CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
+
+    buffer_append_text(&text, "sandlock " SANDLOCK_VERSION "\n");
+    return cli_print(&text);
+}
+
+int cli_help_main(int argc, const char *const *argv)
+{
+    if (argc < 2)
+        return help_on_stdout();
+    if (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0)
+        return cli_help(cli_command_find("help"), true);
+    if (argv[1][0] == '-')
+        return cli_usage_error("help", "unknown option %s", quote(argv[1]).text);
+    const struct cli_command *command = cli_command_find(argv[1]);
+    if (command == NULL)
+        return unknown_command(argv[1]);
+    return cli_help(command, true);
+}
+
+int main(int argc, char **argv)
+{
+    if (!occupy_standard_descriptors())
+        return CLI_OWN_FAILURE;
+    wall_install_sigsys_handler();
+
+    const char *const *words = (const char *const *)argv;
+    if (argc < 2)
+        return help_on_stderr();
+    if (strcmp(words[1], "-h") == 0 || strcmp(words[1], "--help") == 0)
+        return help_on_stdout();
+    if (strcmp(words[1], "-V") == 0 || strcmp(words[1], "--version") == 0)
+        return print_version();
+    if (words[1][0] == '-')
+        return cli_usage_error("", "unknown option %s", quote(words[1]).text);
+    const struct cli_command *command = cli_command_find(words[1]);
+    if (command == NULL)
+        return unknown_command(words[1]);
+    return command->main(argc - 1, words + 1);
+}

@@ -1,0 +1,484 @@
+/*
+ * `sandlock run`: from options and profile to a confined command and its exit status.
+ *
+ * Everything that can be wrong in what was asked for is found before a process, file or socket exists
+ * (status 2). What is written afterwards goes to descriptors that were opened before, because from the
+ * launch on this process is itself confined.
+ */
+#include "cli/advice.h"
+#include "cli/cli.h"
+#include "cli/command.h"
+#include "cli/destination.h"
+#include "cli/result.h"
+
+#include "kernel/arch.h"
+#include "policy/grammar.h"
+#include "policy/options_parse.h"
+#include "policy/policy.h"
+#include "policy/profile.h"
+#include "policy/quote.h"
+#include "policy/render.h"
+#include "run/sandbox.h"
+#include "supervisor/denial.h"
+#include "supervisor/posture.h"
+#include "supervisor/stats.h"
+#include "util/fd.h"
+#include "util/strv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+struct run {
+    struct record record; /* the options, laid over the profile */
+    struct options_parsed parsed;
+    char *profile; /* path of the profile; owned, NULL without one */
+    struct strv argv;
+    struct policy *policy;
+    struct destination posture, denials;
+    int status_fd; /* -1: none; borrowed from the caller */
+    uint64_t timeout_ms, kill_after_ms;
+    int64_t started_ns;
+    struct rlimit inherited_nofile;
+    struct sandbox *sandbox;
+};
+
+static void run_init(struct run *run)
+{
+    *run = (struct run){
+        .posture = DESTINATION_NONE,
+        .denials = DESTINATION_NONE,
+        .status_fd = -1,
+    };
+    record_init(&run->record);
+}
+
+static void run_free(struct run *run)
+{
+    sandbox_free(run->sandbox);
+    policy_unref(run->policy);
+    destination_close(&run->posture);
+    destination_close(&run->denials);
+    strv_free(&run->argv);
+    record_free(&run->record);
+    free(run->profile); /* the record's origins point at it */
+}
+
+static int64_t monotonic_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* ---- What is asked for ------------------------------------------------------------------------- */
+
+/* "--timeout" or "FILE:LINE:COLUMN: [limits].timeout" in front of the error. Returns false. */
+static bool blame(const struct run *run, enum option_id id, struct error *err)
+{
+    const struct raw_list *list = &run->record.lists[id];
+    char name[ERROR_TEXT_MAX / 2];
+
+    record_origin_name(id, &list->values[list->count - 1].origin, name, sizeof(name));
+    return error_wrap(err, "%s", name);
+}
+
+static bool load_profile(struct run *run, struct error *err)
+{
+    const char *name = record_text(&run->record, OPTION_PROFILE);
+    const char *file = record_text(&run->record, OPTION_PROFILE_FILE);
+    struct record base;
+    bool loaded;
+
+    if (name == NULL && file == NULL)
+        return true;
+    record_init(&base);
+    if (name != NULL) {
+        loaded = profile_load(name, &base, &run->profile, err);
+    } else {
+        run->profile = strdup(file);
+        loaded = run->profile != NULL ? profile_load_file(run->profile, &base, err)
+                                      : error_runtime(err, ENOMEM, "loading the profile");
+    }
+    if (loaded && !record_overlay(&base, &run->record))
+        loaded = error_runtime(err, ENOMEM, "loading the profile");
+    if (!loaded) {
+        record_free(&base);
+        return false;
+    }
+    record_free(&run->record);
+    run->record = base;
+    return true;
+}
+
+static bool take_duration(const struct run *run, enum option_id id, uint64_t *milliseconds,
+                          struct error *err)
+{
+    const char *text = record_text(&run->record, id);
+
+    return text == NULL || grammar_duration(text, milliseconds, err) || blame(run, id, err);
+}
+
+static bool take_limits(struct run *run, struct error *err)
+{
+    if (!take_duration(run, OPTION_TIMEOUT, &run->timeout_ms, err) ||
+        !take_duration(run, OPTION_KILL_AFTER, &run->kill_after_ms, err))
+        return false;
+    if (run->kill_after_ms > 0 && run->timeout_ms == 0) {
+        error_config(err, "without a timeout it has no meaning; give --timeout as well");
+        return blame(run, OPTION_KILL_AFTER, err);
+    }
+    return true;
+}
+
+static bool take_name(const struct run *run, struct error *err)
+{
+    const char *name = record_text(&run->record, OPTION_NAME);
+
+    return name == NULL || grammar_name(name, err) || blame(run, OPTION_NAME, err);
+}
+
+static bool open_destinations(struct run *run, struct error *err)
+{
+    const char *posture = record_text(&run->record, OPTION_POSTURE);
+    const char *denials = record_text(&run->record, OPTION_LOG_DENIALS);
+
+    if (posture != NULL &&
+        !destination_open(posture, "--posture", DESTINATION_REPLACE, &run->posture, err))
+        return false;
+    return denials == NULL ||
+           destination_open(denials, "--log-denials", DESTINATION_APPEND, &run->denials, err);
+}
+
+/* Profile, overlay, command, validation: the order of messages a user sees (spec 60 §3.1). */
+static bool settle(struct run *run, int argc, const char *const *argv, struct error *err)
+{
+    const char *const *words = argv + run->parsed.command_index;
+    size_t word_count = (size_t)(argc - run->parsed.command_index);
+
+    if (record_given(&run->record, OPTION_NO_SUPERVISOR) &&
+        !policy_check_unsupervised(&run->record, NULL, err))
+        return false;
+    if (!load_profile(run, err))
+        return false;
+    if (!record_given(&run->record, OPTION_PRINT_POLICY) &&
+        !command_choose(&run->record, words, word_count, &run->argv, err))
+        return false;
+    return policy_build(&run->record, &run->policy, err) && take_limits(run, err) &&
+           take_name(run, err);
+}
+
+/* ---- --print-policy ---------------------------------------------------------------------------- */
+
+static bool copy_option(struct record *to, const struct record *from, enum option_id id)
+{
+    const struct raw_list *list = &from->lists[id];
+
+    for (size_t i = 0; i < list->count; i++) {
+        if (!record_add(to, id, list->values[i].text, &list->values[i].origin))
+            return false;
+    }
+    return true;
+}
+
+static int print_policy(const struct run *run)
+{
+    static const enum option_id beside_policy[] = {OPTION_EXEC, OPTION_ARGS, OPTION_TIMEOUT,
+                                                   OPTION_KILL_AFTER};
+    CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
+    struct record effective;
+
+    record_init(&effective);
+    bool good = policy_to_record(run->policy, &effective);
+    for (size_t i = 0; good && i < sizeof(beside_policy) / sizeof(beside_policy[0]); i++)
+        good = copy_option(&effective, &run->record, beside_policy[i]);
+    good = good && record_to_toml(&effective, &text);
+    record_free(&effective);
+    if (!good) {
+        cli_say("out of memory");
+        return CLI_OWN_FAILURE;
+    }
+    return cli_print(&text);
+}
+
+/* ---- The run ----------------------------------------------------------------------------------- */
+
+/* The supervisor pins a descriptor per member, so it takes what it may have. The command gets the
+ * caller's own pair back: raised limits make some programs close a million descriptors. */
+static void raise_open_files(struct rlimit *inherited)
+{
+    if (getrlimit(RLIMIT_NOFILE, inherited) != 0)
+        return;
+    struct rlimit raised = {.rlim_cur = inherited->rlim_max, .rlim_max = inherited->rlim_max};
+    if (raised.rlim_cur != inherited->rlim_cur)
+        setrlimit(RLIMIT_NOFILE, &raised);
+}
+
+/* Standard descriptors that the caller left closed hold a close-on-exec placeholder (main.c). */
+static void close_missing_streams(struct stream_spec streams[3])
+{
+    for (int fd = 0; fd <= 2; fd++) {
+        int flags = fcntl(fd, F_GETFD);
+        if (flags < 0 || (flags & FD_CLOEXEC) != 0)
+            streams[fd].mode = STREAM_CLOSED;
+    }
+}
+
+static bool create(struct run *run, struct error *err)
+{
+    struct sandbox_spec spec = {
+        .launch =
+            {
+                .policy = run->policy,
+                .name = record_text(&run->record, OPTION_NAME),
+                .argv = (const char *const *)run->argv.items,
+                .argc = run->argv.count,
+                /* The posture is written before the command can run. */
+                .park = run->posture.fd >= 0,
+                .end_with_child = true,
+                .own_process = true,
+                .confine = true,
+                .force_terminal = record_given(&run->record, OPTION_INTERACTIVE),
+                .inherited_nofile = &run->inherited_nofile,
+            },
+        .supervision = SUPERVISE_CALLER,
+        .forward_signals = true,
+        .denial_fd = run->denials.fd,
+    };
+
+    close_missing_streams(spec.launch.streams);
+    run->sandbox = sandbox_create(&spec, err);
+    return run->sandbox != NULL;
+}
+
+static const char *mode_text(const struct run *run)
+{
+    if (run->policy->no_supervisor)
+        return "no-supervisor";
+    return sandbox_stats(run->sandbox) != NULL ? "supervised" : "kernel-only";
+}
+
+static bool write_posture(const struct run *run, struct error *err)
+{
+    CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
+
+    if (run->posture.fd < 0)
+        return true;
+    if (!posture_to_json(sandbox_posture(run->sandbox), sandbox_name(run->sandbox), mode_text(run),
+                         &text))
+        return error_runtime(err, ENOMEM, "writing the posture");
+    buffer_append_char(&text, '\n');
+    int result = fd_write_all(run->posture.fd, buffer_text(&text), text.length);
+    if (result != 0)
+        return error_runtime(err, -result, "writing --posture");
+    if (sandbox_start(run->sandbox) != 0)
+        return error_runtime(err, 0, "the sandbox ended before its command could start");
+    return true;
+}
+
+/* The time limit counts from before the set-up. */
+static uint64_t remaining_ms(const struct run *run)
+{
+    uint64_t spent = (uint64_t)(monotonic_ns() - run->started_ns) / 1000000;
+
+    if (run->timeout_ms == 0)
+        return 0;
+    return spent < run->timeout_ms ? run->timeout_ms - spent : 1;
+}
+
+/* ---- Reports ----------------------------------------------------------------------------------- */
+
+/* The child itself has named program and errno on standard error; what it cannot know is added. */
+static void advise_after_exec(const struct run *run, int failed_errno)
+{
+    CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
+    const char *program = run->argv.items[0];
+
+    advice_exec(run->policy, program, failed_errno, &advice);
+    if (advice.length > 0)
+        cli_say("cannot execute %s: %s", quote(program).text, buffer_text(&advice));
+}
+
+static void say_ending(const struct run *run, const struct outcome *outcome)
+{
+    char duration[32];
+
+    if (outcome->failure != NULL) {
+        cli_say("%s", outcome->failure);
+    } else if (outcome->failed_step == STEP_EXEC) {
+        advise_after_exec(run, outcome->failed_errno);
+    } else if (outcome->failed_step != STEP_NONE) {
+        cli_say("launch step \"%s\" failed: %s", launch_step_name(outcome->failed_step),
+                strerror(outcome->failed_errno));
+    } else if (outcome->reason == EXIT_TIMEOUT) {
+        result_duration(run->timeout_ms, duration, sizeof(duration));
+        cli_say("timeout after %s", duration);
+    } else if (outcome->reason == EXIT_KILLED) {
+        cli_say("the command was killed by SIGKILL");
+    }
+}
+
+static void write_report(const struct buffer *text)
+{
+    if (!buffer_failed(text))
+        fd_write_all(STDERR_FILENO, buffer_text(text), text->length);
+}
+
+static void report_statistics(const struct run *run)
+{
+    const struct stats *stats = sandbox_stats(run->sandbox);
+    CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
+
+    if (!record_given(&run->record, OPTION_STATS))
+        return;
+    if (stats == NULL)
+        buffer_append_text(&text, "sandlock: stats: no notifications: nothing is supervised\n");
+    else
+        stats_print(stats, arch_native, &text);
+    write_report(&text);
+}
+
+/* The most frequent denial of a summary: its second line, without the indent. */
+static void append_first_denial(const struct denial_log *log, struct buffer *out)
+{
+    CLEANUP_BUFFER struct buffer summary = BUFFER_INIT;
+
+    denial_log_summary(log, &summary);
+    const char *line = strchr(buffer_text(&summary), '\n');
+    if (line == NULL)
+        return;
+    line += 1 + strspn(line + 1, " ");
+    buffer_append(out, line, strcspn(line, "\n"));
+}
+
+static void report_denials(const struct run *run, int status)
+{
+    const struct denial_log *log = sandbox_denials(run->sandbox);
+    CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
+
+    if (log == NULL)
+        return;
+    if (record_given(&run->record, OPTION_EXPLAIN)) {
+        denial_log_summary(log, &text);
+    } else if (status != 0 && run->profile != NULL && denial_log_total(log) > 0) {
+        buffer_append_text(&text, "hint: a denial may have caused this: ");
+        append_first_denial(log, &text);
+        buffer_append_text(&text, " (--explain lists all)\n");
+    }
+    write_report(&text);
+}
+
+static void write_status(const struct run *run, const struct outcome *outcome, const char *error,
+                         int status)
+{
+    CLEANUP_BUFFER struct buffer line = BUFFER_INIT;
+    struct result_facts facts = {.error = error, .status = status};
+
+    if (run->status_fd < 0)
+        return;
+    facts.name = record_text(&run->record, OPTION_NAME);
+    if (run->sandbox != NULL) {
+        facts.name = sandbox_name(run->sandbox);
+        facts.pid = sandbox_pid(run->sandbox);
+        facts.denials = denial_log_total(sandbox_denials(run->sandbox));
+    }
+    result_record(outcome, &facts, &line);
+    if (buffer_failed(&line))
+        return;
+    int result = fd_write_all(run->status_fd, line.data, line.length);
+    if (result != 0)
+        cli_say("--status-fd: %s", strerror(-result));
+}
+
+/* A launch or configuration failure: message, record, status. */
+static int fail(const struct run *run, const struct error *err)
+{
+    int status = cli_fail(err);
+
+    write_status(run, NULL, err->text, status);
+    return status;
+}
+
+static int report(const struct run *run, const struct outcome *outcome)
+{
+    int status = result_exit_status(outcome);
+
+    say_ending(run, outcome);
+    report_denials(run, status);
+    report_statistics(run);
+    write_status(run, outcome, NULL, status);
+    return status;
+}
+
+/* ---- Entry ------------------------------------------------------------------------------------- */
+
+/* Ends as whoever sent the signal expects: by that signal. */
+static void die_by(int signal_number)
+{
+    sigset_t only;
+
+    signal(signal_number, SIG_DFL);
+    sigemptyset(&only);
+    sigaddset(&only, signal_number);
+    sigprocmask(SIG_UNBLOCK, &only, NULL);
+    raise(signal_number);
+}
+
+static int execute(struct run *run, int *host_signal)
+{
+    struct outcome outcome = {0};
+    struct error err = {0};
+
+    if (!open_destinations(run, &err))
+        return fail(run, &err);
+    raise_open_files(&run->inherited_nofile);
+    if (!create(run, &err) || !write_posture(run, &err) ||
+        !sandbox_wait(run->sandbox, remaining_ms(run), run->kill_after_ms, &outcome, &err))
+        return fail(run, &err);
+    *host_signal = outcome.host_signal;
+    return report(run, &outcome);
+}
+
+static int run_with(struct run *run, int argc, const char *const *argv, int *host_signal)
+{
+    struct error err = {0};
+
+    run->started_ns = monotonic_ns();
+    if (!options_parse(argc, argv, 1, &run->record, &run->parsed, &err)) {
+        if (err.kind != ERROR_CONFIG)
+            return cli_fail(&err);
+        return cli_usage_error("run", "%s", err.text);
+    }
+    if (run->parsed.help != HELP_NONE)
+        return cli_help(cli_command_find("run"), run->parsed.help == HELP_LONG);
+
+    const char *status_fd = record_text(&run->record, OPTION_STATUS_FD);
+    if (status_fd != NULL &&
+        !destination_inherited(status_fd, "--status-fd", &run->status_fd, &err))
+        return cli_fail(&err);
+    if (!settle(run, argc, argv, &err))
+        return fail(run, &err);
+    if (record_given(&run->record, OPTION_PRINT_POLICY))
+        return print_policy(run);
+    return execute(run, host_signal);
+}
+
+int cli_run_main(int argc, const char *const *argv)
+{
+    struct run run;
+    int host_signal = 0;
+
+    /* A report whose reader has gone must not end this process before it has ended the sandbox. */
+    signal(SIGPIPE, SIG_IGN);
+    run_init(&run);
+    int status = run_with(&run, argc, argv, &host_signal);
+    run_free(&run);
+    if (host_signal != 0)
+        die_by(host_signal);
+    return status;
+}

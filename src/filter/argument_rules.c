@@ -1,0 +1,202 @@
+/*
+ * Rules on register values that hold for every policy, as tables. The first row of a set that holds
+ * decides. Values of int and unsigned parameters are compared by their low 32 bits, which is what
+ * the kernel reads.
+ */
+#include "filter/argument_rules.h"
+
+#include "kernel/sys.h"
+
+#include <errno.h>
+
+/* clang-format off */
+#define DENY(number) .action = FILTER_ERRNO(number)
+#define PASS .action = RULE_PASS
+#define EQUAL(number, v) {.arg = (number), .op = ARG_EQUAL, .value = (v)}
+#define NOT_EQUAL(number, v) {.arg = (number), .op = ARG_NOT_EQUAL, .value = (v)}
+#define MASKED(number, m, v) {.arg = (number), .op = ARG_EQUAL, .mask = (m), .value = (v)}
+#define MASKED_NOT(number, m, v) {.arg = (number), .op = ARG_NOT_EQUAL, .mask = (m), .value = (v)}
+#define ANY_BIT(number, m) {.arg = (number), .op = ARG_ANY_BIT, .mask = (m)}
+#define NOT_NULL(number) {.arg = (number), .op = ARG_NOT_NULL}
+#define BETWEEN(number, low, high) \
+    {.arg = (number), .op = ARG_IN_RANGE, .value = (low), .value_high = (high)}
+
+#define ROW_WHEN(condition, answer, ...) \
+    {condition, \
+     {.test_count = sizeof((struct arg_test[]){__VA_ARGS__}) / sizeof(struct arg_test), \
+      .tests = {__VA_ARGS__}, answer}}
+#define ROW(answer, ...) ROW_WHEN(RULE_ALWAYS, answer, __VA_ARGS__)
+#define ROW_ELSE(answer) {RULE_ALWAYS, {.test_count = 0, answer}}
+/* clang-format on */
+
+/* ---- Processes ------------------------------------------------------------------------------- */
+
+#define CLONE_NAMESPACES                                                                          \
+    (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | \
+     CLONE_NEWNET)
+
+static const struct argument_rule clone_rules[] = {
+    /* CLONE_NEWTIME lies in the byte that clone(2) takes for the exit signal: only clone3 has it.
+     */
+    ROW(DENY(EPERM), ANY_BIT(0, CLONE_NAMESPACES)),
+    /* CLONE_PARENT would make a member the child of the guardian, or of the host, whose
+     * waitpid(-1) then reaps it; CLONE_UNTRACED escapes from ptrace's fork tracking. */
+    ROW(DENY(EPERM), ANY_BIT(0, CLONE_PARENT | CLONE_UNTRACED)),
+    /* Threads never count and never trap. */
+    ROW(.action = FILTER_ALLOW, ANY_BIT(0, CLONE_THREAD)),
+};
+
+static const struct argument_rule prctl_rules[] = {
+    ROW(DENY(EPERM), EQUAL(0, PR_SET_DUMPABLE)), /* the supervisor must be able to read memory */
+    ROW(DENY(EPERM), EQUAL(0, PR_SET_SECUREBITS)),
+    ROW(DENY(EPERM), EQUAL(0, PR_SET_PTRACER)), /* lets any process attach under Yama */
+};
+
+static const struct argument_rule personality_rules[] = {
+    ROW(PASS, EQUAL(0, 0xFFFFFFFF)), /* a query */
+    ROW(DENY(EPERM), NOT_EQUAL(0, 0)),
+};
+
+/*
+ * Landlock does not keep a member from changing other processes of the same user, the supervisor
+ * among them, by these calls. 0 is the caller itself. With the process gate the supervisor decides
+ * on other ids, which is a trap; without it they are refused.
+ */
+static const struct argument_rule own_pid_rules[] = {
+    ROW_WHEN(RULE_UNGATED, DENY(EPERM), NOT_EQUAL(0, 0)),
+};
+
+static const struct argument_rule own_prlimit_rules[] = {
+    /* Without a new limit it only asks, and the kernel's ptrace check applies. */
+    ROW_WHEN(RULE_UNGATED, DENY(EPERM), NOT_EQUAL(0, 0), NOT_NULL(2)),
+};
+
+static const struct argument_rule own_priority_rules[] = {
+    ROW_WHEN(RULE_UNGATED, DENY(EPERM), NOT_EQUAL(1, 0)),
+    ROW_WHEN(RULE_UNGATED, DENY(EPERM), NOT_EQUAL(0, 0 /* PRIO_PROCESS */)),
+};
+
+static const struct argument_rule own_ioprio_rules[] = {
+    ROW_WHEN(RULE_UNGATED, DENY(EPERM), NOT_EQUAL(1, 0)),
+    ROW_WHEN(RULE_UNGATED, DENY(EPERM), NOT_EQUAL(0, 1 /* IOPRIO_WHO_PROCESS */)),
+};
+
+/* ---- Devices and interfaces ------------------------------------------------------------------ */
+
+static const struct argument_rule ioctl_rules[] = {
+    ROW(DENY(EPERM), EQUAL(1, 0x5412 /* TIOCSTI: types into the terminal */)),
+    /* TIOCLINUX: selection and paste on the console; TIOCCONS: takes the console's output. */
+    ROW(DENY(EPERM), BETWEEN(1, 0x541C, 0x541D)),
+    ROW(DENY(EPERM), EQUAL(1, 0x5423 /* TIOCSETD: loads line disciplines */)),
+    /* Interface requests (SIOCGIFNAME to private and wireless ones) tell the host's network, which
+     * no Landlock right covers. 0x894B in their midst is SIOCOUTQNSD, a question to a TCP socket;
+     * 0x89E0 to 0x89EF belong to the protocols. */
+    ROW(PASS, EQUAL(1, 0x894B)),
+    ROW(DENY(EPERM), BETWEEN(1, 0x8910, 0x89DF)),
+    ROW(DENY(EPERM), BETWEEN(1, 0x89F0, 0x8BFF)),
+};
+
+/* ---- Sockets --------------------------------------------------------------------------------- */
+
+/* The numbers of <linux/socket.h> and <linux/in.h>, the same on every architecture here. */
+enum {
+    FAMILY_UNIX = 1,
+    FAMILY_INET = 2,
+    FAMILY_INET6 = 10,
+    FAMILY_NETLINK = 16,
+    TYPE_STREAM = 1,
+    TYPE_DGRAM = 2,
+    TYPE_RAW = 3,
+    TYPE_PACKET = 10, /* on AF_INET it silently becomes AF_PACKET for a privileged caller */
+    PROTOCOL_ICMP = 1,
+    PROTOCOL_TCP = 6,
+    PROTOCOL_UDP = 17,
+    PROTOCOL_ICMPV6 = 58,
+};
+
+#define TYPE_MASK 0xF /* without SOCK_CLOEXEC and SOCK_NONBLOCK */
+
+/* AF_INET and AF_INET6 differ in exactly this bit. */
+#define INET_MASK (~(uint32_t)(FAMILY_INET ^ FAMILY_INET6))
+
+/*
+ * Landlock's TCP rights do not see other stream protocols (MPTCP, SCTP, SMC), which reach the same
+ * peers; programs fall back to TCP on EPROTONOSUPPORT. UDP and ping sockets need a network rule,
+ * and there are none that would allow one.
+ */
+#define INET_ROWS                                                                \
+    ROW(PASS, MASKED(1, TYPE_MASK, TYPE_STREAM), EQUAL(2, 0)),                   \
+        ROW(PASS, MASKED(1, TYPE_MASK, TYPE_STREAM), EQUAL(2, PROTOCOL_TCP)),    \
+        ROW(DENY(EPROTONOSUPPORT), MASKED(1, TYPE_MASK, TYPE_STREAM)),           \
+        ROW(DENY(EPERM), MASKED(1, TYPE_MASK, TYPE_RAW)),                        \
+        ROW(DENY(EPERM), MASKED(1, TYPE_MASK, TYPE_PACKET)),                     \
+        ROW(DENY(ESOCKTNOSUPPORT), MASKED_NOT(1, TYPE_MASK, TYPE_DGRAM)),        \
+        ROW(DENY(EPERM), EQUAL(2, 0)), ROW(DENY(EPERM), EQUAL(2, PROTOCOL_UDP)), \
+        ROW(DENY(EPERM), EQUAL(2, PROTOCOL_ICMP), EQUAL(0, FAMILY_INET)),        \
+        ROW(DENY(EPERM), EQUAL(2, PROTOCOL_ICMPV6), EQUAL(0, FAMILY_INET6)),     \
+        ROW_ELSE(DENY(EPROTONOSUPPORT))
+
+static const struct argument_rule socket_rules[] = {
+    ROW(PASS, EQUAL(0, FAMILY_UNIX)),
+    /* Routing sockets (protocol 0) are the ones a supervisor can stand in for: the row that such a
+     * feature turns into RULE_PASS, beside its trap. The others show the host's state. */
+    ROW(DENY(EAFNOSUPPORT), EQUAL(0, FAMILY_NETLINK), EQUAL(2, 0)),
+    ROW(DENY(EAFNOSUPPORT), MASKED_NOT(0, INET_MASK, FAMILY_INET)),
+    INET_ROWS,
+};
+
+static const struct argument_rule socketpair_rules[] = {
+    ROW(PASS, EQUAL(0, FAMILY_UNIX)),
+    ROW(DENY(EOPNOTSUPP), EQUAL(0, FAMILY_NETLINK)),
+    ROW(DENY(EAFNOSUPPORT), MASKED_NOT(0, INET_MASK, FAMILY_INET)),
+    INET_ROWS,
+};
+
+enum {
+    LEVEL_IP = 0,
+    LEVEL_SOCKET = 1,
+    LEVEL_IPV6 = 41,
+};
+
+/* Source routing makes a packet pass by other hosts than the address says. */
+static const struct argument_rule setsockopt_rules[] = {
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 4 /* IP_OPTIONS */)),
+    /* IPV6_2292RTHDR, IPV6_2292PKTOPTIONS */
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 5, 6)),
+    /* IPV6_HOPOPTS, IPV6_RTHDRDSTOPTS */
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 54, 55)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 57 /* IPV6_RTHDR */)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 59 /* IPV6_DSTOPTS */)),
+    /* What is sent on behalf comes from the supervisor's memory; a completion would mean nothing.
+     */
+    ROW_WHEN(RULE_SENDS_TRAPPED, DENY(EOPNOTSUPP), EQUAL(1, LEVEL_SOCKET),
+             EQUAL(2, 60 /* SO_ZEROCOPY */)),
+};
+
+#define FASTOPEN 0x20000000U
+
+/* MSG_FASTOPEN connects while it sends, unseen by Landlock's connect right. The answer is what the
+ * kernel says when fast open is off, so clients fall back. */
+static const struct argument_rule fastopen_arg2_rules[] = {
+    ROW(DENY(EOPNOTSUPP), ANY_BIT(2, FASTOPEN)),
+};
+
+static const struct argument_rule fastopen_arg3_rules[] = {
+    ROW(DENY(EOPNOTSUPP), ANY_BIT(3, FASTOPEN)),
+};
+
+/* ---------------------------------------------------------------------------------------------- */
+
+#define SET(name) [RULES_##name] = {name##_rules, sizeof(name##_rules) / sizeof(name##_rules[0])}
+
+struct argument_rules argument_rules_get(enum rule_set set)
+{
+    static const struct argument_rules sets[] = {
+        [RULES_none] = {NULL, 0}, SET(clone),         SET(ioctl),      SET(prctl),
+        SET(personality),         SET(socket),        SET(socketpair), SET(setsockopt),
+        SET(fastopen_arg2),       SET(fastopen_arg3), SET(own_pid),    SET(own_prlimit),
+        SET(own_priority),        SET(own_ioprio),
+    };
+
+    return sets[set];
+}

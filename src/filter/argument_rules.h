@@ -1,0 +1,50 @@
+/* Rules on register values that hold for every policy: the sets named in syscall_class.def. */
+#ifndef SANDLOCK_FILTER_ARGUMENT_RULES_H
+#define SANDLOCK_FILTER_ARGUMENT_RULES_H
+
+#include "filter/filter.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Not an answer of the kernel's: go on with the traps of the number, allow if there are none. */
+#define RULE_PASS UINT32_MAX
+
+/* When a row takes part at all. */
+enum rule_condition {
+    RULE_ALWAYS,
+    RULE_UNGATED,       /* the process gate does not judge this number: no supervisor, gate off */
+    RULE_SENDS_TRAPPED, /* sends are performed by the supervisor */
+};
+
+struct argument_rule {
+    enum rule_condition when;
+    struct filter_rule rule; /* its action may be RULE_PASS */
+};
+
+/* Without a row that holds, the call passes. */
+struct argument_rules {
+    const struct argument_rule *rows;
+    size_t count;
+};
+
+enum rule_set {
+    RULES_none,
+    RULES_clone,
+    RULES_ioctl,
+    RULES_prctl,
+    RULES_personality,
+    RULES_socket,
+    RULES_socketpair,
+    RULES_setsockopt,
+    RULES_fastopen_arg3,
+    RULES_fastopen_arg2,
+    RULES_own_pid,
+    RULES_own_prlimit,
+    RULES_own_priority,
+    RULES_own_ioprio,
+};
+
+struct argument_rules argument_rules_get(enum rule_set set);
+
+#endif

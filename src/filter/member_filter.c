@@ -1,0 +1,309 @@
+/*
+ * The members' filter: from a policy and the traps of its features to a plan.
+ *
+ * One number may meet several judges. The order is deny list, argument rules, traps, and allow at
+ * the end: an argument rule that refuses comes before every trap, one that passes leaves the
+ * decision to the traps. A call is trapped as soon as one of its traps wants it, so the conditions
+ * under which it may pass by are the intersection over its traps; an intersection that does not fit
+ * into a rule is left out, which traps too much and never too little.
+ */
+#include "filter/argument_rules.h"
+#include "filter/filter.h"
+#include "filter/syscall_class.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Conditions kept per number. */
+#define PASSES_MAX 32
+
+struct passes {
+    struct filter_rule rules[PASSES_MAX];
+    size_t count;
+    bool trapped; /* false: no trap names the number */
+};
+
+struct builder {
+    const struct arch *arch;
+    const struct policy *policy;
+    const struct member_filter_options *options;
+    struct filter_plan *plan;
+    const bool *is_trapped; /* by number */
+    bool sends_trapped;
+};
+
+/* ---- Traps that meet ------------------------------------------------------------------------- */
+
+static bool same_test(const struct arg_test *left, const struct arg_test *right)
+{
+    return left->arg == right->arg && left->op == right->op && left->mask == right->mask &&
+           left->value == right->value && left->value_high == right->value_high;
+}
+
+static bool has_test(const struct filter_rule *rule, const struct arg_test *test)
+{
+    for (size_t i = 0; i < rule->test_count; i++) {
+        if (same_test(&rule->tests[i], test))
+            return true;
+    }
+    return false;
+}
+
+/* The rule that holds when both hold. False: it needs more tests than a rule has. */
+static bool both_hold(const struct filter_rule *left, const struct filter_rule *right,
+                      struct filter_rule *both)
+{
+    *both = *left;
+    for (size_t i = 0; i < right->test_count; i++) {
+        if (has_test(both, &right->tests[i]))
+            continue;
+        if (both->test_count == FILTER_TESTS_MAX)
+            return false;
+        both->tests[both->test_count++] = right->tests[i];
+    }
+    return true;
+}
+
+static bool same_rule(const struct filter_rule *left, const struct filter_rule *right)
+{
+    if (left->test_count != right->test_count)
+        return false;
+    for (size_t i = 0; i < left->test_count; i++) {
+        if (!has_test(right, &left->tests[i]))
+            return false;
+    }
+    return true;
+}
+
+static void keep(struct passes *passes, const struct filter_rule *rule)
+{
+    for (size_t i = 0; i < passes->count; i++) {
+        if (same_rule(&passes->rules[i], rule))
+            return;
+    }
+    if (passes->count < PASSES_MAX)
+        passes->rules[passes->count++] = *rule;
+}
+
+static void add_trap(struct passes *passes, const struct filter_trap *trap)
+{
+    struct filter_rule before[PASSES_MAX];
+    size_t count = passes->count;
+
+    if (!passes->trapped) {
+        passes->trapped = true;
+        for (size_t i = 0; i < trap->pass_count; i++)
+            keep(passes, &trap->passes[i]);
+        return;
+    }
+    memcpy(before, passes->rules, count * sizeof(before[0]));
+    passes->count = 0;
+    for (size_t i = 0; i < count; i++) {
+        for (size_t j = 0; j < trap->pass_count; j++) {
+            struct filter_rule both;
+            if (both_hold(&before[i], &trap->passes[j], &both))
+                keep(passes, &both);
+        }
+    }
+}
+
+static void collect_traps(const struct builder *builder, int number, struct passes *passes)
+{
+    passes->count = 0;
+    passes->trapped = false;
+    if (!builder->is_trapped[number])
+        return;
+    for (size_t i = 0; i < builder->options->trap_count; i++) {
+        if (builder->options->traps[i].number == number)
+            add_trap(passes, &builder->options->traps[i]);
+    }
+}
+
+/* ---- One number ------------------------------------------------------------------------------ */
+
+static bool takes_part(const struct builder *builder, enum rule_condition when, bool trapped)
+{
+    bool gate =
+        builder->options->supervised && (builder->policy->without & FEATURE_PROCESS_GATE) == 0;
+
+    switch (when) {
+    case RULE_ALWAYS:
+        return true;
+    case RULE_UNGATED:
+        return !gate || !trapped;
+    case RULE_SENDS_TRAPPED:
+        return builder->sends_trapped;
+    }
+    return true;
+}
+
+static bool add_rule(struct builder *builder, int number, struct filter_rule rule, uint32_t action)
+{
+    rule.action = action;
+    return filter_plan_add_rule(builder->plan, number, &rule);
+}
+
+/* What the traps decide where `condition` holds. */
+static bool add_passing_row(struct builder *builder, int number,
+                            const struct filter_rule *condition, const struct passes *passes)
+{
+    struct filter_rule both;
+
+    for (size_t i = 0; i < passes->count; i++) {
+        if (both_hold(condition, &passes->rules[i], &both) &&
+            !add_rule(builder, number, both, FILTER_ALLOW))
+            return false;
+    }
+    return add_rule(builder, number, *condition, passes->trapped ? FILTER_NOTIFY : FILTER_ALLOW);
+}
+
+static bool add_argument_rules(struct builder *builder, int number, struct argument_rules rules,
+                               const struct passes *passes)
+{
+    for (size_t i = 0; i < rules.count; i++) {
+        const struct argument_rule *row = &rules.rows[i];
+        bool added;
+        if (!takes_part(builder, row->when, passes->trapped))
+            continue;
+        if (row->rule.action == RULE_PASS)
+            added = add_passing_row(builder, number, &row->rule, passes);
+        else
+            added = filter_plan_add_rule(builder->plan, number, &row->rule);
+        if (!added)
+            return false;
+    }
+    return true;
+}
+
+static bool is_denied_by_policy(const struct policy *policy, int number)
+{
+    for (size_t i = 0; i < policy->denied_count; i++) {
+        if (policy->denied_numbers[i] == number)
+            return true;
+    }
+    return false;
+}
+
+/* The errno that a call gets whatever its arguments; 0 if it is judged further. */
+static int class_errno(enum syscall_class class, const struct policy *policy, bool supervised)
+{
+    switch (class) {
+    case CLASS_ALLOW:
+    case CLASS_ARGUMENTS:
+        return 0;
+    case CLASS_DENY:
+        return EPERM;
+    case CLASS_DENY_SUPERVISED:
+        return supervised ? EPERM : 0;
+    case CLASS_ENOSYS:
+        return ENOSYS;
+    case CLASS_ENOSYS_SUPERVISED:
+        return supervised ? ENOSYS : 0;
+    case CLASS_SYSV:
+        return policy->sysv_ipc_allowed ? 0 : EPERM;
+    case CLASS_MISSING:
+        break;
+    }
+    return ENOSYS;
+}
+
+static bool plan_number(struct builder *builder, int number)
+{
+    struct syscall_class_row row = syscall_class_of(builder->arch->ids[number]);
+    int error = class_errno(row.class, builder->policy, builder->options->supervised);
+    struct passes passes;
+
+    if (is_denied_by_policy(builder->policy, number))
+        error = EPERM;
+    if (error != 0) {
+        filter_plan_set(builder->plan, number, FILTER_ERRNO(error));
+        return true;
+    }
+    collect_traps(builder, number, &passes);
+    filter_plan_set(builder->plan, number, passes.trapped ? FILTER_NOTIFY : FILTER_ALLOW);
+    if (!add_argument_rules(builder, number, argument_rules_get(row.rules), &passes))
+        return false;
+    for (size_t i = 0; i < passes.count; i++) {
+        if (!add_rule(builder, number, passes.rules[i], FILTER_ALLOW))
+            return false;
+    }
+    return true;
+}
+
+static bool any_send_is_trapped(const struct builder *builder)
+{
+    static const char *const sends[] = {"sendto", "sendmsg", "sendmmsg"};
+    bool any = false;
+
+    for (size_t i = 0; i < sizeof(sends) / sizeof(sends[0]); i++)
+        any = any || builder->is_trapped[arch_syscall_number(builder->arch, sends[i])];
+    return any;
+}
+
+static void mark_trapped(const struct arch *arch, const struct member_filter_options *options,
+                         bool *is_trapped)
+{
+    for (size_t i = 0; i < options->trap_count; i++) {
+        int number = options->traps[i].number;
+        if (number >= 0 && number <= arch->newest)
+            is_trapped[number] = true;
+    }
+}
+
+struct filter_plan *member_filter_plan(const struct arch *arch, const struct policy *policy,
+                                       const struct member_filter_options *options,
+                                       struct error *err)
+{
+    CLEANUP_FREE bool *is_trapped = calloc((size_t)arch->newest + 1, sizeof(*is_trapped));
+    struct builder builder = {
+        .arch = arch, .policy = policy, .options = options, .is_trapped = is_trapped};
+
+    if (!options->supervised && options->trap_count > 0) {
+        error_runtime(err, 0, "system call filter: traps without a supervisor to answer them");
+        return NULL;
+    }
+    /* A number without a class would be hidden, not open. */
+    builder.plan = filter_plan_new(arch, FILTER_ERRNO(ENOSYS));
+    if (builder.plan == NULL || is_trapped == NULL) {
+        error_runtime(err, ENOMEM, "system call filter");
+        filter_plan_free(builder.plan);
+        return NULL;
+    }
+    mark_trapped(arch, options, is_trapped);
+    builder.sends_trapped = any_send_is_trapped(&builder);
+    for (int number = 0; number <= arch->newest; number++) {
+        if (arch->names[number] != NULL && !plan_number(&builder, number)) {
+            error_runtime(err, ENOMEM, "system call filter");
+            filter_plan_free(builder.plan);
+            return NULL;
+        }
+    }
+    return builder.plan;
+}
+
+/* ---- Reasons --------------------------------------------------------------------------------- */
+
+const char *member_filter_denial_reason(const struct arch *arch, const struct policy *policy,
+                                        bool supervised, int number)
+{
+    struct syscall_class_row row;
+
+    if (arch_syscall_name(arch, number) == NULL)
+        return "unknown system call";
+    if (is_denied_by_policy(policy, number))
+        return "extra-deny-syscall";
+    row = syscall_class_of(arch->ids[number]);
+    if (class_errno(row.class, policy, supervised) == 0)
+        return NULL;
+    switch (row.class) {
+    case CLASS_SYSV:
+        return "sysv_ipc is not allowed";
+    case CLASS_ENOSYS:
+    case CLASS_ENOSYS_SUPERVISED:
+        return "hidden system call";
+    default:
+        return "built-in deny list";
+    }
+}

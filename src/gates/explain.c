@@ -1,0 +1,491 @@
+/*
+ * explain: what Landlock refuses inside the kernel raises no notification, so with --explain these
+ * calls are trapped, judged as Landlock will judge them, and recorded if they will be refused.
+ *
+ * Every call continues, whatever was found here. That is safe although paths and addresses lie in
+ * memory: nothing is permitted by it, the kernel judges by itself the values it reads by itself. A
+ * member that changes them meanwhile spoils its own record only. The feature must be the last of the
+ * registry, since its answer ends the chain.
+ */
+#include "gates/gates.h"
+#include "gates/member_object.h"
+#include "gates/verdict_path.h"
+#include "kernel/landlock.h"
+#include "kernel/sys.h"
+#include "kernel/task_memory.h"
+#include "supervisor/supervisor.h"
+#include "util/fd.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LAYER "landlock"
+
+#ifndef AT_EMPTY_PATH
+#define AT_EMPTY_PATH 0x1000
+#endif
+#ifndef AT_EACCESS
+#define AT_EACCESS 0x200
+#endif
+
+enum explain_act {
+    EXPLAIN_OPEN,
+    EXPLAIN_OPEN_HOW, /* flags in a structure */
+    EXPLAIN_CREAT,
+    EXPLAIN_EXECUTE,
+    EXPLAIN_TRUNCATE,
+    EXPLAIN_CREATE,
+    EXPLAIN_REMOVE,
+    EXPLAIN_RENAME,
+    EXPLAIN_LINK,
+    EXPLAIN_CONNECT,
+    EXPLAIN_BIND,
+};
+
+struct explain_spelling {
+    const char *syscall;
+    enum explain_act act;
+    int8_t dirfd, path, flags, dirfd2, path2;
+};
+
+#define NONE (-1)
+#define EXPLAIN_CALL(syscall, act, dirfd, path, flags, dirfd2, path2)                              \
+    {#syscall, EXPLAIN_##act, dirfd, path, flags, dirfd2, path2},
+static const struct explain_spelling spellings[] = {
+#include "gates/explain_call.def"
+};
+#undef EXPLAIN_CALL
+
+struct explain {
+    const struct policy *policy; /* borrowed */
+    const struct grants *grants; /* borrowed */
+    int proc_fd;                 /* borrowed */
+    uint64_t handled_net;
+    struct local_devices local;
+};
+
+/* What a path must be for the call to reach Landlock at all. */
+enum existence { MUST_EXIST, MUST_NOT_EXIST, ANY_EXISTENCE };
+
+/* One question to the grants. */
+struct question {
+    struct object object; /* the object, or with a `leaf` the directory that holds it */
+    char leaf[NAME_MAX + 1];
+    enum existence leaf_is;
+    bool write;
+    int access; /* R_OK, W_OK, X_OK: refused by mode bits already, Landlock is not the reason */
+    bool may_create; /* if the object does not exist, the question is about its directory */
+};
+
+struct job {
+    struct explain *explain;
+    struct question questions[2];
+    size_t count;
+};
+
+static bool explain_wanted(const struct policy *policy)
+{
+    return policy->explain;
+}
+
+static bool explain_start(struct supervisor *supervisor, void **state, struct error *err)
+{
+    struct landlock_masks masks;
+    struct explain *explain = calloc(1, sizeof(*explain));
+
+    if (explain == NULL)
+        return error_runtime(err, ENOMEM, "explain");
+    explain->policy = supervisor_policy(supervisor);
+    explain->grants = supervisor_grants(supervisor);
+    explain->proc_fd = supervisor_proc_fd(supervisor);
+    landlock_resolve(landlock_support_get(), explain->policy->protections, &masks);
+    explain->handled_net = masks.net;
+    pthread_mutex_init(&explain->local.lock, NULL);
+    *state = explain;
+    return true;
+}
+
+static void explain_stop(void *state)
+{
+    struct explain *explain = state;
+
+    if (explain == NULL)
+        return;
+    pthread_mutex_destroy(&explain->local.lock);
+    free(explain);
+}
+
+static void job_free(void *data)
+{
+    struct job *job = data;
+
+    if (job == NULL)
+        return;
+    for (size_t i = 0; i < job->count; i++)
+        object_release(&job->questions[i].object);
+    free(job);
+}
+
+/* ---- Asking --------------------------------------------------------------------------------------- */
+
+/* Splits "a/b/c/" into "a/b" and "c". False: there is no last name ("/", "..", too long). */
+static bool split_path(char *path, char leaf[NAME_MAX + 1])
+{
+    size_t length = strlen(path);
+
+    while (length > 1 && path[length - 1] == '/')
+        path[--length] = '\0';
+    char *slash = strrchr(path, '/');
+    const char *name = slash == NULL ? path : slash + 1;
+    size_t size = strlen(name);
+    if (size == 0 || size > NAME_MAX || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return false;
+    memcpy(leaf, name, size + 1);
+    if (slash == NULL)
+        strcpy(path, ".");
+    else
+        slash[slash == path ? 1 : 0] = '\0';
+    return true;
+}
+
+/* "self" was walked by the supervisor, but the member wrote it. */
+static void name_self(char path[PATH_MAX])
+{
+    char own[32], rest[PATH_MAX];
+    int length = snprintf(own, sizeof(own), "/proc/%d", (int)getpid());
+
+    if (strncmp(path, own, (size_t)length) != 0 || (path[length] != '/' && path[length] != '\0'))
+        return;
+    snprintf(rest, sizeof(rest), "%s", path + length);
+    snprintf(path, PATH_MAX, "/proc/self%.*s", PATH_MAX - 16, rest);
+}
+
+static void record_path(const struct request *request, const struct question *question,
+                        const char *place)
+{
+    CLEANUP_BUFFER struct buffer object = BUFFER_INIT;
+    CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s", place);
+    name_self(path);
+    buffer_append_text(&object, path);
+    if (question->leaf[0] != '\0') {
+        if (strcmp(path, "/") != 0)
+            buffer_append_char(&object, '/');
+        buffer_append_text(&object, question->leaf);
+    }
+    path_advice(&advice, question->write ? "--fs-write" : "--fs-read", path, true);
+    if (buffer_failed(&object) || buffer_failed(&advice))
+        return;
+    request_record_denial(request, buffer_text(&object), question->write ? "write" : "read", EACCES,
+                          LAYER, NULL, buffer_text(&advice));
+}
+
+static bool leaf_fits(const struct question *question, int path_fd)
+{
+    struct stat status;
+
+    if (question->leaf[0] == '\0' || question->leaf_is == ANY_EXISTENCE)
+        return true;
+    bool exists = fstatat(path_fd, question->leaf, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    return exists == (question->leaf_is == MUST_EXIST);
+}
+
+static void judge(const struct request *request, const struct explain *explain,
+                  const struct question *question, int path_fd)
+{
+    char path[PATH_MAX];
+
+    if (question->object.no_follow && question->leaf[0] == '\0' && object_type(path_fd) == S_IFLNK)
+        return; /* ELOOP */
+    if (!leaf_fits(question, path_fd) ||
+        sys_call4(SYS_faccessat2, path_fd, (long)"", question->access,
+                  AT_EMPTY_PATH | AT_EACCESS) != 0)
+        return; /* fails for another reason */
+    if (path_verdict_of(explain->grants, path_fd, question->write, path) == PATH_REFUSED &&
+        request_is_valid(request))
+        record_path(request, question, path);
+}
+
+/* False: the answer would have to wait, and nothing was recorded. */
+static bool ask(const struct request *request, struct explain *explain,
+                const struct question *question, bool cached_only)
+{
+    CLEANUP_FD int path_fd = object_pin(&question->object, cached_only);
+    struct question parent;
+
+    if (path_fd == -EAGAIN && cached_only)
+        return false;
+    if (path_fd == -ENOENT && question->may_create && !question->object.is_base) {
+        parent = *question;
+        parent.may_create = false;
+        parent.write = true;
+        parent.access = W_OK | X_OK;
+        parent.leaf_is = MUST_NOT_EXIST; /* a link that leads nowhere */
+        parent.object.no_follow = false;
+        return !split_path(parent.object.path, parent.leaf) ||
+               ask(request, explain, &parent, cached_only);
+    }
+    if (path_fd < 0)
+        return true; /* the kernel will say the same */
+    if (cached_only && !local_devices_has(&explain->local, path_fd))
+        return false;
+    if (!cached_only)
+        local_devices_learn(&explain->local, path_fd);
+    judge(request, explain, question, path_fd);
+    return true;
+}
+
+/* True if every question was answered. */
+static bool ask_all(const struct request *request, struct job *job, bool cached_only)
+{
+    while (job->count > 0) {
+        struct question *question = &job->questions[job->count - 1];
+        if (!ask(request, job->explain, question, cached_only))
+            return false;
+        object_release(&question->object);
+        job->count--;
+    }
+    return true;
+}
+
+static void work(const struct request *request, void *data)
+{
+    ask_all(request, data, false);
+    request_answer_continue(request);
+}
+
+/* ---- Decoding ------------------------------------------------------------------------------------- */
+
+static int int_arg(const struct request *request, int number, int absent)
+{
+    return number < 0 ? absent : (int)(uint32_t)request->notification.data.args[number];
+}
+
+/* The next question of the job about the path in these registers; NULL if it cannot be asked. */
+static struct question *add_question(struct job *job, const struct request *request, int8_t dirfd,
+                                     int8_t path, unsigned at_flags)
+{
+    struct question *question = &job->questions[job->count];
+    pid_t tid = (pid_t)request->notification.pid;
+    struct member_view view = {.proc_fd = job->explain->proc_fd, .tid = tid, .tgid = request->tgid};
+    char text[PATH_MAX];
+
+    *question = (struct question){.object = OBJECT_INIT};
+    if (task_memory_read_string(tid, request->notification.data.args[path], text, sizeof(text)) < 0)
+        return NULL;
+    if (object_by_path(&question->object, &view, int_arg(request, dirfd, AT_FDCWD), text,
+                       at_flags) != 0) {
+        object_release(&question->object);
+        return NULL;
+    }
+    job->count++;
+    return question;
+}
+
+/* The same about the directory that holds the path's last name. */
+static void add_directory_question(struct job *job, const struct request *request, int8_t dirfd,
+                                   int8_t path, enum existence leaf_is)
+{
+    struct question *question = add_question(job, request, dirfd, path, 0);
+
+    if (question == NULL)
+        return;
+    question->write = true;
+    question->access = W_OK | X_OK;
+    question->leaf_is = leaf_is;
+    if (question->object.is_base || !split_path(question->object.path, question->leaf)) {
+        object_release(&question->object);
+        job->count--;
+    }
+}
+
+static void add_open(struct job *job, const struct request *request,
+                     const struct explain_spelling *row, uint64_t flags)
+{
+    bool write = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
+
+    if ((flags & O_PATH) != 0)
+        return; /* not judged by Landlock */
+    if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)) {
+        add_directory_question(job, request, row->dirfd, row->path, MUST_NOT_EXIST);
+        return;
+    }
+    struct question *question =
+        add_question(job, request, row->dirfd, row->path,
+                     (flags & O_NOFOLLOW) != 0 ? AT_SYMLINK_NOFOLLOW : 0);
+    if (question == NULL)
+        return;
+    question->write = write || (flags & O_TMPFILE) == O_TMPFILE;
+    question->access = ((flags & O_ACCMODE) == O_WRONLY ? 0 : R_OK) | (write ? W_OK : 0);
+    question->may_create = (flags & O_CREAT) != 0;
+}
+
+static void add_simple(struct job *job, const struct request *request,
+                       const struct explain_spelling *row, bool write, int access)
+{
+    unsigned at_flags = (unsigned)int_arg(request, row->flags, 0);
+    struct question *question = add_question(job, request, row->dirfd, row->path, at_flags);
+
+    if (question == NULL)
+        return;
+    question->write = write;
+    question->access = access;
+}
+
+static void decode(struct job *job, const struct request *request,
+                   const struct explain_spelling *row)
+{
+    struct open_how how;
+
+    switch (row->act) {
+    case EXPLAIN_OPEN:
+        add_open(job, request, row, (unsigned)int_arg(request, row->flags, 0));
+        break;
+    case EXPLAIN_OPEN_HOW:
+        if (task_memory_read_all((pid_t)request->notification.pid,
+                                 request->notification.data.args[row->flags], &how,
+                                 sizeof(how)) == 0)
+            add_open(job, request, row, how.flags);
+        break;
+    case EXPLAIN_CREAT:
+        add_open(job, request, row, O_CREAT | O_WRONLY | O_TRUNC);
+        break;
+    case EXPLAIN_EXECUTE:
+        add_simple(job, request, row, false, X_OK);
+        break;
+    case EXPLAIN_TRUNCATE:
+        add_simple(job, request, row, true, W_OK);
+        break;
+    case EXPLAIN_CREATE:
+        add_directory_question(job, request, row->dirfd, row->path, MUST_NOT_EXIST);
+        break;
+    case EXPLAIN_REMOVE:
+        add_directory_question(job, request, row->dirfd, row->path, MUST_EXIST);
+        break;
+    case EXPLAIN_RENAME:
+        add_directory_question(job, request, row->dirfd, row->path, MUST_EXIST);
+        add_directory_question(job, request, row->dirfd2, row->path2, ANY_EXISTENCE);
+        break;
+    case EXPLAIN_LINK:
+        add_directory_question(job, request, row->dirfd2, row->path2, MUST_NOT_EXIST);
+        break;
+    case EXPLAIN_CONNECT:
+    case EXPLAIN_BIND:
+        break;
+    }
+}
+
+static struct verdict on_path_call(struct request *request)
+{
+    struct job *job = calloc(1, sizeof(*job));
+
+    if (job == NULL)
+        return verdict_next();
+    job->explain = request->state;
+    decode(job, request, &spellings[request->trap->detail]);
+    if (!request_is_valid(request) || ask_all(request, job, true) ||
+        !request_submit(request, work, job, job_free)) {
+        job_free(job);
+        return verdict_next();
+    }
+    return verdict_taken();
+}
+
+/* ---- Addresses ------------------------------------------------------------------------------------ */
+
+static bool port_is_granted(const struct policy *policy, uint16_t port)
+{
+    for (size_t i = 0; i < policy->bind_port_count; i++) {
+        if (port >= policy->bind_ports[i].low && port <= policy->bind_ports[i].high)
+            return true;
+    }
+    return policy->bind_any;
+}
+
+/* "192.0.2.1:80", "[::1]:80". False: not an address of the internet families. */
+static bool format_address(const struct sockaddr_storage *address, size_t size, char *text,
+                           size_t room, uint16_t *port)
+{
+    char host[INET6_ADDRSTRLEN];
+
+    if (address->ss_family == AF_INET && size >= sizeof(struct sockaddr_in)) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)address;
+        *port = ntohs(in->sin_port);
+        inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
+        snprintf(text, room, "%s:%u", host, *port);
+        return true;
+    }
+    /* The shortest form that the kernel takes lacks the scope. */
+    if (address->ss_family == AF_INET6 && size >= sizeof(struct sockaddr_in6) - sizeof(uint32_t)) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
+        *port = ntohs(in6->sin6_port);
+        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
+        snprintf(text, room, "[%s]:%u", host, *port);
+        return true;
+    }
+    return false;
+}
+
+static struct verdict on_address_call(struct request *request)
+{
+    const struct explain *explain = request->state;
+    bool bind = spellings[request->trap->detail].act == EXPLAIN_BIND;
+    uint64_t right = bind ? LL_NET_BIND_TCP : LL_NET_CONNECT_TCP;
+    struct sockaddr_storage address = {0};
+    uint32_t size = (uint32_t)request->notification.data.args[2];
+    char text[INET6_ADDRSTRLEN + 16], advice[32];
+    uint16_t port;
+
+    if ((explain->handled_net & right) == 0 || size > sizeof(address) ||
+        task_memory_read_all((pid_t)request->notification.pid, request->notification.data.args[1],
+                             &address, size) != 0 ||
+        !format_address(&address, size, text, sizeof(text), &port) || !request_is_valid(request))
+        return verdict_next();
+    if (bind && port_is_granted(explain->policy, port))
+        return verdict_next();
+    snprintf(advice, sizeof(advice), "--net-allow-bind %u", port);
+    request_record_denial(request, text, bind ? "bind" : "connect", EACCES, LAYER, NULL,
+                          bind ? advice : NULL);
+    return verdict_next();
+}
+
+/* ---- Traps ---------------------------------------------------------------------------------------- */
+
+enum explain_row {
+#define EXPLAIN_CALL(syscall, ...) ROW_##syscall,
+#include "gates/explain_call.def"
+#undef EXPLAIN_CALL
+};
+
+static const struct trap traps[] = {
+#define EXPLAIN_CALL(name, act, ...)                                                               \
+    {.syscall = #name,                                                                             \
+     .handle = EXPLAIN_##act == EXPLAIN_CONNECT || EXPLAIN_##act == EXPLAIN_BIND                   \
+                   ? on_address_call                                                               \
+                   : on_path_call,                                                                 \
+     .detail = ROW_##name},
+#include "gates/explain_call.def"
+#undef EXPLAIN_CALL
+};
+
+static const char *const needs[] = {"faccessat2", "fstatfs", NULL};
+
+const struct feature feature_explain = {
+    .name = "explain",
+    .wanted = explain_wanted,
+    .traps = traps,
+    .trap_count = sizeof(traps) / sizeof(traps[0]),
+    .needs = {.calls = needs},
+    .start = explain_start,
+    .stop = explain_stop,
+};

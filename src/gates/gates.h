@@ -1,0 +1,22 @@
+/*
+ * Features that guard what Landlock does not see: metadata of ungranted files, other processes of
+ * the user, the processors a member may use; and the one that explains what Landlock refuses.
+ */
+#ifndef SANDLOCK_GATES_GATES_H
+#define SANDLOCK_GATES_GATES_H
+
+#include "supervisor/feature.h"
+
+/* chmod, chown, utime, xattr and inode flags only below a write grant. */
+extern const struct feature feature_metadata_gate;
+
+/* Limits, priorities, scheduling and process groups of members only. */
+extern const struct feature feature_process_gate;
+
+/* sched_setaffinity cannot leave the processors of cpu_cores. */
+extern const struct feature feature_cpu_affinity;
+
+/* Records what Landlock will refuse; changes no outcome. */
+extern const struct feature feature_explain;
+
+#endif

@@ -1,0 +1,343 @@
+/*
+ * metadata-gate: Landlock does not stop a member from changing mode, owner, times, extended
+ * attributes or inode flags of files that no write grant covers. These calls are rare, so they are
+ * trapped, judged on the pinned object, and performed on exactly that object; none ever continues,
+ * because their paths and values lie in memory that other threads can change.
+ *
+ * The kernel sees the supervisor as the caller. It is the same user and inside the domain of the
+ * policy; where it is root, what the member lacks is taken away before anything is performed
+ * (member_identity.h), so nothing is lent.
+ */
+#include "gates/gates.h"
+#include "gates/member_identity.h"
+#include "gates/metadata_call.h"
+#include "gates/verdict_path.h"
+#include "supervisor/supervisor.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define LAYER "metadata-gate"
+
+struct gate {
+    const struct grants *grants; /* borrowed */
+    struct local_devices local;
+    int proc_fd;     /* borrowed */
+    bool privileged; /* the supervisor has capabilities */
+    bool mapped;     /* members live in a user namespace where the user is `uid`, `gid` */
+    uint32_t uid, gid;
+};
+
+/* ---- When it is on -------------------------------------------------------------------------------- */
+
+static bool is_root_path(const char *path)
+{
+    return path[0] == '/' && path[strspn(path, "/")] == '\0';
+}
+
+static bool writes_everything(const struct strv *paths)
+{
+    for (size_t i = 0; i < paths->count; i++) {
+        if (is_root_path(paths->items[i]))
+            return true;
+    }
+    return false;
+}
+
+static bool gate_wanted(const struct policy *policy)
+{
+    return (policy->without & FEATURE_METADATA_GATE) == 0 &&
+           !writes_everything(&policy->fs_write) && !writes_everything(&policy->fs_write_try);
+}
+
+static bool gate_start(struct supervisor *supervisor, void **state, struct error *err)
+{
+    const struct policy *policy = supervisor_policy(supervisor);
+    struct gate *gate = calloc(1, sizeof(*gate));
+
+    if (gate == NULL)
+        return error_runtime(err, ENOMEM, "metadata gate");
+    pthread_mutex_init(&gate->local.lock, NULL);
+    gate->grants = supervisor_grants(supervisor);
+    gate->proc_fd = supervisor_proc_fd(supervisor);
+    gate->privileged = identity_is_privileged();
+    gate->mapped = policy->has_user;
+    gate->uid = policy->uid;
+    gate->gid = policy->gid;
+    *state = gate;
+    return true;
+}
+
+static void gate_stop(void *state)
+{
+    struct gate *gate = state;
+
+    if (gate == NULL)
+        return;
+    pthread_mutex_destroy(&gate->local.lock);
+    free(gate);
+}
+
+/* ---- One call ------------------------------------------------------------------------------------- */
+
+/* What a worker takes over. */
+struct job {
+    struct gate *gate;
+    struct metadata_call *call;
+    bool knows_identity;
+    struct member_identity identity;
+};
+
+static void job_free(void *data)
+{
+    struct job *job = data;
+
+    if (job == NULL)
+        return;
+    metadata_call_free(job->call);
+    free(job);
+}
+
+static int map_id(uint32_t *id, uint32_t inside, uint32_t outside)
+{
+    if (*id == UINT32_MAX) /* unchanged */
+        return 0;
+    if (*id != inside)
+        return -EINVAL; /* as the kernel says of an id that the namespace does not map */
+    *id = outside;
+    return 0;
+}
+
+/* Ids inside the values are the member's; the kernel will read them as the supervisor's. */
+static int map_ids(const struct gate *gate, struct metadata_call *call)
+{
+    if (!gate->mapped)
+        return 0;
+    switch (call->spelling->operation) {
+    case METADATA_OWNER: {
+        int result = map_id(&call->uid, gate->uid, geteuid());
+        return result < 0 ? result : map_id(&call->gid, gate->gid, getegid());
+    }
+    case METADATA_XATTR_SET:
+    case METADATA_XATTR_SET_PACKED:
+        /* Access control lists hold ids of any user of the host. */
+        return strncmp(call->name, "system.posix_acl_", strlen("system.posix_acl_")) == 0
+                   ? -EOPNOTSUPP
+                   : 0;
+    default:
+        return 0;
+    }
+}
+
+/* A member of a root sandbox that became another user: what an owner without capabilities may do to
+ * its own file, and nothing else. */
+static int check_owner(const struct member_identity *identity, struct metadata_call *call,
+                       int path_fd)
+{
+    struct stat object;
+
+    if (!identity->differs_in_ids)
+        return 0;
+    if (fstat(path_fd, &object) != 0)
+        return -errno;
+    if (object.st_uid != identity->uid)
+        return -EPERM;
+    switch (call->spelling->operation) {
+    case METADATA_MODE:
+        if (object.st_gid != identity->gid)
+            call->mode &= ~(uint32_t)S_ISGID;
+        return 0;
+    case METADATA_TIMES_SECONDS:
+    case METADATA_TIMES_MICROSECONDS:
+    case METADATA_TIMES_NANOSECONDS:
+        return 0;
+    case METADATA_OWNER:
+        if (call->uid != UINT32_MAX && call->uid != identity->uid)
+            return -EPERM;
+        return call->gid == UINT32_MAX || call->gid == identity->gid ? 0 : -EPERM;
+    default:
+        return -EPERM;
+    }
+}
+
+static int perform_as_member(struct job *job, int path_fd)
+{
+    struct lowered_rights lowered;
+
+    if (!job->knows_identity)
+        return metadata_perform(job->call, path_fd);
+    int result = check_owner(&job->identity, job->call, path_fd);
+    if (result < 0)
+        return result;
+    /* Owner rights of another user need the supervisor's; check_owner() has judged those. */
+    if (job->identity.differs_in_ids)
+        return metadata_perform(job->call, path_fd);
+    if (identity_lower(&job->identity, &lowered) != 0)
+        return -EPERM;
+    result = metadata_perform(job->call, path_fd);
+    identity_restore(&lowered);
+    return result;
+}
+
+static struct verdict refuse(const struct request *request, const char *path, unsigned type,
+                             const char *rule)
+{
+    CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
+
+    if (rule == NULL && path[0] != '\0')
+        path_advice(&advice, "--fs-write", path, type == S_IFDIR);
+    bool usable = advice.length > 0 && !buffer_failed(&advice);
+    request_record_denial(request, path[0] == '\0' ? NULL : path, "write", EACCES, LAYER, rule,
+                          usable ? buffer_text(&advice) : NULL);
+    return verdict_errno(EACCES);
+}
+
+static struct verdict judge_and_perform(const struct request *request, struct job *job, int path_fd)
+{
+    char path[PATH_MAX] = "";
+
+    enum path_verdict verdict = path_verdict_of(job->gate->grants, path_fd, true, path);
+    /* "self" was the supervisor's own, and the entries of others are no member's business. */
+    if (object_is_in_procfs(path_fd))
+        return refuse(request, path, 0, "entries of /proc cannot be changed");
+    if (job->call->ioctl != NULL && job->call->ioctl->whole_file_system)
+        return refuse(request, path, 0, "acts on the whole file system");
+    if (verdict == PATH_REFUSED)
+        return refuse(request, path, object_type(path_fd), NULL);
+    if (verdict == PATH_UNKNOWN)
+        return refuse(request, path, 0, "the object is outside the visible tree");
+    /* A caller that is gone, or was interrupted and will ask again, has no effect any more. */
+    if (!request_is_valid(request))
+        return verdict_errno(EPERM);
+    int result = perform_as_member(job, path_fd);
+    return result < 0 ? verdict_errno(-result) : verdict_value(0);
+}
+
+static void work(const struct request *request, void *data)
+{
+    struct job *job = data;
+    CLEANUP_FD int path_fd = object_pin(&job->call->object, false);
+
+    if (path_fd < 0) {
+        request_answer_errno(request, -path_fd);
+        return;
+    }
+    local_devices_learn(&job->gate->local, path_fd);
+    struct verdict verdict = judge_and_perform(request, job, path_fd);
+    if (verdict.kind == VERDICT_VALUE)
+        request_answer_value(request, verdict.value);
+    else
+        request_answer_errno(request, verdict.error);
+}
+
+/* Here and now if nothing can wait: the path is cached and the file system is a local one. */
+static bool try_at_once(const struct request *request, struct job *job, struct verdict *verdict)
+{
+    if (job->call->takes_long)
+        return false;
+    CLEANUP_FD int path_fd = object_pin(&job->call->object, true);
+    if (path_fd == -EAGAIN)
+        return false;
+    if (path_fd < 0) {
+        *verdict = verdict_errno(-path_fd);
+        return true;
+    }
+    if (!local_devices_has(&job->gate->local, path_fd))
+        return false;
+    *verdict = judge_and_perform(request, job, path_fd);
+    return true;
+}
+
+static int prepare(const struct request *request, struct job *job)
+{
+    struct gate *gate = job->gate;
+    pid_t tid = (pid_t)request->notification.pid;
+    struct member_view view = {.proc_fd = gate->proc_fd, .tid = tid, .tgid = request->tgid};
+    const struct metadata_spelling *spelling = &metadata_spellings[request->trap->detail];
+
+    int result = metadata_decode(job->call, spelling, &view, &request->notification.data);
+    if (result == 0 && gate->privileged) {
+        result = identity_read(gate->proc_fd, tid, gate->mapped, &job->identity);
+        job->knows_identity = result == 0;
+    }
+    return result == 0 ? map_ids(gate, job->call) : result;
+}
+
+static struct verdict on_metadata_call(struct request *request)
+{
+    struct job *job = calloc(1, sizeof(*job));
+    struct verdict verdict;
+
+    if (job == NULL)
+        return verdict_errno(ENOMEM);
+    job->gate = request->state;
+    job->call = metadata_call_new();
+    int result = job->call == NULL ? -ENOMEM : prepare(request, job);
+    /* What was read by number was the caller's only if it still waits. */
+    if (result == 0 && !request_is_valid(request))
+        result = -EPERM;
+    if (result < 0)
+        verdict = verdict_errno(-result);
+    else if (!try_at_once(request, job, &verdict)) {
+        if (request_submit(request, work, job, job_free))
+            return verdict_taken();
+        verdict = verdict_errno(ENOMEM);
+    }
+    job_free(job);
+    return verdict;
+}
+
+/* ---- Traps ---------------------------------------------------------------------------------------- */
+
+/* ioctl passes unless the request is one of inode_ioctls: the gaps between them. */
+#define GAP(first, last)                                                                           \
+    {                                                                                              \
+        .test_count = 1, .tests = {                                                                \
+            {.arg = 1, .op = ARG_IN_RANGE, .value = (first), .value_high = (last)}                 \
+        }                                                                                          \
+    }
+
+static const struct filter_rule other_ioctls[] = {
+    GAP(0, 0x40046601U),           GAP(0x40046603U, 0x40046603U), GAP(0x40046605U, 0x40047210U),
+    GAP(0x40047212U, 0x40047601U), GAP(0x40047603U, 0x40086601U), GAP(0x40086603U, 0x40086603U),
+    GAP(0x40086605U, 0x40087601U), GAP(0x40087603U, 0x401C581FU), GAP(0x401C5821U, 0x40806684U),
+    GAP(0x40806686U, 0x41009431U), GAP(0x41009433U, 0x800C6612U), GAP(0x800C6614U, 0xFFFFFFFFU),
+};
+
+/* The rows of metadata_call.def by name, so that a trap can tell its row. */
+enum metadata_row {
+#define METADATA_CALL(syscall, ...) ROW_##syscall,
+#include "gates/metadata_call.def"
+#undef METADATA_CALL
+};
+
+static const struct trap traps[] = {
+#define METADATA_CALL(name, operation_, ...)                                                       \
+    {.syscall = #name,                                                                             \
+     .passes = METADATA_##operation_ == METADATA_INODE_IOCTL ? other_ioctls : NULL,                \
+     .pass_count = METADATA_##operation_ == METADATA_INODE_IOCTL                                   \
+                       ? sizeof(other_ioctls) / sizeof(other_ioctls[0])                            \
+                       : 0,                                                                        \
+     .handle = on_metadata_call,                                                                   \
+     .detail = ROW_##name},
+#include "gates/metadata_call.def"
+#undef METADATA_CALL
+};
+
+static const char *const needs[] = {
+    "fchmodat",    "fchownat",     "utimensat", "setxattr", "removexattr",
+    "file_setattr", "ioctl", "fstatfs", "capget", "capset", NULL,
+};
+
+const struct feature feature_metadata_gate = {
+    .name = LAYER,
+    .wanted = gate_wanted,
+    .traps = traps,
+    .trap_count = sizeof(traps) / sizeof(traps[0]),
+    .needs = {.calls = needs},
+    .start = gate_start,
+    .stop = gate_stop,
+};

@@ -1,0 +1,266 @@
+/* Names on disk: see claim.h. */
+#include "launch/claim.h"
+
+#include "util/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define RUNTIME_PARENT "/dev/shm"
+#define PID_FILE "pid"
+#define PID_FILE_NEW ".pid.tmp"
+
+/* Everything that may be in a sandbox's directory; nothing else is ever removed. */
+static const char *const known_files[] = {PID_FILE, PID_FILE_NEW, "mode", "control.sock"};
+
+/* How long a claim may wait for another one that is being made. */
+#define ROOT_LOCK_TRIES 2000
+#define ROOT_LOCK_PAUSE_US 1000
+
+void claim_resolve_name(const char *name, char resolved[65])
+{
+    static atomic_uint counter;
+
+    if (name != NULL)
+        snprintf(resolved, 65, "%s", name);
+    else
+        snprintf(resolved, 65, "sandbox-%ld-%u", (long)getpid(),
+                 atomic_fetch_add_explicit(&counter, 1, memory_order_relaxed) + 1);
+}
+
+/* Opens or makes the root. Anybody can create the name in the world-writable parent first, so what
+ * is there is used only if it is a real directory of ours that nobody else can change. */
+static int root_open(char *warning, size_t warning_size)
+{
+    char path[64];
+    struct stat status;
+
+    snprintf(path, sizeof(path), RUNTIME_PARENT "/sandlock-%lu", (unsigned long)getuid());
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+        snprintf(warning, warning_size, "runtime directory %s: %s", path, strerror(errno));
+        return -1;
+    }
+    CLEANUP_FD int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &status) != 0) {
+        snprintf(warning, warning_size, "runtime directory %s: %s", path, strerror(errno));
+        return -1;
+    }
+    if (status.st_uid != geteuid()) {
+        snprintf(warning, warning_size, "runtime directory %s is owned by another user (uid %lu)",
+                 path, (unsigned long)status.st_uid);
+        return -1;
+    }
+    if ((status.st_mode & 022) != 0) {
+        snprintf(warning, warning_size, "runtime directory %s is writable for others (mode %o)",
+                 path, (unsigned)status.st_mode & 07777);
+        return -1;
+    }
+    if ((status.st_mode & 077) != 0 && fchmod(fd, 0700) != 0) {
+        snprintf(warning, warning_size, "runtime directory %s: chmod: %s", path, strerror(errno));
+        return -1;
+    }
+    return fd_steal(&fd);
+}
+
+/* Serialises claim and removal among this user's processes. */
+static int root_lock(int root_fd)
+{
+    for (int i = 0; i < ROOT_LOCK_TRIES; i++) {
+        if (flock(root_fd, LOCK_EX | LOCK_NB) == 0)
+            return 0;
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return -errno;
+        usleep(ROOT_LOCK_PAUSE_US);
+    }
+    return -EAGAIN;
+}
+
+/* True if some process holds the record lock of the pid file. */
+static bool lock_is_held(int directory_fd, const char *file)
+{
+    CLEANUP_FD int fd = openat(directory_fd, file, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    if (fd < 0)
+        return false;
+    /* A sandbox of this very process is no conflict for F_GETLK, which the caller handles by the
+     * list of its own claims; closing the descriptor would even drop that lock. */
+    return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+/* ---- Claims of this process ------------------------------------------------------------------
+ * Record locks do not conflict within a process, and closing any descriptor of the file drops them:
+ * a name held by ourselves is therefore found in this list, before its file is touched. */
+
+static _Atomic(struct claim *) own_claims[4096];
+
+static bool own_claims_hold(dev_t device, ino_t inode)
+{
+    for (size_t i = 0; i < sizeof(own_claims) / sizeof(own_claims[0]); i++) {
+        const struct claim *claim = atomic_load_explicit(&own_claims[i], memory_order_acquire);
+        if (claim != NULL && claim->device == device && claim->inode == inode)
+            return true;
+    }
+    return false;
+}
+
+static bool own_claims_add(struct claim *claim)
+{
+    for (size_t i = 0; i < sizeof(own_claims) / sizeof(own_claims[0]); i++) {
+        struct claim *expected = NULL;
+        if (atomic_load_explicit(&own_claims[i], memory_order_relaxed) == NULL &&
+            atomic_compare_exchange_strong_explicit(&own_claims[i], &expected, claim,
+                                                    memory_order_acq_rel, memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
+static void own_claims_remove(const struct claim *claim)
+{
+    for (size_t i = 0; i < sizeof(own_claims) / sizeof(own_claims[0]); i++) {
+        if (atomic_load_explicit(&own_claims[i], memory_order_relaxed) == claim)
+            atomic_store_explicit(&own_claims[i], NULL, memory_order_release);
+    }
+}
+
+/* ---- Taking a name ---------------------------------------------------------------------------- */
+
+static void directory_clear(int directory_fd)
+{
+    for (size_t i = 0; i < sizeof(known_files) / sizeof(known_files[0]); i++)
+        unlinkat(directory_fd, known_files[i], 0);
+}
+
+static void claim_close(struct claim *claim)
+{
+    fd_close(claim->pid_fd);
+    fd_close(claim->directory_fd);
+    fd_close(claim->root_fd);
+    claim->pid_fd = claim->directory_fd = claim->root_fd = -1;
+}
+
+/* The directory is there (made now, or left by a dead owner): lock a new pid file in it. */
+static int directory_take(struct claim *claim)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct stat status;
+
+    if (fstat(claim->directory_fd, &status) != 0)
+        return -errno;
+    claim->device = status.st_dev;
+    claim->inode = status.st_ino;
+    directory_clear(claim->directory_fd);
+    claim->pid_fd = openat(claim->directory_fd, PID_FILE_NEW,
+                           O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (claim->pid_fd < 0)
+        return -errno;
+    if (fcntl(claim->pid_fd, F_SETLK, &lock) != 0)
+        return -errno;
+    return own_claims_add(claim) ? 0 : -EMFILE;
+}
+
+enum take_result { TAKEN, IN_USE, FAILED };
+
+static enum take_result take_locked(struct claim *claim, int *error)
+{
+    bool exists = mkdirat(claim->root_fd, claim->name, 0700) != 0;
+
+    *error = 0;
+    if (exists && errno != EEXIST) {
+        *error = errno;
+        return FAILED;
+    }
+    claim->directory_fd =
+        openat(claim->root_fd, claim->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (claim->directory_fd < 0) {
+        *error = errno;
+        return FAILED;
+    }
+    if (exists) {
+        struct stat status;
+        if (fstat(claim->directory_fd, &status) != 0) {
+            *error = errno;
+            return FAILED;
+        }
+        if (own_claims_hold(status.st_dev, status.st_ino))
+            return IN_USE;
+        if (lock_is_held(claim->directory_fd, PID_FILE) ||
+            lock_is_held(claim->directory_fd, PID_FILE_NEW))
+            return IN_USE;
+    }
+    *error = -directory_take(claim);
+    return *error == 0 ? TAKEN : FAILED;
+}
+
+bool claim_take(struct claim *claim, const char *name, char *warning, size_t warning_size,
+                struct error *err)
+{
+    int error;
+
+    *claim = CLAIM_INIT;
+    warning[0] = '\0';
+    snprintf(claim->name, sizeof(claim->name), "%s", name);
+    claim->root_fd = root_open(warning, warning_size);
+    if (claim->root_fd < 0)
+        return true;
+    error = -root_lock(claim->root_fd);
+    if (error != 0) {
+        snprintf(warning, warning_size, "runtime directory lock: %s", strerror(error));
+        claim_close(claim);
+        return true;
+    }
+    enum take_result result = take_locked(claim, &error);
+    flock(claim->root_fd, LOCK_UN);
+    if (result == TAKEN) {
+        claim->active = true;
+        return true;
+    }
+    own_claims_remove(claim);
+    claim_close(claim);
+    if (result == IN_USE)
+        return error_runtime(err, 0, "sandbox '%s' is already running", name);
+    snprintf(warning, warning_size, "runtime directory of sandbox '%s': %s", name, strerror(error));
+    return true;
+}
+
+int claim_publish(struct claim *claim, pid_t child, pid_t supervisor)
+{
+    char text[64];
+
+    if (!claim->active)
+        return 0;
+    int length = snprintf(text, sizeof(text), "%ld\n%ld\n", (long)child, (long)supervisor);
+    if (pwrite(claim->pid_fd, text, (size_t)length, 0) != length)
+        return -EIO;
+    /* The lock follows the inode, so the name is never without one. */
+    if (renameat(claim->directory_fd, PID_FILE_NEW, claim->directory_fd, PID_FILE) != 0)
+        return -errno;
+    claim->published = true;
+    return 0;
+}
+
+void claim_release(struct claim *claim)
+{
+    struct stat status;
+
+    if (claim->active) {
+        claim->active = false;
+        bool locked = root_lock(claim->root_fd) == 0;
+        bool same = fstatat(claim->root_fd, claim->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+                    status.st_dev == claim->device && status.st_ino == claim->inode;
+        directory_clear(claim->directory_fd);
+        if (same)
+            unlinkat(claim->root_fd, claim->name, AT_REMOVEDIR);
+        own_claims_remove(claim);
+        if (locked)
+            flock(claim->root_fd, LOCK_UN);
+    }
+    claim_close(claim);
+}

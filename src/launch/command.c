@@ -1,0 +1,168 @@
+/* Command, environment and PATH candidates: see command.h. */
+#include "launch/command.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What clean_env keeps, if set. */
+static const char *const clean_names[] = {"PATH", "HOME", "USER", "TERM", "LANG"};
+
+/* execvp's search path when PATH is unset, and what clean_env gives a command without one. */
+#define PATH_UNSET "/bin:/usr/bin"
+#define PATH_CLEAN "/usr/local/bin:/usr/bin:/bin"
+
+/* Sets KEY=VALUE in place, or appends it. */
+static bool environment_set(struct strv *envp, const char *assignment)
+{
+    const char *equals = strchr(assignment, '=');
+    ptrdiff_t index = strv_find_key(envp, assignment, (size_t)(equals - assignment));
+
+    if (index < 0)
+        return strv_add(envp, assignment);
+    char *copy = strdup(assignment);
+    if (copy == NULL)
+        return false;
+    strv_replace(envp, (size_t)index, copy);
+    return true;
+}
+
+static bool environment_inherit(struct strv *envp, char *const *environment, bool clean)
+{
+    bool has_path = false;
+
+    for (size_t i = 0; environment != NULL && environment[i] != NULL; i++) {
+        bool wanted = !clean;
+        for (size_t k = 0; !wanted && k < sizeof(clean_names) / sizeof(clean_names[0]); k++) {
+            size_t length = strlen(clean_names[k]);
+            wanted = strncmp(environment[i], clean_names[k], length) == 0 &&
+                     environment[i][length] == '=';
+        }
+        if (!wanted)
+            continue;
+        has_path = has_path || strncmp(environment[i], "PATH=", 5) == 0;
+        if (!strv_add(envp, environment[i]))
+            return false;
+    }
+    return has_path || !clean || strv_add(envp, "PATH=" PATH_CLEAN);
+}
+
+/* Libraries of both vendors number devices by their own order unless told to follow the bus, and
+ * then an index would name another device than the node that was granted. */
+static bool environment_gpu(struct strv *envp, const struct policy *policy)
+{
+    if (policy->gpu != GPU_LIST)
+        return true;
+
+    struct buffer list = BUFFER_INIT;
+    for (size_t i = 0; i < policy->gpu_device_count; i++)
+        buffer_printf(&list, "%s%u", i > 0 ? "," : "", policy->gpu_devices[i]);
+
+    struct buffer text = BUFFER_INIT;
+    buffer_printf(&text, "CUDA_VISIBLE_DEVICES=%s", buffer_text(&list));
+    bool ok = !buffer_failed(&list) && !buffer_failed(&text) &&
+              environment_set(envp, buffer_text(&text));
+    buffer_free(&text);
+    buffer_printf(&text, "ROCR_VISIBLE_DEVICES=%s", buffer_text(&list));
+    ok = ok && !buffer_failed(&text) && environment_set(envp, buffer_text(&text)) &&
+         environment_set(envp, "CUDA_DEVICE_ORDER=PCI_BUS_ID");
+    buffer_free(&text);
+    buffer_free(&list);
+    return ok;
+}
+
+static bool environment_build(struct strv *envp, const struct policy *policy,
+                              char *const *environment)
+{
+    if (!environment_inherit(envp, environment, policy->clean_env))
+        return false;
+    for (size_t i = 0; i < policy->env.count; i++) {
+        if (!environment_set(envp, policy->env.items[i]))
+            return false;
+    }
+    if (!environment_gpu(envp, policy))
+        return false;
+    if (envp->items == NULL) { /* execve needs an array also when nothing is in it */
+        if (!strv_add(envp, ""))
+            return false;
+        free(envp->items[0]);
+        envp->items[0] = NULL;
+        envp->count = 0;
+    }
+    return true;
+}
+
+static bool candidates_build(struct command *command)
+{
+    const char *file = command->argv.items[0];
+
+    if (file[0] == '\0' || strchr(file, '/') != NULL)
+        return strv_add(&command->candidates, file);
+
+    ptrdiff_t index = strv_find_key(&command->envp, "PATH", 4);
+    const char *path = index >= 0 ? command->envp.items[index] + 5 : PATH_UNSET;
+    for (;;) {
+        const char *end = strchr(path, ':');
+        size_t length = end != NULL ? (size_t)(end - path) : strlen(path);
+        struct buffer candidate = BUFFER_INIT;
+
+        buffer_append(&candidate, path, length); /* an empty entry is the current directory */
+        if (length > 0)
+            buffer_append_char(&candidate, '/');
+        buffer_append_text(&candidate, file);
+        if (candidate.length >= PATH_MAX) { /* execve would refuse it; try the others */
+            buffer_free(&candidate);
+        } else if (!strv_take(&command->candidates, buffer_take(&candidate))) {
+            return false;
+        }
+        if (end == NULL)
+            break;
+        path = end + 1;
+    }
+    return command->candidates.count > 0 || strv_add(&command->candidates, file);
+}
+
+bool command_prepare(struct command *command, const struct policy *policy, const char *const *argv,
+                     size_t argc, char *const *environment, struct error *err)
+{
+    *command = (struct command){0};
+    if (argv == NULL || argc == 0)
+        return error_config(err, "empty command");
+    for (size_t i = 0; i < argc; i++) {
+        if (argv[i] == NULL) {
+            command_free(command);
+            return error_config(err, "command argument %zu is NULL", i);
+        }
+        if (!strv_add(&command->argv, argv[i]))
+            goto no_memory;
+    }
+    if (command->argv.items[0][0] == '\0') {
+        command_free(command);
+        return error_config(err, "empty command");
+    }
+    if (!environment_build(&command->envp, policy, environment) || !candidates_build(command))
+        goto no_memory;
+
+    command->shell_argv = calloc(argc + 2, sizeof(*command->shell_argv));
+    if (command->shell_argv == NULL)
+        goto no_memory;
+    command->shell_argv[0] = "/bin/sh";
+    for (size_t i = 1; i < argc; i++)
+        command->shell_argv[i + 1] = command->argv.items[i];
+    return true;
+
+no_memory:
+    command_free(command);
+    return error_runtime(err, ENOMEM, "command");
+}
+
+void command_free(struct command *command)
+{
+    strv_free(&command->argv);
+    strv_free(&command->envp);
+    strv_free(&command->candidates);
+    free(command->shell_argv);
+    *command = (struct command){0};
+}

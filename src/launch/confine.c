@@ -1,0 +1,83 @@
+/* confine(): the calling thread under the path grants of a policy, irreversibly (spec 10 §3.10). */
+#include "launch/internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* landlock_restrict_self() flag that confines all threads of the process (Linux 7.0, ABI 8). */
+#define RESTRICT_SELF_TSYNC (1U << 3)
+#define TSYNC_ABI 8
+
+static bool has_other_threads(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    struct dirent *entry;
+    size_t count = 0;
+
+    if (tasks == NULL)
+        return false;
+    while ((entry = readdir(tasks)) != NULL)
+        count += entry->d_name[0] != '.';
+    closedir(tasks);
+    return count > 1;
+}
+
+bool launch_confine(const struct policy *policy, struct error *err)
+{
+    struct domains domains;
+    struct posture posture = POSTURE_INIT;
+    struct domains_options options = {.policy = policy, .confine_only = true};
+    uint32_t flags = 0;
+
+    if (!policy_check_confine(policy, err))
+        return false;
+    if (has_other_threads()) {
+        if (landlock_support_get()->abi < TSYNC_ABI)
+            return error_config(err, "confine: the process has other threads, which would stay "
+                                     "unconfined; confine before creating threads");
+        flags = RESTRICT_SELF_TSYNC;
+    }
+    if (!domains_build(&domains, &options, &posture, err)) {
+        posture_free(&posture);
+        return false;
+    }
+    posture_free(&posture);
+
+    bool ok = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ||
+              error_runtime(err, errno, "no_new_privs");
+    if (ok) {
+        int result = landlock_enter(domains.members, flags);
+        if (result == -E2BIG)
+            ok = error_runtime(err, E2BIG, "too many nested Landlock domains");
+        else if (result != 0)
+            ok = error_runtime(err, -result, "landlock domain");
+    }
+    domains_free(&domains);
+    return ok;
+}
+
+bool launch_posture_preview(struct policy *policy, struct posture *posture, struct error *err)
+{
+    static const char *const argv[] = {"true"};
+    struct launch_spec spec = {
+        .policy = policy,
+        .argv = argv,
+        .argc = 1,
+        .streams = {{STREAM_NULL, -1}, {STREAM_NULL, -1}, {STREAM_NULL, -1}},
+        .end_with_child = true,
+        .own_process = true,
+        .confine = true,
+    };
+    struct launch *launch = launch_prepare(&spec, err);
+
+    if (launch == NULL)
+        return false;
+    *posture = launch->posture;
+    launch->posture = POSTURE_INIT;
+    launch_free(launch);
+    return true;
+}

@@ -1,0 +1,211 @@
+/* Rulesets from grants: see domains.h. */
+#include "launch/domains.h"
+
+#include "launch/gpu.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct build {
+    const struct domains_options *options;
+    struct domains *domains;
+    struct posture *posture;
+    struct error *err;
+    int start_fd; /* base of relative grants, AT_FDCWD or a directory */
+};
+
+static bool rule_failed(struct error *err, const char *path, int result)
+{
+    return error_runtime(err, -result, "landlock rule for %s", path);
+}
+
+/* One rule in the members' ruleset and, since S must cover C, the same in the supervisor's. */
+static bool add_object(struct build *build, const char *path, int fd, uint64_t rights)
+{
+    int result = landlock_add_path(build->domains->members, fd, rights);
+
+    if (result == 0 && build->domains->supervisor >= 0)
+        result = landlock_add_path(build->domains->supervisor, fd, rights);
+    return result == 0 || rule_failed(build->err, path, result);
+}
+
+/* O_PATH: a FIFO must not block and an unreadable target must not fail. */
+static bool add_grant(struct build *build, const char *path, bool write, bool optional)
+{
+    struct stat status;
+    CLEANUP_FD int fd = openat(build->start_fd, path, O_PATH | O_CLOEXEC);
+
+    if (fd < 0 && optional && (errno == ENOENT || errno == ENOTDIR))
+        return true;
+    if (fd < 0 || fstat(fd, &status) != 0) {
+        int error = errno;
+        error_runtime(build->err, error, "grant %s %s", write ? "--fs-write" : "--fs-read", path);
+        build->err->kind = ERROR_CONFIG; /* asked for wrongly, found before a process exists */
+        return false;
+    }
+    bool directory = S_ISDIR(status.st_mode);
+    uint64_t handled = build->domains->masks.fs;
+    uint64_t rights = write ? landlock_write_rights(handled, directory)
+                            : landlock_read_rights(handled, directory);
+    if (!add_object(build, path, fd, rights))
+        return false;
+    int result = grants_add(&build->domains->grants, fd, write);
+    return result == 0 || error_runtime(build->err, -result, "grant %s", path);
+}
+
+static bool add_list(struct build *build, const struct strv *paths, bool write, bool optional)
+{
+    for (size_t i = 0; i < paths->count; i++) {
+        if (!add_grant(build, paths->items[i], write, optional))
+            return false;
+    }
+    return true;
+}
+
+static bool add_gpu_node(void *data, const char *path, bool write, bool requested)
+{
+    struct build *build = data;
+    CLEANUP_FD int fd = open(path, O_PATH | O_CLOEXEC);
+    struct stat status;
+
+    if (fd < 0 || fstat(fd, &status) != 0) {
+        if (requested)
+            posture_exception(build->posture, "requested GPU node %s does not exist", path);
+        return true;
+    }
+    uint64_t handled = build->domains->masks.fs;
+    bool directory = S_ISDIR(status.st_mode);
+    uint64_t rights = write ? landlock_write_rights(handled, directory)
+                            : landlock_read_rights(handled, directory);
+    return add_object(build, path, fd, rights) &&
+           grants_add(&build->domains->grants, fd, write) == 0;
+}
+
+/* TCP bind: one rule per port, or the right unhandled when every port is allowed. */
+static bool add_ports(struct build *build)
+{
+    const struct policy *policy = build->options->policy;
+
+    if ((build->domains->masks.net & LL_NET_BIND_TCP) == 0)
+        return true;
+    for (size_t i = 0; i < policy->bind_port_count; i++) {
+        for (uint32_t port = policy->bind_ports[i].low; port <= policy->bind_ports[i].high; port++) {
+            int result = landlock_add_port(build->domains->members, (uint16_t)port, LL_NET_BIND_TCP);
+            if (result == 0 && build->domains->supervisor >= 0)
+                result = landlock_add_port(build->domains->supervisor, (uint16_t)port,
+                                           LL_NET_BIND_TCP);
+            if (result != 0)
+                return error_runtime(build->err, -result, "landlock rule for TCP port %u", port);
+        }
+    }
+    return true;
+}
+
+/* What the supervisor needs beyond the members: see the table of spec 90 §20. */
+static bool add_supervisor_needs(struct build *build)
+{
+    const struct domains *domains = build->domains;
+    const struct claim *claim = build->options->claim;
+    uint64_t handled = domains->masks.fs;
+    uint64_t proc = LL_FS_READ_FILE | LL_FS_READ_DIR;
+    int result = 0;
+
+    if (domains->supervisor < 0)
+        return true;
+    if (build->options->proc_writes)
+        proc |= LL_FS_WRITE_FILE;
+    CLEANUP_FD int proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (proc_fd >= 0)
+        result = landlock_add_path(domains->supervisor, proc_fd, proc & handled);
+    if (result == 0 && claim != NULL && claim->active) {
+        uint64_t own = LL_FS_REMOVE_FILE | LL_FS_MAKE_REG | LL_FS_WRITE_FILE;
+        result = landlock_add_path(domains->supervisor, claim->directory_fd, own & handled);
+        if (result == 0)
+            result = landlock_add_path(domains->supervisor, claim->root_fd,
+                                       LL_FS_REMOVE_DIR & handled);
+    }
+    return result == 0 || rule_failed(build->err, "the supervisor's own needs", result);
+}
+
+static bool create_rulesets(struct build *build)
+{
+    struct domains *domains = build->domains;
+    struct landlock_masks members = domains->masks;
+    struct landlock_masks supervisor = domains->masks;
+    struct landlock_masks guardian = {.scoped = domains->masks.scoped};
+
+    domains->members = landlock_create(&members);
+    if (domains->members < 0)
+        return error_runtime(build->err, -domains->members, "landlock ruleset");
+    if (build->options->supervised) {
+        /* Never the signal scope: job control stops the command line's whole group. */
+        supervisor.scoped &= LL_SCOPE_ABSTRACT_UNIX;
+        domains->supervisor = landlock_create(&supervisor);
+        if (domains->supervisor < 0)
+            return error_runtime(build->err, -domains->supervisor, "supervisor landlock ruleset");
+    }
+    if (guardian.scoped != 0 && !build->options->confine_only) {
+        domains->guardian = landlock_create(&guardian);
+        if (domains->guardian < 0)
+            return error_runtime(build->err, -domains->guardian, "guardian landlock ruleset");
+    }
+    return true;
+}
+
+bool domains_build(struct domains *domains, const struct domains_options *options,
+                   struct posture *posture, struct error *err)
+{
+    const struct policy *policy = options->policy;
+    const struct landlock_support *support = landlock_support_get();
+    struct build build = {options, domains, posture, err, AT_FDCWD};
+    CLEANUP_FD int start_fd = -1;
+
+    *domains = DOMAINS_INIT;
+    if (support->abi == 0)
+        return error_runtime(err, support->unavailable_errno, "Landlock is unavailable");
+    landlock_resolve(support, policy->protections, &domains->masks);
+    if (!landlock_check_strict(support, &domains->masks, err))
+        return false;
+    if (options->confine_only)
+        domains->masks.net = 0;
+    else if (policy->bind_any)
+        domains->masks.net &= ~LL_NET_BIND_TCP;
+
+    if (options->start_directory != NULL) {
+        start_fd = open(options->start_directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (start_fd < 0) {
+            error_runtime(err, errno, "working directory %s", options->start_directory);
+            err->kind = ERROR_CONFIG;
+            return false;
+        }
+        build.start_fd = start_fd;
+    }
+    if (!create_rulesets(&build) || !add_list(&build, &policy->fs_read, false, false) ||
+        !add_list(&build, &policy->fs_read_try, false, true) ||
+        !add_list(&build, &policy->fs_write, true, false) ||
+        !add_list(&build, &policy->fs_write_try, true, true) ||
+        (!options->confine_only && !gpu_each_node(policy, add_gpu_node, &build)) ||
+        !add_ports(&build) || !add_supervisor_needs(&build)) {
+        domains_free(domains);
+        return false;
+    }
+    return true;
+}
+
+void domains_close_rulesets(struct domains *domains)
+{
+    fd_close(domains->members);
+    fd_close(domains->supervisor);
+    fd_close(domains->guardian);
+    domains->members = domains->supervisor = domains->guardian = -1;
+}
+
+void domains_free(struct domains *domains)
+{
+    domains_close_rulesets(domains);
+    grants_free(&domains->grants);
+}

@@ -1,0 +1,44 @@
+/*
+ * The three Landlock domains of a run, built from one list of opened grants: C for the members, S for
+ * the supervisor (everything C grants plus what the run needs), G for the guardian (scopes only).
+ * Every path is opened once, before any member exists, so later renames do not widen a grant.
+ */
+#ifndef SANDLOCK_LAUNCH_DOMAINS_H
+#define SANDLOCK_LAUNCH_DOMAINS_H
+
+#include "kernel/landlock.h"
+#include "launch/claim.h"
+#include "policy/policy.h"
+#include "supervisor/grants.h"
+#include "supervisor/posture.h"
+#include "util/error.h"
+
+#include <stdbool.h>
+
+struct domains {
+    struct landlock_masks masks;
+    int members;    /* ruleset descriptors, -1 if there is none */
+    int supervisor;
+    int guardian;
+    struct grants grants; /* canonical names, for verdicts */
+};
+
+#define DOMAINS_INIT ((struct domains){.members = -1, .supervisor = -1, .guardian = -1})
+
+struct domains_options {
+    const struct policy *policy;
+    const char *start_directory; /* base of relative grants; NULL: the caller's cwd */
+    const struct claim *claim;   /* runtime directory rights for S; NULL or inactive: none */
+    bool supervised;             /* build S */
+    bool proc_writes;            /* the child's steps write below /proc inside S */
+    bool confine_only;           /* file rules and scopes only, no network bits (confine()) */
+};
+
+/* Errors: Landlock or a strict protection is missing, a grant does not exist (named with its errno),
+ * a ruleset cannot be made. Warnings (a missing GPU node) go to the posture as exceptions. */
+bool domains_build(struct domains *domains, const struct domains_options *options,
+                   struct posture *posture, struct error *err);
+void domains_close_rulesets(struct domains *domains); /* keeps the grants */
+void domains_free(struct domains *domains);
+
+#endif

@@ -1,0 +1,63 @@
+/* The launch object, shared by the files of this room only. */
+#ifndef SANDLOCK_LAUNCH_INTERNAL_H
+#define SANDLOCK_LAUNCH_INTERNAL_H
+
+#include "bare/guardian.h"
+#include "kernel/bpf.h"
+#include "launch/claim.h"
+#include "launch/command.h"
+#include "launch/domains.h"
+#include "launch/launch.h"
+#include "launch/streams.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct launch {
+    struct policy *policy; /* a reference */
+    char name[65];
+    bool own_process;
+    bool confine;   /* walls around the supervisor are wanted and possible */
+    bool confined;  /* domain S is in force on the supervising thread */
+    bool supervised;
+    char warning[256]; /* "" or why the run goes on without introspection */
+
+    struct command command;
+    struct claim claim;
+    struct domains domains;
+    struct streams streams;
+    struct bpf_program program;
+    struct bpf_program guardian_program;
+    struct supervisor *supervisor;
+    struct denial_log *denials;
+    struct posture posture;
+
+    unsigned long *affinity;
+    size_t affinity_size;
+    bool map_user;
+    char uid_map[48];
+    char gid_map[48];
+
+    int terminal;
+    int report_fd;
+    int lifeline[2];
+
+    struct launch_record *record;
+    void *stacks;
+    size_t stacks_size;
+    void *guardian_stack_top;
+    void *child_stack_top;
+    struct child_plan child_plan;
+    struct guardian_plan guardian_plan;
+
+    pid_t guardian; /* 0 before the clone and after the reap */
+    int guardian_pidfd;
+};
+
+/* Fills the posture of a prepared launch (posture_launch.c). */
+void posture_describe_launch(struct launch *launch);
+
+/* The guardian died out of turn: ends the members that PDEATHSIG did not reach (sweep.c). */
+void launch_sweep_members(struct launch *launch);
+
+#endif

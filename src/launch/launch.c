@@ -1,0 +1,677 @@
+/*
+ * The launch: prepares everything, clones guardian and child, and follows them to the point where
+ * the child is confined. See launch.h for the order and why it is split.
+ */
+#include "launch/launch.h"
+
+#include "bare/clone.h"
+#include "bare/guardian.h"
+#include "filter/filter.h"
+#include "kernel/procfs.h"
+#include "kernel/sys.h"
+#include "launch/claim.h"
+#include "launch/command.h"
+#include "launch/domains.h"
+#include "launch/internal.h"
+#include "launch/registry.h"
+#include "launch/streams.h"
+#include "policy/grammar.h"
+#include "supervisor/wall.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* Stacks of guardian and child. Both run a few small functions; the deepest is the guardian's walk
+ * over /proc (eight levels of 1 KiB). A page without access lies below each. */
+#define STACK_SIZE (32 * 1024)
+#define STACK_GUARD 4096
+
+/* How often a wait for the child looks whether guardian and child are still there. */
+#define ALIVE_CHECK_NS 20000000L
+
+/* Looks at a child that is about to park; each is 50 us apart. */
+#define PARK_CHECKS_MAX 200
+
+/* ---- Preparation ------------------------------------------------------------------------------- */
+
+static bool prepare_memory(struct launch *launch, struct error *err)
+{
+    size_t size = 2 * (STACK_SIZE + STACK_GUARD);
+
+    launch->record = mmap(NULL, sizeof(*launch->record), PROT_READ | PROT_WRITE,
+                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (launch->record == MAP_FAILED) {
+        launch->record = NULL;
+        return error_runtime(err, errno, "shared record");
+    }
+    launch->record->listener = -1;
+    launch->stacks = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (launch->stacks == MAP_FAILED) {
+        launch->stacks = NULL;
+        return error_runtime(err, errno, "launch stacks");
+    }
+    launch->stacks_size = size;
+    char *base = launch->stacks;
+    if (mprotect(base + STACK_GUARD, STACK_SIZE, PROT_READ | PROT_WRITE) != 0 ||
+        mprotect(base + 2 * STACK_GUARD + STACK_SIZE, STACK_SIZE, PROT_READ | PROT_WRITE) != 0)
+        return error_runtime(err, errno, "launch stacks");
+    launch->guardian_stack_top = base + STACK_GUARD + STACK_SIZE;
+    launch->child_stack_top = base + size;
+    return true;
+}
+
+static bool prepare_supervisor(struct launch *launch, struct error *err)
+{
+    const struct policy *policy = launch->policy;
+    struct supervisor_config config = {
+        .policy = policy,
+        .registry = feature_registry,
+        .grants = &launch->domains.grants,
+        .denials = NULL,
+        .violation = launch->own_process ? VIOLATION_TRAP : VIOLATION_ERRNO,
+        .confined = launch->confine,
+    };
+    size_t traps;
+
+    if (policy->no_supervisor)
+        return true;
+    launch->denials = denial_log_new();
+    if (launch->denials == NULL)
+        return error_runtime(err, ENOMEM, "denial records");
+    config.denials = launch->denials;
+    launch->supervisor = supervisor_new(&config, err);
+    if (launch->supervisor == NULL)
+        return false;
+    supervisor_traps(launch->supervisor, &traps);
+    launch->supervised = traps > 0;
+    return true;
+}
+
+static bool prepare_filter(struct launch *launch, struct error *err)
+{
+    struct member_filter_options options = {.supervised = !launch->policy->no_supervisor};
+
+    if (launch->supervised)
+        options.traps = supervisor_traps(launch->supervisor, &options.trap_count);
+    struct filter_plan *plan = member_filter_plan(arch_native, launch->policy, &options, err);
+    if (plan == NULL)
+        return false;
+    bool ok = filter_compile(plan, &launch->program, err);
+#if defined(SANDLOCK_VERIFY_FILTERS)
+    ok = ok && filter_verify(plan, &launch->program, err);
+#endif
+    filter_plan_free(plan);
+    return ok;
+}
+
+static bool prepare_guardian_filter(struct launch *launch, struct error *err)
+{
+    struct wall_options options = {.role = ROLE_GUARDIAN};
+
+    if ((launch->policy->without & FEATURE_SUPERVISOR_CONFINEMENT) != 0)
+        return true;
+    return wall_program(&options, &launch->guardian_program, err);
+}
+
+static bool prepare_affinity(struct launch *launch, struct error *err)
+{
+    const struct policy *policy = launch->policy;
+    uint32_t highest = 0;
+
+    if (policy->cpu_core_count == 0)
+        return true;
+    for (size_t i = 0; i < policy->cpu_core_count; i++) {
+        if (policy->cpu_cores[i] > highest)
+            highest = policy->cpu_cores[i];
+    }
+    size_t words = highest / (8 * sizeof(unsigned long)) + 1;
+    launch->affinity = calloc(words, sizeof(unsigned long));
+    if (launch->affinity == NULL)
+        return error_runtime(err, ENOMEM, "cpu mask");
+    for (size_t i = 0; i < policy->cpu_core_count; i++) {
+        uint32_t core = policy->cpu_cores[i];
+        launch->affinity[core / (8 * sizeof(unsigned long))] |=
+            1UL << (core % (8 * sizeof(unsigned long)));
+    }
+    launch->affinity_size = words * sizeof(unsigned long);
+    return true;
+}
+
+/* A user mapping is needed only where it changes something. */
+static void prepare_user(struct launch *launch)
+{
+    const struct policy *policy = launch->policy;
+
+    launch->map_user = policy->has_user && (policy->uid != getuid() || policy->gid != getgid());
+    if (!launch->map_user)
+        return;
+    snprintf(launch->uid_map, sizeof(launch->uid_map), "%u %u 1", policy->uid, (unsigned)getuid());
+    snprintf(launch->gid_map, sizeof(launch->gid_map), "%u %u 1", policy->gid, (unsigned)getgid());
+}
+
+/* Soft = hard = min(asked, inherited soft, inherited hard): a cap, never a grant. */
+static void prepare_open_files(struct launch *launch, const struct launch_spec *spec,
+                               struct child_plan *child)
+{
+    struct rlimit inherited;
+
+    if (spec->inherited_nofile != NULL)
+        inherited = *spec->inherited_nofile;
+    else if (getrlimit(RLIMIT_NOFILE, &inherited) != 0)
+        return;
+    if (launch->policy->max_open_files > 0) {
+        rlim_t limit = launch->policy->max_open_files;
+        if (limit > inherited.rlim_cur)
+            limit = inherited.rlim_cur;
+        if (limit > inherited.rlim_max)
+            limit = inherited.rlim_max;
+        child->open_files = (struct bare_rlimit){limit, limit};
+        child->limit_open_files = true;
+    } else if (spec->inherited_nofile != NULL) {
+        child->open_files = (struct bare_rlimit){inherited.rlim_cur, inherited.rlim_max};
+        child->limit_open_files = true;
+    }
+}
+
+/* The terminal goes to the child only if all three streams are inherited, standard input is a
+ * terminal, and our own group is its foreground group: a captured or background run never takes it. */
+static void prepare_terminal(struct launch *launch, const struct launch_spec *spec)
+{
+    int fd = -1;
+
+    for (int i = 0; i < 3; i++) {
+        if (spec->streams[i].mode != STREAM_INHERIT)
+            return;
+    }
+    if (isatty(0))
+        fd = fcntl(0, F_DUPFD_CLOEXEC, 3);
+    else if (spec->force_terminal)
+        fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return;
+    if (tcgetpgrp(fd) != getpgrp()) {
+        fd_close(fd);
+        return;
+    }
+    launch->terminal = fd;
+    launch->report_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+static void fill_child_plan(struct launch *launch, const struct launch_spec *spec)
+{
+    const struct policy *policy = launch->policy;
+    struct child_plan *child = &launch->child_plan;
+
+    child->record = launch->record;
+    child->terminal_fd = launch->terminal;
+    child->no_randomize_memory = policy->no_randomize_memory;
+    child->affinity = launch->affinity;
+    child->affinity_size = launch->affinity_size;
+    child->no_huge_pages = policy->no_huge_pages;
+    child->no_coredump = policy->no_coredump;
+    child->map_user = launch->map_user;
+    child->uid_map = launch->uid_map;
+    child->gid_map = launch->gid_map;
+    child->cwd = policy->cwd;
+    child->ruleset = launch->domains.members;
+    child->program.len = (unsigned short)launch->program.length;
+    child->program.filter = launch->program.instructions;
+    child->listener = launch->supervised;
+    child->close_ranges = launch->streams.ranges;
+    child->close_range_count = launch->streams.range_count;
+    child->maps = launch->streams.maps;
+    child->map_count = launch->streams.map_count;
+    child->error_fd = launch->streams.error_fd;
+    child->park = spec->park;
+    child->argv = launch->command.argv.items;
+    child->envp = launch->command.envp.items;
+    child->candidates = (const char *const *)launch->command.candidates.items;
+    child->shell_argv = launch->command.shell_argv;
+    prepare_open_files(launch, spec, child);
+
+    sigset_t mask;
+    if (spec->signal_mask != NULL)
+        mask = *spec->signal_mask;
+    else
+        pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    memcpy(&child->signal_mask, &mask, sizeof(child->signal_mask));
+}
+
+static void fill_guardian_plan(struct launch *launch, const struct launch_spec *spec)
+{
+    const struct policy *policy = launch->policy;
+    struct guardian_plan *guardian = &launch->guardian_plan;
+
+    guardian->record = launch->record;
+    guardian->child = &launch->child_plan;
+    guardian->host = getpid();
+    guardian->ruleset = launch->domains.guardian;
+    guardian->signal_scope = (launch->domains.masks.scoped & LL_SCOPE_SIGNAL) != 0;
+    /* Flags of the address space, and a user namespace, must not be the guardian's or the host's. */
+    guardian->share_memory = !launch->map_user && !policy->no_coredump && !policy->no_huge_pages;
+    guardian->end_with_child = spec->end_with_child;
+    guardian->lifeline = launch->lifeline[0];
+    guardian->report_fd = launch->report_fd;
+    guardian->program.len = (unsigned short)launch->guardian_program.length;
+    guardian->program.filter = launch->guardian_program.instructions;
+    guardian->child_stack_top = launch->child_stack_top;
+}
+
+static bool prepare_all(struct launch *launch, const struct launch_spec *spec, struct error *err)
+{
+    const struct policy *policy = launch->policy;
+
+    if (spec->argc > LAUNCH_ARGV_MAX)
+        return error_config(err, "command has more than %d arguments", LAUNCH_ARGV_MAX);
+    if (spec->name != NULL && !grammar_name(spec->name, err))
+        return error_wrap(err, "sandbox name");
+    if (!command_prepare(&launch->command, policy, spec->argv, spec->argc, environ, err))
+        return false;
+    if (!prepare_supervisor(launch, err))
+        return false;
+
+    claim_resolve_name(spec->name, launch->name);
+    prepare_user(launch);
+    struct domains_options options = {
+        .policy = policy,
+        .start_directory = policy->cwd,
+        .claim = &launch->claim,
+        .supervised = launch->supervised && launch->confine,
+        .proc_writes = launch->map_user || policy->no_coredump,
+    };
+    /* The name before the domains: S needs rights on the directory. A wrong grant gives it up again. */
+    if (!claim_take(&launch->claim, launch->name, launch->warning, sizeof(launch->warning), err) ||
+        !domains_build(&launch->domains, &options, &launch->posture, err) ||
+        !prepare_filter(launch, err) || !prepare_guardian_filter(launch, err) ||
+        !prepare_affinity(launch, err) || !streams_prepare(&launch->streams, spec, err) ||
+        !prepare_memory(launch, err))
+        return false;
+    prepare_terminal(launch, spec);
+    if (pipe2(launch->lifeline, O_CLOEXEC) != 0)
+        return error_runtime(err, errno, "lifeline pipe");
+    fill_child_plan(launch, spec);
+    fill_guardian_plan(launch, spec);
+    posture_describe_launch(launch);
+    if (launch->posture.failed)
+        return error_runtime(err, ENOMEM, "posture");
+    if (!posture_check_required(&launch->posture, &policy->required, err))
+        return false;
+    return !launch->supervised || supervisor_start_features(launch->supervisor, err);
+}
+
+struct launch *launch_prepare(const struct launch_spec *spec, struct error *err)
+{
+    if (spec->policy == NULL) {
+        error_config(err, "no policy");
+        return NULL;
+    }
+    struct launch *launch = calloc(1, sizeof(*launch));
+    if (launch == NULL) {
+        error_runtime(err, ENOMEM, "launch");
+        return NULL;
+    }
+    launch->policy = policy_ref(spec->policy);
+    launch->own_process = spec->own_process;
+    launch->confine = spec->confine &&
+                      (launch->policy->without & FEATURE_SUPERVISOR_CONFINEMENT) == 0;
+    launch->claim = CLAIM_INIT;
+    launch->domains = DOMAINS_INIT;
+    launch->streams = STREAMS_INIT;
+    launch->lifeline[0] = launch->lifeline[1] = -1;
+    launch->terminal = launch->report_fd = launch->guardian_pidfd = -1;
+    if (!prepare_all(launch, spec, err)) {
+        launch_free(launch);
+        return NULL;
+    }
+    return launch;
+}
+
+/* ---- Start -------------------------------------------------------------------------------------- */
+
+/* From here on this thread has no more rights than the policy grants and the run needs. */
+static bool enter_supervisor_domain(struct launch *launch, struct error *err)
+{
+    if (launch->domains.supervisor < 0)
+        return true;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        return error_runtime(err, errno, "no_new_privs for the supervisor");
+    int result = landlock_enter(launch->domains.supervisor, 0);
+    if (result == -E2BIG)
+        return error_runtime(err, E2BIG, "too many nested sandboxes");
+    if (result != 0)
+        return error_runtime(err, -result, "landlock domain of the supervisor");
+    launch->confined = true;
+    return true;
+}
+
+static bool clone_guardian(struct launch *launch, struct error *err)
+{
+    unsigned long flags = CLONE_FILES | CLONE_PIDFD; /* no exit signal: never in the host's wait(-1) */
+    sigset_t all;
+    sigset_t before;
+    int pidfd = -1;
+
+    if (!launch->own_process)
+        flags |= CLONE_VM;
+    sigfillset(&all);
+    /* No handler of the host may run in guardian or child, which share its memory or its copy. */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    long pid = bare_clone(flags, launch->guardian_stack_top, &pidfd, NULL, guardian_main,
+                          &launch->guardian_plan);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (pid < 0)
+        return error_runtime(err, (int)-pid, "clone of the guardian");
+    launch->guardian = (pid_t)pid;
+    launch->guardian_pidfd = pidfd;
+    return true;
+}
+
+static bool guardian_is_gone(const struct launch *launch)
+{
+    struct pollfd polled = {.fd = launch->guardian_pidfd, .events = POLLIN};
+
+    return poll(&polled, 1, 0) > 0;
+}
+
+/* Waits until the child is at least in `state`, has failed, or has died. Returns the state. */
+static uint32_t await_state(struct launch *launch, uint32_t wanted)
+{
+    struct launch_record *record = launch->record;
+    const struct timespec slice = {0, ALIVE_CHECK_NS};
+
+    for (;;) {
+        uint32_t state = atomic_load_explicit(&record->state, memory_order_acquire);
+        if (state >= wanted)
+            return state;
+        bool ended = atomic_load_explicit(&record->child_exited, memory_order_acquire) != 0 ||
+                     guardian_is_gone(launch);
+        if (ended) {
+            state = atomic_load_explicit(&record->state, memory_order_acquire);
+            return state >= wanted ? state : LAUNCH_FAILED;
+        }
+        sys_call6(SYS_futex, (long)&record->state, FUTEX_WAIT, state, (long)&slice, 0, 0);
+    }
+}
+
+/* A parked child is to be seen asleep: it is between its READY and the wait for the release word. */
+static void await_parked(const struct launch *launch)
+{
+    const struct timespec pause = {0, 50000};
+    struct procfs_stat stat;
+
+    for (int i = 0; i < PARK_CHECKS_MAX; i++) {
+        if (procfs_stat(-1, launch->record->child, &stat) != 0 || stat.state != 'R')
+            return;
+        nanosleep(&pause, NULL);
+    }
+}
+
+/* True if the child got as far as being confined; what failed later is an ordinary result. */
+static bool was_ready(const struct launch *launch, uint32_t state)
+{
+    uint32_t step = atomic_load_explicit(&launch->record->failed_step, memory_order_acquire);
+
+    if (state != LAUNCH_FAILED)
+        return true;
+    return step > STEP_DESCRIPTORS;
+}
+
+static bool report_failed_step(struct launch *launch, struct error *err)
+{
+    uint32_t step = atomic_load_explicit(&launch->record->failed_step, memory_order_acquire);
+    int error = launch->record->failed_errno;
+    const char *hint = "";
+
+    if (step == STEP_NONE)
+        return error_runtime(err, 0, "the child died before it was confined");
+    if (step == STEP_SECCOMP && error == EBUSY)
+        hint = "; an outer sandbox supervises this process already: use --no-supervisor (builder "
+               "field no_supervisor) on one of the two levels";
+    else if (step == STEP_LANDLOCK && error == E2BIG)
+        hint = "; too many nested sandboxes";
+    else if (step == STEP_USER_NAMESPACE || step == STEP_UID_MAP || step == STEP_GID_MAP)
+        hint = "; unprivileged user namespaces may be restricted (sysctl "
+               "kernel.apparmor_restrict_unprivileged_userns=1 or user.max_user_namespaces=0, or a "
+               "container's seccomp profile)";
+    error_runtime(err, error, "%s%s%s", launch_step_name(step), step == STEP_CWD ? " " : "",
+                  step == STEP_CWD ? launch->policy->cwd : "");
+    size_t length = strlen(err != NULL ? err->text : "");
+    if (err != NULL)
+        snprintf(err->text + length, sizeof(err->text) - length, "%s", hint);
+    return false;
+}
+
+/* Closes what only the launch needed. The lifeline stays as a whole: its write end is what dies with
+ * us, and its read end may not be closed before the guardian has left the shared table, which can be
+ * later than the child's READY. Only write ends keep a pipe from hanging up. */
+static void close_launch_descriptors(struct launch *launch)
+{
+    streams_close_sources(&launch->streams);
+    domains_close_rulesets(&launch->domains);
+}
+
+bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
+{
+    if (!enter_supervisor_domain(launch, err))
+        return false;
+    launch->guardian_plan.watch_thread = launch->confined || launch->own_process;
+    /* Without S nothing tells members from others: then orphans of a dead guardian must come to us. */
+    if (launch->own_process && !launch->confined)
+        prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    if (!clone_guardian(launch, err))
+        return false;
+
+    uint32_t state = await_state(launch, LAUNCH_READY);
+    if (!was_ready(launch, state)) {
+        report_failed_step(launch, err);
+        launch_finish(launch);
+        return false;
+    }
+    if (launch->supervised &&
+        !supervisor_attach(launch->supervisor, loop, launch->record->listener, launch->guardian,
+                           launch->record->child, launch->guardian_pidfd, err)) {
+        fd_close(launch->record->listener);
+        launch_finish(launch);
+        return false;
+    }
+    int result = claim_publish(&launch->claim, launch->record->child, getpid());
+    if (result != 0)
+        snprintf(launch->warning, sizeof(launch->warning), "pid file: %s", strerror(-result));
+    if (launch->child_plan.park)
+        await_parked(launch);
+    close_launch_descriptors(launch);
+    return true;
+}
+
+void launch_release(struct launch *launch)
+{
+    atomic_store_explicit(&launch->record->release, RELEASE_GO, memory_order_release);
+    sys_call3(SYS_futex, (long)&launch->record->release, FUTEX_WAKE, INT32_MAX);
+}
+
+/* ---- Commands ----------------------------------------------------------------------------------- */
+
+static int notify_guardian(struct launch *launch)
+{
+    if (launch->guardian_pidfd < 0)
+        return -ESRCH;
+    return sys_pidfd_send_signal(launch->guardian_pidfd, GUARDIAN_COMMAND_SIGNAL, 0);
+}
+
+int launch_command(struct launch *launch, enum guardian_command command)
+{
+    atomic_fetch_or_explicit(&launch->record->commands, (uint32_t)command, memory_order_acq_rel);
+    return notify_guardian(launch);
+}
+
+int launch_signal_group(struct launch *launch, int signal)
+{
+    if (signal < 1 || signal > 64)
+        return -EINVAL;
+    atomic_fetch_or_explicit(&launch->record->group_signals, 1ULL << (signal - 1),
+                             memory_order_acq_rel);
+    return notify_guardian(launch);
+}
+
+/* ---- Terminal ----------------------------------------------------------------------------------- */
+
+int launch_foreground_give(struct launch *launch)
+{
+    pid_t group = launch->record->child;
+
+    if (launch->terminal < 0)
+        return -ENOTTY;
+    return ioctl(launch->terminal, TIOCSPGRP, &group) == 0 ? 0 : -errno;
+}
+
+void launch_foreground_take_back(struct launch *launch)
+{
+    sigset_t set;
+    sigset_t before;
+    pid_t own = getpgrp();
+    pid_t owner = -1;
+
+    if (launch->terminal < 0 || launch->record == NULL || launch->record->child <= 0)
+        return;
+    if (ioctl(launch->terminal, TIOCGPGRP, &owner) != 0 || owner != launch->record->child)
+        return;
+    /* We are a background group at this moment: the call would stop us with SIGTTOU. */
+    sigemptyset(&set);
+    sigaddset(&set, SIGTTOU);
+    pthread_sigmask(SIG_BLOCK, &set, &before);
+    ioctl(launch->terminal, TIOCSPGRP, &own);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* ---- End ---------------------------------------------------------------------------------------- */
+
+void launch_finish(struct launch *launch)
+{
+    if (launch->guardian > 0) {
+        int status;
+        launch_command(launch, COMMAND_KILL);
+        launch_command(launch, COMMAND_FINISH);
+        RETRY_ON_EINTR(waitpid(launch->guardian, &status, __WALL));
+        if (atomic_load_explicit(&launch->record->finished, memory_order_acquire) == 0)
+            launch_sweep_members(launch);
+        launch_foreground_take_back(launch);
+        launch->guardian = 0;
+        fd_close(launch->guardian_pidfd);
+        launch->guardian_pidfd = -1;
+    }
+    claim_release(&launch->claim);
+}
+
+void launch_free(struct launch *launch)
+{
+    if (launch == NULL)
+        return;
+    launch_finish(launch);
+    supervisor_free(launch->supervisor);
+    denial_log_free(launch->denials);
+    streams_free(&launch->streams);
+    domains_free(&launch->domains);
+    command_free(&launch->command);
+    posture_free(&launch->posture);
+    bpf_program_free(&launch->program);
+    bpf_program_free(&launch->guardian_program);
+    free(launch->affinity);
+    fd_close(launch->lifeline[0]);
+    fd_close(launch->lifeline[1]);
+    fd_close(launch->terminal);
+    fd_close(launch->report_fd);
+    if (launch->record != NULL)
+        munmap(launch->record, sizeof(*launch->record));
+    if (launch->stacks != NULL)
+        munmap(launch->stacks, launch->stacks_size);
+    policy_unref(launch->policy);
+    free(launch);
+}
+
+/* ---- Queries ------------------------------------------------------------------------------------ */
+
+bool launch_supervised(const struct launch *launch)
+{
+    return launch->supervised;
+}
+
+int launch_guardian_pidfd(const struct launch *launch)
+{
+    return launch->guardian_pidfd;
+}
+
+pid_t launch_child(const struct launch *launch)
+{
+    return launch->record->child;
+}
+
+struct launch_record *launch_record_of(const struct launch *launch)
+{
+    return launch->record;
+}
+
+const char *launch_name(const struct launch *launch)
+{
+    return launch->name;
+}
+
+const char *launch_command_name(const struct launch *launch)
+{
+    return launch->command.argv.items[0];
+}
+
+struct supervisor *launch_supervisor(const struct launch *launch)
+{
+    return launch->supervised ? launch->supervisor : NULL;
+}
+
+struct denial_log *launch_denials(const struct launch *launch)
+{
+    return launch->denials;
+}
+
+const struct posture *launch_posture(const struct launch *launch)
+{
+    return &launch->posture;
+}
+
+bool launch_confined(const struct launch *launch)
+{
+    return launch->confined;
+}
+
+int launch_take_stream(struct launch *launch, int stream)
+{
+    return stream < 0 || stream > 2 ? -1 : fd_steal(&launch->streams.host_ends[stream]);
+}
+
+int launch_terminal(const struct launch *launch)
+{
+    return launch->terminal;
+}
+
+int launch_report_fd(const struct launch *launch)
+{
+    return launch->report_fd;
+}
+
+const char *launch_warning(const struct launch *launch)
+{
+    return launch->warning[0] != '\0' ? launch->warning : NULL;
+}

@@ -1,0 +1,122 @@
+/*
+ * From a policy and a command to a confined process. Everything that can fail for a reason a person
+ * should read is prepared before the first clone; the child then runs a straight list of system
+ * calls (src/bare/child.c).
+ *
+ * Order (launch_prepare and launch_begin are one after the other, split because the second must run
+ * on the thread that supervises):
+ *   launch_prepare   caller's thread: validate, claim the name, open grants, rulesets, filters,
+ *                    environment, stdio, feature state
+ *   launch_begin     supervising thread: enter domain S, clone the guardian, wait until the child
+ *                    is confined, register the listener
+ *   launch_release   let a parked child exec
+ *   launch_finish    after the guardian has ended: reap it, remove the runtime directory
+ */
+#ifndef SANDLOCK_LAUNCH_LAUNCH_H
+#define SANDLOCK_LAUNCH_LAUNCH_H
+
+#include "bare/record.h"
+#include "policy/policy.h"
+#include "supervisor/denial.h"
+#include "supervisor/loop.h"
+#include "supervisor/posture.h"
+#include "supervisor/supervisor.h"
+#include "util/error.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+/* Numbers are part of the C ABI. */
+enum stream_mode {
+    STREAM_INHERIT = 0,
+    STREAM_PIPED = 1,
+    STREAM_NULL = 2,
+    STREAM_FD = 3,     /* internal: a descriptor given by the caller */
+    STREAM_CLOSED = 4, /* internal: the command finds it closed */
+};
+
+struct stream_spec {
+    enum stream_mode mode;
+    int fd; /* STREAM_FD: borrowed */
+};
+
+struct fd_map {
+    int target; /* 3 or above */
+    int source; /* borrowed */
+};
+
+/* Caps against absurd values (spec 70 §4.9). */
+#define LAUNCH_ARGV_MAX (1 << 20)
+
+struct launch_spec {
+    struct policy *policy; /* a reference is taken */
+    const char *name;      /* NULL: automatic */
+    const char *const *argv;
+    size_t argc;
+    struct stream_spec streams[3];
+    const struct fd_map *fds;
+    size_t fd_count;
+    bool park;           /* the child waits for launch_release() before exec */
+    bool end_with_child; /* one-shot: the guardian ends the sandbox when the command exits */
+    bool own_process;    /* the CLI: guardian does not share memory, violations trap */
+    bool confine;        /* this thread may be confined for good (domain S and role filters) */
+    bool force_terminal; /* -i: use /dev/tty also when standard input is no terminal */
+    const sigset_t *signal_mask; /* for the command; NULL: the calling thread's */
+    const struct rlimit *inherited_nofile; /* for the command; NULL: this process's pair */
+};
+
+struct launch;
+
+struct launch *launch_prepare(const struct launch_spec *spec, struct error *err);
+
+/* False: nothing of it is left but the object. On success the child is confined, and parked if that
+ * was asked for. */
+bool launch_begin(struct launch *launch, struct loop *loop, struct error *err);
+
+void launch_release(struct launch *launch);
+
+/* True if there are traps, hence a listener and a supervisor. Known after prepare. */
+bool launch_supervised(const struct launch *launch);
+
+/* Guardian commands; safe from any thread. 0 or -errno (-ESRCH when the guardian is gone). */
+int launch_command(struct launch *launch, enum guardian_command command);
+int launch_signal_group(struct launch *launch, int signal);
+
+int launch_guardian_pidfd(const struct launch *launch);
+pid_t launch_child(const struct launch *launch);
+struct launch_record *launch_record_of(const struct launch *launch);
+const char *launch_name(const struct launch *launch);
+const char *launch_command_name(const struct launch *launch); /* argv[0] */
+struct supervisor *launch_supervisor(const struct launch *launch); /* NULL without listener */
+struct denial_log *launch_denials(const struct launch *launch);
+const struct posture *launch_posture(const struct launch *launch);
+bool launch_confined(const struct launch *launch); /* domain S is really in force */
+
+/* Why the run goes on without introspection, NULL if it does not; for a person to read. */
+const char *launch_warning(const struct launch *launch);
+
+/* The host's end of a piped stream, -1 if none; the caller takes it over. */
+int launch_take_stream(struct launch *launch, int stream);
+
+/* Terminal that was handed to the child's group, -1 if none; stop reports, -1 if not interactive. */
+int launch_terminal(const struct launch *launch);
+int launch_report_fd(const struct launch *launch);
+int launch_foreground_give(struct launch *launch); /* to the child's group; 0 or -errno */
+void launch_foreground_take_back(struct launch *launch); /* if the child's group still has it */
+
+/* After the guardian ended (or to end it): kills what is left if it did not end in order, reaps it,
+ * gives up the name. Idempotent. */
+void launch_finish(struct launch *launch);
+void launch_free(struct launch *launch); /* finishes first; NULL is accepted */
+
+/* 10 §3.10: confines the calling thread to the policy's path grants. */
+bool launch_confine(const struct policy *policy, struct error *err);
+
+/* The posture this policy would have here, without running anything. */
+bool launch_posture_preview(struct policy *policy, struct posture *posture, struct error *err);
+
+#endif

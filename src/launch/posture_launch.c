@@ -1,0 +1,160 @@
+/* The posture of a launch: what was prepared for this run, and what this build or policy leaves open. */
+#include "launch/internal.h"
+
+#include "launch/registry.h"
+#include "util/buffer.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Gates that users of this kind of sandbox expect and this build does not have. */
+struct absent_gate {
+    const char *name;
+    const char *why;
+    const char *exception;
+};
+
+static const struct absent_gate absent_gates[] = {
+    {"unix-gate", "not part of this build",
+     "named unix sockets outside the grants can be connected to, if file modes allow it"},
+    {"listen-gate", "not part of this build",
+     "listen() on a TCP socket that was never bound opens a port chosen by the kernel"},
+    {"netlink-view", "not part of this build; AF_NETLINK sockets are refused", NULL},
+    {"network-rules", "not part of this build; all outgoing connections are refused", NULL},
+    {"proc-view", "not part of this build",
+     "with a grant on /proc other processes of the user are visible"},
+    {"hosts-view", "not part of this build", NULL},
+    {"hostname-view", "not part of this build; the host's name is visible", NULL},
+};
+
+static const char *plain_by(enum protection protection)
+{
+    (void)protection;
+    return "landlock";
+}
+
+static void describe_protections(struct launch *launch)
+{
+    for (int i = 0; i < PROTECTION_COUNT; i++) {
+        const char *name = protection_name((enum protection)i);
+        switch (launch->domains.masks.status[i]) {
+        case STATUS_ACTIVE:
+            posture_set(&launch->posture, name, POSTURE_ACTIVE, plain_by((enum protection)i), NULL);
+            break;
+        case STATUS_DEGRADED:
+            posture_set(&launch->posture, name, POSTURE_DEGRADED, NULL,
+                        "the kernel lacks it and the policy allows that");
+            break;
+        case STATUS_DISABLED:
+            posture_set(&launch->posture, name, POSTURE_DISABLED, NULL, "disabled by the policy");
+            break;
+        case STATUS_UNAVAILABLE:
+            posture_set(&launch->posture, name, POSTURE_OFF, NULL, "the kernel lacks it");
+            break;
+        }
+    }
+}
+
+static void describe_network(struct launch *launch)
+{
+    struct posture *posture = &launch->posture;
+    bool tcp = launch->domains.masks.status[PROTECTION_NET_TCP] == STATUS_ACTIVE;
+    const struct policy *policy = launch->policy;
+
+    posture_set(posture, "tcp", tcp ? POSTURE_ACTIVE : POSTURE_OFF, tcp ? "landlock" : NULL,
+                tcp ? "no outgoing connection is allowed" : "net-tcp is not enforced");
+    posture_set(posture, "udp", POSTURE_ACTIVE, "filter", "UDP sockets are refused");
+    posture_set(posture, "icmp", POSTURE_ACTIVE, "filter", "raw and ping sockets are refused");
+    if (policy->bind_any)
+        posture_set(posture, "bind", POSTURE_OFF, NULL, "every TCP port is allowed");
+    else
+        posture_set(posture, "bind", tcp ? POSTURE_ACTIVE : POSTURE_OFF, tcp ? "landlock" : NULL,
+                    tcp ? NULL : "net-tcp is not enforced");
+    if (!tcp)
+        posture_exception(posture, "TCP connect and bind are not restricted");
+}
+
+static void describe_limits(struct launch *launch)
+{
+    const struct policy *policy = launch->policy;
+    struct posture *posture = &launch->posture;
+
+    posture_set(posture, "open-files",
+                policy->max_open_files > 0 ? POSTURE_ACTIVE : POSTURE_OFF,
+                policy->max_open_files > 0 ? "rlimit" : NULL,
+                policy->max_open_files > 0 ? NULL : "no limit asked for");
+    posture_set(posture, "coredump", policy->no_coredump ? POSTURE_ACTIVE : POSTURE_OFF,
+                policy->no_coredump ? "rlimit" : NULL,
+                policy->no_coredump ? NULL : "core dumps as inherited");
+    if (policy->max_open_files > 0 && geteuid() == 0)
+        posture_exception(posture, "root may raise its open file limit again");
+}
+
+static void describe_supervision(struct launch *launch)
+{
+    struct posture *posture = &launch->posture;
+    const char *why = NULL;
+
+    posture_set(posture, "deny-list", POSTURE_ACTIVE, "filter", NULL);
+    posture_set(posture, "argument-rules", POSTURE_ACTIVE, "filter", NULL);
+    posture_set(posture, "guardian", POSTURE_ACTIVE, "guardian", NULL);
+    if (launch->policy->no_supervisor) {
+        posture_set(posture, "supervisor", POSTURE_DISABLED, NULL, "--no-supervisor");
+        posture_exception(posture, "without a supervisor modes, owners, times and extended "
+                                   "attributes of files outside the grants can be changed");
+        why = "no supervisor";
+        for (size_t i = 0; feature_registry[i] != NULL; i++)
+            posture_set(posture, feature_registry[i]->name, POSTURE_OFF, NULL, why);
+    } else {
+        supervisor_describe(launch->supervisor, posture);
+        posture_set(posture, "supervisor", launch->supervised ? POSTURE_ACTIVE : POSTURE_OFF,
+                    launch->supervised ? "supervisor" : NULL,
+                    launch->supervised ? NULL : "nothing to supervise");
+        if (!launch->supervised)
+            why = "nothing to supervise";
+        else if ((launch->policy->without & FEATURE_SUPERVISOR_CONFINEMENT) != 0)
+            why = "switched off by --without supervisor-confinement";
+        else if (!launch->confine)
+            why = "the calling thread supervises and must not be confined for good";
+    }
+    posture_set(posture, "supervisor-landlock", why == NULL ? POSTURE_ACTIVE : POSTURE_OFF,
+                why == NULL ? "landlock" : NULL, why);
+    posture_set(posture, "supervisor-filter", why == NULL ? POSTURE_ACTIVE : POSTURE_OFF,
+                why == NULL ? "filter" : NULL, why);
+    if (why != NULL && launch->supervised)
+        posture_exception(posture, "the supervisor itself is not confined: %s", why);
+    if (launch->supervised && launch->confine && (launch->map_user || launch->policy->no_coredump) &&
+        geteuid() == 0)
+        posture_exception(posture, "the supervisor may write below /proc, as root also /proc/sys");
+}
+
+static void describe_exceptions(struct launch *launch)
+{
+    const struct grants *grants = &launch->domains.grants;
+
+    for (size_t i = 0; i < grants->count; i++) {
+        const char *path = grants->items[i].path;
+        if (grants->items[i].writable && grants->items[i].directory)
+            posture_exception(&launch->posture, "files below %s can be written and executed", path);
+    }
+    if (geteuid() == 0 && !launch->map_user)
+        posture_exception(&launch->posture, "the command keeps root's capabilities");
+    for (size_t i = 0; i < sizeof(absent_gates) / sizeof(absent_gates[0]); i++) {
+        const struct absent_gate *gate = &absent_gates[i];
+        posture_set(&launch->posture, gate->name, POSTURE_ABSENT, NULL, gate->why);
+        if (gate->exception != NULL)
+            posture_exception(&launch->posture, "%s", gate->exception);
+    }
+}
+
+void posture_describe_launch(struct launch *launch)
+{
+    describe_protections(launch);
+    describe_network(launch);
+    describe_limits(launch);
+    describe_supervision(launch);
+    describe_exceptions(launch);
+    posture_method(&launch->posture, "listener", launch->supervised ? "shared-table" : "none");
+    posture_method(&launch->posture, "child-memory", "process_vm_readv");
+}

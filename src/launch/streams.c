@@ -1,0 +1,190 @@
+/* Planning of descriptors: see streams.h. */
+#include "launch/streams.h"
+
+#include "util/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Takes `fd` over, moves it above `floor`, remembers it as a source. Returns it or -errno. */
+static int add_source(struct streams *streams, int fd, int floor)
+{
+    int moved = fd;
+
+    if (fd < 0)
+        return -errno;
+    if (fd < floor) {
+        moved = fd_duplicate_above(fd, floor);
+        fd_close(fd);
+        if (moved < 0)
+            return moved;
+    }
+    streams->sources[streams->source_count++] = moved;
+    return moved;
+}
+
+static void add_map(struct streams *streams, int source, int target)
+{
+    streams->maps[streams->map_count++] = (struct bare_map){source, target};
+}
+
+static int add_pipe(struct streams *streams, int stream, int floor)
+{
+    int ends[2];
+    bool child_reads = stream == 0;
+
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return -errno;
+    int child_end = ends[child_reads ? 0 : 1];
+    int host_end = ends[child_reads ? 1 : 0];
+    if (host_end <= 2) {
+        int moved = fd_duplicate_above(host_end, 3);
+        fd_close(host_end);
+        host_end = moved;
+    }
+    if (host_end < 0) {
+        fd_close(child_end);
+        return host_end;
+    }
+    streams->host_ends[stream] = host_end;
+    return add_source(streams, child_end, floor);
+}
+
+static int open_null(int stream)
+{
+    return open("/dev/null", (stream == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC | O_NOCTTY);
+}
+
+static bool add_stream(struct streams *streams, int stream, const struct stream_spec *spec,
+                       int floor, struct error *err)
+{
+    static const char *const names[] = {"standard input", "standard output", "standard error"};
+    int source;
+
+    switch (spec->mode) {
+    case STREAM_INHERIT:
+        add_map(streams, -1, stream);
+        if (stream == 2)
+            streams->error_fd = 2;
+        return true;
+    case STREAM_CLOSED:
+        return true; /* not among the kept numbers */
+    case STREAM_PIPED:
+        source = add_pipe(streams, stream, floor);
+        break;
+    case STREAM_NULL:
+        source = add_source(streams, open_null(stream), floor);
+        break;
+    case STREAM_FD:
+        source = add_source(streams, fcntl(spec->fd, F_DUPFD_CLOEXEC, floor), floor);
+        break;
+    default:
+        return error_config(err, "unknown mode %u of %s: 0 inherit, 1 piped, 2 null",
+                            (unsigned)spec->mode, names[stream]);
+    }
+    if (source < 0)
+        return error_runtime(err, -source, "%s", names[stream]);
+    add_map(streams, source, stream);
+    if (stream == 2)
+        streams->error_fd = source;
+    return true;
+}
+
+static int compare_ints(const void *left, const void *right)
+{
+    int a = *(const int *)left;
+    int b = *(const int *)right;
+
+    return (a > b) - (a < b);
+}
+
+/* Everything but the kept numbers; the top range first, because it makes the table private. */
+static bool plan_ranges(struct streams *streams)
+{
+    size_t kept_count = 0;
+    int *kept = calloc(streams->map_count, sizeof(*kept));
+
+    streams->ranges = calloc(streams->map_count + 2, sizeof(*streams->ranges));
+    if (kept == NULL || streams->ranges == NULL) {
+        free(kept);
+        return false;
+    }
+    for (size_t i = 0; i < streams->map_count; i++) {
+        const struct bare_map *map = &streams->maps[i];
+        kept[kept_count++] = map->source >= 0 ? map->source : map->target;
+    }
+    qsort(kept, kept_count, sizeof(*kept), compare_ints);
+    unsigned above = kept_count > 0 ? (unsigned)kept[kept_count - 1] + 1 : 0;
+    streams->ranges[streams->range_count++] = (struct bare_range){above, ~0U};
+    int next = 0;
+    for (size_t i = 0; i < kept_count; i++) {
+        if (kept[i] > next)
+            streams->ranges[streams->range_count++] =
+                (struct bare_range){(unsigned)next, (unsigned)kept[i] - 1};
+        next = kept[i] + 1;
+    }
+    free(kept);
+    return true;
+}
+
+bool streams_prepare(struct streams *streams, const struct launch_spec *spec, struct error *err)
+{
+    size_t count = 3 + spec->fd_count;
+    int floor = 3;
+
+    *streams = STREAMS_INIT;
+    streams->maps = calloc(count, sizeof(*streams->maps));
+    streams->sources = calloc(count, sizeof(*streams->sources));
+    if (streams->maps == NULL || streams->sources == NULL)
+        goto no_memory;
+    for (size_t i = 0; i < spec->fd_count; i++) {
+        if (spec->fds[i].target < 3) {
+            streams_free(streams);
+            return error_config(err, "extra descriptor target %d is below 3", spec->fds[i].target);
+        }
+        if (spec->fds[i].target >= floor)
+            floor = spec->fds[i].target + 1;
+    }
+    for (int stream = 0; stream < 3; stream++) {
+        if (!add_stream(streams, stream, &spec->streams[stream], floor, err)) {
+            streams_free(streams);
+            return false;
+        }
+    }
+    for (size_t i = 0; i < spec->fd_count; i++) {
+        int source = add_source(streams, fcntl(spec->fds[i].source, F_DUPFD_CLOEXEC, floor), floor);
+        if (source < 0) {
+            int target = spec->fds[i].target;
+            streams_free(streams);
+            return error_runtime(err, -source, "descriptor for target %d", target);
+        }
+        add_map(streams, source, spec->fds[i].target);
+    }
+    if (!plan_ranges(streams))
+        goto no_memory;
+    return true;
+
+no_memory:
+    streams_free(streams);
+    return error_runtime(err, ENOMEM, "descriptors");
+}
+
+void streams_close_sources(struct streams *streams)
+{
+    for (size_t i = 0; i < streams->source_count; i++)
+        fd_close(streams->sources[i]);
+    streams->source_count = 0;
+}
+
+void streams_free(struct streams *streams)
+{
+    streams_close_sources(streams);
+    for (int i = 0; i < 3; i++)
+        fd_close(streams->host_ends[i]);
+    free(streams->maps);
+    free(streams->sources);
+    free(streams->ranges);
+    *streams = STREAMS_INIT;
+}

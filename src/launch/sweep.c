@@ -1,0 +1,112 @@
+/*
+ * The last resort: the guardian died without having ended the sandbox. The first child died with it
+ * (PDEATHSIG), other members may live on as orphans. They are found by a right that only we have:
+ * from domain S a ptrace-class access succeeds for members and for nothing else of the user.
+ */
+#include "launch/internal.h"
+
+#include "kernel/sys.h"
+#include "util/fd.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Passes without an end mean that something is wrong; each pass kills all it sees. */
+#define SWEEP_PASSES_MAX 1000
+#define SWEEP_PAUSE_US 1000
+
+/* Reading the link needs PTRACE_MODE_READ, which Landlock gives for nested domains only. */
+static bool is_member(int proc_fd, const char *number)
+{
+    char path[NAME_MAX + 8];
+    char target[8];
+
+    snprintf(path, sizeof(path), "%s/cwd", number);
+    return readlinkat(proc_fd, path, target, sizeof(target)) >= 0;
+}
+
+static bool kill_if_member(int proc_fd, const char *number)
+{
+    pid_t pid = (pid_t)strtol(number, NULL, 10);
+
+    if (pid <= 1 || pid == getpid() || !is_member(proc_fd, number))
+        return false;
+    int pidfd = sys_pidfd_open(pid, 0);
+    if (pidfd < 0)
+        return false;
+    /* Asked again through what cannot be reused any more. */
+    bool member = is_member(proc_fd, number);
+    if (member)
+        sys_pidfd_send_signal(pidfd, SIGKILL, 0);
+    fd_close(pidfd);
+    return member;
+}
+
+static void sweep_by_access(void)
+{
+    for (int pass = 0; pass < SWEEP_PASSES_MAX; pass++) {
+        DIR *proc = opendir("/proc");
+        struct dirent *entry;
+        bool found = false;
+
+        if (proc == NULL)
+            return;
+        while ((entry = readdir(proc)) != NULL) {
+            if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
+                found = kill_if_member(dirfd(proc), entry->d_name) || found;
+        }
+        closedir(proc);
+        if (!found)
+            return;
+        usleep(SWEEP_PAUSE_US);
+    }
+}
+
+/* Without S the command line made itself a subreaper before the guardian existed: what it inherits
+ * are the sandbox's orphans, and it has no other children. */
+static void sweep_children(void)
+{
+    for (int pass = 0; pass < SWEEP_PASSES_MAX; pass++) {
+        int result = waitpid(-1, NULL, WNOHANG | __WALL);
+        if (result < 0)
+            return;
+        if (result > 0)
+            continue;
+        char path[64];
+        char text[4096];
+        snprintf(path, sizeof(path), "/proc/self/task/%ld/children", (long)getpid());
+        CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+            return;
+        ssize_t length = fd_read_full(fd, text, sizeof(text) - 1);
+        if (length <= 0)
+            return;
+        text[length] = '\0';
+        char *cursor = text;
+        for (;;) {
+            char *end;
+            long pid = strtol(cursor, &end, 10);
+            if (end == cursor || *end != ' ')
+                break;
+            if (pid > 1)
+                kill((pid_t)pid, SIGKILL);
+            cursor = end;
+        }
+        usleep(SWEEP_PAUSE_US);
+    }
+}
+
+void launch_sweep_members(struct launch *launch)
+{
+    if (launch->confined)
+        sweep_by_access();
+    else if (launch->own_process)
+        sweep_children();
+}

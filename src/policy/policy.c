@@ -1,0 +1,235 @@
+/*
+ * Building, sharing and checking policies: see policy.h. Values arrive as text with their origin
+ * and are judged here and in the policy_*.c parts, nowhere else; every refusal names the origin.
+ */
+#include "policy/policy.h"
+
+#include "policy/grammar.h"
+#include "policy/policy_parts.h"
+#include "policy/quote.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool policy_out_of_memory(struct error *err)
+{
+    return error_runtime(err, ENOMEM, "building the policy");
+}
+
+bool policy_refuse(struct error *err, enum option_id id, const struct raw_value *value,
+                   const char *format, ...)
+{
+    char reason[ERROR_TEXT_MAX];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(reason, sizeof(reason), format, args);
+    va_end(args);
+    error_config(err, "%s", reason);
+    return policy_blame(err, id, value);
+}
+
+bool policy_blame(struct error *err, enum option_id id, const struct raw_value *value)
+{
+    char name[ERROR_TEXT_MAX / 2];
+
+    record_origin_name(id, &value->origin, name, sizeof(name));
+    return error_wrap(err, "%s", name);
+}
+
+/* ---- Files and network ----------------------------------------------------------------------- */
+
+static bool take_paths(struct strv *paths, const struct record *record, enum option_id id,
+                       struct error *err)
+{
+    const struct raw_list *list = &record->lists[id];
+
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->values[i].text[0] == '\0')
+            return policy_refuse(err, id, &list->values[i], "the path is empty");
+        if (!strv_add(paths, list->values[i].text))
+            return policy_out_of_memory(err);
+    }
+    return true;
+}
+
+static bool take_files(struct policy *policy, const struct record *record, struct error *err)
+{
+    return take_paths(&policy->fs_read, record, OPTION_FS_READ, err) &&
+           take_paths(&policy->fs_read_try, record, OPTION_FS_READ_TRY, err) &&
+           take_paths(&policy->fs_write, record, OPTION_FS_WRITE, err) &&
+           take_paths(&policy->fs_write_try, record, OPTION_FS_WRITE_TRY, err);
+}
+
+static bool take_network(struct policy *policy, const struct record *record, struct error *err)
+{
+    const struct raw_list *list = &record->lists[OPTION_NET_ALLOW_BIND];
+
+    if (list->count == 0)
+        return true;
+
+    CLEANUP_FREE const char **texts = calloc(list->count, sizeof(*texts));
+    if (texts == NULL)
+        return policy_out_of_memory(err);
+    /* One by one first, so that a bad value is named with its own place. */
+    for (size_t i = 0; i < list->count; i++) {
+        struct port_range *ranges = NULL;
+        size_t range_count = 0;
+        bool any = false;
+        texts[i] = list->values[i].text;
+        bool good = grammar_ports(&texts[i], 1, true, &any, &ranges, &range_count, err);
+        free(ranges);
+        if (!good)
+            return policy_blame(err, OPTION_NET_ALLOW_BIND, &list->values[i]);
+    }
+    if (!grammar_ports(texts, list->count, true, &policy->bind_any, &policy->bind_ports,
+                       &policy->bind_port_count, err))
+        return policy_blame(err, OPTION_NET_ALLOW_BIND, &list->values[list->count - 1]);
+    return true;
+}
+
+/* ---- Build ----------------------------------------------------------------------------------- */
+
+static void note_given(struct policy *policy, const struct record *record)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (option_specs[i].scope != SCOPE_POLICY || !record->lists[i].given)
+            continue;
+        /* An explicit empty list says nothing, except that no GPU list means every GPU. */
+        policy->given[i] = record->lists[i].count > 0 || i == OPTION_GPU;
+    }
+    if (record_given(record, OPTION_LOG_DENIALS))
+        policy->given[OPTION_EXPLAIN] = true;
+}
+
+static void take_flags(struct policy *policy)
+{
+    policy->clean_env = policy->given[OPTION_CLEAN_ENV];
+    policy->no_coredump = policy->given[OPTION_NO_COREDUMP];
+    policy->no_huge_pages = policy->given[OPTION_NO_HUGE_PAGES];
+    policy->no_randomize_memory = policy->given[OPTION_NO_RANDOMIZE_MEMORY];
+    policy->no_supervisor = policy->given[OPTION_NO_SUPERVISOR];
+    policy->explain = policy->given[OPTION_EXPLAIN];
+}
+
+static bool take_record(struct policy *policy, const struct record *record, struct error *err)
+{
+    if (record->setter_error != NULL)
+        return error_config(err, "%s", record->setter_error);
+    note_given(policy, record);
+    take_flags(policy);
+    if (policy->no_supervisor && !policy_check_unsupervised(record, NULL, err))
+        return false;
+    return take_files(policy, record, err) && take_network(policy, record, err) &&
+           policy_take_process(policy, record, err) && policy_take_syscalls(policy, record, err) &&
+           policy_take_hardening(policy, record, err);
+}
+
+bool policy_build(const struct record *record, struct policy **policy, struct error *err)
+{
+    struct policy *built = calloc(1, sizeof(*built));
+
+    *policy = NULL;
+    if (built == NULL)
+        return policy_out_of_memory(err);
+    atomic_init(&built->references, 1);
+    if (!take_record(built, record, err)) {
+        policy_unref(built);
+        return false;
+    }
+    *policy = built;
+    return true;
+}
+
+struct policy *policy_ref(struct policy *policy)
+{
+    atomic_fetch_add_explicit(&policy->references, 1, memory_order_relaxed);
+    return policy;
+}
+
+void policy_unref(struct policy *policy)
+{
+    if (policy == NULL)
+        return;
+    if (atomic_fetch_sub_explicit(&policy->references, 1, memory_order_acq_rel) != 1)
+        return;
+    strv_free(&policy->fs_read);
+    strv_free(&policy->fs_read_try);
+    strv_free(&policy->fs_write);
+    strv_free(&policy->fs_write_try);
+    free(policy->bind_ports);
+    strv_free(&policy->extra_deny);
+    strv_free(&policy->extra_allow);
+    free(policy->denied_numbers);
+    free(policy->cwd);
+    strv_free(&policy->env);
+    free(policy->cpu_cores);
+    free(policy->gpu_devices);
+    strv_free(&policy->required);
+    free(policy);
+}
+
+/* ---- Rules of special modes ------------------------------------------------------------------ */
+
+/* Appends the names under which a row was given, once per kind of origin. */
+static void name_offender(struct buffer *names, const struct record *record, enum option_id id,
+                          const char **profile)
+{
+    const struct raw_list *list = &record->lists[id];
+    bool named[ORIGIN_SETTER + 1] = {false};
+
+    for (size_t i = 0; i < list->count; i++) {
+        const struct origin *origin = &list->values[i].origin;
+        char name[64];
+        if (origin->kind == ORIGIN_PROFILE && *profile == NULL)
+            *profile = origin->file;
+        if (named[origin->kind])
+            continue;
+        named[origin->kind] = true;
+        record_field_name(id, origin->kind, name, sizeof(name));
+        buffer_printf(names, "%s%s", names->length > 0 ? ", " : "", name);
+    }
+}
+
+bool policy_check_unsupervised(const struct record *record, const char *source, struct error *err)
+{
+    CLEANUP_BUFFER struct buffer names = BUFFER_INIT;
+    const char *file = NULL;
+
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (!option_specs[i].unsupervised)
+            name_offender(&names, record, option_specs[i].id, &file);
+    }
+    if (buffer_failed(&names))
+        return policy_out_of_memory(err);
+    if (names.length == 0)
+        return true;
+    if (file == NULL)
+        return error_config(err, "--no-supervisor is incompatible with: %s", buffer_text(&names));
+    return error_config(err, "--no-supervisor is incompatible with: %s (profile %s)",
+                        buffer_text(&names), quote(source != NULL ? source : file).text);
+}
+
+bool policy_check_confine(const struct policy *policy, struct error *err)
+{
+    CLEANUP_BUFFER struct buffer names = BUFFER_INIT;
+
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        char name[64];
+        if (!policy->given[i] || option_specs[i].confine)
+            continue;
+        record_field_name(option_specs[i].id, ORIGIN_SETTER, name, sizeof(name));
+        buffer_printf(&names, "%s%s", names.length > 0 ? ", " : "", name);
+    }
+    if (buffer_failed(&names))
+        return policy_out_of_memory(err);
+    if (names.length == 0)
+        return true;
+    return error_config(err,
+                        "confine accepts file grants and protections only; not accepted here: %s",
+                        buffer_text(&names));
+}

@@ -1,0 +1,31 @@
+/*
+ * Capture of one output stream: drained while the command runs, from start to end of file, without
+ * limit, so that a full pipe never blocks the command. The bytes belong to the sandbox, not to one
+ * wait call.
+ */
+#ifndef SANDLOCK_RUN_CAPTURE_H
+#define SANDLOCK_RUN_CAPTURE_H
+
+#include "supervisor/loop.h"
+#include "util/buffer.h"
+
+#include <stdbool.h>
+
+struct capture {
+    int fd; /* our end of the pipe, non-blocking; -1: not captured, or finished */
+    bool captured;
+    struct buffer bytes;
+    struct loop *loop;
+};
+
+#define CAPTURE_INIT ((struct capture){.fd = -1})
+
+/* Takes the descriptor over and watches it. False when out of memory. */
+bool capture_start(struct capture *capture, struct loop *loop, int fd);
+
+/* After the last member is gone: takes what is still in the pipe and stops, also when a write end
+ * left the sandbox and keeps the pipe open. */
+void capture_finish(struct capture *capture);
+void capture_free(struct capture *capture);
+
+#endif

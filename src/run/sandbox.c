@@ -1,0 +1,607 @@
+/*
+ * Life of one sandbox: see sandbox.h. One thread supervises: it begins the launch (so that guardian
+ * and members nest inside its domain), serves the loop until the guardian is gone, and finishes. That
+ * is a private thread in the library and the caller's own in the command line; everybody else only
+ * sends the guardian commands and waits for `phase`.
+ */
+#include "run/sandbox.h"
+
+#include "kernel/sys.h"
+#include "run/capture.h"
+#include "run/terminal.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The supervising thread runs shallow code; its buffers are on the heap. */
+#define SUPERVISOR_STACK (256 * 1024)
+
+#define NS_PER_MS 1000000LL
+#define NS_PER_S 1000000000LL
+
+enum phase {
+    PHASE_CREATING, /* the child is not confined yet */
+    PHASE_RUNNING,  /* guardian commands are possible */
+    PHASE_ENDED,    /* `outcome` is final */
+    PHASE_FAILED,   /* creation failed, `create_error` tells why */
+};
+
+struct sandbox {
+    struct launch *launch;
+    struct loop *loop;
+    bool own_thread;
+    bool capture_output;
+    bool forward_signals;
+    bool end_with_child;
+
+    struct capture captures[3]; /* 1 and 2 are used */
+    struct terminal terminal;
+    int64_t started_ns;
+
+    pthread_t thread;
+    bool joined;
+    pthread_mutex_t lock; /* guards what follows, and guardian commands against the finish */
+    pthread_cond_t changed;
+    enum phase phase;
+    bool parked;
+    bool driven; /* a waiter serves the loop; further ones wait for it as for a thread of ours */
+    bool timed_out;
+    bool failed; /* the supervisor failed */
+    uint64_t kill_after_ms;
+    struct error create_error;
+    struct outcome outcome;
+};
+
+/* ---- Outcome ------------------------------------------------------------------------------------ */
+
+static const char *failure_text(const struct sandbox *sandbox)
+{
+    const struct launch_record *record = launch_record_of(sandbox->launch);
+    const struct supervisor *supervisor = launch_supervisor(sandbox->launch);
+
+    if (sandbox->failed && supervisor != NULL && supervisor_failure(supervisor) != NULL)
+        return supervisor_failure(supervisor);
+    if (atomic_load_explicit(&record->finished, memory_order_acquire) == 0)
+        return "the guardian process died";
+    return NULL;
+}
+
+static void outcome_fill(struct sandbox *sandbox)
+{
+    const struct launch_record *record = launch_record_of(sandbox->launch);
+    struct outcome *outcome = &sandbox->outcome;
+
+    outcome->code = -1;
+    outcome->signal = 0;
+    outcome->reason = EXIT_KILLED;
+    if (atomic_load_explicit(&record->child_exited, memory_order_acquire) != 0) {
+        int status = record->wait_status;
+        if (WIFEXITED(status)) {
+            outcome->reason = EXIT_EXITED;
+            outcome->code = WEXITSTATUS(status);
+        } else if (WIFSIGNALED(status)) {
+            outcome->signal = WTERMSIG(status);
+            outcome->reason = outcome->signal == SIGKILL ? EXIT_KILLED : EXIT_SIGNALED;
+        }
+        outcome->usage = record->usage;
+    }
+    outcome->failed_step =
+        (enum launch_step)atomic_load_explicit(&record->failed_step, memory_order_acquire);
+    outcome->failed_errno = record->failed_errno;
+    outcome->failure = failure_text(sandbox);
+    if (sandbox->timed_out) {
+        outcome->reason = EXIT_TIMEOUT;
+        outcome->code = -1;
+    } else if (outcome->failure != NULL) {
+        outcome->reason = EXIT_KILLED; /* whatever the status says, the run failed */
+        outcome->code = -1;
+    }
+    outcome->host_signal = sandbox->terminal.fatal_signal;
+    outcome->wall_ns = loop_now() - sandbox->started_ns;
+}
+
+/* ---- The supervising thread ---------------------------------------------------------------------- */
+
+static void on_guardian_gone(void *data, short revents)
+{
+    struct sandbox *sandbox = data;
+
+    (void)revents;
+    loop_remove(sandbox->loop, launch_guardian_pidfd(sandbox->launch));
+    loop_stop(sandbox->loop);
+}
+
+static void on_supervisor_failure(void *data)
+{
+    struct sandbox *sandbox = data;
+
+    sandbox->failed = true;
+    launch_command(sandbox->launch, COMMAND_FINISH);
+    launch_command(sandbox->launch, COMMAND_KILL);
+}
+
+static bool watch_streams(struct sandbox *sandbox, struct error *err)
+{
+    for (int stream = 1; sandbox->capture_output && stream <= 2; stream++) {
+        int fd = launch_take_stream(sandbox->launch, stream);
+        if (fd >= 0 && !capture_start(&sandbox->captures[stream], sandbox->loop, fd))
+            return error_runtime(err, ENOMEM, "output capture");
+    }
+    return true;
+}
+
+static bool begin(struct sandbox *sandbox, struct error *err)
+{
+    struct launch *launch = sandbox->launch;
+
+    sandbox->started_ns = loop_now();
+    if (launch_supervised(launch))
+        supervisor_on_failure(launch_supervisor(launch), on_supervisor_failure, sandbox);
+    if (!launch_begin(launch, sandbox->loop, err))
+        return false;
+    if (!watch_streams(sandbox, err) ||
+        (sandbox->forward_signals &&
+         !terminal_watch(&sandbox->terminal, sandbox->loop, launch, err)))
+        return false;
+    if (!loop_add(sandbox->loop, launch_guardian_pidfd(launch), POLLIN, on_guardian_gone, sandbox))
+        return error_runtime(err, ENOMEM, "event loop");
+    return true;
+}
+
+/* The guardian is gone, hence every member. Terminal, name and output, then the result is visible. */
+static void finish(struct sandbox *sandbox)
+{
+    pthread_mutex_lock(&sandbox->lock);
+    launch_finish(sandbox->launch);
+    terminal_finish(&sandbox->terminal);
+    for (int stream = 1; stream <= 2; stream++)
+        capture_finish(&sandbox->captures[stream]);
+    outcome_fill(sandbox);
+    sandbox->phase = PHASE_ENDED;
+    pthread_cond_broadcast(&sandbox->changed);
+    pthread_mutex_unlock(&sandbox->lock);
+}
+
+static void serve(struct sandbox *sandbox)
+{
+    if (loop_run(sandbox->loop) != 0)
+        sandbox->failed = true;
+    finish(sandbox);
+}
+
+static void set_phase(struct sandbox *sandbox, enum phase phase)
+{
+    pthread_mutex_lock(&sandbox->lock);
+    sandbox->phase = phase;
+    pthread_cond_broadcast(&sandbox->changed);
+    pthread_mutex_unlock(&sandbox->lock);
+}
+
+static void *supervise(void *data)
+{
+    struct sandbox *sandbox = data;
+
+    if (!begin(sandbox, &sandbox->create_error)) {
+        set_phase(sandbox, PHASE_FAILED);
+        return NULL;
+    }
+    set_phase(sandbox, PHASE_RUNNING);
+    serve(sandbox);
+    return NULL;
+}
+
+/* ---- Creation ------------------------------------------------------------------------------------ */
+
+/* The thread blocks every signal: the host's handlers run on the host's threads. */
+static int start_thread(struct sandbox *sandbox)
+{
+    pthread_attr_t attributes;
+    sigset_t all;
+    sigset_t before;
+
+    if (pthread_attr_init(&attributes) != 0)
+        return ENOMEM;
+    pthread_attr_setstacksize(&attributes, SUPERVISOR_STACK);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int result = pthread_create(&sandbox->thread, &attributes, supervise, sandbox);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return result;
+}
+
+static bool init_sync(struct sandbox *sandbox)
+{
+    pthread_condattr_t attributes;
+
+    if (pthread_mutex_init(&sandbox->lock, NULL) != 0)
+        return false;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&sandbox->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return true;
+}
+
+static struct sandbox *sandbox_new(const struct sandbox_spec *spec, struct error *err)
+{
+    struct sandbox *sandbox = calloc(1, sizeof(*sandbox));
+
+    if (sandbox == NULL) {
+        error_runtime(err, ENOMEM, "sandbox");
+        return NULL;
+    }
+    for (int i = 0; i < 3; i++)
+        sandbox->captures[i] = CAPTURE_INIT;
+    sandbox->terminal = TERMINAL_INIT;
+    sandbox->capture_output = spec->capture;
+    sandbox->forward_signals = spec->forward_signals;
+    sandbox->end_with_child = spec->launch.end_with_child;
+    sandbox->parked = spec->launch.park;
+    sandbox->joined = true;
+    sandbox->loop = loop_new();
+    if (sandbox->loop == NULL || !init_sync(sandbox)) {
+        error_runtime(err, ENOMEM, "sandbox");
+        loop_free(sandbox->loop);
+        free(sandbox);
+        return NULL;
+    }
+    return sandbox;
+}
+
+/* Begins on a thread of its own and waits until the child is confined. -1: no thread could be made. */
+static int begin_on_thread(struct sandbox *sandbox)
+{
+    if (start_thread(sandbox) != 0)
+        return -1;
+    sandbox->own_thread = true;
+    sandbox->joined = false;
+    pthread_mutex_lock(&sandbox->lock);
+    while (sandbox->phase == PHASE_CREATING)
+        pthread_cond_wait(&sandbox->changed, &sandbox->lock);
+    bool ok = sandbox->phase != PHASE_FAILED;
+    pthread_mutex_unlock(&sandbox->lock);
+    return ok ? 1 : 0;
+}
+
+static bool prepare(struct sandbox *sandbox, const struct sandbox_spec *spec, bool confine,
+                    struct error *err)
+{
+    struct launch_spec launch_spec = spec->launch;
+
+    if (spec->forward_signals) {
+        if (!terminal_block_signals(&sandbox->terminal, err))
+            return false;
+        launch_spec.signal_mask = &sandbox->terminal.mask_before;
+    }
+    launch_spec.confine = confine;
+    sandbox->launch = launch_prepare(&launch_spec, err);
+    if (sandbox->launch == NULL)
+        return false;
+    if (spec->denial_fd >= 0 && launch_denials(sandbox->launch) != NULL)
+        denial_log_set_sink(launch_denials(sandbox->launch), spec->denial_fd);
+    return true;
+}
+
+static bool begin_on_caller(struct sandbox *sandbox, struct error *err)
+{
+    if (!begin(sandbox, err))
+        return false;
+    sandbox->phase = PHASE_RUNNING;
+    return true;
+}
+
+/* A thread is needed for the walls around the supervisor, or for progress without a waiter. */
+static bool wants_thread(const struct sandbox *sandbox, const struct sandbox_spec *spec)
+{
+    if (spec->supervision != SUPERVISE_THREAD)
+        return false;
+    return launch_supervised(sandbox->launch) || (spec->background && spec->capture);
+}
+
+struct sandbox *sandbox_create(const struct sandbox_spec *spec, struct error *err)
+{
+    struct sandbox *sandbox = sandbox_new(spec, err);
+    bool confine = spec->supervision != SUPERVISE_CALLER_UNCONFINED;
+
+    if (sandbox == NULL)
+        return NULL;
+    if (!prepare(sandbox, spec, confine, err)) {
+        sandbox_free(sandbox);
+        return NULL;
+    }
+    if (wants_thread(sandbox, spec)) {
+        int result = begin_on_thread(sandbox);
+        if (result == 0) {
+            if (err != NULL)
+                *err = sandbox->create_error;
+            sandbox_free(sandbox);
+            return NULL;
+        }
+        if (result > 0)
+            return sandbox;
+        /* The host may not create threads: the caller supervises while it waits, without walls. */
+        sandbox_free(sandbox);
+        if (spec->background) {
+            error_runtime(err, EAGAIN, "supervisor thread");
+            return NULL;
+        }
+        struct sandbox_spec fallback = *spec;
+        fallback.supervision = SUPERVISE_CALLER_UNCONFINED;
+        return sandbox_create(&fallback, err);
+    }
+    if (!begin_on_caller(sandbox, err)) {
+        sandbox_free(sandbox);
+        return NULL;
+    }
+    return sandbox;
+}
+
+/* ---- Commands ------------------------------------------------------------------------------------ */
+
+int sandbox_start(struct sandbox *sandbox)
+{
+    int result = -1;
+
+    pthread_mutex_lock(&sandbox->lock);
+    if (sandbox->parked && sandbox->phase == PHASE_RUNNING) {
+        sandbox->parked = false;
+        launch_release(sandbox->launch);
+        result = 0;
+    }
+    pthread_mutex_unlock(&sandbox->lock);
+    return result;
+}
+
+static int command_locked(struct sandbox *sandbox, enum guardian_command command)
+{
+    return sandbox->phase == PHASE_RUNNING ? launch_command(sandbox->launch, command) : -ESRCH;
+}
+
+static int command(struct sandbox *sandbox, enum guardian_command what)
+{
+    pthread_mutex_lock(&sandbox->lock);
+    int result = command_locked(sandbox, what);
+    pthread_mutex_unlock(&sandbox->lock);
+    return result;
+}
+
+int sandbox_kill(struct sandbox *sandbox)
+{
+    int result = command(sandbox, COMMAND_KILL);
+
+    return result == 0 || result == -ESRCH ? 0 : -1;
+}
+
+int sandbox_pause(struct sandbox *sandbox)
+{
+    return command(sandbox, COMMAND_PAUSE);
+}
+
+int sandbox_resume(struct sandbox *sandbox)
+{
+    return command(sandbox, COMMAND_RESUME);
+}
+
+/* Once the guardian has said that the command exited its number may be used again, so then a
+ * descriptor that is simply ready is handed out. Before that a pidfd names the right process. */
+static bool command_exited(const struct sandbox *sandbox)
+{
+    struct pollfd guardian = {.fd = launch_guardian_pidfd(sandbox->launch), .events = POLLIN};
+
+    return sandbox->phase != PHASE_RUNNING || poll(&guardian, 1, 0) != 0 ||
+           atomic_load_explicit(&launch_record_of(sandbox->launch)->child_exited,
+                                memory_order_acquire) != 0;
+}
+
+int sandbox_poll_fd(struct sandbox *sandbox)
+{
+    CLEANUP_FD int fd = -1;
+
+    pthread_mutex_lock(&sandbox->lock);
+    if (!command_exited(sandbox))
+        fd = sys_pidfd_open(launch_child(sandbox->launch), 0);
+    bool exited = command_exited(sandbox); /* after opening: it might have ended in between */
+    pthread_mutex_unlock(&sandbox->lock);
+    if (!exited)
+        return fd_steal(&fd);
+    int ready = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+    return ready >= 0 ? ready : -errno;
+}
+
+/* ---- Waiting ------------------------------------------------------------------------------------- */
+
+static void on_kill_deadline(void *data)
+{
+    struct sandbox *sandbox = data;
+
+    launch_command(sandbox->launch, COMMAND_KILL);
+}
+
+static void on_deadline(void *data)
+{
+    struct sandbox *sandbox = data;
+
+    sandbox->timed_out = true;
+    launch_command(sandbox->launch, COMMAND_FINISH);
+    if (sandbox->kill_after_ms == 0) {
+        launch_command(sandbox->launch, COMMAND_KILL);
+        return;
+    }
+    launch_command(sandbox->launch, COMMAND_TERMINATE);
+    int64_t deadline = loop_now() + (int64_t)sandbox->kill_after_ms * NS_PER_MS;
+    if (loop_timer_add(sandbox->loop, deadline, on_kill_deadline, sandbox) == 0)
+        launch_command(sandbox->launch, COMMAND_KILL);
+}
+
+/* A time far enough ahead to mean "never" without overflowing. */
+static int64_t deadline_after(uint64_t milliseconds)
+{
+    const uint64_t longest = (uint64_t)INT64_MAX / (4 * NS_PER_MS);
+
+    return loop_now() + (int64_t)(milliseconds < longest ? milliseconds : longest) * NS_PER_MS;
+}
+
+static bool wait_on_caller(struct sandbox *sandbox, uint64_t timeout_ms, struct error *err)
+{
+    int timer = 0;
+
+    if (timeout_ms > 0) {
+        timer = loop_timer_add(sandbox->loop, deadline_after(timeout_ms), on_deadline, sandbox);
+        if (timer == 0)
+            return error_runtime(err, ENOMEM, "timeout");
+    }
+    if (!sandbox->end_with_child)
+        launch_command(sandbox->launch, COMMAND_FINISH);
+    serve(sandbox);
+    return true;
+}
+
+static struct timespec to_timespec(int64_t ns)
+{
+    return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
+}
+
+/* True when the run has ended, false when the deadline came first. Lock held. */
+static bool await_end_until(struct sandbox *sandbox, uint64_t milliseconds)
+{
+    struct timespec until = to_timespec(deadline_after(milliseconds));
+
+    while (sandbox->phase != PHASE_ENDED) {
+        if (pthread_cond_timedwait(&sandbox->changed, &sandbox->lock, &until) == ETIMEDOUT)
+            return sandbox->phase == PHASE_ENDED;
+    }
+    return true;
+}
+
+static void wait_for_thread(struct sandbox *sandbox, uint64_t timeout_ms, uint64_t kill_after_ms)
+{
+    pthread_mutex_lock(&sandbox->lock);
+    command_locked(sandbox, COMMAND_FINISH);
+    if (timeout_ms > 0 && !await_end_until(sandbox, timeout_ms)) {
+        sandbox->timed_out = true;
+        bool ended = false;
+        if (kill_after_ms > 0) {
+            command_locked(sandbox, COMMAND_TERMINATE);
+            ended = await_end_until(sandbox, kill_after_ms);
+        }
+        if (!ended)
+            command_locked(sandbox, COMMAND_KILL);
+    }
+    while (sandbox->phase != PHASE_ENDED)
+        pthread_cond_wait(&sandbox->changed, &sandbox->lock);
+    pthread_mutex_unlock(&sandbox->lock);
+}
+
+bool sandbox_wait(struct sandbox *sandbox, uint64_t timeout_ms, uint64_t kill_after_ms,
+                  struct outcome *outcome, struct error *err)
+{
+    /* A piped input that nobody took: the command must see its end. */
+    pthread_mutex_lock(&sandbox->lock);
+    int input = launch_take_stream(sandbox->launch, 0);
+    bool ended = sandbox->phase == PHASE_ENDED;
+    bool drive = !ended && !sandbox->own_thread && !sandbox->driven;
+    if (drive)
+        sandbox->driven = true;
+    pthread_mutex_unlock(&sandbox->lock);
+    fd_close(input);
+
+    sandbox->kill_after_ms = kill_after_ms;
+    if (drive) {
+        if (!wait_on_caller(sandbox, timeout_ms, err)) {
+            pthread_mutex_lock(&sandbox->lock);
+            sandbox->driven = false; /* nothing happened: another call may try again */
+            pthread_mutex_unlock(&sandbox->lock);
+            return false;
+        }
+    } else if (!ended) {
+        wait_for_thread(sandbox, timeout_ms, kill_after_ms);
+    }
+    *outcome = sandbox->outcome;
+    return true;
+}
+
+/* ---- Queries ------------------------------------------------------------------------------------- */
+
+pid_t sandbox_pid(const struct sandbox *sandbox)
+{
+    return launch_child(sandbox->launch);
+}
+
+const char *sandbox_name(const struct sandbox *sandbox)
+{
+    return launch_name(sandbox->launch);
+}
+
+const char *sandbox_warning(const struct sandbox *sandbox)
+{
+    return launch_warning(sandbox->launch);
+}
+
+int sandbox_take_stream(struct sandbox *sandbox, int stream)
+{
+    return launch_take_stream(sandbox->launch, stream);
+}
+
+const char *sandbox_output(const struct sandbox *sandbox, int stream, size_t *length,
+                           bool *captured)
+{
+    if (stream < 1 || stream > 2 || !sandbox->captures[stream].captured) {
+        *captured = false;
+        *length = 0;
+        return NULL;
+    }
+    *captured = true;
+    *length = sandbox->captures[stream].bytes.length;
+    return buffer_text(&sandbox->captures[stream].bytes);
+}
+
+const struct posture *sandbox_posture(const struct sandbox *sandbox)
+{
+    return launch_posture(sandbox->launch);
+}
+
+struct denial_log *sandbox_denials(const struct sandbox *sandbox)
+{
+    return launch_denials(sandbox->launch);
+}
+
+const struct stats *sandbox_stats(const struct sandbox *sandbox)
+{
+    struct supervisor *supervisor = launch_supervisor(sandbox->launch);
+
+    return supervisor != NULL ? supervisor_stats(supervisor) : NULL;
+}
+
+void sandbox_free(struct sandbox *sandbox)
+{
+    if (sandbox == NULL)
+        return;
+    if (!sandbox->joined) {
+        pthread_mutex_lock(&sandbox->lock);
+        command_locked(sandbox, COMMAND_FINISH);
+        command_locked(sandbox, COMMAND_KILL);
+        pthread_mutex_unlock(&sandbox->lock);
+        pthread_join(sandbox->thread, NULL);
+        sandbox->joined = true;
+    }
+    if (sandbox->launch != NULL)
+        launch_finish(sandbox->launch);
+    terminal_finish(&sandbox->terminal);
+    for (int i = 0; i < 3; i++)
+        capture_free(&sandbox->captures[i]);
+    launch_free(sandbox->launch);
+    loop_free(sandbox->loop);
+    pthread_cond_destroy(&sandbox->changed);
+    pthread_mutex_destroy(&sandbox->lock);
+    free(sandbox);
+}

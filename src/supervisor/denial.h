@@ -1,0 +1,69 @@
+/*
+ * Denial records: what was refused, on which object, by which rule, and what would allow it. A
+ * bounded ring per sandbox; equal records merge by count, overflow is counted. Thread-safe: the
+ * receiver and the workers record, the report is made after the run.
+ */
+#ifndef SANDLOCK_SUPERVISOR_DENIAL_H
+#define SANDLOCK_SUPERVISOR_DENIAL_H
+
+#include "util/buffer.h"
+#include "util/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Records kept per sandbox. A further, different one is only counted. */
+#define DENIAL_RING_MAX 4096
+
+/* Longest object text kept; longer ones are cut in the middle. */
+#define DENIAL_OBJECT_MAX 512
+
+struct denial {
+    uint64_t seq;
+    int64_t time_ns; /* CLOCK_REALTIME of the first occurrence */
+    pid_t pid;
+    char comm[16];
+    const char *call;  /* system call name, static */
+    char *object;      /* as the user would write it, raw bytes; owned by the ring; may be NULL */
+    const char *want;  /* "read", "write", "bind", …; static */
+    int error;         /* errno answered */
+    const char *layer; /* "landlock", "filter", "metadata-gate", …; static */
+    const char *rule;  /* the rule that decided, "no rule" otherwise; static or owned by the ring */
+    char *suggest;     /* option that would allow it ("--fs-write /srv"), NULL if nothing would */
+    uint64_t count;
+};
+
+struct denial_log;
+
+struct denial_log *denial_log_new(void); /* NULL when out of memory */
+void denial_log_free(struct denial_log *log); /* NULL is accepted */
+
+/* Records with copies of object, suggest and rule. `log` NULL: nothing happens. Never fails: what
+ * cannot be kept is counted as dropped. Also writes the JSON line if a sink was set. */
+void denial_log_add(struct denial_log *log, const struct denial *denial);
+
+/* Counts the denial if an equal record exists (call, object, want, errno and layer) or if the ring is
+ * full. False: it is new, and the caller goes on with denial_log_add(). Spares the caller the cost of
+ * finding out `comm`, which is kept for the first occurrence only. `log` NULL: true. */
+bool denial_log_merge(struct denial_log *log, const struct denial *denial);
+
+/* "EACCES"; "E?" for a number without a name. */
+const char *denial_errno_name(int error);
+
+/* Every new record is also written to `fd` as one line of JSON (one write per line). The descriptor
+ * is borrowed and must be open before the supervisor confines itself. */
+void denial_log_set_sink(struct denial_log *log, int fd);
+
+uint64_t denial_log_total(const struct denial_log *log);   /* all denials, merged and dropped ones too */
+uint64_t denial_log_dropped(const struct denial_log *log); /* those that found the ring full */
+
+/* The summary for people, most frequent first: call, object, rule, suggestion. */
+void denial_log_summary(const struct denial_log *log, struct buffer *out);
+
+/* All records as a JSON array, oldest first: seq, ts (seconds since 1970), pid, comm, call, object,
+ * want, errno (its name), layer, rule, suggest, count. */
+void denial_log_json(const struct denial_log *log, struct buffer *out);
+
+#endif

@@ -1,0 +1,239 @@
+/*
+ * The way of a notification: receive, find the process, walk the chain of the features that trap the
+ * call, answer once. Nothing here may block. Whatever goes wrong on the way ends in a refusal; the
+ * call continues only if a feature that wanted to see it had nothing against it.
+ */
+#include "supervisor/internal.h"
+
+#include "kernel/notify.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Notifications answered before other descriptors get their turn. */
+#define RECEIVE_BATCH 64
+
+static bool is_passed(const struct trap *trap, const struct seccomp_data *data)
+{
+    for (size_t i = 0; i < trap->pass_count; i++) {
+        uint64_t args[6];
+        for (int arg = 0; arg < 6; arg++)
+            args[arg] = data->args[arg];
+        if (filter_rule_holds(&trap->passes[i], args))
+            return true;
+    }
+    return false;
+}
+
+static struct verdict judge_by_chain(struct supervisor *supervisor, struct request *request)
+{
+    const struct seccomp_data *data = &request->notification.data;
+    bool asked = false;
+
+    if (data->nr < 0 || data->nr > arch_native->newest)
+        return verdict_errno(EIO);
+    for (size_t i = supervisor->first_link[data->nr]; i < supervisor->first_link[data->nr + 1];
+         i++) {
+        const struct chain_link *link = &supervisor->links[i];
+        if (is_passed(link->trap, data))
+            continue;
+        asked = true;
+        request->trap = link->trap;
+        request->state = link->owner->state;
+        struct verdict verdict = link->trap->handle(request);
+        if (verdict.kind != VERDICT_NEXT && verdict.kind != VERDICT_CONTINUE)
+            return verdict;
+        if (*request->fate != REQUEST_PENDING)
+            return verdict_taken(); /* it answered and then had no opinion: no second answer */
+    }
+    /* A notification nobody asked for means that filter and table disagree. */
+    return asked ? verdict_continue() : verdict_errno(EIO);
+}
+
+static bool is_denied_by_option(const struct policy *policy, int number)
+{
+    for (size_t i = 0; i < policy->denied_count; i++)
+        if (policy->denied_numbers[i] == number)
+            return true;
+    return false;
+}
+
+/* What would allow a call that the filter refuses as a whole. False: nothing would. */
+static bool suggest_for_call(const struct policy *policy, int number, const char *reason,
+                             char *suggest, size_t size)
+{
+    const char *name = arch_syscall_name(arch_native, number);
+
+    if (name != NULL && is_denied_by_option(policy, number)) {
+        bool by_name = strv_contains(&policy->extra_deny, name);
+        snprintf(suggest, size, by_name ? "leaving out --extra-deny-syscall %s"
+                                        : "leaving out the --extra-deny-syscall that covers %s",
+                 name);
+        return true;
+    }
+    if (strstr(reason, "sysv_ipc") != NULL) {
+        snprintf(suggest, size, "--extra-allow-syscall sysv_ipc");
+        return true;
+    }
+    return false;
+}
+
+/* With explain, calls that the filter refuses whatever their arguments arrive here instead, and get
+ * the answer the filter would have given. */
+static bool judge_explained(struct supervisor *supervisor, struct request *request,
+                            struct verdict *verdict)
+{
+    const struct policy *policy = supervisor->config.policy;
+    int number = request->notification.data.nr;
+
+    if (supervisor->explained == NULL)
+        return false;
+    const char *reason = member_filter_denial_reason(arch_native, policy, true, number);
+    if (reason == NULL)
+        return false;
+
+    uint32_t action = filter_plan_evaluate(supervisor->explained, &request->notification.data);
+    int error = EPERM;
+    if ((action & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO)
+        error = (int)(action & SECCOMP_RET_DATA);
+
+    char suggest[128];
+    bool has_suggestion = suggest_for_call(policy, number, reason, suggest, sizeof(suggest));
+    /* ENOSYS sends callers on their older path (clone3 in every thread creation): no denial. */
+    if (error != ENOSYS)
+        request_record_denial(request, NULL, "call", error, "filter", reason,
+                              has_suggestion ? suggest : NULL);
+    *verdict = verdict_errno(error);
+    return true;
+}
+
+static void task_gone(void *data, struct task *task)
+{
+    struct supervisor *supervisor = data;
+
+    for (size_t i = 0; i < supervisor->feature_count; i++) {
+        struct active_feature *active = &supervisor->features[i];
+        if (active->started && active->feature->task_gone != NULL)
+            active->feature->task_gone(active->state, task);
+    }
+}
+
+static void drain_exits(struct supervisor *supervisor)
+{
+    int result = task_index_drain(supervisor->tasks, task_gone, supervisor);
+
+    if (result < 0 && !supervisor_check_violation(supervisor, result, "epoll_wait"))
+        supervisor_fail(supervisor, "watching processes failed: %s", strerror(-result));
+}
+
+static struct verdict judge(struct supervisor *supervisor, struct request *request)
+{
+    if (request->notification.pid == 0) /* not visible in our pid namespace */
+        return verdict_errno(EPERM);
+    drain_exits(supervisor);
+    if (atomic_load(&supervisor->failed))
+        return verdict_errno(EIO);
+
+    int error = EPERM;
+    request->task = task_index_find(supervisor->tasks, (pid_t)request->notification.pid,
+                                    supervisor->listener, request->notification.id, &error);
+    if (request->task == NULL) /* ESRCH: gone, or hidden from us; then it must not pass either */
+        return verdict_errno(error == ESRCH ? EPERM : error);
+    request->tgid = request->task->tgid;
+
+    struct verdict verdict;
+    if (judge_explained(supervisor, request, &verdict))
+        return verdict;
+    return judge_by_chain(supervisor, request);
+}
+
+static void answer(struct request *request, struct verdict verdict)
+{
+    switch (verdict.kind) {
+    case VERDICT_NEXT:
+    case VERDICT_CONTINUE:
+        request_answer_continue(request);
+        return;
+    case VERDICT_VALUE:
+        request_answer_value(request, verdict.value);
+        return;
+    case VERDICT_ERRNO:
+        request_answer_errno(request, verdict.error);
+        return;
+    case VERDICT_TAKEN:
+        break;
+    }
+    /* Taken, but neither answered nor given to a new owner: nobody would ever answer. */
+    if (*request->fate == REQUEST_PENDING)
+        request_answer_errno(request, EIO);
+}
+
+static void handle(struct supervisor *supervisor, const struct seccomp_notif *notification)
+{
+    enum request_fate fate = REQUEST_PENDING;
+    struct request request = {
+        .supervisor = supervisor, .notification = *notification, .fate = &fate};
+
+    stats_count(&supervisor->stats, notification->data.nr);
+    answer(&request, judge(supervisor, &request));
+}
+
+static void stop_watching(struct supervisor *supervisor)
+{
+    if (supervisor->listener_watched)
+        loop_remove(supervisor->loop, supervisor->listener);
+    supervisor->listener_watched = false;
+}
+
+/* False: nothing more to receive now. */
+static bool receive_one(struct supervisor *supervisor)
+{
+    struct seccomp_notif notification;
+    int result = notify_receive(supervisor->listener, &notification);
+
+    if (result > 0) {
+        handle(supervisor, &notification);
+        return true;
+    }
+    if (result < 0 && !supervisor_check_violation(supervisor, result, "ioctl"))
+        supervisor_fail(supervisor, "receiving a notification failed: %s", strerror(-result));
+    return false;
+}
+
+static bool more_are_queued(const struct supervisor *supervisor)
+{
+    struct pollfd listener = {.fd = supervisor->listener, .events = POLLIN};
+
+    /* A lone process is still busy with the answer it got. The loop's own wait finds the rest. */
+    return task_index_count(supervisor->tasks) > 1 && poll(&listener, 1, 0) == 1 &&
+           (listener.revents & POLLIN) != 0;
+}
+
+void dispatch_on_listener(void *data, short revents)
+{
+    struct supervisor *supervisor = data;
+
+    if ((revents & POLLIN) == 0) {
+        stop_watching(supervisor); /* POLLHUP alone: no task uses the filter any more */
+        if ((revents & (POLLERR | POLLNVAL)) != 0)
+            supervisor_fail(supervisor, "the notification descriptor is not usable");
+        return;
+    }
+    if (!supervisor->filter_entered && supervisor_enter_filter(supervisor) < 0) {
+        stop_watching(supervisor); /* nothing of a member's is parsed without the wall */
+        return;
+    }
+    for (int i = 0; i < RECEIVE_BATCH && !atomic_load(&supervisor->failed); i++) {
+        if (!receive_one(supervisor) || !more_are_queued(supervisor))
+            break;
+    }
+    if (atomic_load(&supervisor->failed))
+        stop_watching(supervisor);
+}
+
+void dispatch_on_exits(void *data, short revents)
+{
+    drain_exits(data);
+}

@@ -1,0 +1,129 @@
+/*
+ * A feature: one optional capability that traps system calls. Its struct is the one place that says
+ * when it is wanted, what it traps under which register conditions, who handles it, and what the
+ * supervisor itself needs for it; filter, dispatch and the supervisor's own confinement are all
+ * generated from it.
+ */
+#ifndef SANDLOCK_SUPERVISOR_FEATURE_H
+#define SANDLOCK_SUPERVISOR_FEATURE_H
+
+#include "filter/filter.h"
+#include "policy/policy.h"
+#include "supervisor/posture.h"
+#include "util/error.h"
+
+#include <linux/seccomp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct supervisor;
+struct task;
+
+enum verdict_kind {
+    VERDICT_NEXT = 0, /* no opinion: the next feature decides; after the last one the call continues */
+    VERDICT_CONTINUE, /* as VERDICT_NEXT; only for decisions on registers or where the kernel judges
+                         every value the memory could change to at least as strictly */
+    VERDICT_ERRNO,    /* refuse with `error` (positive errno) */
+    VERDICT_VALUE,    /* answered on behalf: the call returns `value` */
+    VERDICT_TAKEN,    /* the handler (or its worker) answers by itself, exactly once */
+};
+
+struct verdict {
+    enum verdict_kind kind;
+    int error;
+    int64_t value;
+};
+
+static inline struct verdict verdict_next(void)
+{
+    return (struct verdict){.kind = VERDICT_NEXT};
+}
+
+static inline struct verdict verdict_continue(void)
+{
+    return (struct verdict){.kind = VERDICT_CONTINUE};
+}
+
+static inline struct verdict verdict_errno(int error)
+{
+    return (struct verdict){.kind = VERDICT_ERRNO, .error = error};
+}
+
+static inline struct verdict verdict_value(int64_t value)
+{
+    return (struct verdict){.kind = VERDICT_VALUE, .value = value};
+}
+
+static inline struct verdict verdict_taken(void)
+{
+    return (struct verdict){.kind = VERDICT_TAKEN};
+}
+
+/* What became of a notification. Each owner of a request has one, so that "exactly once" is checked
+ * and an owner that ends without an answer answers EIO. */
+enum request_fate {
+    REQUEST_PENDING = 0,
+    REQUEST_ANSWERED,
+    REQUEST_HANDED_OVER, /* to a worker or to a copy made by request_detach() */
+};
+
+/* One received notification on its way to an answer. Owned by the dispatcher, or by the worker that
+ * took it, or by whoever detached it. */
+struct request {
+    struct supervisor *supervisor;
+    struct seccomp_notif notification; /* id, pid (a thread id), data.nr, data.args */
+    struct task *task;                 /* the process record, see task.h; NULL outside the receiver */
+    pid_t tgid;                        /* the process of the calling thread */
+    const struct trap *trap;           /* the row that matched */
+    void *state;                       /* of the feature that owns the row */
+    enum request_fate *fate;           /* the owner's; NULL in tests of a handler alone */
+};
+
+typedef struct verdict (*trap_handler)(struct request *request);
+
+struct trap {
+    const char *syscall;              /* kernel name; skipped on architectures that lack it */
+    const struct filter_rule *passes; /* register conditions under which the call is not trapped */
+    size_t pass_count;
+    trap_handler handle;
+    int detail; /* free for the handler: which operation, which argument is what */
+};
+
+/* What the supervisor needs in its own domain for a feature, beyond the grants of the policy. */
+struct feature_needs {
+    const char *const *calls; /* system calls the supervisor and its workers make; NULL-terminated */
+};
+
+struct feature {
+    const char *name; /* also the posture entry */
+
+    /* True if this policy needs it. NULL: always, when supervised. */
+    bool (*wanted)(const struct policy *policy);
+
+    const struct trap *traps;
+    size_t trap_count;
+
+    struct feature_needs needs;
+
+    /* Before the child exists, outside the supervisor's own confinement. *state is handed to the
+     * handlers. NULL: no state. */
+    bool (*start)(struct supervisor *supervisor, void **state, struct error *err);
+
+    /* A process of the sandbox is gone (its pidfd became readable). May be NULL. */
+    void (*task_gone)(void *state, struct task *task);
+
+    /* On the loop's thread, at the end, while the loop still exists: cancels the feature's timers.
+     * May be NULL. */
+    void (*leave_loop)(void *state);
+
+    /* After the last member is gone. May be NULL. Perhaps on another thread, when the loop does not
+     * exist any more. */
+    void (*stop)(void *state);
+
+    /* The posture entries of the feature when it is on; NULL: one active entry of its name. */
+    void (*describe)(const struct policy *policy, struct posture *posture);
+};
+
+#endif

@@ -1,0 +1,79 @@
+/* The supervisor's own state, shared by supervisor.c (life), dispatch.c (the way of a notification)
+ * and request.c (answers). No other room includes this. */
+#ifndef SANDLOCK_SUPERVISOR_INTERNAL_H
+#define SANDLOCK_SUPERVISOR_INTERNAL_H
+
+#include "supervisor/supervisor.h"
+#include "supervisor/task.h"
+#include "supervisor/workers.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct active_feature {
+    const struct feature *feature;
+    void *state;
+    bool started;
+};
+
+/* One feature's interest in one number. */
+struct chain_link {
+    int number;
+    const struct trap *trap;
+    struct active_feature *owner;
+};
+
+struct supervisor {
+    struct supervisor_config config;
+
+    /* From the registry: the wanted features, their traps, and the same sorted for dispatch. */
+    struct active_feature *features;
+    const struct feature **wanted; /* NULL-terminated, for the walls */
+    size_t feature_count;
+    struct filter_trap *traps; /* traps[i] is what links[i] tells the filter */
+    struct chain_link *links;  /* by number, within one number in registry order */
+    size_t trap_count;
+    uint16_t *first_link; /* by number: links[first_link[n] .. first_link[n + 1]) */
+
+    /* With explain: what the members' filter would answer by itself. NULL otherwise. */
+    struct filter_plan *explained;
+
+    int proc_fd;
+    struct task_index *tasks;
+    struct stats stats;
+
+    int listener; /* owned, -1 before attach; closed only when no thread can use it any more */
+    struct loop *loop;
+    pthread_t loop_thread;
+    int wake_fd; /* eventfd: a worker noticed a failure */
+    pid_t guardian, child;
+    bool filter_entered, listener_watched;
+
+    struct workers *workers; /* NULL until the first job */
+
+    pthread_mutex_t failure_lock; /* guards failure_text while failed is false */
+    atomic_bool failed;
+    char failure_text[256];
+    bool failure_reported; /* loop thread only */
+    void (*on_failure)(void *data);
+    void *on_failure_data;
+
+    pthread_mutex_t borrowed_lock; /* config.denials is cleared when threads are left behind */
+};
+
+/* Ends the run: the first reason is kept, the callback is called on the loop's thread. Any thread. */
+void supervisor_fail(struct supervisor *supervisor, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* On the loop's thread: hands a failure to the callback, once. */
+void supervisor_report_failure(struct supervisor *supervisor);
+
+/* The end, when no thread can use the supervisor any more; and before threads are left behind. */
+void supervisor_destroy(struct supervisor *supervisor);
+void supervisor_give_back_borrowed(struct supervisor *supervisor);
+
+/* Loop callbacks. */
+void dispatch_on_listener(void *data, short revents);
+void dispatch_on_exits(void *data, short revents);
+
+#endif

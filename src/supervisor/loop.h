@@ -1,0 +1,38 @@
+/*
+ * A small event loop on ppoll: descriptors with callbacks and one timer list. It belongs to one
+ * thread; the only call for other threads is none. Everything is allocated on the owner's side
+ * before or while it runs; nothing is opened lazily except what a callback opens itself.
+ */
+#ifndef SANDLOCK_SUPERVISOR_LOOP_H
+#define SANDLOCK_SUPERVISOR_LOOP_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct loop;
+
+typedef void (*loop_callback)(void *data, short revents);
+typedef void (*loop_timer_callback)(void *data);
+
+struct loop *loop_new(void); /* NULL when out of memory */
+void loop_free(struct loop *loop);
+
+/* Watches a borrowed descriptor until loop_remove(). False when out of memory. Callbacks may add and
+ * remove descriptors, their own included. */
+bool loop_add(struct loop *loop, int fd, short events, loop_callback callback, void *data);
+void loop_remove(struct loop *loop, int fd);
+
+/* Calls back once at or after `deadline` (CLOCK_MONOTONIC nanoseconds). Returns an id > 0, 0 when
+ * out of memory. */
+int loop_timer_add(struct loop *loop, int64_t deadline, loop_timer_callback callback, void *data);
+void loop_timer_cancel(struct loop *loop, int id); /* unknown ids are ignored */
+
+/* Runs until loop_stop(). Returns 0, or -errno if waiting itself failed. */
+int loop_run(struct loop *loop);
+void loop_stop(struct loop *loop);
+
+int64_t loop_now(void); /* CLOCK_MONOTONIC in nanoseconds */
+
+#endif

@@ -1,0 +1,234 @@
+/*
+ * Answers, and requests that outlive the dispatcher's look at them. A request is answered exactly
+ * once: the first answer marks the owner's fate, later ones are dropped, and an owner that ends
+ * without an answer answers EIO.
+ */
+#include "supervisor/internal.h"
+
+#include "kernel/notify.h"
+#include "kernel/procfs.h"
+#include "supervisor/wall.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool request_is_valid(const struct request *request)
+{
+    int result = notify_check_id(request->supervisor->listener, request->notification.id);
+
+    supervisor_check_violation(request->supervisor, result, "ioctl");
+    return result == 0;
+}
+
+/* True if the caller is the one that answers. */
+static bool claim_answer(const struct request *request)
+{
+    if (request->fate == NULL)
+        return true;
+    if (*request->fate != REQUEST_PENDING)
+        return false;
+    *request->fate = REQUEST_ANSWERED;
+    return true;
+}
+
+/* -ENOENT: the task died, or a signal interrupted the call and it will come again. */
+static void check_sent(const struct request *request, int result)
+{
+    if (result == 0 || result == -ENOENT)
+        return;
+    if (!supervisor_check_violation(request->supervisor, result, "ioctl"))
+        supervisor_fail(request->supervisor, "answering a notification failed: %s",
+                        strerror(-result));
+}
+
+void request_answer_errno(const struct request *request, int error)
+{
+    struct supervisor *supervisor = request->supervisor;
+
+    if (!claim_answer(request))
+        return;
+    supervisor_check_violation(supervisor, -(long)error, NULL);
+    atomic_fetch_add_explicit(&supervisor->stats.refused, 1, memory_order_relaxed);
+    check_sent(request, notify_error(supervisor->listener, request->notification.id, error));
+}
+
+void request_answer_value(const struct request *request, int64_t value)
+{
+    if (value < 0 && value >= -4095) {
+        request_answer_errno(request, (int)-value);
+        return;
+    }
+    if (claim_answer(request))
+        check_sent(request, notify_value(request->supervisor->listener, request->notification.id,
+                                         value));
+}
+
+void request_answer_continue(const struct request *request)
+{
+    if (claim_answer(request))
+        check_sent(request,
+                   notify_continue(request->supervisor->listener, request->notification.id));
+}
+
+/* ---- Copies ------------------------------------------------------------------------------------ */
+
+struct owned_request {
+    struct request request; /* first: request_drop() gets its address */
+    enum request_fate fate;
+    void (*work)(const struct request *request, void *data);
+    void (*release)(void *data);
+    void *data;
+};
+
+static struct owned_request *copy_request(const struct request *request)
+{
+    struct owned_request *copy = calloc(1, sizeof(*copy));
+
+    if (copy == NULL)
+        return NULL;
+    copy->request = *request;
+    copy->request.task = NULL; /* the index belongs to the receiving thread */
+    copy->request.fate = &copy->fate;
+    return copy;
+}
+
+static void hand_over(const struct request *request)
+{
+    if (request->fate != NULL)
+        *request->fate = REQUEST_HANDED_OVER;
+}
+
+struct request *request_detach(const struct request *request)
+{
+    struct owned_request *copy = copy_request(request);
+
+    if (copy == NULL)
+        return NULL;
+    hand_over(request);
+    return &copy->request;
+}
+
+void request_drop(struct request *request)
+{
+    if (request == NULL)
+        return;
+    request_answer_errno(request, EIO); /* dropped if there was an answer */
+    free(request);
+}
+
+/* ---- Workers ----------------------------------------------------------------------------------- */
+
+static void run_job(void *job, bool usable)
+{
+    struct owned_request *owned = job;
+
+    if (usable)
+        owned->work(&owned->request, owned->data);
+    if (owned->release != NULL)
+        owned->release(owned->data);
+    request_drop(&owned->request);
+}
+
+static bool enter_worker(void *data)
+{
+    struct supervisor *supervisor = data;
+
+    if (!supervisor->config.confined)
+        return true;
+    struct wall_options options = {.role = ROLE_WORKER,
+                                   .violation = supervisor->config.violation,
+                                   .features = supervisor->wanted};
+    struct bpf_program program = {0};
+    struct error err = {0};
+    if (!wall_program(&options, &program, &err)) {
+        supervisor_fail(supervisor, "worker filter: %s", err.text);
+        return false;
+    }
+    int result = wall_install(&program);
+    bpf_program_free(&program);
+    if (result < 0)
+        supervisor_fail(supervisor, "installing the worker filter failed: %s", strerror(-result));
+    return result == 0;
+}
+
+static void give_back_borrowed(void *data)
+{
+    supervisor_give_back_borrowed(data);
+}
+
+static void destroy_left_behind(void *data)
+{
+    supervisor_destroy(data);
+}
+
+bool request_submit(const struct request *request,
+                    void (*work)(const struct request *request, void *data), void *data,
+                    void (*release)(void *data))
+{
+    struct supervisor *supervisor = request->supervisor;
+
+    if (supervisor->workers == NULL) {
+        struct workers_hooks hooks = {
+            .enter = enter_worker,
+            .leaving_behind = give_back_borrowed,
+            .last_left = destroy_left_behind,
+            .data = supervisor,
+        };
+        supervisor->workers = workers_new(&hooks);
+        if (supervisor->workers == NULL)
+            return false;
+    }
+    struct owned_request *copy = copy_request(request);
+    if (copy == NULL)
+        return false;
+    copy->work = work;
+    copy->data = data;
+    copy->release = release;
+    if (!workers_submit(supervisor->workers, run_job, copy)) {
+        free(copy);
+        return false;
+    }
+    hand_over(request);
+    atomic_fetch_add_explicit(&supervisor->stats.worker_jobs, 1, memory_order_relaxed);
+    return true;
+}
+
+/* ---- Denials ----------------------------------------------------------------------------------- */
+
+/* The command's name, for people. Read by number, so believed only if the caller still waits. */
+static void read_comm(const struct request *request, char comm[16])
+{
+    pid_t pid = request->tgid > 0 ? request->tgid : (pid_t)request->notification.pid;
+    ssize_t length = procfs_read(request->supervisor->proc_fd, pid, "comm", comm, 16);
+
+    supervisor_check_violation(request->supervisor, length, "openat");
+    if (length > 0 && comm[length - 1] == '\n')
+        length--;
+    comm[length > 0 && request_is_valid(request) ? length : 0] = '\0';
+}
+
+void request_record_denial(const struct request *request, const char *object, const char *want,
+                           int error, const char *layer, const char *rule, const char *suggest)
+{
+    struct supervisor *supervisor = request->supervisor;
+    struct denial denial = {
+        .pid = request->tgid > 0 ? request->tgid : (pid_t)request->notification.pid,
+        .call = arch_syscall_name(arch_native, request->notification.data.nr),
+        .object = (char *)object, /* copied, not changed */
+        .want = want,
+        .error = error,
+        .layer = layer,
+        .rule = rule,
+        .suggest = (char *)suggest,
+    };
+
+    if (denial.call == NULL)
+        denial.call = "unknown system call";
+    pthread_mutex_lock(&supervisor->borrowed_lock);
+    if (!denial_log_merge(supervisor->config.denials, &denial)) {
+        read_comm(request, denial.comm);
+        denial_log_add(supervisor->config.denials, &denial);
+    }
+    pthread_mutex_unlock(&supervisor->borrowed_lock);
+}

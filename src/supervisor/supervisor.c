@@ -1,0 +1,461 @@
+/*
+ * The supervisor's life: from the registry to the tables that filter and dispatch share, the start
+ * of the features, the listener, failure, and the end. See supervisor.h.
+ */
+#include "supervisor/internal.h"
+
+#include "kernel/notify.h"
+#include "kernel/procfs.h"
+#include "supervisor/wall.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+/* What a worker that is stuck in a blocking call may cost the end of a run. */
+#define WORKER_PATIENCE 2000000000LL
+
+/* ---- Building ---------------------------------------------------------------------------------- */
+
+static bool is_wanted(const struct feature *feature, const struct policy *policy)
+{
+    return !policy->no_supervisor && (feature->wanted == NULL || feature->wanted(policy));
+}
+
+static bool choose_features(struct supervisor *supervisor)
+{
+    const struct feature *const *registry = supervisor->config.registry;
+    size_t all = 0;
+
+    while (registry != NULL && registry[all] != NULL)
+        all++;
+    supervisor->features = calloc(all + 1, sizeof(*supervisor->features));
+    supervisor->wanted = calloc(all + 1, sizeof(*supervisor->wanted));
+    if (supervisor->features == NULL || supervisor->wanted == NULL)
+        return false;
+    for (size_t i = 0; i < all; i++) {
+        if (!is_wanted(registry[i], supervisor->config.policy))
+            continue;
+        supervisor->features[supervisor->feature_count].feature = registry[i];
+        supervisor->wanted[supervisor->feature_count++] = registry[i];
+    }
+    return true;
+}
+
+/* Visits the traps in registry order; those whose call the architecture lacks are left out. */
+static size_t for_each_trap(struct supervisor *supervisor,
+                            void (*visit)(struct supervisor *supervisor, struct chain_link link))
+{
+    size_t count = 0;
+
+    for (size_t f = 0; f < supervisor->feature_count; f++) {
+        struct active_feature *owner = &supervisor->features[f];
+        for (size_t t = 0; t < owner->feature->trap_count; t++) {
+            const struct trap *trap = &owner->feature->traps[t];
+            int number = arch_syscall_number(arch_native, trap->syscall);
+            if (number < 0)
+                continue;
+            if (visit != NULL)
+                visit(supervisor, (struct chain_link){number, trap, owner});
+            count++;
+        }
+    }
+    return count;
+}
+
+static void count_link(struct supervisor *supervisor, struct chain_link link)
+{
+    supervisor->first_link[link.number + 1]++;
+}
+
+/* first_link[n] is where the next link of n goes; afterwards it is where those of n + 1 begin. */
+static void place_link(struct supervisor *supervisor, struct chain_link link)
+{
+    size_t place = supervisor->first_link[link.number]++;
+
+    supervisor->links[place] = link;
+    supervisor->traps[place] = (struct filter_trap){
+        .number = link.number, .passes = link.trap->passes, .pass_count = link.trap->pass_count};
+}
+
+/* A counting sort: stable, so links of one number stay in registry order. */
+static bool build_tables(struct supervisor *supervisor)
+{
+    size_t numbers = (size_t)arch_native->newest + 1;
+
+    supervisor->trap_count = for_each_trap(supervisor, NULL);
+    supervisor->first_link = calloc(numbers + 1, sizeof(*supervisor->first_link));
+    supervisor->links = calloc(supervisor->trap_count + 1, sizeof(*supervisor->links));
+    supervisor->traps = calloc(supervisor->trap_count + 1, sizeof(*supervisor->traps));
+    if (supervisor->first_link == NULL || supervisor->links == NULL || supervisor->traps == NULL ||
+        supervisor->trap_count > UINT16_MAX)
+        return false;
+    for_each_trap(supervisor, count_link);
+    for (size_t n = 0; n < numbers; n++)
+        supervisor->first_link[n + 1] =
+            (uint16_t)(supervisor->first_link[n + 1] + supervisor->first_link[n]);
+    for_each_trap(supervisor, place_link);
+    for (size_t n = numbers; n > 0; n--)
+        supervisor->first_link[n] = supervisor->first_link[n - 1];
+    supervisor->first_link[0] = 0;
+    return true;
+}
+
+/* The filter as it would be without explain: it knows which errno each refused call gets. */
+static bool build_explained(struct supervisor *supervisor, struct error *err)
+{
+    const struct policy *policy = supervisor->config.policy;
+    struct member_filter_options options = {.supervised = true};
+
+    if (!policy->explain || policy->no_supervisor)
+        return true;
+    struct policy silent = *policy;
+    silent.explain = false;
+    supervisor->explained = member_filter_plan(arch_native, &silent, &options, err);
+    return supervisor->explained != NULL;
+}
+
+static bool open_tasks(struct supervisor *supervisor, struct error *err)
+{
+    supervisor->proc_fd = procfs_open();
+    if (supervisor->proc_fd < 0)
+        return error_runtime(err, -supervisor->proc_fd, "open /proc");
+    supervisor->tasks = task_index_new(supervisor->proc_fd);
+    if (supervisor->tasks == NULL)
+        return error_runtime(err, errno, "create the process index");
+    return true;
+}
+
+struct supervisor *supervisor_new(const struct supervisor_config *config, struct error *err)
+{
+    struct supervisor *supervisor = calloc(1, sizeof(*supervisor));
+
+    if (supervisor == NULL) {
+        error_runtime(err, ENOMEM, "create the supervisor");
+        return NULL;
+    }
+    supervisor->config = *config;
+    supervisor->proc_fd = supervisor->listener = supervisor->wake_fd = -1;
+    pthread_mutex_init(&supervisor->failure_lock, NULL);
+    pthread_mutex_init(&supervisor->borrowed_lock, NULL);
+
+    bool built = choose_features(supervisor) && build_tables(supervisor);
+    if (!built)
+        error_runtime(err, ENOMEM, "create the supervisor");
+    if (built)
+        built = build_explained(supervisor, err);
+    /* Without a listener there is nothing to look up. */
+    if (built && (supervisor->feature_count > 0 || supervisor->explained != NULL))
+        built = open_tasks(supervisor, err);
+    if (!built) {
+        supervisor_free(supervisor);
+        return NULL;
+    }
+    return supervisor;
+}
+
+const struct filter_trap *supervisor_traps(const struct supervisor *supervisor, size_t *count)
+{
+    *count = supervisor->trap_count;
+    return supervisor->traps;
+}
+
+bool supervisor_start_features(struct supervisor *supervisor, struct error *err)
+{
+    for (size_t i = 0; i < supervisor->feature_count; i++) {
+        struct active_feature *active = &supervisor->features[i];
+        if (active->feature->start != NULL &&
+            !active->feature->start(supervisor, &active->state, err))
+            return error_wrap(err, "start %s", active->feature->name);
+        active->started = true;
+    }
+    return true;
+}
+
+/* ---- Posture ----------------------------------------------------------------------------------- */
+
+static unsigned switch_of(const char *name)
+{
+    static const struct {
+        const char *name;
+        unsigned bit;
+    } switches[] = {
+        {"metadata-gate", FEATURE_METADATA_GATE},
+        {"process-gate", FEATURE_PROCESS_GATE},
+    };
+
+    for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++)
+        if (strcmp(switches[i].name, name) == 0)
+            return switches[i].bit;
+    return 0;
+}
+
+void supervisor_describe(const struct supervisor *supervisor, struct posture *posture)
+{
+    const struct policy *policy = supervisor->config.policy;
+    const struct feature *const *registry = supervisor->config.registry;
+
+    for (size_t i = 0; registry != NULL && registry[i] != NULL; i++) {
+        const struct feature *feature = registry[i];
+        if ((policy->without & switch_of(feature->name)) != 0)
+            posture_set(posture, feature->name, POSTURE_DISABLED, NULL, "--without");
+        else if (policy->no_supervisor)
+            posture_set(posture, feature->name, POSTURE_OFF, NULL, "no supervisor");
+        else if (!is_wanted(feature, policy))
+            posture_set(posture, feature->name, POSTURE_OFF, NULL, "not used by this policy");
+        else if (feature->describe != NULL)
+            feature->describe(policy, posture);
+        else
+            posture_set(posture, feature->name, POSTURE_ACTIVE, "supervisor", NULL);
+    }
+}
+
+/* ---- Failure ----------------------------------------------------------------------------------- */
+
+void supervisor_report_failure(struct supervisor *supervisor)
+{
+    if (supervisor->failure_reported)
+        return;
+    supervisor->failure_reported = true;
+    if (supervisor->on_failure != NULL)
+        supervisor->on_failure(supervisor->on_failure_data);
+    else if (supervisor->loop != NULL)
+        loop_stop(supervisor->loop);
+}
+
+void supervisor_fail(struct supervisor *supervisor, const char *format, ...)
+{
+    va_list args;
+
+    pthread_mutex_lock(&supervisor->failure_lock);
+    if (!atomic_load(&supervisor->failed)) {
+        va_start(args, format);
+        vsnprintf(supervisor->failure_text, sizeof(supervisor->failure_text), format, args);
+        va_end(args);
+        atomic_store(&supervisor->failed, true);
+    }
+    pthread_mutex_unlock(&supervisor->failure_lock);
+
+    if (supervisor->loop == NULL || pthread_equal(pthread_self(), supervisor->loop_thread)) {
+        supervisor_report_failure(supervisor);
+        return;
+    }
+    uint64_t one = 1;
+    if (write(supervisor->wake_fd, &one, sizeof(one)) < 0) {
+        /* The counter cannot be full, and there is no other way to tell. The members of a run whose
+         * supervisor failed get no more answers. */
+    }
+}
+
+static void on_wake(void *data, short revents)
+{
+    struct supervisor *supervisor = data;
+    uint64_t count;
+
+    if (read(supervisor->wake_fd, &count, sizeof(count)) == sizeof(count))
+        supervisor_report_failure(supervisor);
+}
+
+static const char *role_of_this_thread(const struct supervisor *supervisor)
+{
+    bool is_loop = supervisor->loop != NULL &&
+                   pthread_equal(pthread_self(), supervisor->loop_thread);
+
+    return wall_role_name(is_loop ? ROLE_SUPERVISOR : ROLE_WORKER);
+}
+
+bool supervisor_check_violation(struct supervisor *supervisor, long result, const char *call)
+{
+    if (result != -ENOTRECOVERABLE)
+        return false;
+    if (call == NULL)
+        supervisor_fail(supervisor, "the %s made a system call outside its list",
+                        role_of_this_thread(supervisor));
+    else
+        supervisor_fail(supervisor, "the %s called %s (%d) outside its list",
+                        role_of_this_thread(supervisor), call,
+                        arch_syscall_number(arch_native, call));
+    return true;
+}
+
+const char *supervisor_failure(const struct supervisor *supervisor)
+{
+    return atomic_load(&supervisor->failed) ? supervisor->failure_text : NULL;
+}
+
+void supervisor_on_failure(struct supervisor *supervisor, void (*callback)(void *data), void *data)
+{
+    supervisor->on_failure = callback;
+    supervisor->on_failure_data = data;
+}
+
+/* ---- The listener ------------------------------------------------------------------------------ */
+
+static int enter_filter(struct supervisor *supervisor, struct error *err)
+{
+    struct wall_options options = {
+        .role = ROLE_SUPERVISOR,
+        .violation = supervisor->config.violation,
+        .features = supervisor->wanted,
+        .interactive = supervisor->config.interactive,
+    };
+    struct bpf_program program = {0};
+
+    if (!wall_program(&options, &program, err))
+        return err->sys_errno > 0 ? -err->sys_errno : -ENOMEM;
+    int result = wall_install(&program);
+    if (result < 0)
+        error_runtime(err, -result, "install the supervisor's filter");
+    bpf_program_free(&program);
+    return result;
+}
+
+int supervisor_enter_filter(struct supervisor *supervisor)
+{
+    struct error err = {0};
+
+    if (supervisor->filter_entered)
+        return 0;
+    int result = supervisor->config.confined ? enter_filter(supervisor, &err) : 0;
+    if (result < 0)
+        supervisor_fail(supervisor, "%s", err.text);
+    else
+        supervisor->filter_entered = true;
+    return result;
+}
+
+bool supervisor_attach(struct supervisor *supervisor, struct loop *loop, int listener,
+                       pid_t guardian, pid_t child, int guardian_pidfd, struct error *err)
+{
+    (void)guardian_pidfd; /* the run watches it; no feature needs it yet */
+    supervisor->listener = listener;
+    supervisor->loop = loop;
+    supervisor->loop_thread = pthread_self();
+    supervisor->guardian = guardian;
+    supervisor->child = child;
+    stats_start(&supervisor->stats);
+    notify_set_sync_wake_up(listener); /* a refusal costs speed only */
+
+    if (supervisor->tasks == NULL)
+        return error_runtime(err, 0, "internal error: a listener without a feature");
+    supervisor->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (supervisor->wake_fd < 0)
+        return error_runtime(err, errno, "create the supervisor's event descriptor");
+    if (!loop_add(loop, listener, POLLIN, dispatch_on_listener, supervisor) ||
+        !loop_add(loop, task_index_fd(supervisor->tasks), POLLIN, dispatch_on_exits, supervisor) ||
+        !loop_add(loop, supervisor->wake_fd, POLLIN, on_wake, supervisor))
+        return error_runtime(err, ENOMEM, "watch the listener");
+    supervisor->listener_watched = true;
+    return true;
+}
+
+/* ---- The end ----------------------------------------------------------------------------------- */
+
+void supervisor_destroy(struct supervisor *supervisor)
+{
+    workers_free(supervisor->workers);
+    for (size_t i = supervisor->feature_count; i > 0; i--) {
+        struct active_feature *active = &supervisor->features[i - 1];
+        if (active->started && active->feature->stop != NULL)
+            active->feature->stop(active->state);
+    }
+    task_index_free(supervisor->tasks);
+    filter_plan_free(supervisor->explained);
+    fd_close(supervisor->listener);
+    fd_close(supervisor->wake_fd);
+    fd_close(supervisor->proc_fd);
+    free(supervisor->features);
+    free(supervisor->wanted);
+    free(supervisor->traps);
+    free(supervisor->links);
+    free(supervisor->first_link);
+    pthread_mutex_destroy(&supervisor->failure_lock);
+    pthread_mutex_destroy(&supervisor->borrowed_lock);
+    free(supervisor);
+}
+
+/* A worker that stays behind must not touch what belongs to the caller. Whoever is inside the log
+ * holds the lock, so the caller may free the log afterwards. */
+void supervisor_give_back_borrowed(struct supervisor *supervisor)
+{
+    pthread_mutex_lock(&supervisor->borrowed_lock);
+    supervisor->config.denials = NULL;
+    pthread_mutex_unlock(&supervisor->borrowed_lock);
+}
+
+static void leave_loop(struct supervisor *supervisor)
+{
+    if (supervisor->loop == NULL)
+        return;
+    loop_remove(supervisor->loop, supervisor->listener);
+    loop_remove(supervisor->loop, supervisor->wake_fd);
+    if (supervisor->tasks != NULL)
+        loop_remove(supervisor->loop, task_index_fd(supervisor->tasks));
+    for (size_t i = 0; i < supervisor->feature_count; i++) {
+        struct active_feature *active = &supervisor->features[i];
+        if (active->started && active->feature->leave_loop != NULL)
+            active->feature->leave_loop(active->state);
+    }
+}
+
+void supervisor_free(struct supervisor *supervisor)
+{
+    if (supervisor == NULL)
+        return;
+    leave_loop(supervisor);
+
+    if (supervisor->workers == NULL || workers_shutdown(supervisor->workers, WORKER_PATIENCE))
+        supervisor_destroy(supervisor);
+}
+
+/* ---- For features ------------------------------------------------------------------------------ */
+
+struct stats *supervisor_stats(struct supervisor *supervisor)
+{
+    return &supervisor->stats;
+}
+
+const struct policy *supervisor_policy(const struct supervisor *supervisor)
+{
+    return supervisor->config.policy;
+}
+
+const struct grants *supervisor_grants(const struct supervisor *supervisor)
+{
+    return supervisor->config.grants;
+}
+
+struct denial_log *supervisor_denials(const struct supervisor *supervisor)
+{
+    return supervisor->config.denials;
+}
+
+int supervisor_proc_fd(const struct supervisor *supervisor)
+{
+    return supervisor->proc_fd;
+}
+
+int supervisor_listener(const struct supervisor *supervisor)
+{
+    return supervisor->listener;
+}
+
+pid_t supervisor_guardian(const struct supervisor *supervisor)
+{
+    return supervisor->guardian;
+}
+
+pid_t supervisor_child(const struct supervisor *supervisor)
+{
+    return supervisor->child;
+}
+
+struct loop *supervisor_loop(const struct supervisor *supervisor)
+{
+    return supervisor->loop;
+}

@@ -1,0 +1,123 @@
+/*
+ * The supervisor core: receives notifications, finds the task, dispatches to the features that trap
+ * the call, and answers exactly once. The loop does only work that cannot block; the rest goes to
+ * workers that answer by themselves.
+ *
+ * Life: supervisor_new() → supervisor_start_features() (caller's rights) → the thread enters its
+ * domain → guardian and child are made → supervisor_attach(listener) → the loop calls
+ * supervisor_ready() → supervisor_free() after the last member is gone.
+ */
+#ifndef SANDLOCK_SUPERVISOR_SUPERVISOR_H
+#define SANDLOCK_SUPERVISOR_SUPERVISOR_H
+
+#include "policy/policy.h"
+#include "supervisor/denial.h"
+#include "supervisor/feature.h"
+#include "supervisor/grants.h"
+#include "supervisor/loop.h"
+#include "supervisor/stats.h"
+#include "util/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Blocking operations per sandbox that may be under way; further ones wait in order. */
+#define WORKERS_MAX 256
+
+/* Who handles a system call that the role's own filter does not allow. */
+enum violation_policy {
+    VIOLATION_TRAP,  /* the process is ours (CLI): SIGSYS, its handler reports and exits 125 */
+    VIOLATION_ERRNO, /* a library host must live: ENOTRECOVERABLE, the wrapper ends the run */
+};
+
+struct supervisor_config {
+    const struct policy *policy;            /* borrowed */
+    const struct feature *const *registry;  /* all features in dispatch order, NULL-terminated */
+    const struct grants *grants;            /* borrowed, may be NULL */
+    struct denial_log *denials;             /* borrowed, may be NULL */
+    enum violation_policy violation;
+    bool confined;    /* install the role filters (supervisor-confinement) */
+    bool interactive; /* the role filter allows terminal hand-over and job control */
+};
+
+struct supervisor *supervisor_new(const struct supervisor_config *config, struct error *err);
+
+/* Ends the workers and the features. The members must be dead. A worker that is still stuck in a
+ * blocking call after two seconds is left behind with everything it can reach, except what the
+ * supervisor only borrows; the features' stop hooks then run when it ends. NULL is accepted. */
+void supervisor_free(struct supervisor *supervisor);
+
+/* The traps of all wanted features for the members' filter; borrowed until free. 0 traps: no
+ * listener is needed. */
+const struct filter_trap *supervisor_traps(const struct supervisor *supervisor, size_t *count);
+
+bool supervisor_start_features(struct supervisor *supervisor, struct error *err);
+
+/* Posture entries of the features, wanted or not. */
+void supervisor_describe(const struct supervisor *supervisor, struct posture *posture);
+
+/* Takes over the listener, sets the synchronous wake-up flag, adds it to the loop. `guardian` and
+ * `child` are for features that walk the tree; `guardian_pidfd` is borrowed. The role filter goes
+ * in before the first notification is received. When the listener hangs up (no task uses the filter
+ * any more) it is removed from the loop. The listener is owned by the supervisor also after a
+ * failure. The calling thread is the one that runs the loop. */
+bool supervisor_attach(struct supervisor *supervisor, struct loop *loop, int listener,
+                       pid_t guardian, pid_t child, int guardian_pidfd, struct error *err);
+
+/* The first error that ends the run (a violated role filter, a failed receive); NULL if none. */
+const char *supervisor_failure(const struct supervisor *supervisor);
+
+/* Called once, on the loop's thread, when the run must end because of a failure; the run kills all
+ * members. Without a callback the loop is stopped. Set before attach. */
+void supervisor_on_failure(struct supervisor *supervisor, void (*callback)(void *data), void *data);
+
+/* Installs the supervisor role's filter on the calling thread now (normally done lazily). 0/-errno. */
+int supervisor_enter_filter(struct supervisor *supervisor);
+
+struct stats *supervisor_stats(struct supervisor *supervisor);
+
+/* ---- For features ---------------------------------------------------------------------------- */
+
+const struct policy *supervisor_policy(const struct supervisor *supervisor);
+const struct grants *supervisor_grants(const struct supervisor *supervisor);
+struct denial_log *supervisor_denials(const struct supervisor *supervisor);
+int supervisor_proc_fd(const struct supervisor *supervisor); /* O_PATH on /proc */
+int supervisor_listener(const struct supervisor *supervisor);
+pid_t supervisor_guardian(const struct supervisor *supervisor);
+pid_t supervisor_child(const struct supervisor *supervisor);
+struct loop *supervisor_loop(const struct supervisor *supervisor);
+
+/* True, and the run is ended, if `result` (a value or -errno) says that the role filter refused the
+ * call. For results that do not become an answer; an answer of ENOTRECOVERABLE is noticed by itself. */
+bool supervisor_check_violation(struct supervisor *supervisor, long result, const char *call);
+
+/* True if the notification is still waiting: to be asked after every look at the task by number. */
+bool request_is_valid(const struct request *request);
+
+/* The answers for VERDICT_TAKEN. Any thread; exactly one per request. */
+void request_answer_errno(const struct request *request, int error);
+void request_answer_value(const struct request *request, int64_t value);
+void request_answer_continue(const struct request *request);
+
+/* Runs `work` on a worker thread with a copy of the request (task is NULL there) and `data`; an
+ * unanswered request is answered EIO when `work` returns. `release` (may be NULL) is called with
+ * `data` exactly once when the job is over, also if it never ran. After a call that can block for
+ * ever `work` must use nothing but its request, its data and its feature's state. Only for the
+ * receiving thread, which then returns VERDICT_TAKEN. False: no thread or memory; nothing was taken,
+ * the caller refuses the call. */
+bool request_submit(const struct request *request,
+                    void (*work)(const struct request *request, void *data), void *data,
+                    void (*release)(void *data));
+
+/* A copy to be answered later (task is NULL there); the handler returns VERDICT_TAKEN. NULL when out
+ * of memory. request_drop() frees it and answers EIO if nobody did. */
+struct request *request_detach(const struct request *request);
+void request_drop(struct request *request); /* NULL is accepted */
+
+/* Records a denial of this request: fills pid, comm, call and errno. object and suggest may be
+ * NULL and are copied. */
+void request_record_denial(const struct request *request, const char *object, const char *want,
+                           int error, const char *layer, const char *rule, const char *suggest);
+
+#endif

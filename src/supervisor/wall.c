@@ -1,0 +1,389 @@
+/*
+ * The allow lists of the supervisor's own roles: see wall.h. One table, a row per call and condition;
+ * what no row allows is a violation. The rows follow from what the code of a role calls, including
+ * what libc does for it in both variants: allocation (mmap, brk, mremap, madvise), thread creation
+ * (clone, mprotect, rseq, set_robust_list, rt_sigprocmask), thread exit, locks (futex), sorting
+ * (sysinfo). Paths are not this wall's concern, the Landlock domain judges those.
+ */
+#include "supervisor/wall.h"
+
+#include "kernel/sys.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <termios.h>
+#include <unistd.h>
+
+/* Roles, as bits. */
+#define S (1U << ROLE_SUPERVISOR)
+#define W (1U << ROLE_WORKER)
+#define G (1U << ROLE_GUARDIAN)
+
+enum wall_condition {
+    ALWAYS = 0,
+    IN_LIBRARY,  /* VIOLATION_ERRNO: libc runs these on every thread of the host */
+    INTERACTIVE, /* terminal hand-over and job control */
+    NEEDED,      /* only if a wanted feature names the call; narrower than naming it alone would be */
+};
+
+struct wall_row {
+    const char *call;
+    unsigned roles;
+    enum wall_condition condition;
+    uint8_t test_count;
+    struct arg_test tests[2];
+    bool own_process; /* tests[0].value is our process id */
+};
+
+/* Not in every libc's headers. */
+#define NOTIF_SET_FLAGS 0x40082104U
+#define SECCOMP_OPERATION_FILTER 1U /* SECCOMP_SET_MODE_FILTER */
+
+#define EQUALS(number, what)                                                                       \
+    .test_count = 1, .tests = { {.arg = (number), .op = ARG_EQUAL, .value = (uint32_t)(what)} }
+#define HAS_BIT(number, bit)                                                                       \
+    .test_count = 1, .tests = { {.arg = (number), .op = ARG_ANY_BIT, .mask = (uint32_t)(bit)} }
+#define LACKS_BIT(number, bit)                                                                     \
+    .test_count = 1, .tests = { {.arg = (number), .op = ARG_NO_BIT, .mask = (uint32_t)(bit)} }
+#define IS_NULL(number) .test_count = 1, .tests = { {.arg = (number), .op = ARG_IS_NULL} }
+#define OWN_PROCESS(number)                                                                        \
+    .own_process = true, .test_count = 1, .tests = { {.arg = (number), .op = ARG_EQUAL} }
+
+static const struct wall_row rows[] = {
+    /* Answers. */
+    {"ioctl", S, EQUALS(1, SECCOMP_IOCTL_NOTIF_RECV)},
+    {"ioctl", S, EQUALS(1, NOTIF_SET_FLAGS)},
+    {"ioctl", S | W, EQUALS(1, SECCOMP_IOCTL_NOTIF_SEND)},
+    {"ioctl", S | W, EQUALS(1, SECCOMP_IOCTL_NOTIF_ID_VALID)},
+    {"ioctl", S | W, EQUALS(1, SECCOMP_IOCTL_NOTIF_ADDFD)},
+
+    /* Terminals: looking is harmless, stdio does it too. */
+    {"ioctl", S, EQUALS(1, FIONREAD)},
+    {"ioctl", S, EQUALS(1, TCGETS)},
+    {"ioctl", S, EQUALS(1, TIOCGWINSZ)},
+    {"ioctl", S, EQUALS(1, TIOCGPGRP)},
+    {"ioctl", S, INTERACTIVE, EQUALS(1, TIOCSPGRP)},
+    {"ioctl", S, INTERACTIVE, EQUALS(1, TCSETS)},
+    {"ioctl", S, INTERACTIVE, EQUALS(1, TCSETSW)},
+    {"ioctl", S, INTERACTIVE, EQUALS(1, TCSETSF)},
+
+    /* Waiting. */
+    {"ppoll", S | W | G},
+    {"poll", S | W | G},
+    {"epoll_wait", S},
+    {"epoll_pwait", S},
+    {"epoll_ctl", S},
+    {"futex", S | W | G},
+    {"nanosleep", S | W | G},
+    {"clock_nanosleep", S | W},
+    {"clock_gettime", S | W},
+    {"gettimeofday", S | W},
+    {"restart_syscall", S | W | G},
+    {"sched_yield", S | W},
+
+    /* Reading and writing what is open, or what the domain lets be opened. */
+    {"read", S | W | G},
+    {"write", S | W | G},
+    {"readv", S | W},
+    {"writev", S | W},
+    {"pread64", S | W},
+    {"pwrite64", S | W},
+    {"lseek", S | W},
+    {"close", S | W | G},
+    {"open", S | W},
+    {"openat", S | W | G},
+    {"openat2", S | W},
+    {"stat", S | W},
+    {"lstat", S | W},
+    {"fstat", S | W},
+    {"newfstatat", S | W},
+    {"statx", S | W},
+    {"readlink", S | W},
+    {"readlinkat", S | W},
+    {"getdents64", S | W | G},
+    {"dup", S | W},
+    {"dup3", S | W},
+    {"fcntl", S | W, EQUALS(1, F_DUPFD_CLOEXEC)},
+    {"fcntl", S | W, EQUALS(1, F_GETFD)},
+    {"fcntl", S | W, EQUALS(1, F_SETFD)},
+    {"fcntl", S | W, EQUALS(1, F_GETFL)},
+    {"fcntl", S | W, EQUALS(1, F_SETFL)},
+    /* The run's own files at its end. */
+    {"flock", S}, /* the name is given up under the lock of the runtime root */
+    {"unlink", S},
+    {"unlinkat", S},
+    {"rmdir", S},
+
+    /* Members. */
+    {"pidfd_open", S | W},
+    {"pidfd_send_signal", S | W | G},
+    {"process_vm_readv", S | W},
+    {"process_vm_writev", S | W},
+    {"wait4", S | G},
+    {"waitid", S | G},
+    {"tgkill", S | W, EQUALS(2, 0)}, /* does this thread belong to that process? */
+    {"tgkill", S | W, OWN_PROCESS(0)}, /* abort() */
+    {"tkill", S, OWN_PROCESS(0)},
+    {"kill", S, OWN_PROCESS(0)},
+    {"kill", S, INTERACTIVE, EQUALS(0, 0)}, /* stop with the job: our own process group */
+
+    /* Memory, never executable. */
+    {"mmap", S | W, LACKS_BIT(2, PROT_EXEC)},
+    {"mprotect", S | W, LACKS_BIT(2, PROT_EXEC)},
+    {"munmap", S | W},
+    {"mremap", S | W},
+    {"madvise", S | W},
+    {"brk", S | W},
+    {"getrandom", S | W},
+    {"sysinfo", S | W},
+    {"prctl", S | W, EQUALS(0, PR_SET_VMA)}, /* newer libcs name their mappings */
+
+    /* Threads: S makes them, W is one. */
+    {"clone", S, HAS_BIT(0, CLONE_THREAD)},
+    {"set_robust_list", S | W},
+    {"rseq", S | W},
+    {"set_tid_address", S | W},
+    {"sigaltstack", S | W},
+    {"sched_getaffinity", S | W}, /* glibc sizes its arenas by it */
+    {"prctl", S | W, EQUALS(0, PR_SET_NAME)},
+    {"seccomp", S, EQUALS(0, SECCOMP_OPERATION_FILTER)}, /* a worker's own, narrower wall */
+    {"exit", S | W | G},
+    {"exit_group", S | W | G},
+
+    /* Signals. */
+    {"rt_sigprocmask", S | W | G},
+    {"rt_sigtimedwait", S | G},
+    {"rt_sigaction", S},
+    {"rt_sigreturn", S | W},
+
+    /* Who am I. */
+    {"getpid", S | W | G},
+    {"gettid", S | W | G},
+    {"getppid", S | W | G},
+    {"getpgid", S},
+    {"getpgrp", S},
+    {"getsid", S},
+    {"getuid", S | W},
+    {"geteuid", S | W},
+    {"getgid", S | W},
+    {"getegid", S | W},
+    {"getrusage", S},
+    {"prlimit64", S | W, IS_NULL(2)},
+
+    /* One thread that refuses these makes glibc abort the host. */
+    {"setuid", S | W, IN_LIBRARY},
+    {"setgid", S | W, IN_LIBRARY},
+    {"setreuid", S | W, IN_LIBRARY},
+    {"setregid", S | W, IN_LIBRARY},
+    {"setresuid", S | W, IN_LIBRARY},
+    {"setresgid", S | W, IN_LIBRARY},
+    {"setfsuid", S | W, IN_LIBRARY},
+    {"setfsgid", S | W, IN_LIBRARY},
+    {"setgroups", S | W, IN_LIBRARY},
+
+    /* Wider calls that a feature may name; only this form of them is then allowed. */
+    {"socketpair", S | W, NEEDED, EQUALS(0, 1 /* AF_UNIX */)},
+    /* Inode flags and versions on behalf; the requests of gates/metadata_call.c. */
+    {"ioctl", S | W, NEEDED, EQUALS(1, 0x40046602)},
+    {"ioctl", S | W, NEEDED, EQUALS(1, 0x40046604)},
+    {"ioctl", S | W, NEEDED, EQUALS(1, 0x40047211)},
+    {"ioctl", S | W, NEEDED, EQUALS(1, 0x40047602)},
+    {"ioctl", S | W, NEEDED, EQUALS(1, 0x40086602)},
+    {"ioctl", S | W, NEEDED, EQUALS(1, 0x40086604)},
+    {"ioctl", S | W, NEEDED, EQUALS(1, 0x40087602)},
+    {"ioctl", S | W, NEEDED, EQUALS(1, 0x401C5820)},
+    {"ioctl", S | W, NEEDED, EQUALS(1, 0x40806685)},
+    {"ioctl", S | W, NEEDED, EQUALS(1, 0x800C6613)},
+
+    /* The guardian: parent, reaper and killer of the members. No libc, one thread. */
+    {"kill", G},
+    {"prctl", G, EQUALS(0, PR_SET_PDEATHSIG)},
+    {"prctl", G, EQUALS(0, PR_SET_NAME)},
+};
+
+#undef S
+#undef W
+#undef G
+
+const char *wall_role_name(enum wall_role role)
+{
+    static const char *const names[] = {[ROLE_SUPERVISOR] = "supervisor",
+                                        [ROLE_WORKER] = "worker",
+                                        [ROLE_GUARDIAN] = "guardian"};
+
+    return names[role];
+}
+
+static uint32_t violation_action(const struct wall_options *options)
+{
+    if (options->role == ROLE_GUARDIAN)
+        return SECCOMP_RET_KILL_PROCESS;
+    return options->violation == VIOLATION_TRAP ? SECCOMP_RET_TRAP : FILTER_ERRNO(ENOTRECOVERABLE);
+}
+
+static bool is_needed(const struct wall_options *options, const char *call)
+{
+    if (options->role == ROLE_GUARDIAN || options->features == NULL)
+        return false;
+    for (const struct feature *const *feature = options->features; *feature != NULL; feature++) {
+        const char *const *name = (*feature)->needs.calls;
+        for (; name != NULL && *name != NULL; name++)
+            if (strcmp(*name, call) == 0)
+                return true;
+    }
+    return false;
+}
+
+static bool row_applies(const struct wall_row *row, const struct wall_options *options)
+{
+    if ((row->roles & (1U << options->role)) == 0)
+        return false;
+    switch (row->condition) {
+    case ALWAYS:
+        return true;
+    case IN_LIBRARY:
+        return options->violation == VIOLATION_ERRNO;
+    case INTERACTIVE:
+        return options->interactive;
+    case NEEDED:
+        return is_needed(options, row->call);
+    }
+    return false;
+}
+
+static bool apply_row(struct filter_plan *plan, const struct wall_row *row)
+{
+    int number = arch_syscall_number(plan->arch, row->call);
+
+    if (number < 0)
+        return true; /* another architecture's spelling */
+    if (row->test_count == 0) {
+        filter_plan_set(plan, number, FILTER_ALLOW);
+        return true;
+    }
+    struct filter_rule rule = {.test_count = row->test_count, .action = FILTER_ALLOW};
+    memcpy(rule.tests, row->tests, sizeof(row->tests));
+    if (row->own_process)
+        rule.tests[0].value = (uint32_t)getpid();
+    return filter_plan_add_rule(plan, number, &rule);
+}
+
+static bool has_narrow_form(const char *call)
+{
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (rows[i].condition == NEEDED && strcmp(rows[i].call, call) == 0)
+            return true;
+    return false;
+}
+
+static void allow_needed(struct filter_plan *plan, const struct wall_options *options)
+{
+    if (options->role == ROLE_GUARDIAN || options->features == NULL)
+        return;
+    for (const struct feature *const *feature = options->features; *feature != NULL; feature++) {
+        const char *const *name = (*feature)->needs.calls;
+        for (; name != NULL && *name != NULL; name++) {
+            int number = arch_syscall_number(plan->arch, *name);
+            if (number >= 0 && !has_narrow_form(*name))
+                filter_plan_set(plan, number, FILTER_ALLOW);
+        }
+    }
+}
+
+struct filter_plan *wall_plan(const struct arch *arch, const struct wall_options *options)
+{
+    struct filter_plan *plan = filter_plan_new(arch, violation_action(options));
+
+    if (plan == NULL)
+        return NULL;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (row_applies(&rows[i], options) && !apply_row(plan, &rows[i])) {
+            filter_plan_free(plan);
+            return NULL;
+        }
+    }
+    allow_needed(plan, options);
+    /* Its flags lie in memory, where no filter sees them. libc falls back to clone. */
+    if (options->role != ROLE_GUARDIAN)
+        filter_plan_set(plan, arch_syscall_number(arch, "clone3"), FILTER_ERRNO(ENOSYS));
+    return plan;
+}
+
+bool wall_program(const struct wall_options *options, struct bpf_program *program,
+                  struct error *err)
+{
+    struct filter_plan *plan = wall_plan(arch_native, options);
+
+    if (plan == NULL)
+        return error_runtime(err, ENOMEM, "build the %s's filter", wall_role_name(options->role));
+    bool compiled = filter_compile(plan, program, err);
+    filter_plan_free(plan);
+    return compiled;
+}
+
+int wall_install(const struct bpf_program *program)
+{
+    struct sock_fprog fprog = {.len = (unsigned short)program->length,
+                               .filter = program->instructions};
+
+    return (int)sys_call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)&fprog);
+}
+
+/* ---- SIGSYS ------------------------------------------------------------------------------------ */
+
+static size_t append(char *line, size_t used, size_t size, const char *text)
+{
+    while (*text != '\0' && used < size)
+        line[used++] = *text++;
+    return used;
+}
+
+static size_t append_number(char *line, size_t used, size_t size, int number)
+{
+    char digits[12];
+    size_t first = sizeof(digits) - 1;
+    unsigned rest = number < 0 ? 0U - (unsigned)number : (unsigned)number;
+
+    digits[first] = '\0';
+    do {
+        digits[--first] = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    if (number < 0)
+        used = append(line, used, size, "-");
+    return append(line, used, size, digits + first);
+}
+
+/* Only calls that every role may make, nothing that locks or allocates. */
+static void on_sigsys(int signal_number, siginfo_t *info, void *context)
+{
+    char line[160];
+    size_t used = 0;
+    const char *name = arch_syscall_name(arch_native, info->si_syscall);
+
+    (void)signal_number;
+    (void)context;
+    used = append(line, used, sizeof(line), "sandlock: internal error: supervisor called ");
+    used = append(line, used, sizeof(line), name == NULL ? "system call" : name);
+    used = append(line, used, sizeof(line), " (");
+    used = append_number(line, used, sizeof(line), info->si_syscall);
+    used = append(line, used, sizeof(line), ") outside its list\n");
+    sys_call3(SYS_write, STDERR_FILENO, (long)line, (long)used);
+    _exit(125);
+}
+
+int wall_install_sigsys_handler(void)
+{
+    struct sigaction action = {.sa_sigaction = on_sigsys, .sa_flags = SA_SIGINFO};
+
+    sigfillset(&action.sa_mask);
+    return sigaction(SIGSYS, &action, NULL) == 0 ? 0 : -errno;
+}

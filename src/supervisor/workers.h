@@ -1,0 +1,37 @@
+/*
+ * Threads for operations that may block, made on demand by the receiving thread, so that each lives
+ * behind the same walls. Jobs beyond the limit wait in order. Internal to the supervisor.
+ */
+#ifndef SANDLOCK_SUPERVISOR_WORKERS_H
+#define SANDLOCK_SUPERVISOR_WORKERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct workers;
+
+struct workers_hooks {
+    /* In each new thread, before its first job; false: the thread must not run jobs. */
+    bool (*enter)(void *data);
+    /* In workers_shutdown(), before it leaves threads behind. They may still be in a job. */
+    void (*leaving_behind)(void *data);
+    /* Once, after workers_shutdown() had to leave threads behind: the last of them has ended. */
+    void (*last_left)(void *data);
+    void *data;
+};
+
+struct workers *workers_new(const struct workers_hooks *hooks); /* NULL when out of memory */
+
+/* Takes `job`. `run` gets it exactly once: on a worker with usable = true; or with false, when there
+ * will be no worker to run it (shutdown, or a thread that could not enter), on any thread. Returns
+ * false, having taken nothing, if there is no memory, or no thread at all and none can be made. */
+bool workers_submit(struct workers *workers, void (*run)(void *job, bool usable), void *job);
+
+/* Drops the waiting jobs and ends the threads. True: all have ended. False: after `patience`
+ * nanoseconds some were still in a job; they are detached, and last_left() follows. */
+bool workers_shutdown(struct workers *workers, int64_t patience);
+
+/* After workers_shutdown() returned true, or from last_left(). NULL is accepted. */
+void workers_free(struct workers *workers);
+
+#endif

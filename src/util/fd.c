@@ -1,0 +1,72 @@
+/* Descriptor helpers: see fd.h. */
+#include "util/fd.h"
+
+#include <fcntl.h>
+
+int fd_write_all(int fd, const void *data, size_t size)
+{
+    const char *next = data;
+
+    while (size > 0) {
+        ssize_t written = RETRY_ON_EINTR(write(fd, next, size));
+        if (written < 0)
+            return -errno;
+        next += written;
+        size -= (size_t)written;
+    }
+    return 0;
+}
+
+ssize_t fd_read_full(int fd, void *data, size_t size)
+{
+    char *next = data;
+    size_t done = 0;
+
+    while (done < size) {
+        ssize_t got = RETRY_ON_EINTR(read(fd, next + done, size - done));
+        if (got < 0)
+            return -errno;
+        if (got == 0)
+            break;
+        done += (size_t)got;
+    }
+    return (ssize_t)done;
+}
+
+int fd_duplicate_above(int fd, int minimum)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, minimum);
+    return copy < 0 ? -errno : copy;
+}
+
+int fd_read_file(int fd, size_t limit, char **data, size_t *length)
+{
+    size_t capacity = 4096;
+    size_t used = 0;
+    CLEANUP_FREE char *buffer = malloc(capacity);
+
+    if (buffer == NULL)
+        return -ENOMEM;
+    for (;;) {
+        if (used + 1 >= capacity) {
+            capacity *= 2;
+            char *larger = realloc(buffer, capacity);
+            if (larger == NULL)
+                return -ENOMEM;
+            buffer = larger;
+        }
+        ssize_t got = fd_read_full(fd, buffer + used, capacity - used - 1);
+        if (got < 0)
+            return (int)got;
+        if (got == 0)
+            break;
+        used += (size_t)got;
+        if (used > limit)
+            return -EFBIG;
+    }
+    buffer[used] = '\0';
+    *data = buffer;
+    *length = used;
+    buffer = NULL;
+    return 0;
+}

@@ -1,0 +1,73 @@
+/*
+ * Descriptor and memory ownership helpers: cleanup attributes so that every early return is
+ * correct, and the few I/O loops that are needed everywhere. Every descriptor made by sandlock is
+ * close-on-exec from birth.
+ */
+#ifndef SANDLOCK_UTIL_FD_H
+#define SANDLOCK_UTIL_FD_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+/* Repeats a libc call while it fails with EINTR. */
+#define RETRY_ON_EINTR(expression)                                                                 \
+    __extension__({                                                                                \
+        __typeof__(expression) retry_result;                                                       \
+        do {                                                                                       \
+            retry_result = (expression);                                                           \
+        } while (retry_result == -1 && errno == EINTR);                                            \
+        retry_result;                                                                              \
+    })
+
+static inline void fd_close(int fd)
+{
+    if (fd >= 0) {
+        int saved = errno;
+        close(fd); /* never retried: on Linux the number is free also after EINTR */
+        errno = saved;
+    }
+}
+
+static inline void fd_cleanup(int *fd)
+{
+    fd_close(*fd);
+    *fd = -1;
+}
+
+static inline void free_cleanup(void *slot)
+{
+    void *pointer = *(void **)slot;
+    free(pointer);
+}
+
+#define CLEANUP_FD __attribute__((cleanup(fd_cleanup)))
+#define CLEANUP_FREE __attribute__((cleanup(free_cleanup)))
+
+/* Hands a descriptor out of a CLEANUP_FD variable. */
+static inline int fd_steal(int *fd)
+{
+    int taken = *fd;
+    *fd = -1;
+    return taken;
+}
+
+/* Writes all of it, repeating short writes. Returns 0 or -errno. Never raises SIGPIPE on sockets;
+ * on pipes the caller's SIGPIPE disposition applies. */
+int fd_write_all(int fd, const void *data, size_t size);
+
+/* Reads until end of file or until `size` bytes are there. Returns the count or -errno. */
+ssize_t fd_read_full(int fd, void *data, size_t size);
+
+/* A duplicate at or above `minimum`, close-on-exec. Returns the descriptor or -errno. */
+int fd_duplicate_above(int fd, int minimum);
+
+/* Reads a whole file of at most `limit` bytes into a malloc'd, NUL-terminated buffer (*length
+ * excludes the NUL). Returns 0 or -errno; -EFBIG if the file is larger. */
+int fd_read_file(int fd, size_t limit, char **data, size_t *length);
+
+#endif

@@ -1,0 +1,305 @@
+/* Live handles: parked start, waits, kill, pause, concurrency, and that nothing is left behind. */
+#include "check.h"
+
+static sandlock_sandbox_t *policy;
+
+static sandlock_handle_t *create(const char *script)
+{
+    sandlock_handle_t *handle = sandlock_create(policy, NULL, SHELL(script));
+
+    CHECK(handle != NULL);
+    return handle;
+}
+
+static void no_child_of_ours(void)
+{
+    CHECK(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);
+}
+
+static void a_created_command_is_parked_until_start(void)
+{
+    char path[] = "/tmp/sandlock-c-abi-XXXXXX";
+    char script[128];
+
+    CHECK(mkdtemp(path) != NULL);
+    snprintf(script, sizeof(script), "echo ran > %s/file", path);
+    sandlock_sandbox_t *writer = build(sandlock_sandbox_builder_fs_write(base_builder(), path));
+    sandlock_handle_t *handle = sandlock_create(writer, NULL, SHELL(script));
+    sandlock_sandbox_free(writer); /* the handle keeps what it needs */
+    CHECK(handle != NULL);
+    int pid = sandlock_handle_pid(handle);
+    snprintf(script, sizeof(script), "%s/file", path); /* the caller's memory is its own again */
+
+    CHECK(pid > 0 && getpgid(pid) == pid);
+    CHECK(process_state(pid) == 'S');
+    sleep_ms(50);
+    CHECK(process_state(pid) == 'S');
+    CHECK(access(script, F_OK) != 0);
+    CHECK(sandlock_start(handle) == 0);
+    CHECK(sandlock_start(handle) == -1);
+    check_exit(sandlock_handle_wait(handle), 0);
+    CHECK(access(script, F_OK) == 0);
+    CHECK(sandlock_start(handle) == -1);
+    CHECK(sandlock_handle_pid(handle) == pid);
+    CHECK(process_state(pid) == 0);
+    no_child_of_ours();
+    sandlock_handle_free(handle);
+    unlink(script);
+    rmdir(path);
+}
+
+static void create_for_run_starts_and_waits_on_one_thread(void)
+{
+    sandlock_handle_t *handle = sandlock_create_for_run(policy, NULL, SHELL("echo hi; exit 4"));
+
+    CHECK(handle != NULL);
+    CHECK(sandlock_start(handle) == 0);
+    sandlock_result_t *result = sandlock_handle_wait(handle);
+    char *text = sandlock_result_stdout(result);
+    CHECK_TEXT(text, "hi\n");
+    sandlock_string_free(text);
+    check_exit(result, 4);
+    sandlock_handle_free(handle);
+}
+
+static void free_without_start_or_wait_leaves_nothing(void)
+{
+    sandlock_handle_t *handle = create(":");
+    int pid = sandlock_handle_pid(handle);
+
+    sandlock_handle_free(handle);
+    CHECK(process_state(pid) == 0);
+    handle = create("sleep 1000 & sleep 1000");
+    pid = sandlock_handle_pid(handle);
+    CHECK(sandlock_start(handle) == 0);
+    sleep_ms(50);
+    CHECK(process_state(pid) != 0);
+    sandlock_handle_free(handle);
+    CHECK(process_state(pid) == 0);
+    no_child_of_ours();
+}
+
+static void a_command_that_waits_for_nobody_makes_progress(void)
+{
+    sandlock_handle_t *handle = create("head -c 1000000 /dev/zero; echo done >&2");
+    struct pollfd poll_fd = {.fd = sandlock_handle_poll_fd(handle), .events = POLLIN};
+
+    CHECK(poll_fd.fd >= 0);
+    CHECK((fcntl(poll_fd.fd, F_GETFD) & FD_CLOEXEC) != 0);
+    CHECK(poll(&poll_fd, 1, 0) == 0);
+    CHECK(sandlock_start(handle) == 0);
+    /* A megabyte does not fit into the pipe, so somebody drains it while we only look. */
+    CHECK(poll(&poll_fd, 1, 20000) == 1);
+    close(poll_fd.fd);
+    check_exit(sandlock_handle_wait(handle), 0);
+    poll_fd.fd = sandlock_handle_poll_fd(handle);
+    CHECK(poll_fd.fd >= 0 && poll(&poll_fd, 1, 0) == 1);
+    close(poll_fd.fd);
+    sandlock_handle_free(handle);
+}
+
+static void waiting_twice_gives_the_same(void)
+{
+    sandlock_handle_t *handle = create("echo again; exit 9");
+
+    sandlock_start(handle);
+    for (int i = 0; i < 2; i++) {
+        sandlock_result_t *result = sandlock_handle_wait(handle);
+        char *text = sandlock_result_stdout(result);
+        CHECK_TEXT(text, "again\n");
+        sandlock_string_free(text);
+        check_exit(result, 9);
+    }
+    sandlock_handle_free(handle);
+}
+
+static void a_time_limit_kills_everything_and_keeps_the_output(void)
+{
+    sandlock_handle_t *handle = create("trap '' TERM; echo before; sleep 1000 & wait; sleep 1000");
+    int pid = sandlock_handle_pid(handle);
+    int64_t begin = now_ms();
+
+    sandlock_start(handle);
+    sandlock_result_t *result = sandlock_handle_wait_timeout(handle, 300);
+    CHECK(now_ms() - begin >= 300 && now_ms() - begin < 10000);
+    char *text = sandlock_result_stdout(result);
+    CHECK_TEXT(text, "before\n");
+    sandlock_string_free(text);
+    check_end(result, SANDLOCK_EXIT_REASON_TIMEOUT, -1, -1);
+    CHECK(kill(-pid, 0) == -1 && errno == ESRCH); /* the group is gone */
+    check_end(sandlock_handle_wait(handle), SANDLOCK_EXIT_REASON_TIMEOUT, -1, -1);
+    sandlock_handle_free(handle);
+
+    handle = create("sleep 0.2; exit 5");
+    sandlock_start(handle);
+    check_exit(sandlock_handle_wait_timeout(handle, 0), 5); /* 0: no limit */
+    sandlock_handle_free(handle);
+    handle = create(":");
+    check_end(sandlock_handle_wait_timeout(handle, 50), SANDLOCK_EXIT_REASON_TIMEOUT, -1, -1);
+    sandlock_handle_free(handle); /* never started */
+}
+
+static void kill_reaches_all_and_can_be_repeated(void)
+{
+    sandlock_handle_t *handle = create("setsid sleep 1000 & echo $!; sleep 1000");
+
+    sandlock_start(handle);
+    sleep_ms(200);
+    CHECK(sandlock_handle_kill(handle) == 0);
+    sandlock_result_t *result = sandlock_handle_wait(handle);
+    char *text = sandlock_result_stdout(result);
+    int escaped = text != NULL ? atoi(text) : 0;
+    CHECK(escaped > 0 && process_state(escaped) == 0);
+    sandlock_string_free(text);
+    check_end(result, SANDLOCK_EXIT_REASON_KILLED, -1, -1);
+    CHECK(sandlock_handle_kill(handle) == 0);
+    sandlock_handle_free(handle);
+
+    handle = create(":");
+    CHECK(sandlock_handle_kill(handle) == 0);
+    check_end(sandlock_handle_wait(handle), SANDLOCK_EXIT_REASON_KILLED, -1, -1);
+    sandlock_handle_free(handle);
+}
+
+static char settled_state(int pid, char wanted)
+{
+    for (int i = 0; i < 100 && process_state(pid) != wanted; i++)
+        sleep_ms(10);
+    return process_state(pid);
+}
+
+static void pause_stops_and_resume_continues(void)
+{
+    sandlock_handle_t *handle = create("sleep 0.5; exit 6");
+    int pid = sandlock_handle_pid(handle);
+
+    sandlock_start(handle);
+    sleep_ms(50);
+    CHECK(sandlock_handle_pause(handle) == 0);
+    CHECK(settled_state(pid, 'T') == 'T');
+    sleep_ms(700);
+    CHECK(process_state(pid) == 'T');
+    CHECK(sandlock_handle_resume(handle) == 0);
+    check_exit(sandlock_handle_wait(handle), 6);
+    CHECK(sandlock_handle_pause(handle) == -1 && sandlock_last_errno() == ESRCH);
+    CHECK(sandlock_handle_resume(handle) == -1);
+    sandlock_handle_free(handle);
+}
+
+static void *wait_for_handle(void *handle)
+{
+    return sandlock_handle_wait(handle);
+}
+
+static void other_threads_may_act_while_one_waits(void)
+{
+    sandlock_handle_t *handle = create("exit 8");
+    pthread_t waiters[3];
+    void *result = NULL;
+
+    for (int i = 0; i < 3; i++)
+        CHECK(pthread_create(&waiters[i], NULL, wait_for_handle, handle) == 0);
+    sleep_ms(50);
+    CHECK(sandlock_handle_pid(handle) > 0);
+    CHECK(sandlock_start(handle) == 0);
+    for (int i = 0; i < 3; i++) {
+        pthread_join(waiters[i], &result);
+        check_exit(result, 8);
+    }
+    sandlock_handle_free(handle);
+
+    handle = create("sleep 1000");
+    sandlock_start(handle);
+    CHECK(pthread_create(&waiters[0], NULL, wait_for_handle, handle) == 0);
+    sleep_ms(50);
+    CHECK(sandlock_handle_kill(handle) == 0);
+    pthread_join(waiters[0], &result);
+    check_end(result, SANDLOCK_EXIT_REASON_KILLED, -1, -1);
+    sandlock_handle_free(handle);
+}
+
+static void *create_and_end(void *script)
+{
+    sandlock_handle_t *handle = create(script);
+
+    CHECK(sandlock_start(handle) == 0);
+    return handle;
+}
+
+static void the_creating_thread_may_end(void)
+{
+    pthread_t thread;
+    void *handle = NULL;
+
+    CHECK(pthread_create(&thread, NULL, create_and_end, (void *)"sleep 0.3; exit 2") == 0);
+    pthread_join(thread, &handle);
+    check_exit(sandlock_handle_wait(handle), 2);
+    sandlock_handle_free(handle);
+}
+
+static void posture_and_denials_are_json(void)
+{
+    sandlock_handle_t *handle = create(":");
+    char *text = sandlock_handle_posture(handle);
+
+    CHECK_CONTAINS(text, "{\"v\":1,");
+    CHECK_CONTAINS(text, "\"entries\":[");
+    CHECK_CONTAINS(text, "fs-refer");
+    sandlock_string_free(text);
+    text = sandlock_handle_denials(handle);
+    CHECK_TEXT(text, "[]");
+    sandlock_string_free(text);
+    sandlock_handle_free(handle);
+
+    sandlock_sandbox_t *bare = build(sandlock_sandbox_builder_no_supervisor(base_builder(), true));
+    handle = sandlock_create(bare, NULL, SHELL(":"));
+    CHECK(handle != NULL);
+    text = sandlock_handle_posture(handle);
+    CHECK_CONTAINS(text, "\"mode\":\"no-supervisor\"");
+    sandlock_string_free(text);
+    CHECK(sandlock_handle_denials(handle) == NULL);
+    CHECK_CONTAINS(sandlock_last_error(), "not supervised");
+    sandlock_handle_free(handle);
+    sandlock_sandbox_free(bare);
+}
+
+/* Descriptors, threads and children are the same after many runs. */
+static void many_cycles_leave_nothing(int cycles)
+{
+    sandlock_handle_free(create(":")); /* what is made once is made now */
+    int descriptors = count_entries("/proc/self/fd");
+    int threads = count_entries("/proc/self/task");
+
+    for (int i = 0; i < cycles; i++) {
+        sandlock_handle_t *handle = create("exit 1");
+        if (i % 3 == 0) {
+            sandlock_start(handle);
+            check_exit(sandlock_handle_wait(handle), 1);
+        } else if (i % 3 == 1) {
+            sandlock_start(handle);
+        }
+        sandlock_handle_free(handle);
+    }
+    CHECK(count_entries("/proc/self/fd") == descriptors);
+    CHECK(count_entries("/proc/self/task") == threads);
+    no_child_of_ours();
+}
+
+int main(int argc, char **argv)
+{
+    policy = base_policy();
+    a_created_command_is_parked_until_start();
+    create_for_run_starts_and_waits_on_one_thread();
+    free_without_start_or_wait_leaves_nothing();
+    a_command_that_waits_for_nobody_makes_progress();
+    waiting_twice_gives_the_same();
+    a_time_limit_kills_everything_and_keeps_the_output();
+    kill_reaches_all_and_can_be_repeated();
+    pause_stops_and_resume_continues();
+    other_threads_may_act_while_one_waits();
+    the_creating_thread_may_end();
+    posture_and_denials_are_json();
+    many_cycles_leave_nothing(argc > 1 ? atoi(argv[1]) : 1000);
+    sandlock_sandbox_free(policy);
+    return 0;
+}

@@ -1,0 +1,261 @@
+/*
+ * Unusual hosts. The first argument names the kind:
+ *   threads       8 threads that run sandboxes at once
+ *   big           1 GiB of touched memory and 8 busy threads
+ *   closed-fds    descriptors 0 to 2 closed
+ *   no-threads    threads cannot be created (ENOSYS for clone3, EAGAIN for thread clones)
+ *   no-clone3     clone3 is refused with EPERM, as container profiles did
+ *   sigpipe       standard error is a broken pipe and SIGPIPE has its default action
+ *   state         nothing of the process is changed by runs
+ */
+#include "check.h"
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+static sandlock_sandbox_t *policy;
+
+static void *run_many(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 25; i++) {
+        sandlock_result_t *result = sandlock_run(policy, NULL, SHELL("echo out; exit 5"));
+        char *text = sandlock_result_stdout(result);
+        CHECK_TEXT(text, "out\n");
+        sandlock_string_free(text);
+        check_exit(result, 5);
+    }
+    return NULL;
+}
+
+static void run_in_threads(int count)
+{
+    pthread_t threads[8];
+
+    for (int i = 0; i < count; i++)
+        CHECK(pthread_create(&threads[i], NULL, run_many, NULL) == 0);
+    for (int i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+}
+
+static void *keep_busy(void *data)
+{
+    volatile int *stop = data;
+
+    while (!*stop)
+        sleep_ms(1);
+    return NULL;
+}
+
+static void big_host(void)
+{
+    static volatile int stop;
+    const size_t size = (size_t)1 << 30;
+    pthread_t threads[8];
+    char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    CHECK(memory != MAP_FAILED);
+    memset(memory, 1, size);
+    for (int i = 0; i < 8; i++)
+        CHECK(pthread_create(&threads[i], NULL, keep_busy, (void *)&stop) == 0);
+    run_many(NULL);
+    stop = 1;
+    for (int i = 0; i < 8; i++)
+        pthread_join(threads[i], NULL);
+    munmap(memory, size);
+}
+
+/* Reports by its exit code alone: CHECK has nowhere to write. */
+static int closed_descriptors(void)
+{
+    char data[8];
+    int out = -1;
+    uintptr_t length = 0;
+
+    for (int fd = 0; fd < 3; fd++)
+        close(fd);
+    sandlock_result_t *result = sandlock_run(policy, NULL, SHELL("echo out; echo err >&2; exit 5"));
+    if (sandlock_result_exit_code(result) != 5)
+        return 10;
+    const uint8_t *bytes = sandlock_result_stdout_bytes(result, &length);
+    if (length != 4 || memcmp(bytes, "out\n", 4) != 0)
+        return 11;
+    bytes = sandlock_result_stderr_bytes(result, &length);
+    if (length != 4 || memcmp(bytes, "err\n", 4) != 0)
+        return 12;
+    sandlock_result_free(result);
+
+    /* Piped streams get descriptors that may be 0 to 2 in this process. */
+    sandlock_handle_t *handle = sandlock_popen(policy, NULL, SHELL("echo hi"), SANDLOCK_STDIO_NULL,
+                                               SANDLOCK_STDIO_PIPED, SANDLOCK_STDIO_NULL, NULL, &out,
+                                               NULL);
+    if (handle == NULL || out < 0 || read_all(out, data, sizeof(data)) != 3)
+        return 13;
+    close(out);
+    result = sandlock_handle_wait(handle);
+    if (sandlock_result_exit_code(result) != 0)
+        return 14;
+    sandlock_result_free(result);
+    sandlock_handle_free(handle);
+    for (int fd = 0; fd < 3; fd++) {
+        if (fcntl(fd, F_GETFD) != -1)
+            return 15; /* something of ours stayed there */
+    }
+    return 0;
+}
+
+#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define RETURN(value) BPF_STMT(BPF_RET | BPF_K, (value))
+#define IF_NUMBER(number, skip) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (number), 0, (skip))
+
+static void install(struct sock_filter *filter, size_t count)
+{
+    struct sock_fprog program = {.len = (unsigned short)count, .filter = filter};
+
+    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
+static void refuse_clone3(void)
+{
+    struct sock_filter filter[] = {
+        LOAD(nr),
+        IF_NUMBER(SYS_clone3, 1),
+        RETURN(SECCOMP_RET_ERRNO | EPERM),
+        RETURN(SECCOMP_RET_ALLOW),
+    };
+
+    install(filter, sizeof(filter) / sizeof(filter[0]));
+}
+
+static void refuse_threads(void)
+{
+    struct sock_filter filter[] = {
+        LOAD(nr),
+        IF_NUMBER(SYS_clone3, 1),
+        RETURN(SECCOMP_RET_ERRNO | ENOSYS),
+        IF_NUMBER(SYS_clone, 3),
+        LOAD(args[0]),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_THREAD, 0, 1),
+        RETURN(SECCOMP_RET_ERRNO | EAGAIN),
+        RETURN(SECCOMP_RET_ALLOW),
+    };
+
+    install(filter, sizeof(filter) / sizeof(filter[0]));
+}
+
+static void run_where_threads_fail(void)
+{
+    pthread_t thread;
+
+    CHECK(pthread_create(&thread, NULL, run_many, NULL) != 0); /* the filter does what it says */
+    run_many(NULL);
+    CHECK(sandlock_run_interactive(policy, NULL, SHELL("exit 3")) == 3);
+    sandlock_handle_t *handle = sandlock_create_for_run(policy, NULL,
+                                                        SHELL("head -c 200000 /dev/zero; exit 2"));
+    CHECK(handle != NULL);
+    CHECK(sandlock_start(handle) == 0);
+    sandlock_result_t *result = sandlock_handle_wait_timeout(handle, 20000);
+    uintptr_t length = 0;
+    sandlock_result_stdout_bytes(result, &length);
+    CHECK(length == 200000);
+    check_exit(result, 2);
+    sandlock_handle_free(handle);
+    handle = sandlock_create_for_run(policy, NULL, SHELL("sleep 1000"));
+    CHECK(handle != NULL && sandlock_start(handle) == 0);
+    check_end(sandlock_handle_wait_timeout(handle, 100), SANDLOCK_EXIT_REASON_TIMEOUT, -1, -1);
+    sandlock_handle_free(handle);
+}
+
+static int broken_standard_error(void)
+{
+    int pipe_fds[2];
+    sigset_t pending;
+
+    signal(SIGPIPE, SIG_DFL);
+    if (pipe(pipe_fds) != 0 || dup2(pipe_fds[1], STDERR_FILENO) != STDERR_FILENO)
+        return 10;
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+    if (sandlock_run(NULL, NULL, ARGV("x")) != NULL) /* writes a diagnostic */
+        return 11;
+    sigpending(&pending);
+    return sigismember(&pending, SIGPIPE) ? 12 : 0;
+}
+
+static void nothing_of_the_process_changes(void)
+{
+    struct sigaction before[65];
+    struct sigaction after;
+    sigset_t mask_before;
+    sigset_t mask_after;
+    char cwd_before[4096];
+    char cwd_after[4096];
+    mode_t mask = umask(027);
+
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&mask_before);
+    sigaddset(&mask_before, SIGUSR2);
+    pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
+    CHECK(getcwd(cwd_before, sizeof(cwd_before)) != NULL);
+    for (int i = 1; i < 65; i++)
+        sigaction(i, NULL, &before[i]);
+
+    sandlock_sandbox_t *other = build(sandlock_sandbox_builder_cwd(base_builder(), "/usr"));
+    /* The host ignores SIGPIPE, the command does not. */
+    check_end(sandlock_run(other, NULL, SHELL("kill -PIPE $$; exit 1")),
+              SANDLOCK_EXIT_REASON_SIGNALED, -1, SIGPIPE);
+    CHECK(sandlock_run(other, "bad name", SHELL(":")) == NULL);
+    sandlock_sandbox_free(other);
+
+    for (int i = 1; i < 65; i++) {
+        sigaction(i, NULL, &after);
+        CHECK(after.sa_handler == before[i].sa_handler && after.sa_flags == before[i].sa_flags);
+    }
+    pthread_sigmask(SIG_SETMASK, NULL, &mask_after);
+    CHECK(sigismember(&mask_after, SIGUSR2) && !sigismember(&mask_after, SIGPIPE) &&
+          !sigismember(&mask_after, SIGCHLD) && !sigismember(&mask_after, SIGTERM));
+    CHECK(getcwd(cwd_after, sizeof(cwd_after)) != NULL);
+    CHECK_TEXT(cwd_after, cwd_before);
+    CHECK(umask(mask) == 027);
+    CHECK(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 0);
+    CHECK(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1);
+    int subreaper = -1;
+    CHECK(prctl(PR_GET_CHILD_SUBREAPER, &subreaper, 0, 0, 0) == 0 && subreaper == 0);
+    int fd = open("/etc/passwd", O_RDONLY); /* not confined: /etc is not granted */
+    CHECK(fd >= 0);
+    close(fd);
+}
+
+int main(int argc, char **argv)
+{
+    const char *kind = argc > 1 ? argv[1] : "";
+    int status = 0;
+
+    policy = base_policy();
+    if (strcmp(kind, "threads") == 0)
+        run_in_threads(8);
+    else if (strcmp(kind, "big") == 0)
+        big_host();
+    else if (strcmp(kind, "closed-fds") == 0)
+        status = closed_descriptors();
+    else if (strcmp(kind, "no-clone3") == 0) {
+        refuse_clone3();
+        run_where_threads_fail();
+    } else if (strcmp(kind, "no-threads") == 0) {
+        refuse_threads();
+        run_where_threads_fail();
+    } else if (strcmp(kind, "sigpipe") == 0)
+        status = broken_standard_error();
+    else if (strcmp(kind, "state") == 0)
+        nothing_of_the_process_changes();
+    else
+        status = 2;
+    sandlock_sandbox_free(policy);
+    return status;
+}

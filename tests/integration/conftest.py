@@ -1,0 +1,127 @@
+"""Fixtures of the tests that drive the real binary.
+
+The binary is $SANDLOCK_BIN (build/sandlock by default). Everything runs as whoever runs pytest: an
+ordinary user and root must give the same results unless a test says otherwise.
+"""
+
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+# What a dynamically linked program of the distribution needs.
+BASE_PATHS = [path for path in ("/usr", "/lib", "/lib64", "/bin", "/etc") if os.path.exists(path)]
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "root: behaves differently for root, runs once more as root")
+
+
+class Result:
+    """Exit code (negative: killed by that signal), standard output and error of one process."""
+
+    def __init__(self, code, stdout, stderr):
+        self.code = code
+        self.stdout = stdout
+        self.stderr = stderr
+
+    def __repr__(self):
+        return f"Result(code={self.code}, stdout={self.stdout!r}, stderr={self.stderr!r})"
+
+
+class Sandlock:
+    """Calls of the binary under test, with a home of its own so that no user file matters."""
+
+    def __init__(self, binary, home):
+        self.binary = str(binary)
+        self.home = home
+        self.base = [word for path in BASE_PATHS for word in ("-r", path)]
+
+    def environment(self, extra=None):
+        env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.home), "LC_ALL": "C"}
+        env.update(extra or {})
+        return {key: value for key, value in env.items() if value is not None}
+
+    def __call__(self, *args, env=None, timeout=30, stdin=subprocess.DEVNULL, **kwargs):
+        done = subprocess.run(
+            [self.binary, *map(str, args)],
+            env=self.environment(env),
+            stdin=stdin,
+            stdout=kwargs.pop("stdout", subprocess.PIPE),
+            stderr=kwargs.pop("stderr", subprocess.PIPE),
+            timeout=timeout,
+            encoding="utf-8",
+            errors="surrogateescape",
+            check=False,
+            **kwargs,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def run(self, *args, **kwargs):
+        """`sandlock run` with the grants of a dynamically linked program before the arguments."""
+        return self("run", *self.base, *args, **kwargs)
+
+    def start(self, *args, env=None, **kwargs):
+        """The same in the background; the caller ends it."""
+        return subprocess.Popen(
+            [self.binary, "run", *self.base, *map(str, args)],
+            env=self.environment(env),
+            stdin=kwargs.pop("stdin", subprocess.DEVNULL),
+            stdout=kwargs.pop("stdout", subprocess.PIPE),
+            stderr=kwargs.pop("stderr", subprocess.PIPE),
+            encoding="utf-8",
+            **kwargs,
+        )
+
+    def status(self, *args, **kwargs):
+        """`run` with --status-fd: the result and the bytes that arrived there."""
+        read_end, write_end = os.pipe()
+        try:
+            result = self.run(f"--status-fd={write_end}", *args, pass_fds=[write_end], **kwargs)
+        finally:
+            os.close(write_end)
+        with open(read_end, encoding="utf-8") as stream:
+            return result, stream.read()
+
+    def profile(self, name, text):
+        """Puts a profile where -p NAME finds it and returns its path."""
+        directory = self.home / ".config/sandlock/profiles"
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / f"{name}.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+
+@pytest.fixture(scope="session")
+def binary():
+    path = pathlib.Path(os.environ.get("SANDLOCK_BIN", ROOT / "build/sandlock"))
+    if not path.exists():
+        pytest.exit(f"{path} does not exist: build first, or set SANDLOCK_BIN", returncode=2)
+    return path.resolve()
+
+
+@pytest.fixture
+def sandlock(binary, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    return Sandlock(binary, home)
+
+
+@pytest.fixture
+def area(tmp_path):
+    """A directory of the test's own."""
+    path = tmp_path / "area"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def secret(tmp_path):
+    """A file that is readable for this user and lies in no grant."""
+    path = tmp_path / "secret"
+    path.write_text("the secret\n", encoding="utf-8")
+    assert subprocess.run(["cat", path], capture_output=True, check=True).stdout == b"the secret\n"
+    return path

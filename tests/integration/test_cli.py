@@ -1,0 +1,735 @@
+"""The command line: usage, exit statuses, validation, environment, status record, profiles."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+# ---- Help and usage ---------------------------------------------------------------------------
+
+OPTIONS = """fs-read fs-write fs-read-try fs-write-try net-allow-bind max-processes max-open-files gpu
+    cpu-cores timeout kill-after env cwd user clean-env exec-shell interactive no-coredump no-huge-pages
+    no-randomize-memory extra-deny-syscall extra-allow-syscall allow-degraded disable without with
+    no-supervisor require profile profile-file name explain log-denials stats posture print-policy
+    status-fd""".split()
+COMMANDS = ["run", "check", "profile", "help"]
+
+
+def test_without_arguments_usage_is_on_stderr(sandlock):
+    result = sandlock()
+    assert result.code == 2
+    assert result.stdout == ""
+    assert "Usage" in result.stderr
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"]])
+def test_top_help_lists_the_commands(sandlock, words):
+    result = sandlock(*words)
+    assert (result.code, result.stderr) == (0, "")
+    for command in COMMANDS:
+        assert re.search(rf"^  {command}\b", result.stdout, re.M)
+    assert not re.search(r"^  list\b", result.stdout, re.M)
+
+
+@pytest.mark.parametrize("word", ["-V", "--version"])
+def test_version(sandlock, word):
+    result = sandlock(word)
+    assert result.code == 0
+    assert re.fullmatch(r"sandlock \S+\n", result.stdout)
+
+
+@pytest.mark.parametrize("words", [["run", "--help"], ["run", "-h"], ["help", "run"]])
+def test_run_help_mentions_every_option(sandlock, words):
+    result = sandlock(*words)
+    assert (result.code, result.stderr) == (0, "")
+    missing = [name for name in OPTIONS if not re.search(rf"--{name}(?![\w-])", result.stdout)]
+    assert missing == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(sandlock, command):
+    result = sandlock(command, "--help")
+    assert (result.code, result.stderr) == (0, "")
+    assert f"Usage: sandlock {command}" in result.stdout
+
+
+@pytest.mark.parametrize("word", ["list", "ps", "learn", "config", "network", "--frobnicate", ""])
+def test_unknown_commands_and_options_are_usage_errors(sandlock, word):
+    result = sandlock(word)
+    assert (result.code, result.stdout) == (2, "")
+    assert "unknown" in result.stderr
+
+
+def test_a_mistyped_word_gets_a_suggestion(sandlock):
+    assert "'run'" in sandlock("rnu").stderr
+    assert "--fs-read" in sandlock("run", "--fs-raed", "/usr", "--", "true").stderr
+
+
+def test_profile_without_an_action_is_a_usage_error(sandlock):
+    result = sandlock("profile")
+    assert (result.code, result.stdout) == (2, "")
+    assert "Usage" in result.stderr
+
+
+def test_a_reader_that_has_gone_ends_the_output_quietly(sandlock):
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with open(write_end, "wb") as pipe:
+        result = sandlock("run", "--help", stdout=pipe)
+    assert result.stderr == ""
+    assert result.code in (0, -signal.SIGPIPE)
+
+
+def test_a_closed_stdout_is_no_failure(sandlock):
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$0" check >&-', sandlock.binary], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+# ---- Running ----------------------------------------------------------------------------------
+
+
+def test_output_and_code_pass_through(sandlock):
+    result = sandlock.run("--", "sh", "-c", "printf 'a\\0b'; printf err >&2; exit 7")
+    assert (result.code, result.stdout, result.stderr) == (7, "a\0b", "err")
+
+
+def test_the_first_word_starts_the_command(sandlock):
+    result = sandlock.run("echo", "-n", "--", "x")
+    assert (result.code, result.stdout) == (0, "-- x")
+
+
+def test_stdin_is_inherited(sandlock):
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"hello")
+    os.close(write_end)
+    with open(read_end, "rb") as pipe:
+        assert sandlock.run("--", "cat", stdin=pipe).stdout == "hello"
+
+
+def test_a_path_outside_the_grants_is_unreadable(sandlock, secret):
+    result = sandlock.run("--", "cat", secret)
+    assert result.code == 1
+    assert "the secret" not in result.stdout
+    assert "Permission denied" in result.stderr
+    granted = sandlock.run("-r", secret, "--", "cat", secret)
+    assert (granted.code, granted.stdout) == (0, "the secret\n")
+
+
+def test_a_read_grant_does_not_allow_writing(sandlock, area):
+    target = area / "file"
+    command = ["--", "sh", "-c", 'echo text >"$0"', target]
+    assert sandlock.run("-r", area, *command).code != 0
+    assert not target.exists()
+    assert sandlock.run("-w", area, *command).code == 0
+    assert target.read_text() == "text\n"
+
+
+def test_exec_shell_takes_further_words_as_parameters(sandlock):
+    result = sandlock.run("-e", 'echo "$0" "$1"', "--", "name", "a b")
+    assert (result.code, result.stdout) == (0, "name a b\n")
+
+
+def test_only_the_standard_descriptors_are_inherited(sandlock):
+    read_end, write_end = os.pipe()
+    try:
+        result = sandlock.run("--", "sh", "-c", f"echo leak >&{write_end}", pass_fds=[write_end])
+    finally:
+        os.close(write_end)
+    assert result.code != 0
+    assert os.read(read_end, 1) == b""
+    os.close(read_end)
+
+
+LIST_OPEN = """
+import os, sys
+def is_open(fd):
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+text = "".join(str(fd) for fd in (0, 1, 2) if is_open(fd))
+with open(sys.argv[1], "w") as stream:
+    stream.write(text)
+"""
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_closed_standard_descriptors_stay_closed(sandlock, area, closed):
+    out = area / "out"
+    command = [sandlock.binary, "run", *sandlock.base, "-w", str(area), "--"]
+    command += ["/usr/bin/python3", "-S", "-c", LIST_OPEN, str(out)]
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$0" "$@" {closed}', *command],
+        env=sandlock.environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done
+    gone = re.findall(r"(\d)[<>]&-", closed)
+    assert out.read_text() == "".join(fd for fd in "012" if fd not in gone)
+
+
+# ---- Exit statuses ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV, signal.SIGHUP])
+def test_death_by_a_signal_gives_128_plus_its_number(sandlock, number):
+    assert sandlock.run("--", "sh", "-c", f"kill -{int(number)} $$").code == 128 + number
+
+
+def test_a_timeout_ends_everything_with_124(sandlock):
+    started = time.monotonic()
+    result = sandlock.run("-t", "1", "--", "sh", "-c", "sleep 60 & sleep 60")
+    assert result.code == 124
+    assert "sandlock: timeout after 1s\n" in result.stderr
+    assert 0.9 < time.monotonic() - started < 10
+
+
+def test_a_fraction_of_a_second_is_printed_sensibly(sandlock):
+    result = sandlock.run("-t", "150ms", "--", "sleep", "60")
+    assert result.code == 124
+    assert "sandlock: timeout after 0.15s\n" in result.stderr
+
+
+def test_kill_after_lets_the_command_end_itself(sandlock, area):
+    script = 'trap "echo ended >$0; exit 0" TERM; echo ready; while :; do sleep 0.05; done'
+    mark = area / "mark"
+    result = sandlock.run("-w", area, "-t", "500ms", "--kill-after", "5s", "--", "sh", "-c", script, mark)
+    assert result.code == 124
+    assert mark.read_text() == "ended\n"
+    deaf = sandlock.run("-t", "200ms", "--kill-after", "300ms", "--", "sh", "-c",
+                        'trap "" TERM; sleep 60 & while :; do sleep 1; done')
+    assert deaf.code == 124
+
+
+def test_kill_after_without_a_timeout_is_refused(sandlock):
+    result = sandlock.run("--kill-after", "1s", "--", "true")
+    assert result.code == 2
+    assert "--kill-after" in result.stderr and "--timeout" in result.stderr
+
+
+@pytest.mark.parametrize("value", ["0", "0s", "-1", "x", "1d", "", "99999999999999999999"])
+def test_bad_timeouts_are_usage_errors(sandlock, value):
+    result = sandlock.run(f"--timeout={value}", "--", "true")
+    assert result.code == 2
+    assert "--timeout" in result.stderr
+
+
+def test_a_missing_program_gives_127(sandlock, area):
+    assert sandlock.run("--", "no-such-program").code == 127
+    assert sandlock.run("-r", area, "--", area / "missing").code == 127
+
+
+def test_a_program_that_cannot_be_executed_gives_126(sandlock, area):
+    plain = area / "plain"
+    plain.write_text("#!/bin/sh\n")
+    plain.chmod(0o644)
+    result = sandlock.run("-r", area, "--", plain)
+    assert result.code == 126
+    assert str(plain) in result.stderr
+    plain.chmod(0o755)
+    assert sandlock.run("-r", area, "--", plain).code == 0
+
+
+def test_without_grants_the_failure_says_what_to_grant(sandlock):
+    result = sandlock("run", "--", "/usr/bin/true")
+    assert result.code == 126
+    assert "nothing is accessible without -r or -w" in result.stderr
+    assert "-r /usr" in result.stderr
+
+
+def test_an_ungranted_program_is_named_with_the_grant_it_needs(sandlock, area):
+    program = area / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    result = sandlock.run("--", program)
+    assert result.code == 126
+    assert f"-r {program}" in result.stderr
+    assert sandlock.run("-r", program, "--", program).code == 0
+
+
+def wait_for_output(process, text):
+    assert process.stdout.readline() == text
+
+
+def test_a_name_in_use_gives_125(sandlock):
+    name = f"taken-{os.getpid()}"
+    first = sandlock.start("--name", name, "--", "sh", "-c", "echo up; exec sleep 60")
+    try:
+        wait_for_output(first, "up\n")
+        second = sandlock.run("--name", name, "--", "true")
+        assert second.code == 125
+        assert "already running" in second.stderr
+        assert first.poll() is None
+    finally:
+        first.send_signal(signal.SIGTERM)
+        first.communicate(timeout=10)
+    assert sandlock.run("--name", name, "--", "true").code == 0
+
+
+# ---- Signals ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_fatal_signal_is_forwarded_and_then_ends_sandlock(sandlock, area, number):
+    mark = area / "mark"
+    script = f'trap "echo got >$0; exit 3" {number.name[3:]}; echo up; while :; do sleep 0.05; done'
+    process = sandlock.start("-w", area, "--", "sh", "-c", script, mark)
+    wait_for_output(process, "up\n")
+    process.send_signal(number)
+    process.communicate(timeout=10)
+    assert process.returncode == -number
+    assert mark.read_text() == "got\n"
+
+
+# ---- Validation: nothing is started -------------------------------------------------------------
+
+REFUSED = [
+    (["--env", "NOVALUE"], ["--env", "KEY=VALUE", "NOVALUE"]),
+    (["--env", "=x"], ["--env"]),
+    (["--extra-deny-syscall", "frobnicate"], ["unknown syscall or group", "frobnicate"]),
+    (["--extra-allow-syscall", "frobs"], ["unknown syscall group", "frobs", "sysv_ipc"]),
+    (["--extra-allow-syscall", "ptrace"], ["unknown syscall group", "ptrace", "sysv_ipc"]),
+    (["--extra-allow-syscall", "sysv_ipc", "--extra-deny-syscall", "sysv_ipc"],
+     ["both allowed and denied"]),
+    (["--extra-allow-syscall", "sysv_ipc", "--extra-deny-syscall", "shmget"],
+     ["belongs to allowed group"]),
+    (["--max-open-files", "0"], ["--max-open-files", "omit"]),
+    (["--max-processes", "0"], ["--max-processes"]),
+    (["-P", "x"], ["--max-processes", "x"]),
+    (["--disable", "fs-refer"], ["fs-refer", "kernel denies", "allow_degraded"]),
+    (["--disable", "frob"], ["frob", "fs-refer", "abstract-unix-socket-scope"]),
+    (["--allow-degraded", "frob"], ["frob", "net-tcp"]),
+    (["--without", "frob"], ["--without", "frob", "metadata-gate"]),
+    (["--user", "1000"], ["--user"]),
+    (["--user", "1000:"], ["--user"]),
+    (["--cpu-cores", "99999"], ["--cpu-cores"]),
+    (["--cpu-cores", "0,,1"], ["--cpu-cores"]),
+    (["--gpu", "x"], ["--gpu"]),
+    (["--name="], ["--name", "must not be empty"]),
+    (["--name", "n" * 65], ["--name", "at most 64 bytes"]),
+    (["--name", "a/b"], ["--name", "must not contain", "'/'"]),
+    (["--name", "a b"], ["--name", "whitespace or control characters"]),
+    (["--name", "a\nb"], ["--name", "whitespace or control characters"]),
+    (["--name", ".."], ["--name", "must not be '.' or '..'"]),
+    (["-r", "/nonexistent/sub"], ["/nonexistent/sub"]),
+    (["-w", "/nonexistent/sub"], ["/nonexistent/sub"]),
+    (["--status-fd", "99"], ["--status-fd", "99", "not open"]),
+    (["--status-fd", "0"], ["--status-fd"]),
+    (["--status-fd", "x"], ["--status-fd", "x"]),
+    (["--posture", "/nonexistent/sub"], ["--posture", "/nonexistent/sub"]),
+    (["--log-denials", "fd:99"], ["--log-denials", "99"]),
+    (["--net-allow-bind", "80-70"], ["--net-allow-bind", "80-70"]),
+    (["--net-allow-bind", "1,,2"], ["--net-allow-bind", "empty"]),
+    (["--net-allow-bind", "65536"], ["--net-allow-bind", "65536"]),
+    (["--net-allow-bind", "*,80"], ["--net-allow-bind", "*"]),
+    (["--net-allow-bind", "x"], ["--net-allow-bind", "x"]),
+    (["-p", "p", "--profile-file", "p.toml"], ["--profile", "--profile-file"]),
+    (["-p", "no-such-profile"], ["no-such-profile"]),
+    (["--profile-file", "/nonexistent.toml"], ["/nonexistent.toml"]),
+    (["--clean-env", "--clean-env"], ["--clean-env", "twice"]),
+    (["-t", "5", "-t", "6"], ["--timeout", "twice"]),
+    (["--frobnicate"], ["--frobnicate"]),
+    (["-Z"], ["-Z"]),
+    (["--fs-rea", "/usr"], ["--fs-rea"]),
+    (["--clean-env=yes"], ["--clean-env", "no value"]),
+    (["--net-allow", "example.org"], ["--net-allow"]),
+    (["--max-memory", "1G"], ["--max-memory"]),
+    (["--require", "frobnicate"], ["frobnicate"]),
+]
+
+
+@pytest.mark.parametrize("options,words", REFUSED, ids=lambda value: " ".join(value)[:60])
+def test_wrong_options_end_with_2_before_anything_is_started(sandlock, area, options, words):
+    result = sandlock.run("-w", area, *options, "--", "touch", area / "started")
+    assert result.code == 2, result
+    assert result.stdout == ""
+    for word in words:
+        assert word in result.stderr
+    assert list(area.iterdir()) == []
+
+
+def test_control_for_the_refusals(sandlock, area):
+    """The same run without the wrong option does start the command."""
+    assert sandlock.run("-w", area, "--", "touch", area / "started").code == 0
+    assert (area / "started").exists()
+
+
+def test_a_missing_path_of_a_try_option_is_skipped(sandlock):
+    assert sandlock.run("--fs-read-try", "/nonexistent/sub", "--", "true").code == 0
+
+
+def test_no_command_is_named(sandlock):
+    result = sandlock.run()
+    assert result.code == 2
+    assert "no command" in result.stderr
+
+
+# ---- --print-policy -----------------------------------------------------------------------------
+
+
+def policy_of(sandlock, *options, **kwargs):
+    result = sandlock("run", "--print-policy", *options, **kwargs)
+    assert result.code == 0, result
+    return result.stdout
+
+
+def bound_ports(text):
+    ports = re.search(r"allow_bind = \[(.*?)\]", text, re.S).group(1)
+    return [word.strip().strip('"') for word in ports.split(",") if word.strip()]
+
+
+def expand(ports):
+    numbers = []
+    for part in ports:
+        low, _, high = part.partition("-")
+        numbers += range(int(low), int(high or low) + 1)
+    return numbers
+
+
+def test_ports_are_expanded_sorted_and_unique(sandlock):
+    text = policy_of(sandlock, "--net-allow-bind", "90,80-82", "--net-allow-bind", "81-83, 80")
+    assert expand(bound_ports(text)) == [80, 81, 82, 83, 90]
+
+
+def test_a_repeated_star_means_any_port(sandlock):
+    text = policy_of(sandlock, "--net-allow-bind", "*", "--net-allow-bind", "*")
+    assert bound_ports(text) == ["*"]
+
+
+def test_a_printed_policy_loads_to_the_same_policy(sandlock, area):
+    options = [
+        "-r", "/usr", "-w", str(area), "--fs-read-try", "/nonexistent", "--net-allow-bind", "8080-8090",
+        "-P", "50", "--max-open-files", "64", "--cpu-cores", "0", "--gpu", "all", "--env", "A=b \"c\"\n",
+        "--cwd", "/usr", "--clean-env", "--no-coredump", "--no-huge-pages", "--no-randomize-memory",
+        "--extra-deny-syscall", "ptrace", "--extra-allow-syscall", "sysv_ipc", "--allow-degraded",
+        "net-tcp", "--disable", "signal-scope", "--without", "metadata-gate", "-t", "5m",
+        "--kill-after", "2s",
+    ]
+    text = policy_of(sandlock, *options)
+    for key in ("read", "write", "read_try", "allow_bind", "processes", "open_files", "cpu_cores",
+                "gpu_devices", "cwd", "clean_env", "no_coredump", "no_huge_pages",
+                "no_randomize_memory", "extra_deny", "extra_allow", "degraded", "disabled", "without",
+                "timeout", "kill_after"):
+        assert re.search(rf"^{key} = ", text, re.M), key
+    profile = area / "printed.toml"
+    profile.write_text(text)
+    assert policy_of(sandlock, "--profile-file", profile) == text
+
+
+# ---- Without supervisor -------------------------------------------------------------------------
+
+
+def test_everything_that_needs_the_supervisor_is_refused_in_one_message(sandlock):
+    result = sandlock.run("--no-supervisor", "-P", "5", "--explain", "--log-denials", "-", "--", "true")
+    assert result.code == 2
+    assert "--no-supervisor is incompatible with" in result.stderr
+    for name in ("--max-processes", "--explain", "--log-denials"):
+        assert name in result.stderr
+
+
+def test_profile_keys_that_need_the_supervisor_are_listed(sandlock):
+    path = sandlock.profile("keys", "[limits]\nprocesses = 5\n")
+    result = sandlock.run("--no-supervisor", "-p", "keys", "--", "true")
+    assert result.code == 2
+    assert "--no-supervisor" in result.stderr
+    assert "[limits].processes" in result.stderr
+    assert str(path) in result.stderr
+
+
+def test_what_the_child_does_by_itself_works_without_supervisor(sandlock, area, secret):
+    sandlock.profile("plain", f'[filesystem]\nread = ["{area}"]\n[program]\nclean_env = true\n')
+    result = sandlock.run(
+        "--no-supervisor", "-p", "plain", "--cwd", area, "--max-open-files", "50", "--env", "A=b",
+        "--", "sh", "-c", 'pwd; ulimit -n; echo "$A"; exit 9',
+    )
+    assert (result.code, result.stdout) == (9, f"{area}\n50\nb\n")
+    denied = sandlock.run("--no-supervisor", "--", "cat", secret)
+    assert denied.code == 1
+    assert "the secret" not in denied.stdout
+
+
+def test_a_supervised_run_works_inside_an_unsupervised_one(sandlock, secret):
+    inner = [sandlock.binary, "run", *sandlock.base, "--"]
+    both = sandlock("run", "--no-supervisor", "-r", "/", "--", *inner, "echo", "inside")
+    assert (both.code, both.stdout) == (0, "inside\n")
+    denied = sandlock("run", "--no-supervisor", "-r", "/", "--", *inner, "cat", secret)
+    assert denied.code == 1
+    assert "the secret" not in denied.stdout
+
+
+# ---- Environment --------------------------------------------------------------------------------
+
+
+def environment_of(sandlock, *options, env=None):
+    text = sandlock.run(*options, "--", "env", env=env).stdout
+    return dict(line.split("=", 1) for line in text.splitlines())
+
+
+def test_env_wins_over_inherited_and_profile_values(sandlock):
+    sandlock.profile("env", '[program]\nenv = { A = "profile", B = "profile" }\n')
+    seen = environment_of(sandlock, "-p", "env", "--env", "A=option", env={"A": "own", "B": "own", "C": "own"})
+    assert (seen["A"], seen["B"], seen["C"]) == ("option", "profile", "own")
+
+
+def test_clean_env_keeps_five_variables(sandlock):
+    own = {"USER": "u", "TERM": "t", "LANG": "l", "SECRET": "s", "LD_LIBRARY_PATH": "/x"}
+    seen = environment_of(sandlock, "--clean-env", "--env", "EXTRA=1", env=own)
+    assert set(seen) == {"PATH", "HOME", "USER", "TERM", "LANG", "EXTRA"}
+
+
+# ---- Status record ------------------------------------------------------------------------------
+
+
+def record_of(text):
+    assert text.count("\n") == 1 and text.endswith("\n")
+    return json.loads(text)
+
+
+def test_the_record_of_an_exit(sandlock):
+    result, text = sandlock.status("--name", f"rec-{os.getpid()}", "--", "sh", "-c", "exit 4")
+    record = record_of(text)
+    assert result.code == 4
+    assert record["exit_code"] == 4 and record["reason"] == "exited" and record["v"] == 1
+    assert record["name"] == f"rec-{os.getpid()}"
+    assert record["pid"] > 0 and record["wall_ms"] >= 0 and record["max_memory_bytes"] > 0
+    assert "signal" not in record
+
+
+@pytest.mark.parametrize("number,reason", [(9, "killed"), (15, "signaled")])
+def test_the_record_of_a_signal(sandlock, number, reason):
+    result, text = sandlock.status("--", "sh", "-c", f"kill -{number} $$")
+    record = record_of(text)
+    assert result.code == 128 + number
+    assert (record["exit_code"], record["signal"], record["reason"]) == (-1, number, reason)
+
+
+def test_the_record_of_a_timeout(sandlock):
+    result, text = sandlock.status("-t", "100ms", "--", "sleep", "60")
+    assert result.code == 124
+    assert record_of(text)["reason"] == "timeout"
+
+
+@pytest.mark.parametrize("options,code", [
+    (["-r", "/nonexistent", "--", "true"], 2),
+    (["--env", "X", "--", "true"], 2),
+    (["--", "no-such-program"], 127),
+])
+def test_the_record_of_a_run_that_failed_to_start(sandlock, options, code):
+    result, text = sandlock.status(*options)
+    record = record_of(text)
+    assert result.code == code
+    assert (record["reason"], record["status"]) == ("error", code)
+
+
+def test_the_status_descriptor_is_not_open_in_the_child(sandlock):
+    read_end, write_end = os.pipe()
+    try:
+        result = sandlock.run(f"--status-fd={write_end}", "--", "sh", "-c", f"echo forged >&{write_end}",
+                              pass_fds=[write_end])
+    finally:
+        os.close(write_end)
+    with open(read_end, encoding="utf-8") as stream:
+        text = stream.read()
+    assert result.code != 0
+    assert record_of(text)["exit_code"] == result.code
+
+
+def test_a_read_only_status_descriptor_is_refused(sandlock):
+    with open("/dev/null", "rb") as readable:
+        result = sandlock.run(f"--status-fd={readable.fileno()}", "--", "true", pass_fds=[readable.fileno()])
+    assert result.code == 2
+    assert "--status-fd" in result.stderr
+
+
+# ---- Reports ------------------------------------------------------------------------------------
+
+
+def test_a_posture_is_written_before_the_run(sandlock, area):
+    path = area / "posture.json"
+    assert sandlock.run("--posture", path, "--", "true").code == 0
+    posture = json.loads(path.read_text())
+    states = {entry["name"]: entry["state"] for entry in posture["entries"]}
+    assert posture["v"] == 1
+    assert states["fs-refer"] == "active"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_posture_is_not_written_through_a_symbolic_link(sandlock, area):
+    victim = area / "victim"
+    victim.write_text("before")
+    (area / "link").symlink_to(victim)
+    result = sandlock.run("--posture", area / "link", "--", "true")
+    assert result.code == 2
+    assert victim.read_text() == "before"
+
+
+def test_explain_names_what_was_denied_and_what_would_allow_it(sandlock, secret):
+    result = sandlock.run("--explain", "--", "cat", secret)
+    assert result.code == 1
+    assert str(secret) in result.stderr
+    assert re.search(r"(--fs-read|-r) ", result.stderr)
+
+
+def test_denials_are_logged_as_json_lines(sandlock, area, secret):
+    log = area / "denials"
+    assert sandlock.run("--log-denials", log, "--", "cat", secret).code == 1
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert any(line["object"] == str(secret) for line in lines)
+
+
+def test_stats_are_printed_on_stderr(sandlock):
+    result = sandlock.run("--stats", "--", "echo", "out")
+    assert (result.code, result.stdout) == (0, "out\n")
+    assert "sandlock: stats:" in result.stderr
+
+
+def test_open_file_limit_of_the_caller_is_kept(sandlock):
+    import resource
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    result = sandlock.run("--", "sh", "-c", "ulimit -Sn; ulimit -Hn")
+    shown = ["unlimited" if value == resource.RLIM_INFINITY else str(value) for value in (soft, hard)]
+    assert result.stdout.split() == shown
+
+
+# ---- Profiles -----------------------------------------------------------------------------------
+
+
+def test_a_profile_supplies_command_and_arguments(sandlock):
+    sandlock.profile("prog", '[program]\nexec = "/bin/echo"\nargs = ["from", "$HOME"]\n')
+    assert sandlock.run("-p", "prog").stdout == "from $HOME\n"
+    assert sandlock.run("-p", "prog", "--", "echo", "other").stdout == "other\n"
+
+
+@pytest.mark.parametrize("text,words", [
+    ("[frob]\nx = 1\n", ["unknown field", "frob"]),
+    ("[filesystem]\nreed = []\n", ["unknown field", "reed", "read"]),
+    ('fs_readable = ["/usr"]\n', ["unknown field", "fs_readable"]),
+    ("[limits]\nprocesses = \"x\"\n", ["[limits].processes"]),
+    ("[program]\nuid = 5\n", ["uid", "gid"]),
+    ("[filesystem]\nread = [\"~/x\"]\n", ["[filesystem].read", "tilde is not expanded", "${HOME}"]),
+    ("[filesystem]\nread = [\"${HOMER}\"]\n", ["unknown variable ${HOMER}"]),
+    ("[filesystem\n", ["bad.toml:1"]),
+    ("[limits]\ntimeout = 0\n", ["[limits].timeout"]),
+])
+def test_wrong_profiles_are_refused_by_place_and_reason(sandlock, text, words):
+    path = sandlock.profile("bad", text)
+    result = sandlock.run("-p", "bad", "--", "true")
+    assert result.code == 2
+    for word in [*words, str(path)]:
+        assert word in result.stderr
+
+
+def test_home_in_a_path_grants_real_access(sandlock):
+    (sandlock.home / "file").write_text("at home\n")
+    sandlock.profile("home", '[filesystem]\nread = ["${HOME}/file"]\n')
+    assert sandlock.run("-p", "home", "--", "cat", sandlock.home / "file").stdout == "at home\n"
+
+
+def test_profiles_are_found_below_home_and_then_below_a_private_xdg_directory(sandlock, area):
+    sandlock.profile("both", '[program]\nenv = { FROM = "home" }\n')
+    config = area / "config/sandlock/profiles"
+    config.mkdir(parents=True)
+    config.chmod(0o700)
+    for name in ("both", "xdg"):
+        (config / f"{name}.toml").write_text('[program]\nenv = { FROM = "xdg" }\n')
+    env = {"XDG_CONFIG_HOME": str(area / "config")}
+    show = ["--", "sh", "-c", "echo $FROM"]
+    assert sandlock.run("-p", "both", *show, env=env).stdout == "home\n"
+    assert sandlock.run("-p", "xdg", *show, env=env).stdout == "xdg\n"
+    config.chmod(0o777)
+    assert sandlock.run("-p", "xdg", *show, env=env).code == 2
+
+
+@pytest.mark.parametrize("action", ["show", "delete"])
+@pytest.mark.parametrize("name", ["../escape", "..", "/etc/passwd", ".hidden"])
+def test_profile_names_do_not_leave_the_directory(sandlock, action, name):
+    directory = sandlock.profile("inside", "").parent
+    escape = directory.parent / "escape.toml"
+    escape.write_text("outside")
+    result = sandlock("profile", action, name)
+    assert result.code == 1
+    assert "outside" not in result.stdout
+    assert escape.exists()
+
+
+def test_options_are_laid_over_a_profile(sandlock, area):
+    sandlock.profile("base", '[filesystem]\nread = ["/usr"]\n[network]\nallow_bind = [80, "90-91"]\n'
+                             '[limits]\nprocesses = 5\n[program]\nclean_env = true\nenv = { A = "1", B = "1" }\n')
+    text = policy_of(sandlock, "-p", "base", "-r", area, "-P", "9", "--net-allow-bind", "70", "--env", "B=2")
+    read = re.search(r"^read = \[(.*?)\]", text, re.S | re.M).group(1)
+    assert read.index("/usr") < read.index(str(area))
+    assert re.search(r"^processes = 9$", text, re.M)
+    assert re.search(r"^clean_env = true$", text, re.M)
+    assert expand(bound_ports(text)) == [70, 80, 90, 91]
+    assert re.search(r'A = "1"', text) and re.search(r'B = "2"', text)
+
+
+def test_profile_list_show_delete(sandlock):
+    directory = sandlock.home / ".config/sandlock/profiles"
+    empty = sandlock("profile", "list")
+    assert (empty.code, empty.stdout) == (0, f"No profiles found in {directory}\n")
+    sandlock.profile("b", "[program]\n")
+    sandlock.profile("a", "# a\n")
+    sandlock.profile("B", "")
+    assert sandlock("profile", "list").stdout == "  B\n  a\n  b\n"
+    assert sandlock("profile", "show", "a").stdout == "# a\n\n"
+    gone = sandlock("profile", "delete", "a")
+    assert (gone.code, gone.stdout) == (0, "Deleted profile 'a'\n")
+    assert sandlock("profile", "list").stdout == "  B\n  b\n"
+    for action in ("show", "delete"):
+        missing = sandlock("profile", action, "a")
+        assert (missing.code, missing.stdout) == (1, "")
+        assert str(directory / "a.toml") in missing.stderr
+
+
+def test_a_failure_under_a_profile_with_a_denial_gives_a_hint(sandlock, area):
+    mine = area / "mine"
+    mine.write_text("")
+    sandlock.profile("hint", '[program]\nexec = "/bin/chmod"\n')
+    result = sandlock.run("-p", "hint", "--", "chmod", "600", mine)
+    assert result.code == 1
+    assert "hint: " in result.stderr and "--explain" in result.stderr
+    assert "hint: " not in sandlock.run("-p", "hint", "--", "false").stderr
+
+
+# ---- check --------------------------------------------------------------------------------------
+
+
+def test_check_reports_landlock_and_six_protections(sandlock):
+    result = sandlock("check")
+    assert (result.code, result.stderr) == (0, "")
+    assert result.stdout.startswith("Kernel feature support:\n")
+    assert "Landlock" in result.stdout
+    for name in ("FsRefer", "FsTruncate", "NetTcp", "FsIoctlDev", "SignalScope", "AbstractUnixSocketScope"):
+        assert re.search(rf"^  {name} +requires v\d \u2014 (available|unavailable)$", result.stdout, re.M)
+    assert re.search(r"^  Platform: (x86_64|aarch64|riscv64)$", result.stdout, re.M)
+
+
+def test_check_json_agrees_with_the_text(sandlock):
+    report = json.loads(sandlock("check", "--json").stdout)
+    assert report["v"] == 1
+    assert f"ABI v{report['landlock']['abi']}" in sandlock("check").stdout
+    assert len(report["protections"]) == 6
+
+
+def test_check_shows_the_posture_of_a_profile(sandlock):
+    sandlock.profile("here", '[filesystem]\nread = ["/usr"]\n')
+    result = sandlock("check", "--profile", "here")
+    assert result.code == 0
+    assert re.search(r"^  fs-refer +active +by landlock", result.stdout, re.M)
+    posture = json.loads(sandlock("check", "--json", "--profile", "here").stdout)
+    assert posture["mode"] == "preview"
+
+
+def test_check_tells_when_it_is_confined_already(sandlock):
+    inside = sandlock("run", "-r", "/", "--", sandlock.binary, "check")
+    assert inside.code == 0
+    assert re.search(r"^  Already confined: +yes", inside.stdout, re.M)
+    assert re.search(r"^  Already confined: +no", sandlock("check").stdout, re.M)

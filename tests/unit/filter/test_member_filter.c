@@ -1,0 +1,855 @@
+/*
+ * The members' filter: what a policy and its traps make of every system call.
+ *
+ * golden/ARCH-MODE.txt pins the answer to numbers 0 to 1023 and to x32. After an intended change:
+ *     SANDLOCK_UPDATE_GOLDEN=1 meson test unit:filter_test_member_filter
+ * and read the difference.
+ */
+#include "filter/filter.h"
+
+#include "util/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <cmocka.h>
+
+#define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
+#define DIRTY 0xDEADBEEF00000000ULL
+
+/* ---- Helpers --------------------------------------------------------------------------------- */
+
+static const struct policy default_policy;
+
+static const struct member_filter_options supervised = {.supervised = true};
+static const struct member_filter_options unsupervised = {.supervised = false};
+
+static struct filter_plan *plan_for(const struct arch *arch, const struct policy *policy,
+                                    const struct member_filter_options *options)
+{
+    struct error err = {0};
+    struct filter_plan *plan = member_filter_plan(arch, policy, options, &err);
+
+    if (plan == NULL)
+        fail_msg("%s", err.text);
+    return plan;
+}
+
+static void free_plan(struct filter_plan **plan)
+{
+    filter_plan_free(*plan);
+}
+
+#define CLEANUP_PLAN __attribute__((cleanup(free_plan)))
+
+static uint32_t ask(const struct filter_plan *plan, const char *name, uint64_t a0, uint64_t a1,
+                    uint64_t a2, uint64_t a3)
+{
+    struct seccomp_data data = {.nr = arch_syscall_number(plan->arch, name),
+                                .arch = plan->arch->audit_arch,
+                                .args = {a0, a1, a2, a3}};
+
+    assert_true(data.nr >= 0);
+    return filter_plan_evaluate(plan, &data);
+}
+
+static void compile_and_verify(const struct filter_plan *plan, struct bpf_program *program)
+{
+    struct error err = {0};
+
+    if (!filter_compile(plan, program, &err) || !filter_verify(plan, program, &err))
+        fail_msg("%s", err.text);
+}
+
+/* The same question under both modes, on every architecture, expecting the same answer. */
+static void expect_everywhere(const char *name, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
+                              uint32_t answer)
+{
+    for (size_t i = 0; arch_all[i] != NULL; i++) {
+        CLEANUP_PLAN struct filter_plan *with = plan_for(arch_all[i], &default_policy, &supervised);
+        CLEANUP_PLAN struct filter_plan *without =
+            plan_for(arch_all[i], &default_policy, &unsupervised);
+        uint32_t got = ask(with, name, a0, a1, a2, a3);
+
+        if (got != answer || ask(without, name, a0, a1, a2, a3) != answer)
+            fail_msg("%s(%#llx, %#llx, %#llx, %#llx): %#x instead of %#x", name,
+                     (unsigned long long)a0, (unsigned long long)a1, (unsigned long long)a2,
+                     (unsigned long long)a3, got, answer);
+    }
+}
+
+/* ---- Golden tables --------------------------------------------------------------------------- */
+
+static void describe_action(uint32_t action, struct buffer *out)
+{
+    if (action == FILTER_ALLOW)
+        buffer_append_text(out, "allow");
+    else if (action == FILTER_NOTIFY)
+        buffer_append_text(out, "notify");
+    else if (action == FILTER_ERRNO(EPERM))
+        buffer_append_text(out, "EPERM");
+    else if (action == FILTER_ERRNO(ENOSYS))
+        buffer_append_text(out, "ENOSYS");
+    else
+        buffer_printf(out, "errno %u", action & SECCOMP_RET_DATA);
+}
+
+static void describe_test(const struct arg_test *test, struct buffer *out)
+{
+    static const char *const operators[] = {
+        [ARG_EQUAL] = "==",     [ARG_ANY_BIT] = "any of",      [ARG_NO_BIT] = "none of",
+        [ARG_IN_RANGE] = "in",  [ARG_IS_NULL] = "is NULL",     [ARG_SAME_AS] = "== arg",
+        [ARG_NOT_EQUAL] = "!=", [ARG_NOT_NULL] = "is not NULL"};
+
+    buffer_printf(out, "arg%u", test->arg);
+    if (test->mask != 0 && test->op != ARG_ANY_BIT && test->op != ARG_NO_BIT)
+        buffer_printf(out, "&%#x", test->mask);
+    buffer_printf(out, " %s", operators[test->op]);
+    if (test->op == ARG_ANY_BIT || test->op == ARG_NO_BIT)
+        buffer_printf(out, " %#x", test->mask);
+    else if (test->op == ARG_IN_RANGE)
+        buffer_printf(out, " %#x..%#x", test->value, test->value_high);
+    else if (test->op != ARG_IS_NULL && test->op != ARG_NOT_NULL)
+        buffer_printf(out, " %#x", test->value);
+}
+
+static void describe_entry(const struct filter_entry *entry, struct buffer *out)
+{
+    for (size_t r = 0; r < entry->rule_count; r++) {
+        const struct filter_rule *rule = &entry->rules[r];
+        for (size_t t = 0; t < rule->test_count; t++) {
+            if (t > 0)
+                buffer_append_text(out, " and ");
+            describe_test(&rule->tests[t], out);
+        }
+        buffer_append_text(out, rule->test_count == 0 ? "always " : ": ");
+        describe_action(rule->action, out);
+        buffer_append_text(out, "; ");
+    }
+    describe_action(entry->otherwise, out);
+    buffer_append_char(out, '\n');
+}
+
+/* One line per number with a name, one per run of numbers without. The answers come from running
+ * the program, so that the table pins what is installed. */
+static void describe_plan(const struct filter_plan *plan, const struct bpf_program *program,
+                          struct buffer *out)
+{
+    struct seccomp_data data = {.arch = plan->arch->audit_arch};
+
+    for (int number = 0; number <= 1023; number++) {
+        const char *name = arch_syscall_name(plan->arch, number);
+        int first = number;
+        if (name != NULL) {
+            buffer_printf(out, "%d %s ", number, name);
+            describe_entry(&plan->entries[number], out);
+            continue;
+        }
+        data.nr = number;
+        uint32_t answer = bpf_run_valid(program, &data);
+        for (; number < 1023 && arch_syscall_name(plan->arch, number + 1) == NULL; number++) {
+            data.nr = number + 1;
+            if (bpf_run_valid(program, &data) != answer)
+                break;
+        }
+        buffer_printf(out, "%d..%d - ", first, number);
+        describe_action(answer, out);
+        buffer_append_char(out, '\n');
+    }
+    for (uint32_t number = 0; number <= 1023; number++) {
+        data.nr = (int)(0x40000000U | number);
+        if (bpf_run_valid(program, &data) != FILTER_ERRNO(ENOSYS))
+            buffer_printf(out, "x32 %u is not hidden\n", number);
+    }
+    buffer_append_text(out, "x32 0..1023 ENOSYS\n");
+}
+
+static void compare_with_golden(const struct arch *arch, const char *mode,
+                                const struct buffer *text)
+{
+    const char *root = getenv("SANDLOCK_SOURCE_ROOT");
+    char path[4096];
+    CLEANUP_FREE char *golden = NULL;
+    size_t length = 0;
+
+    assert_non_null(root);
+    snprintf(path, sizeof(path), "%s/tests/unit/filter/golden/%s-%s.txt", root, arch->name, mode);
+    if (getenv("SANDLOCK_UPDATE_GOLDEN") != NULL) {
+        CLEANUP_FD int out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+        assert_true(out >= 0);
+        assert_int_equal(fd_write_all(out, text->data, text->length), 0);
+        return;
+    }
+    CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fd_read_file(fd, 1 << 20, &golden, &length) != 0)
+        fail_msg("cannot read %s", path);
+    if (strcmp(golden, buffer_text(text)) != 0)
+        fail_msg("the filter differs from %s; see the top of this test", path);
+}
+
+static void every_number_answers_as_pinned(void **state)
+{
+    for (size_t i = 0; arch_all[i] != NULL; i++) {
+        for (int mode = 0; mode < 2; mode++) {
+            CLEANUP_PLAN struct filter_plan *plan =
+                plan_for(arch_all[i], &default_policy, mode == 0 ? &supervised : &unsupervised);
+            CLEANUP_BPF_PROGRAM struct bpf_program program = BPF_PROGRAM_INIT;
+            CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
+
+            compile_and_verify(plan, &program);
+            describe_plan(plan, &program, &text);
+            assert_false(buffer_failed(&text));
+            compare_with_golden(arch_all[i], mode == 0 ? "supervised" : "no-supervisor", &text);
+        }
+    }
+}
+
+/* ---- Lists ----------------------------------------------------------------------------------- */
+
+static const char *const denied_always[] = {
+    "swapon",          "swapoff",         "reboot",
+    "kexec_load",      "init_module",     "finit_module",
+    "delete_module",   "perf_event_open", "bpf",
+    "io_uring_setup",  "io_uring_enter",  "io_uring_register",
+    "kexec_file_load", "fsopen",          "fsconfig",
+    "fsmount",         "fspick",          "move_mount",
+    "open_tree",       "open_tree_attr",  "mount_setattr",
+    "fanotify_init",   "quotactl_fd",     "syslog",
+    "settimeofday",    "clock_settime",   "adjtimex",
+    "clock_adjtime",   "vhangup",         "shmget",
+    "msgrcv",          "semtimedop"};
+
+static const char *const denied_supervised[] = {"mount",
+                                                "umount2",
+                                                "pivot_root",
+                                                "sethostname",
+                                                "setdomainname",
+                                                "unshare",
+                                                "setns",
+                                                "userfaultfd",
+                                                "keyctl",
+                                                "add_key",
+                                                "request_key",
+                                                "ptrace",
+                                                "process_vm_readv",
+                                                "process_vm_writev",
+                                                "open_by_handle_at",
+                                                "name_to_handle_at",
+                                                "quotactl",
+                                                "acct",
+                                                "lookup_dcookie",
+                                                "nfsservctl",
+                                                "chroot",
+                                                "pidfd_getfd",
+                                                "kcmp",
+                                                "process_madvise"};
+
+static const char *const x86_only_denied[] = {
+    "ioperm", "iopl", "uselib", "_sysctl", "create_module", "query_module", "get_kernel_syms"};
+
+static void the_deny_list_is_refused(void **state)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(denied_always); i++)
+        expect_everywhere(denied_always[i], 0, 0, 0, 0, FILTER_ERRNO(EPERM));
+    for (size_t a = 0; arch_all[a] != NULL; a++) {
+        CLEANUP_PLAN struct filter_plan *with = plan_for(arch_all[a], &default_policy, &supervised);
+        CLEANUP_PLAN struct filter_plan *without =
+            plan_for(arch_all[a], &default_policy, &unsupervised);
+        for (size_t i = 0; i < ARRAY_SIZE(denied_supervised); i++) {
+            assert_int_equal(ask(with, denied_supervised[i], 0, 0, 0, 0), FILTER_ERRNO(EPERM));
+            assert_int_equal(ask(without, denied_supervised[i], 0, 0, 0, 0), FILTER_ALLOW);
+        }
+    }
+    CLEANUP_PLAN struct filter_plan *plan = plan_for(&arch_x86_64, &default_policy, &unsupervised);
+    for (size_t i = 0; i < ARRAY_SIZE(x86_only_denied); i++)
+        assert_int_equal(ask(plan, x86_only_denied[i], 0, 0, 0, 0), FILTER_ERRNO(EPERM));
+}
+
+static void hidden_calls_are_enosys(void **state)
+{
+    CLEANUP_PLAN struct filter_plan *with = plan_for(&arch_x86_64, &default_policy, &supervised);
+    CLEANUP_PLAN struct filter_plan *without =
+        plan_for(&arch_x86_64, &default_policy, &unsupervised);
+
+    expect_everywhere("clone3", 0, 0, 0, 0, FILTER_ERRNO(ENOSYS));
+    expect_everywhere("memfd_secret", 0, 0, 0, 0, FILTER_ERRNO(ENOSYS));
+    assert_int_equal(ask(with, "statmount", 0, 0, 0, 0), FILTER_ERRNO(ENOSYS));
+    assert_int_equal(ask(with, "listmount", 0, 0, 0, 0), FILTER_ERRNO(ENOSYS));
+    assert_int_equal(ask(without, "statmount", 0, 0, 0, 0), FILTER_ALLOW);
+    assert_int_equal(ask(without, "listmount", 0, 0, 0, 0), FILTER_ALLOW);
+}
+
+static void ordinary_calls_and_those_of_the_launch_are_allowed(void **state)
+{
+    static const char *const ordinary[] = {"openat",     "mmap",
+                                           "futex",      "wait4",
+                                           "kill",       "getpid",
+                                           "setsid",     "setpgid",
+                                           "setxattrat", "file_setattr",
+                                           "recvmsg",    "accept4",
+                                           "seccomp",    "landlock_restrict_self"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(ordinary); i++)
+        expect_everywhere(ordinary[i], 1, 1, 1, 1, FILTER_ALLOW);
+    for (size_t i = 0; policy_launch_syscalls[i] != NULL; i++)
+        expect_everywhere(policy_launch_syscalls[i], 0, 1, 1, 1, FILTER_ALLOW);
+    expect_everywhere("futex", 1, 1, 1, 1, FILTER_ALLOW);
+}
+
+static void sysv_ipc_is_a_group(void **state)
+{
+    struct policy policy = {.sysv_ipc_allowed = true};
+    CLEANUP_PLAN struct filter_plan *plan = plan_for(&arch_x86_64, &policy, &supervised);
+
+    assert_int_equal(ask(plan, "shmget", 0, 0, 0, 0), FILTER_ALLOW);
+    assert_int_equal(ask(plan, "semtimedop", 0, 0, 0, 0), FILTER_ALLOW);
+    assert_int_equal(ask(plan, "mount", 0, 0, 0, 0), FILTER_ERRNO(EPERM));
+}
+
+/* Any number of extra denied calls: every one of them refused, no other one changed. */
+static void many_extra_denied_calls_are_exact(void **state)
+{
+    CLEANUP_PLAN struct filter_plan *base = plan_for(&arch_x86_64, &default_policy, &supervised);
+    int numbers[200];
+    struct policy policy = {.denied_numbers = numbers, .denied_count = ARRAY_SIZE(numbers)};
+    CLEANUP_BPF_PROGRAM struct bpf_program program = BPF_PROGRAM_INIT;
+    size_t count = 0;
+
+    for (int number = 0; count < ARRAY_SIZE(numbers); number += number % 7 == 3 ? 2 : 1) {
+        assert_true(number <= arch_x86_64.newest);
+        if (arch_x86_64.names[number] != NULL && base->entries[number].otherwise == FILTER_ALLOW &&
+            number % 5 != 2)
+            numbers[count++] = number;
+    }
+    CLEANUP_PLAN struct filter_plan *plan = plan_for(&arch_x86_64, &policy, &supervised);
+    compile_and_verify(plan, &program);
+    for (int number = 0, next = 0; number <= arch_x86_64.newest; number++) {
+        struct seccomp_data data = {.nr = number, .arch = arch_x86_64.audit_arch};
+        uint32_t answer = bpf_run_valid(&program, &data);
+        if (next < (int)count && numbers[next] == number) {
+            assert_int_equal(answer, FILTER_ERRNO(EPERM));
+            next++;
+        } else {
+            assert_int_equal(answer, filter_plan_evaluate(base, &data));
+        }
+    }
+}
+
+/* ---- Argument rules -------------------------------------------------------------------------- */
+
+static void clone_makes_processes_and_threads_but_no_namespaces(void **state)
+{
+    static const uint64_t namespaces[] = {CLONE_NEWNS,   0x02000000 /* NEWCGROUP */,
+                                          CLONE_NEWUTS,  CLONE_NEWIPC,
+                                          CLONE_NEWUSER, CLONE_NEWPID,
+                                          CLONE_NEWNET};
+
+    for (size_t i = 0; i < ARRAY_SIZE(namespaces); i++) {
+        expect_everywhere("clone", namespaces[i], 0, 0, 0, FILTER_ERRNO(EPERM));
+        expect_everywhere("clone", DIRTY | 17 | namespaces[i], 0, 0, 0, FILTER_ERRNO(EPERM));
+        expect_everywhere("clone", CLONE_THREAD | namespaces[i], 0, 0, 0, FILTER_ERRNO(EPERM));
+    }
+    expect_everywhere("clone", CLONE_PARENT | 17, 0, 0, 0, FILTER_ERRNO(EPERM));
+    expect_everywhere("clone", CLONE_UNTRACED | 17, 0, 0, 0, FILTER_ERRNO(EPERM));
+    expect_everywhere("clone", 17, 0, 0, 0, FILTER_ALLOW);
+    expect_everywhere("clone", DIRTY | CLONE_VM | CLONE_VFORK | 17, 0, 0, 0, FILTER_ALLOW);
+    expect_everywhere("clone", 0x3D0F00, 0, 0, 0, FILTER_ALLOW); /* pthread_create of glibc */
+}
+
+static void prctl_and_personality_keep_the_process_inspectable(void **state)
+{
+    expect_everywhere("prctl", 4, 0, 0, 0, FILTER_ERRNO(EPERM));
+    expect_everywhere("prctl", DIRTY | 4, 1, 0, 0, FILTER_ERRNO(EPERM));
+    expect_everywhere("prctl", 28, 0, 0, 0, FILTER_ERRNO(EPERM));
+    expect_everywhere("prctl", 0x59616D61, 0, 0, 0, FILTER_ERRNO(EPERM));
+    expect_everywhere("prctl", 3, 0, 0, 0, FILTER_ALLOW);
+    expect_everywhere("prctl", 1, 9, 0, 0, FILTER_ALLOW); /* PR_SET_PDEATHSIG */
+    expect_everywhere("prctl", 15, 0, 0, 0, FILTER_ALLOW);
+    expect_everywhere("personality", 0xFFFFFFFF, 0, 0, 0, FILTER_ALLOW);
+    expect_everywhere("personality", UINT64_MAX, 0, 0, 0, FILTER_ALLOW);
+    expect_everywhere("personality", 0, 0, 0, 0, FILTER_ALLOW);
+    expect_everywhere("personality", 0x0040000 /* ADDR_NO_RANDOMIZE */, 0, 0, 0,
+                      FILTER_ERRNO(EPERM));
+    expect_everywhere("personality", 8, 0, 0, 0, FILTER_ERRNO(EPERM));
+}
+
+static void ioctl_keeps_off_terminals_and_interfaces(void **state)
+{
+    static const uint32_t refused[] = {0x5412, 0x541C, 0x541D, 0x5423, 0x8910,
+                                       0x8912, 0x8946, 0x894A, 0x894C, 0x8954,
+                                       0x89B1, 0x89DF, 0x89F0, 0x8B00, 0x8BFF};
+    static const uint32_t allowed[] = {0x5401, 0x5411, 0x5413, 0x541B, 0x541E,
+                                       0x5421, 0x5422, 0x5424, 0x8901, 0x8907,
+                                       0x890F, 0x894B, 0x89E0, 0x89EF, 0x8C00};
+
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+        expect_everywhere("ioctl", 0, refused[i], 0, 0, FILTER_ERRNO(EPERM));
+        expect_everywhere("ioctl", 0, DIRTY | refused[i], 0, 0, FILTER_ERRNO(EPERM));
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
+        expect_everywhere("ioctl", 0, allowed[i], 0, 0, FILTER_ALLOW);
+}
+
+static const struct {
+    int family, type, protocol;
+    int socket_error, socketpair_error; /* 0: allowed */
+} sockets[] = {
+    {AF_UNIX, SOCK_STREAM, 0, 0, 0},
+    {AF_UNIX, SOCK_DGRAM, 0, 0, 0},
+    {AF_UNIX, SOCK_SEQPACKET, 0, 0, 0},
+    {AF_INET, SOCK_STREAM, 0, 0, 0},
+    {AF_INET, SOCK_STREAM, 6, 0, 0},
+    {AF_INET6, SOCK_STREAM, 0, 0, 0},
+    {AF_INET6, SOCK_STREAM, 6, 0, 0},
+    {AF_INET, SOCK_STREAM, 262, EPROTONOSUPPORT, EPROTONOSUPPORT},  /* MPTCP */
+    {AF_INET6, SOCK_STREAM, 132, EPROTONOSUPPORT, EPROTONOSUPPORT}, /* SCTP */
+    {AF_INET, SOCK_STREAM, 256, EPROTONOSUPPORT, EPROTONOSUPPORT},  /* SMC */
+    {AF_INET, SOCK_STREAM, 17, EPROTONOSUPPORT, EPROTONOSUPPORT},
+    {AF_INET, SOCK_DGRAM, 0, EPERM, EPERM},
+    {AF_INET6, SOCK_DGRAM, 17, EPERM, EPERM},
+    {AF_INET, SOCK_DGRAM, 1, EPERM, EPERM},
+    {AF_INET6, SOCK_DGRAM, 58, EPERM, EPERM},
+    {AF_INET, SOCK_DGRAM, 58, EPROTONOSUPPORT, EPROTONOSUPPORT},
+    {AF_INET6, SOCK_DGRAM, 1, EPROTONOSUPPORT, EPROTONOSUPPORT},
+    {AF_INET, SOCK_DGRAM, 136, EPROTONOSUPPORT, EPROTONOSUPPORT}, /* UDP-Lite */
+    {AF_INET, SOCK_RAW, 1, EPERM, EPERM},
+    {AF_INET6, SOCK_RAW, 255, EPERM, EPERM},
+    {AF_INET, 10 /* SOCK_PACKET */, 0, EPERM, EPERM},
+    {AF_INET, SOCK_SEQPACKET, 132, ESOCKTNOSUPPORT, ESOCKTNOSUPPORT},
+    {AF_INET6, SOCK_RDM, 0, ESOCKTNOSUPPORT, ESOCKTNOSUPPORT},
+    {AF_INET, 0, 0, ESOCKTNOSUPPORT, ESOCKTNOSUPPORT},
+    {AF_INET, 15, 0, ESOCKTNOSUPPORT, ESOCKTNOSUPPORT},
+    {AF_NETLINK, SOCK_RAW, 0, EAFNOSUPPORT, EOPNOTSUPP},
+    {AF_NETLINK, SOCK_RAW, 4 /* SOCK_DIAG */, EAFNOSUPPORT, EOPNOTSUPP},
+    {AF_UNSPEC, SOCK_STREAM, 0, EAFNOSUPPORT, EAFNOSUPPORT},
+    {AF_PACKET, SOCK_RAW, 0, EAFNOSUPPORT, EAFNOSUPPORT},
+    {AF_ALG, SOCK_SEQPACKET, 0, EAFNOSUPPORT, EAFNOSUPPORT},
+    {AF_VSOCK, SOCK_STREAM, 0, EAFNOSUPPORT, EAFNOSUPPORT},
+    {40, SOCK_STREAM, 0, EAFNOSUPPORT, EAFNOSUPPORT},
+    {3, SOCK_STREAM, 0, EAFNOSUPPORT, EAFNOSUPPORT},
+    {-1, SOCK_STREAM, 0, EAFNOSUPPORT, EAFNOSUPPORT},
+};
+
+static void sockets_are_unix_and_tcp(void **state)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(sockets); i++) {
+        uint32_t flags[] = {0, SOCK_CLOEXEC | SOCK_NONBLOCK};
+        for (size_t f = 0; f < ARRAY_SIZE(flags); f++) {
+            uint64_t family = (uint32_t)sockets[i].family;
+            uint64_t type = (uint32_t)sockets[i].type | flags[f];
+            uint64_t protocol = (uint32_t)sockets[i].protocol;
+            int error = sockets[i].socket_error;
+            uint32_t answer = error == 0 ? FILTER_ALLOW : FILTER_ERRNO(error);
+
+            expect_everywhere("socket", family, type, protocol, 0, answer);
+            expect_everywhere("socket", DIRTY | family, DIRTY | type, DIRTY | protocol, 0, answer);
+            error = sockets[i].socketpair_error;
+            answer = error == 0 ? FILTER_ALLOW : FILTER_ERRNO(error);
+            expect_everywhere("socketpair", family, type, protocol, 0, answer);
+        }
+    }
+}
+
+static void routing_options_are_refused(void **state)
+{
+    static const uint32_t ipv6[] = {5, 6, 54, 55, 57, 59};
+
+    expect_everywhere("setsockopt", 3, 0, 4, 0, FILTER_ERRNO(EPERM));
+    for (size_t i = 0; i < ARRAY_SIZE(ipv6); i++) {
+        expect_everywhere("setsockopt", 3, 41, ipv6[i], 0, FILTER_ERRNO(EPERM));
+        expect_everywhere("setsockopt", 3, DIRTY | 41, DIRTY | ipv6[i], 0, FILTER_ERRNO(EPERM));
+        expect_everywhere("setsockopt", 3, 6, ipv6[i], 0, FILTER_ALLOW);
+    }
+    expect_everywhere("setsockopt", 3, 41, 26 /* IPV6_V6ONLY */, 0, FILTER_ALLOW);
+    expect_everywhere("setsockopt", 3, 41, 4, 0, FILTER_ALLOW);
+    expect_everywhere("setsockopt", 3, 1, 2 /* SO_REUSEADDR */, 0, FILTER_ALLOW);
+}
+
+static void zero_copy_is_refused_only_where_sends_are_made_on_behalf(void **state)
+{
+    struct filter_trap trap = {.number = arch_syscall_number(&arch_x86_64, "sendmsg")};
+    struct member_filter_options trapped = {.supervised = true, .traps = &trap, .trap_count = 1};
+    CLEANUP_PLAN struct filter_plan *without = plan_for(&arch_x86_64, &default_policy, &supervised);
+    CLEANUP_PLAN struct filter_plan *with = plan_for(&arch_x86_64, &default_policy, &trapped);
+
+    assert_int_equal(ask(without, "setsockopt", 3, 1, 60, 0), FILTER_ALLOW);
+    assert_int_equal(ask(with, "setsockopt", 3, 1, 60, 0), FILTER_ERRNO(EOPNOTSUPP));
+    assert_int_equal(ask(with, "setsockopt", 3, 6, 60, 0), FILTER_ALLOW);
+}
+
+static void fast_open_is_refused(void **state)
+{
+    uint64_t fast = 0x20000000;
+
+    expect_everywhere("sendto", 3, 0, 0, fast, FILTER_ERRNO(EOPNOTSUPP));
+    expect_everywhere("sendto", 3, 0, 0, DIRTY | fast | 0x4000, FILTER_ERRNO(EOPNOTSUPP));
+    expect_everywhere("sendmmsg", 3, 0, 0, fast, FILTER_ERRNO(EOPNOTSUPP));
+    expect_everywhere("sendmsg", 3, 0, fast, 0, FILTER_ERRNO(EOPNOTSUPP));
+    expect_everywhere("sendto", 3, fast, fast, 0x4000, FILTER_ALLOW);
+    expect_everywhere("sendmsg", 3, fast, 0x4000, fast, FILTER_ALLOW);
+    expect_everywhere("sendmmsg", 3, fast, fast, 0, FILTER_ALLOW);
+}
+
+/* ---- Other processes ------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    uint64_t own[4], other[4];
+} cross_process[] = {
+    {"prlimit64", {0, 7, 1, 0}, {1, 7, 1, 0}},
+    {"prlimit64", {1234, 7, 0, 1}, {1234, 7, 1ULL << 32, 1}},
+    {"prlimit64", {DIRTY, 7, 1, 1}, {DIRTY | 99, 7, 1, 1}},
+    {"setpriority", {0, 0, 5, 0}, {0, 99, 5, 0}},
+    {"setpriority", {DIRTY, DIRTY, 5, 0}, {1, 0, 5, 0}},
+    {"setpriority", {0, 0, 0, 0}, {2, 0, 0, 0}},
+    {"ioprio_set", {1, 0, 1, 0}, {1, 99, 1, 0}},
+    {"ioprio_set", {DIRTY | 1, DIRTY, 1, 0}, {2, 0, 1, 0}},
+    {"ioprio_set", {1, 0, 0, 0}, {0, 0, 0, 0}},
+    {"sched_setaffinity", {0, 8, 1, 0}, {99, 8, 1, 0}},
+    {"sched_setscheduler", {0, 0, 1, 0}, {99, 0, 1, 0}},
+    {"sched_setparam", {0, 1, 0, 0}, {99, 1, 0, 0}},
+    {"sched_setattr", {DIRTY, 1, 0, 0}, {UINT32_MAX, 1, 0, 0}},
+};
+
+static uint32_t ask_array(const struct filter_plan *plan, const char *name, const uint64_t args[4])
+{
+    return ask(plan, name, args[0], args[1], args[2], args[3]);
+}
+
+static void without_a_gate_only_the_caller_itself_can_be_changed(void **state)
+{
+    struct policy no_gate = {.without = FEATURE_PROCESS_GATE};
+
+    for (size_t a = 0; arch_all[a] != NULL; a++) {
+        CLEANUP_PLAN struct filter_plan *alone =
+            plan_for(arch_all[a], &default_policy, &unsupervised);
+        CLEANUP_PLAN struct filter_plan *off = plan_for(arch_all[a], &no_gate, &supervised);
+        /* The gate is wanted, but nobody traps: refused, not open. */
+        CLEANUP_PLAN struct filter_plan *missing =
+            plan_for(arch_all[a], &default_policy, &supervised);
+        const struct filter_plan *plans[] = {alone, off, missing};
+
+        for (size_t p = 0; p < ARRAY_SIZE(plans); p++) {
+            for (size_t i = 0; i < ARRAY_SIZE(cross_process); i++) {
+                assert_int_equal(ask_array(plans[p], cross_process[i].name, cross_process[i].own),
+                                 FILTER_ALLOW);
+                assert_int_equal(ask_array(plans[p], cross_process[i].name, cross_process[i].other),
+                                 FILTER_ERRNO(EPERM));
+            }
+        }
+    }
+}
+
+static void the_gate_decides_about_others_where_it_traps(void **state)
+{
+    static const struct filter_rule own_pid = {.test_count = 1, .tests = {{.op = ARG_EQUAL}}};
+    struct filter_trap trap = {arch_syscall_number(&arch_x86_64, "sched_setaffinity"), &own_pid, 1};
+    struct member_filter_options options = {.supervised = true, .traps = &trap, .trap_count = 1};
+    struct policy no_gate = {.without = FEATURE_PROCESS_GATE};
+    CLEANUP_PLAN struct filter_plan *gated = plan_for(&arch_x86_64, &default_policy, &options);
+    CLEANUP_PLAN struct filter_plan *off = plan_for(&arch_x86_64, &no_gate, &options);
+
+    assert_int_equal(ask(gated, "sched_setaffinity", 0, 0, 0, 0), FILTER_ALLOW);
+    assert_int_equal(ask(gated, "sched_setaffinity", 9, 0, 0, 0), FILTER_NOTIFY);
+    assert_int_equal(ask(gated, "sched_setparam", 9, 0, 0, 0), FILTER_ERRNO(EPERM));
+    /* Switched off, a trap of another feature does not open it. */
+    assert_int_equal(ask(off, "sched_setaffinity", 9, 0, 0, 0), FILTER_ERRNO(EPERM));
+}
+
+/* ---- Traps ----------------------------------------------------------------------------------- */
+
+#define TRAP(name) arch_syscall_number(&arch_x86_64, name)
+
+static void deny_beats_argument_rules_beat_traps(void **state)
+{
+    int denied[] = {TRAP("connect")};
+    struct policy policy = {.denied_numbers = denied, .denied_count = 1};
+    struct filter_trap traps[] = {
+        {.number = TRAP("connect")}, {.number = TRAP("mount")},  {.number = TRAP("shmget")},
+        {.number = TRAP("clone3")},  {.number = TRAP("ioctl")},  {.number = TRAP("clone")},
+        {.number = TRAP("openat")},  {.number = TRAP("socket")}, {.number = -1}};
+    struct member_filter_options options = {true, traps, ARRAY_SIZE(traps)};
+    CLEANUP_PLAN struct filter_plan *plan = plan_for(&arch_x86_64, &policy, &options);
+    CLEANUP_BPF_PROGRAM struct bpf_program program = BPF_PROGRAM_INIT;
+
+    assert_int_equal(ask(plan, "connect", 0, 0, 0, 0), FILTER_ERRNO(EPERM));
+    assert_int_equal(ask(plan, "mount", 0, 0, 0, 0), FILTER_ERRNO(EPERM));
+    assert_int_equal(ask(plan, "shmget", 0, 0, 0, 0), FILTER_ERRNO(EPERM));
+    assert_int_equal(ask(plan, "clone3", 0, 0, 0, 0), FILTER_ERRNO(ENOSYS));
+    assert_int_equal(ask(plan, "openat", 0, 0, 0, 0), FILTER_NOTIFY);
+    assert_int_equal(ask(plan, "ioctl", 0, 0x5412, 0, 0), FILTER_ERRNO(EPERM));
+    assert_int_equal(ask(plan, "ioctl", 0, 0x5401, 0, 0), FILTER_NOTIFY);
+    assert_int_equal(ask(plan, "ioctl", 0, 0x894B, 0, 0), FILTER_NOTIFY);
+    assert_int_equal(ask(plan, "clone", CLONE_NEWUSER, 0, 0, 0), FILTER_ERRNO(EPERM));
+    assert_int_equal(ask(plan, "clone", CLONE_THREAD, 0, 0, 0), FILTER_ALLOW);
+    assert_int_equal(ask(plan, "clone", 17, 0, 0, 0), FILTER_NOTIFY);
+    assert_int_equal(ask(plan, "socket", AF_UNIX, SOCK_STREAM, 0, 0), FILTER_NOTIFY);
+    assert_int_equal(ask(plan, "socket", AF_INET, SOCK_STREAM, 6, 0), FILTER_NOTIFY);
+    assert_int_equal(ask(plan, "socket", AF_INET, SOCK_RAW, 6, 0), FILTER_ERRNO(EPERM));
+    compile_and_verify(plan, &program);
+}
+
+/* Pass rules of a trap hold behind an argument rule that lets the call pass, too. */
+static void pass_rules_hold_behind_argument_rules(void **state)
+{
+    static const struct filter_rule passes[] = {
+        {.test_count = 1, .tests = {{.arg = 0, .op = ARG_EQUAL, .value = AF_UNIX}}},
+        {.test_count = 2,
+         .tests = {{.arg = 1, .op = ARG_EQUAL, .mask = 0xF, .value = SOCK_STREAM},
+                   {.arg = 2, .op = ARG_EQUAL, .value = 6}}},
+    };
+    struct filter_trap trap = {TRAP("socket"), passes, ARRAY_SIZE(passes)};
+    struct member_filter_options options = {true, &trap, 1};
+    CLEANUP_PLAN struct filter_plan *plan = plan_for(&arch_x86_64, &default_policy, &options);
+    CLEANUP_BPF_PROGRAM struct bpf_program program = BPF_PROGRAM_INIT;
+
+    assert_int_equal(ask(plan, "socket", AF_UNIX, SOCK_STREAM, 0, 0), FILTER_ALLOW);
+    assert_int_equal(ask(plan, "socket", AF_INET, SOCK_STREAM, 6, 0), FILTER_ALLOW);
+    assert_int_equal(ask(plan, "socket", AF_INET, SOCK_STREAM, 0, 0), FILTER_NOTIFY);
+    assert_int_equal(ask(plan, "socket", AF_INET, SOCK_STREAM, 262, 0),
+                     FILTER_ERRNO(EPROTONOSUPPORT));
+    compile_and_verify(plan, &program);
+}
+
+static const struct filter_rule null_address = {.test_count = 1,
+                                                .tests = {{.arg = 4, .op = ARG_IS_NULL}}};
+static const struct filter_rule write_only = {
+    .test_count = 1, .tests = {{.arg = 1, .op = ARG_EQUAL, .mask = 3, .value = 1}}};
+static const struct filter_rule no_create = {.test_count = 1,
+                                             .tests = {{.arg = 1, .op = ARG_NO_BIT, .mask = 0x40}}};
+
+static uint32_t ask_traps(const struct filter_trap *traps, size_t count, uint64_t arg1,
+                          uint64_t arg4)
+{
+    struct member_filter_options options = {true, traps, count};
+    CLEANUP_PLAN struct filter_plan *plan = plan_for(&arch_x86_64, &default_policy, &options);
+    CLEANUP_BPF_PROGRAM struct bpf_program program = BPF_PROGRAM_INIT;
+    struct seccomp_data data = {.nr = traps[0].number, .arch = arch_x86_64.audit_arch};
+
+    compile_and_verify(plan, &program);
+    data.args[1] = arg1;
+    data.args[4] = arg4;
+    return bpf_run_valid(&program, &data);
+}
+
+static void a_call_is_trapped_when_any_trap_wants_it(void **state)
+{
+    const struct filter_rule either[] = {write_only, null_address};
+    struct filter_trap same[] = {{TRAP("openat"), &null_address, 1},
+                                 {TRAP("openat"), &null_address, 1}};
+    struct filter_trap differ[] = {{TRAP("openat"), &null_address, 1},
+                                   {TRAP("openat"), &no_create, 1}};
+    struct filter_trap one_always[] = {{TRAP("openat"), &null_address, 1},
+                                       {TRAP("openat"), NULL, 0}};
+    struct filter_trap wider[] = {{TRAP("openat"), either, 2}, {TRAP("openat"), &no_create, 1}};
+
+    assert_int_equal(ask_traps(same, 2, 0, 0), FILTER_ALLOW);
+    assert_int_equal(ask_traps(same, 2, 0, 1), FILTER_NOTIFY);
+
+    assert_int_equal(ask_traps(differ, 2, 0, 0), FILTER_ALLOW);
+    assert_int_equal(ask_traps(differ, 2, 0x40, 0), FILTER_NOTIFY);
+    assert_int_equal(ask_traps(differ, 2, 0, 1), FILTER_NOTIFY);
+
+    assert_int_equal(ask_traps(one_always, 2, 0, 0), FILTER_NOTIFY);
+
+    assert_int_equal(ask_traps(wider, 2, 1, 1), FILTER_ALLOW);
+    assert_int_equal(ask_traps(wider, 2, 0x41, 1), FILTER_NOTIFY);
+    assert_int_equal(ask_traps(wider, 2, 2, 0), FILTER_ALLOW);
+    assert_int_equal(ask_traps(wider, 2, 2, 1), FILTER_NOTIFY);
+}
+
+/* An intersection that does not fit is dropped: the call is trapped although it could pass. */
+static void what_does_not_fit_is_trapped(void **state)
+{
+    const struct filter_rule left = {.test_count = 3,
+                                     .tests = {{.arg = 0, .op = ARG_EQUAL, .value = 1},
+                                               {.arg = 1, .op = ARG_EQUAL, .value = 1},
+                                               {.arg = 2, .op = ARG_EQUAL, .value = 1}}};
+    const struct filter_rule right = {.test_count = 2,
+                                      .tests = {{.arg = 3, .op = ARG_EQUAL, .value = 1},
+                                                {.arg = 5, .op = ARG_EQUAL, .value = 1}}};
+    struct filter_trap traps[] = {{TRAP("openat"), &left, 1}, {TRAP("openat"), &right, 1}};
+    struct member_filter_options options = {true, traps, 2};
+    CLEANUP_PLAN struct filter_plan *plan = plan_for(&arch_x86_64, &default_policy, &options);
+    struct seccomp_data data = {
+        .nr = TRAP("openat"), .arch = arch_x86_64.audit_arch, .args = {1, 1, 1, 1, 1, 1}};
+
+    assert_int_equal(filter_plan_evaluate(plan, &data), FILTER_NOTIFY);
+}
+
+static void traps_without_a_supervisor_are_an_error(void **state)
+{
+    struct filter_trap trap = {.number = TRAP("openat")};
+    struct member_filter_options options = {false, &trap, 1};
+    struct error err = {0};
+
+    assert_null(member_filter_plan(&arch_x86_64, &default_policy, &options, &err));
+    assert_int_equal(err.kind, ERROR_RUNTIME);
+}
+
+/* Random traps: under every combination of registers the call is trapped exactly when some trap's
+ * passes all fail, unless deny list or argument rules say otherwise first. */
+static uint64_t random_state = 20;
+
+static uint32_t next_random(void)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (uint32_t)(random_state >> 16);
+}
+
+static struct filter_rule random_pass(void)
+{
+    struct filter_rule rule = {.test_count = (uint8_t)(next_random() % 3)};
+
+    for (size_t t = 0; t < rule.test_count; t++)
+        rule.tests[t] = (struct arg_test){.arg = (uint8_t)(next_random() % 3),
+                                          .op = next_random() % (ARG_NOT_NULL + 1),
+                                          .value = next_random() % 3,
+                                          .value_high = next_random() % 4,
+                                          .mask = next_random() % 2 == 0 ? 0 : 3};
+    return rule;
+}
+
+static bool some_trap_wants(const struct filter_trap *traps, size_t count, int number,
+                            const uint64_t args[6])
+{
+    for (size_t i = 0; i < count; i++) {
+        bool passes = false;
+        for (size_t p = 0; p < traps[i].pass_count; p++)
+            passes = passes || filter_rule_holds(&traps[i].passes[p], args);
+        if (traps[i].number == number && !passes)
+            return true;
+    }
+    return false;
+}
+
+static void random_traps_are_never_missed(void **state)
+{
+    static const char *const names[] = {"openat", "ioctl", "clone", "prctl"};
+
+    for (unsigned round = 0; round < 100; round++) {
+        struct filter_rule rules[8];
+        struct filter_trap traps[5];
+        struct member_filter_options options = {true, traps, ARRAY_SIZE(traps)};
+        CLEANUP_BPF_PROGRAM struct bpf_program program = BPF_PROGRAM_INIT;
+
+        for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
+            rules[i] = random_pass();
+        for (size_t i = 0; i < ARRAY_SIZE(traps); i++)
+            traps[i] = (struct filter_trap){TRAP(names[next_random() % ARRAY_SIZE(names)]),
+                                            &rules[next_random() % 5], next_random() % 4};
+        CLEANUP_PLAN struct filter_plan *plan = plan_for(&arch_x86_64, &default_policy, &options);
+        struct error err = {0};
+        if (round % 10 == 0)
+            compile_and_verify(plan, &program);
+        else
+            assert_true(filter_compile(plan, &program, &err));
+        for (size_t n = 0; n < ARRAY_SIZE(names); n++) {
+            for (unsigned values = 0; values < 64; values++) {
+                struct seccomp_data data = {.nr = TRAP(names[n]), .arch = arch_x86_64.audit_arch};
+                uint64_t args[6] = {values % 4, values / 4 % 4, values / 16};
+                memcpy(data.args, args, sizeof(args));
+                uint32_t answer = bpf_run_valid(&program, &data);
+                bool wanted = some_trap_wants(traps, ARRAY_SIZE(traps), data.nr, args);
+                if (wanted && (answer & SECCOMP_RET_ACTION_FULL) != SECCOMP_RET_ERRNO)
+                    assert_int_equal(answer, FILTER_NOTIFY);
+                /* With at most two traps of two tests nothing has to be left out. */
+                if (n == 0 && !wanted && answer == FILTER_NOTIFY) {
+                    size_t meeting = 0;
+                    for (size_t i = 0; i < ARRAY_SIZE(traps); i++)
+                        meeting += traps[i].number == data.nr;
+                    assert_true(meeting > 2);
+                }
+            }
+        }
+    }
+}
+
+/* ---- Reasons --------------------------------------------------------------------------------- */
+
+static const char *reason(bool with_supervisor, const struct policy *policy, const char *name)
+{
+    return member_filter_denial_reason(&arch_x86_64, policy, with_supervisor,
+                                       arch_syscall_number(&arch_x86_64, name));
+}
+
+static void refusals_have_reasons(void **state)
+{
+    int denied[] = {TRAP("connect")};
+    struct policy policy = {.denied_numbers = denied, .denied_count = 1};
+
+    assert_string_equal(reason(true, &policy, "mount"), "built-in deny list");
+    assert_null(reason(false, &policy, "mount"));
+    assert_string_equal(reason(false, &policy, "bpf"), "built-in deny list");
+    assert_string_equal(reason(true, &policy, "connect"), "extra-deny-syscall");
+    assert_string_equal(reason(true, &policy, "clone3"), "hidden system call");
+    assert_string_equal(reason(true, &policy, "shmget"), "sysv_ipc is not allowed");
+    policy.sysv_ipc_allowed = true;
+    assert_null(reason(true, &policy, "shmget"));
+    assert_null(reason(true, &policy, "read"));
+    assert_null(reason(true, &policy, "ioctl"));
+    assert_string_equal(member_filter_denial_reason(&arch_x86_64, &policy, true, 400),
+                        "unknown system call");
+    assert_string_equal(member_filter_denial_reason(&arch_x86_64, &policy, true, 470),
+                        "unknown system call");
+}
+
+/* Reason and plan agree on every number. */
+static void a_reason_is_given_exactly_for_what_is_always_refused(void **state)
+{
+    for (size_t a = 0; arch_all[a] != NULL; a++) {
+        for (int mode = 0; mode < 2; mode++) {
+            CLEANUP_PLAN struct filter_plan *plan =
+                plan_for(arch_all[a], &default_policy, mode == 0 ? &unsupervised : &supervised);
+            for (int number = 0; number <= arch_all[a]->newest; number++) {
+                const struct filter_entry *entry = &plan->entries[number];
+                bool refused = entry->rule_count == 0 && entry->otherwise != FILTER_ALLOW;
+                assert_int_equal(member_filter_denial_reason(arch_all[a], &default_policy,
+                                                             mode == 1, number) != NULL,
+                                 refused);
+            }
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_number_answers_as_pinned),
+        cmocka_unit_test(the_deny_list_is_refused),
+        cmocka_unit_test(hidden_calls_are_enosys),
+        cmocka_unit_test(ordinary_calls_and_those_of_the_launch_are_allowed),
+        cmocka_unit_test(sysv_ipc_is_a_group),
+        cmocka_unit_test(many_extra_denied_calls_are_exact),
+        cmocka_unit_test(clone_makes_processes_and_threads_but_no_namespaces),
+        cmocka_unit_test(prctl_and_personality_keep_the_process_inspectable),
+        cmocka_unit_test(ioctl_keeps_off_terminals_and_interfaces),
+        cmocka_unit_test(sockets_are_unix_and_tcp),
+        cmocka_unit_test(routing_options_are_refused),
+        cmocka_unit_test(zero_copy_is_refused_only_where_sends_are_made_on_behalf),
+        cmocka_unit_test(fast_open_is_refused),
+        cmocka_unit_test(without_a_gate_only_the_caller_itself_can_be_changed),
+        cmocka_unit_test(the_gate_decides_about_others_where_it_traps),
+        cmocka_unit_test(deny_beats_argument_rules_beat_traps),
+        cmocka_unit_test(pass_rules_hold_behind_argument_rules),
+        cmocka_unit_test(a_call_is_trapped_when_any_trap_wants_it),
+        cmocka_unit_test(what_does_not_fit_is_trapped),
+        cmocka_unit_test(traps_without_a_supervisor_are_an_error),
+        cmocka_unit_test(random_traps_are_never_missed),
+        cmocka_unit_test(refusals_have_reasons),
+        cmocka_unit_test(a_reason_is_given_exactly_for_what_is_always_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,229 @@
+/* Path grants: which object is covered, and what a descriptor is called. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "kernel/sys.h"
+#include "supervisor/grants.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct scene {
+    char directory[64];
+    struct grants grants;
+};
+
+static char *path_in(const struct scene *scene, const char *name)
+{
+    static char path[4][160];
+    static unsigned next;
+    char *result = path[next++ % 4];
+
+    snprintf(result, sizeof(path[0]), "%s/%s", scene->directory, name);
+    return result;
+}
+
+static void write_file(const char *path)
+{
+    CLEANUP_FD int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+
+    assert_true(fd >= 0);
+}
+
+static int grant(struct scene *scene, const char *path, bool writable)
+{
+    CLEANUP_FD int fd = open(path, O_PATH | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    return grants_add(&scene->grants, fd, writable);
+}
+
+static int setup(void **state)
+{
+    struct scene *scene = calloc(1, sizeof(*scene));
+    char made[] = "/tmp/sandlock-grants-XXXXXX";
+
+    assert_non_null(mkdtemp(made));
+    char *real = realpath(made, NULL);
+    snprintf(scene->directory, sizeof(scene->directory), "%s", real);
+    free(real);
+    assert_int_equal(mkdir(path_in(scene, "dir"), 0700), 0);
+    assert_int_equal(mkdir(path_in(scene, "dir/sub"), 0700), 0);
+    write_file(path_in(scene, "file"));
+    *state = scene;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct scene *scene = *state;
+    static const char *const files[] = {"file", "link", "dir/x", "x (deleted)", "second"};
+
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+        unlink(path_in(scene, files[i]));
+    rmdir(path_in(scene, "dir/sub"));
+    rmdir(path_in(scene, "dir"));
+    rmdir(path_in(scene, "moved"));
+    assert_int_equal(rmdir(scene->directory), 0);
+    grants_free(&scene->grants);
+    free(scene);
+    return 0;
+}
+
+static void a_directory_covers_what_is_below_and_not_its_neighbours(void **state)
+{
+    struct scene *scene = *state;
+
+    assert_int_equal(grant(scene, path_in(scene, "dir"), false), 0);
+    assert_non_null(grants_find(&scene->grants, path_in(scene, "dir"), false));
+    assert_non_null(grants_find(&scene->grants, path_in(scene, "dir/sub/deep"), false));
+    assert_null(grants_find(&scene->grants, path_in(scene, "dir2"), false));
+    assert_null(grants_find(&scene->grants, path_in(scene, "di"), false));
+    assert_null(grants_find(&scene->grants, scene->directory, false));
+    assert_null(grants_find(&scene->grants, path_in(scene, "dir/x"), true)); /* read only */
+    assert_null(grants_find(&scene->grants, "", false));
+}
+
+static void a_file_covers_itself_alone(void **state)
+{
+    struct scene *scene = *state;
+
+    assert_int_equal(grant(scene, path_in(scene, "file"), true), 0);
+    assert_non_null(grants_find(&scene->grants, path_in(scene, "file"), true));
+    assert_null(grants_find(&scene->grants, path_in(scene, "file/x"), false));
+    assert_null(grants_find(&scene->grants, path_in(scene, "file2"), false));
+}
+
+static void the_closest_grant_is_found(void **state)
+{
+    struct scene *scene = *state;
+
+    assert_int_equal(grant(scene, "/", false), 0);
+    assert_false(grants_write_all(&scene->grants));
+    assert_int_equal(grant(scene, path_in(scene, "dir/sub"), true), 0);
+    assert_int_equal(grant(scene, path_in(scene, "dir"), true), 0);
+    assert_string_equal(grants_find(&scene->grants, "/etc/passwd", false)->path, "/");
+    assert_string_equal(grants_find(&scene->grants, "/", false)->path, "/");
+    assert_null(grants_find(&scene->grants, "/etc/passwd", true));
+    assert_string_equal(grants_find(&scene->grants, path_in(scene, "dir/sub/x"), true)->path,
+                        path_in(scene, "dir/sub"));
+    assert_int_equal(grant(scene, "/", true), 0);
+    assert_true(grants_write_all(&scene->grants));
+}
+
+static void a_symlink_grants_the_object_it_leads_to(void **state)
+{
+    struct scene *scene = *state;
+
+    assert_int_equal(symlink("dir", path_in(scene, "link")), 0);
+    assert_int_equal(grant(scene, path_in(scene, "link"), false), 0);
+    assert_non_null(grants_find(&scene->grants, path_in(scene, "dir/x"), false));
+    assert_null(grants_find(&scene->grants, path_in(scene, "link/x"), false));
+}
+
+static int name_of(int fd, char *path, bool *unlinked)
+{
+    return grants_path_of(fd, path, 4096, unlinked);
+}
+
+static void the_name_of_an_open_object_follows_renames(void **state)
+{
+    struct scene *scene = *state;
+    char path[4096];
+    bool unlinked = true;
+
+    write_file(path_in(scene, "dir/x"));
+    CLEANUP_FD int fd = open(path_in(scene, "dir/x"), O_PATH | O_CLOEXEC);
+    assert_int_equal(rename(path_in(scene, "dir/x"), path_in(scene, "second")), 0);
+    assert_int_equal(name_of(fd, path, &unlinked), 0);
+    assert_string_equal(path, path_in(scene, "second"));
+    assert_false(unlinked);
+}
+
+static void an_unlinked_file_keeps_its_last_name_and_tells(void **state)
+{
+    struct scene *scene = *state;
+    char path[4096];
+    bool unlinked = false;
+
+    write_file(path_in(scene, "dir/x"));
+    CLEANUP_FD int fd = open(path_in(scene, "dir/x"), O_RDONLY | O_CLOEXEC);
+    assert_int_equal(unlink(path_in(scene, "dir/x")), 0);
+    assert_int_equal(name_of(fd, path, &unlinked), 0);
+    assert_string_equal(path, path_in(scene, "dir/x"));
+    assert_true(unlinked);
+    /* Its name would grant whatever is created there next. */
+    assert_int_equal(grants_add(&scene->grants, fd, true), -ENOENT);
+}
+
+static void a_file_that_is_called_deleted_is_not(void **state)
+{
+    struct scene *scene = *state;
+    char path[4096];
+    bool unlinked = true;
+
+    write_file(path_in(scene, "x (deleted)"));
+    CLEANUP_FD int fd = open(path_in(scene, "x (deleted)"), O_PATH | O_CLOEXEC);
+    assert_int_equal(name_of(fd, path, &unlinked), 0);
+    assert_string_equal(path, path_in(scene, "x (deleted)"));
+    assert_false(unlinked);
+}
+
+static void a_lost_name_of_a_file_with_another_link_is_unlinked(void **state)
+{
+    struct scene *scene = *state;
+    char path[4096];
+    bool unlinked = false;
+
+    write_file(path_in(scene, "dir/x"));
+    assert_int_equal(link(path_in(scene, "dir/x"), path_in(scene, "second")), 0);
+    CLEANUP_FD int fd = open(path_in(scene, "dir/x"), O_PATH | O_CLOEXEC);
+    assert_int_equal(unlink(path_in(scene, "dir/x")), 0);
+    assert_int_equal(name_of(fd, path, &unlinked), 0);
+    assert_string_equal(path, path_in(scene, "dir/x"));
+    assert_true(unlinked);
+}
+
+static void objects_without_a_path_have_no_name(void **state)
+{
+    char path[4096];
+    bool unlinked;
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_int_equal(name_of(ends[0], path, &unlinked), -ENOENT);
+    close(ends[0]);
+    close(ends[1]);
+    CLEANUP_FD int memory = sys_memfd("etc", 0);
+    assert_true(memory >= 0);
+    assert_int_equal(name_of(memory, path, &unlinked), -ENOENT);
+    assert_int_equal(name_of(-1, path, &unlinked), -EBADF);
+}
+
+#define GRANTS_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        GRANTS_TEST(a_directory_covers_what_is_below_and_not_its_neighbours),
+        GRANTS_TEST(a_file_covers_itself_alone),
+        GRANTS_TEST(the_closest_grant_is_found),
+        GRANTS_TEST(a_symlink_grants_the_object_it_leads_to),
+        GRANTS_TEST(the_name_of_an_open_object_follows_renames),
+        GRANTS_TEST(an_unlinked_file_keeps_its_last_name_and_tells),
+        GRANTS_TEST(a_file_that_is_called_deleted_is_not),
+        GRANTS_TEST(a_lost_name_of_a_file_with_another_link_is_unlinked),
+        GRANTS_TEST(objects_without_a_path_have_no_name),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,301 @@
+/* The event loop: delivery, changes from within callbacks, timers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "supervisor/loop.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MILLISECOND 1000000LL
+
+struct scene {
+    struct loop *loop;
+    int pipes[4][2];
+    int calls[4];
+    int order[16];
+    int order_count;
+    int timer;
+};
+
+static int setup(void **state)
+{
+    struct scene *scene = calloc(1, sizeof(*scene));
+
+    scene->loop = loop_new();
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pipe2(scene->pipes[i], O_CLOEXEC), 0);
+    *state = scene;
+    return scene->loop == NULL;
+}
+
+static int teardown(void **state)
+{
+    struct scene *scene = *state;
+
+    for (int i = 0; i < 4; i++) {
+        close(scene->pipes[i][0]);
+        close(scene->pipes[i][1]);
+    }
+    loop_free(scene->loop);
+    free(scene);
+    return 0;
+}
+
+static void make_readable(struct scene *scene, int i)
+{
+    assert_int_equal(write(scene->pipes[i][1], "x", 1), 1);
+}
+
+static void count_and_stop(void *data, short revents)
+{
+    struct scene *scene = data;
+
+    scene->calls[0]++;
+    assert_true(revents & POLLIN);
+    loop_stop(scene->loop);
+}
+
+static void a_readable_descriptor_calls_back(void **state)
+{
+    struct scene *scene = *state;
+
+    make_readable(scene, 0);
+    assert_true(loop_add(scene->loop, scene->pipes[0][0], POLLIN, count_and_stop, scene));
+    assert_int_equal(loop_run(scene->loop), 0);
+    assert_int_equal(scene->calls[0], 1);
+    /* Level-triggered: what was not read is reported again in the next run. */
+    assert_int_equal(loop_run(scene->loop), 0);
+    assert_int_equal(scene->calls[0], 2);
+}
+
+static void note_hangup(void *data, short revents)
+{
+    struct scene *scene = data;
+
+    scene->calls[0] = revents;
+    loop_stop(scene->loop);
+}
+
+static void a_hang_up_is_reported_without_being_asked_for(void **state)
+{
+    struct scene *scene = *state;
+
+    close(scene->pipes[0][1]);
+    scene->pipes[0][1] = -1;
+    assert_true(loop_add(scene->loop, scene->pipes[0][0], POLLIN, note_hangup, scene));
+    assert_int_equal(loop_run(scene->loop), 0);
+    assert_int_equal(scene->calls[0], POLLHUP);
+}
+
+static void read_one(void *data, short revents)
+{
+    struct scene *scene = data;
+    char byte;
+
+    (void)revents;
+    scene->calls[2]++;
+    assert_int_equal(read(scene->pipes[2][0], &byte, 1), 1);
+    loop_stop(scene->loop);
+}
+
+/* Removes its neighbour, which is ready too, and puts another watcher on the same number. */
+static void replace_neighbour(void *data, short revents)
+{
+    struct scene *scene = data;
+    char byte;
+
+    (void)revents;
+    scene->calls[0]++;
+    assert_int_equal(read(scene->pipes[0][0], &byte, 1), 1);
+    loop_remove(scene->loop, scene->pipes[1][0]);
+    assert_int_equal(dup2(scene->pipes[2][0], scene->pipes[1][0]), scene->pipes[1][0]);
+    assert_true(loop_add(scene->loop, scene->pipes[1][0], POLLIN, read_one, scene));
+}
+
+static void must_not_be_called(void *data, short revents)
+{
+    (void)data;
+    (void)revents;
+    fail_msg("an event of a removed descriptor was delivered");
+}
+
+static void stop_loop(void *data)
+{
+    struct scene *scene = data;
+
+    scene->calls[3]++;
+    loop_stop(scene->loop);
+}
+
+static void an_event_of_a_removed_descriptor_never_reaches_its_successor(void **state)
+{
+    struct scene *scene = *state;
+
+    make_readable(scene, 0);
+    make_readable(scene, 1);
+    assert_true(loop_add(scene->loop, scene->pipes[0][0], POLLIN, replace_neighbour, scene));
+    assert_true(loop_add(scene->loop, scene->pipes[1][0], POLLIN, must_not_be_called, scene));
+    assert_true(loop_timer_add(scene->loop, loop_now() + 20 * MILLISECOND, stop_loop, scene) > 0);
+    assert_int_equal(loop_run(scene->loop), 0);
+    assert_int_equal(scene->calls[0], 1);
+    assert_int_equal(scene->calls[2], 0); /* the successor's pipe is empty */
+
+    make_readable(scene, 2); /* control: the successor does get its own events */
+    assert_int_equal(loop_run(scene->loop), 0);
+    assert_int_equal(scene->calls[2], 1);
+}
+
+static void remove_itself(void *data, short revents)
+{
+    struct scene *scene = data;
+
+    (void)revents;
+    scene->calls[0]++;
+    loop_remove(scene->loop, scene->pipes[0][0]);
+}
+
+static void a_callback_can_remove_its_own_descriptor(void **state)
+{
+    struct scene *scene = *state;
+
+    make_readable(scene, 0);
+    assert_true(loop_add(scene->loop, scene->pipes[0][0], POLLIN, remove_itself, scene));
+    assert_true(loop_timer_add(scene->loop, loop_now() + 10 * MILLISECOND, stop_loop, scene) > 0);
+    assert_int_equal(loop_run(scene->loop), 0);
+    assert_int_equal(scene->calls[0], 1);
+}
+
+static void add_many(void *data, short revents)
+{
+    struct scene *scene = data;
+
+    (void)revents;
+    loop_remove(scene->loop, scene->pipes[0][0]);
+    for (int i = 0; i < 100; i++)
+        assert_true(loop_add(scene->loop, scene->pipes[1][0], POLLIN, must_not_be_called, scene));
+    assert_true(loop_add(scene->loop, scene->pipes[2][0], POLLIN, read_one, scene));
+}
+
+static void a_callback_can_add_more_than_there_was_room_for(void **state)
+{
+    struct scene *scene = *state;
+
+    make_readable(scene, 0);
+    make_readable(scene, 2);
+    assert_true(loop_add(scene->loop, scene->pipes[0][0], POLLIN, add_many, scene));
+    assert_int_equal(loop_run(scene->loop), 0);
+    assert_int_equal(scene->calls[2], 1);
+}
+
+/* ---- Timers ---- */
+
+struct tick {
+    struct scene *scene;
+    int number;
+};
+
+static void note_order(void *data)
+{
+    struct tick *tick = data;
+
+    tick->scene->order[tick->scene->order_count++] = tick->number;
+}
+
+static void timers_fire_once_in_the_order_of_their_deadlines(void **state)
+{
+    struct scene *scene = *state;
+    struct tick ticks[4] = {{scene, 0}, {scene, 1}, {scene, 2}, {scene, 3}};
+    int64_t now = loop_now();
+
+    assert_true(loop_timer_add(scene->loop, now + 3 * MILLISECOND, note_order, &ticks[3]) > 0);
+    assert_true(loop_timer_add(scene->loop, now + MILLISECOND, note_order, &ticks[1]) > 0);
+    assert_true(loop_timer_add(scene->loop, now - MILLISECOND, note_order, &ticks[0]) > 0);
+    assert_true(loop_timer_add(scene->loop, now + MILLISECOND, note_order, &ticks[2]) > 0);
+    assert_true(loop_timer_add(scene->loop, now + 10 * MILLISECOND, stop_loop, scene) > 0);
+    assert_int_equal(loop_run(scene->loop), 0);
+    assert_true(loop_now() >= now + 10 * MILLISECOND);
+    assert_int_equal(scene->order_count, 4);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(scene->order[i], i);
+}
+
+static void cancel_other(void *data)
+{
+    struct scene *scene = data;
+
+    loop_timer_cancel(scene->loop, scene->timer);
+}
+
+static void timer_must_not_fire(void *data)
+{
+    (void)data;
+    fail_msg("a cancelled timer fired");
+}
+
+static void a_timer_can_be_cancelled_even_when_it_is_due(void **state)
+{
+    struct scene *scene = *state;
+    int64_t past = loop_now() - MILLISECOND;
+
+    assert_true(loop_timer_add(scene->loop, past, cancel_other, scene) > 0);
+    scene->timer = loop_timer_add(scene->loop, past, timer_must_not_fire, scene);
+    int waiting = loop_timer_add(scene->loop, past + 5 * MILLISECOND, timer_must_not_fire, scene);
+    loop_timer_cancel(scene->loop, waiting);
+    loop_timer_cancel(scene->loop, 12345); /* unknown: ignored */
+    assert_true(loop_timer_add(scene->loop, loop_now() + 10 * MILLISECOND, stop_loop, scene) > 0);
+    assert_int_equal(loop_run(scene->loop), 0);
+    assert_int_equal(scene->calls[3], 1);
+}
+
+static void rearm_for_now(void *data)
+{
+    struct scene *scene = data;
+
+    scene->calls[1]++;
+    assert_true(loop_timer_add(scene->loop, loop_now(), rearm_for_now, scene) > 0);
+}
+
+static void a_timer_that_rearms_itself_does_not_starve_descriptors(void **state)
+{
+    struct scene *scene = *state;
+
+    make_readable(scene, 0);
+    assert_true(loop_timer_add(scene->loop, loop_now(), rearm_for_now, scene) > 0);
+    assert_true(loop_add(scene->loop, scene->pipes[0][0], POLLIN, count_and_stop, scene));
+    assert_int_equal(loop_run(scene->loop), 0);
+    assert_int_equal(scene->calls[0], 1);
+}
+
+static void a_stop_before_the_run_is_not_lost(void **state)
+{
+    struct scene *scene = *state;
+
+    make_readable(scene, 0);
+    assert_true(loop_add(scene->loop, scene->pipes[0][0], POLLIN, must_not_be_called, scene));
+    loop_stop(scene->loop);
+    assert_int_equal(loop_run(scene->loop), 0);
+}
+
+#define LOOP_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        LOOP_TEST(a_readable_descriptor_calls_back),
+        LOOP_TEST(a_hang_up_is_reported_without_being_asked_for),
+        LOOP_TEST(an_event_of_a_removed_descriptor_never_reaches_its_successor),
+        LOOP_TEST(a_callback_can_remove_its_own_descriptor),
+        LOOP_TEST(a_callback_can_add_more_than_there_was_room_for),
+        LOOP_TEST(timers_fire_once_in_the_order_of_their_deadlines),
+        LOOP_TEST(a_timer_can_be_cancelled_even_when_it_is_due),
+        LOOP_TEST(a_timer_that_rearms_itself_does_not_starve_descriptors),
+        LOOP_TEST(a_stop_before_the_run_is_not_lost),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,641 @@
+/*
+ * The walls around the supervisor: the lists pinned call by call, the conditions on arguments, and
+ * real installs in processes of their own: normal work goes on, everything else ends as promised.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "kernel/task_memory.h"
+#include "supervisor/supervisor.h"
+#include "supervisor/wall.h"
+#include "trapped_child.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+/* ---- Plans ------------------------------------------------------------------------------------- */
+
+#define CLI(the_role) ((struct wall_options){.role = (the_role), .violation = VIOLATION_TRAP})
+#define LIBRARY(the_role) ((struct wall_options){.role = (the_role), .violation = VIOLATION_ERRNO})
+
+/* Names by number: "call" is always allowed, "call?" on conditions, "call!ENOSYS" hidden. */
+static char *list_of(const struct wall_options *options)
+{
+    struct filter_plan *plan = wall_plan(&arch_x86_64, options);
+    struct buffer out = BUFFER_INIT;
+
+    assert_non_null(plan);
+    for (int number = 0; number <= arch_x86_64.newest; number++) {
+        const struct filter_entry *entry = &plan->entries[number];
+        const char *name = arch_syscall_name(&arch_x86_64, number);
+        if (name == NULL)
+            continue;
+        if (entry->otherwise == FILTER_ALLOW)
+            buffer_printf(&out, "%s ", name);
+        else if (entry->rule_count > 0)
+            buffer_printf(&out, "%s? ", name);
+        else if (entry->otherwise == FILTER_ERRNO(ENOSYS))
+            buffer_printf(&out, "%s!ENOSYS ", name);
+    }
+    filter_plan_free(plan);
+    return buffer_take(&out);
+}
+
+static void assert_list(struct wall_options options, const char *expected)
+{
+    CLEANUP_FREE char *list = list_of(&options);
+
+    assert_string_equal(list, expected);
+}
+
+static void the_supervisors_list_is_pinned(void **state)
+{
+    (void)state;
+    assert_list(CLI(ROLE_SUPERVISOR),
+                "read write open close stat fstat lstat poll lseek mmap? mprotect? munmap brk "
+                "rt_sigaction rt_sigprocmask rt_sigreturn ioctl? pread64 pwrite64 readv writev "
+                "sched_yield mremap madvise dup nanosleep getpid clone? exit wait4 kill? fcntl? "
+                "flock rmdir unlink readlink gettimeofday getrusage sysinfo getuid getgid geteuid "
+                "getegid getppid getpgrp getpgid getsid rt_sigtimedwait sigaltstack prctl? gettid "
+                "tkill? futex sched_getaffinity getdents64 set_tid_address restart_syscall "
+                "clock_gettime clock_nanosleep exit_group epoll_wait epoll_ctl tgkill? waitid "
+                "openat newfstatat unlinkat readlinkat ppoll set_robust_list epoll_pwait dup3 "
+                "prlimit64? process_vm_readv process_vm_writev seccomp? getrandom statx rseq "
+                "pidfd_send_signal pidfd_open clone3!ENOSYS openat2 ");
+    assert_list(LIBRARY(ROLE_SUPERVISOR),
+                "read write open close stat fstat lstat poll lseek mmap? mprotect? munmap brk "
+                "rt_sigaction rt_sigprocmask rt_sigreturn ioctl? pread64 pwrite64 readv writev "
+                "sched_yield mremap madvise dup nanosleep getpid clone? exit wait4 kill? fcntl? "
+                "flock rmdir unlink readlink gettimeofday getrusage sysinfo getuid getgid setuid "
+                "setgid geteuid getegid getppid getpgrp setreuid setregid setgroups setresuid "
+                "setresgid getpgid setfsuid setfsgid getsid rt_sigtimedwait sigaltstack prctl? "
+                "gettid tkill? futex sched_getaffinity getdents64 set_tid_address restart_syscall "
+                "clock_gettime clock_nanosleep exit_group epoll_wait epoll_ctl tgkill? waitid "
+                "openat newfstatat unlinkat readlinkat ppoll set_robust_list epoll_pwait dup3 "
+                "prlimit64? process_vm_readv process_vm_writev seccomp? getrandom statx rseq "
+                "pidfd_send_signal pidfd_open clone3!ENOSYS openat2 ");
+}
+
+static void the_workers_list_is_pinned(void **state)
+{
+    (void)state;
+    assert_list(CLI(ROLE_WORKER),
+                "read write open close stat fstat lstat poll lseek mmap? mprotect? munmap brk "
+                "rt_sigprocmask rt_sigreturn ioctl? pread64 pwrite64 readv writev sched_yield "
+                "mremap madvise dup nanosleep getpid exit fcntl? readlink gettimeofday sysinfo "
+                "getuid getgid geteuid getegid getppid sigaltstack prctl? gettid futex "
+                "sched_getaffinity getdents64 set_tid_address restart_syscall clock_gettime "
+                "clock_nanosleep exit_group tgkill? openat newfstatat readlinkat ppoll "
+                "set_robust_list dup3 prlimit64? process_vm_readv process_vm_writev getrandom "
+                "statx rseq pidfd_send_signal pidfd_open clone3!ENOSYS openat2 ");
+}
+
+static void the_guardians_list_is_pinned(void **state)
+{
+    (void)state;
+    assert_list(CLI(ROLE_GUARDIAN),
+                "read write close poll rt_sigprocmask nanosleep getpid exit wait4 kill getppid "
+                "rt_sigtimedwait prctl? gettid futex getdents64 restart_syscall exit_group waitid "
+                "openat ppoll pidfd_send_signal ");
+}
+
+/* ---- Conditions on arguments ------------------------------------------------------------------- */
+
+static uint32_t evaluate(const struct arch *arch, const struct wall_options *options,
+                         const char *call, uint64_t a, uint64_t b, uint64_t c)
+{
+    struct filter_plan *plan = wall_plan(arch, options);
+    int number = arch_syscall_number(arch, call);
+
+    assert_non_null(plan);
+    assert_true(number >= 0);
+    struct seccomp_data data = {.nr = number, .arch = arch->audit_arch, .args = {a, b, c}};
+    uint32_t action = filter_plan_evaluate(plan, &data);
+    filter_plan_free(plan);
+    return action;
+}
+
+/* On every architecture, with garbage in the half that the kernel ignores. */
+static void assert_answer(struct wall_options options, const char *call, uint64_t a, uint64_t b,
+                          uint64_t c, uint32_t action)
+{
+    for (size_t i = 0; arch_all[i] != NULL; i++)
+        assert_int_equal(evaluate(arch_all[i], &options, call, a, b, c), action);
+}
+
+#define GARBAGE 0xdead00000000ULL
+#define NO FILTER_ERRNO(ENOTRECOVERABLE)
+
+static void nothing_becomes_executable(void **state)
+{
+    (void)state;
+    for (int role = ROLE_SUPERVISOR; role <= ROLE_WORKER; role++) {
+        struct wall_options options = LIBRARY((enum wall_role)role);
+        assert_answer(options, "mmap", 0, 4096, PROT_READ | PROT_WRITE, FILTER_ALLOW);
+        assert_answer(options, "mmap", 0, 4096, PROT_READ | PROT_EXEC | GARBAGE, NO);
+        assert_answer(options, "mprotect", 0, 4096, PROT_READ | GARBAGE, FILTER_ALLOW);
+        assert_answer(options, "mprotect", 0, 4096, PROT_EXEC, NO);
+        assert_answer(options, "execve", 0, 0, 0, NO);
+        assert_answer(options, "execveat", 0, 0, 0, NO);
+    }
+}
+
+static void only_threads_are_made_and_only_by_the_supervisor(void **state)
+{
+    const uint64_t thread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
+
+    (void)state;
+    assert_answer(LIBRARY(ROLE_SUPERVISOR), "clone", thread, 0, 0, FILTER_ALLOW);
+    assert_answer(LIBRARY(ROLE_SUPERVISOR), "clone", SIGCHLD, 0, 0, NO);
+    assert_answer(LIBRARY(ROLE_SUPERVISOR), "clone", CLONE_VM | CLONE_VFORK | SIGCHLD, 0, 0, NO);
+    assert_answer(LIBRARY(ROLE_WORKER), "clone", thread, 0, 0, NO);
+    assert_answer(LIBRARY(ROLE_SUPERVISOR), "clone3", 0, 0, 0, FILTER_ERRNO(ENOSYS));
+    assert_answer(CLI(ROLE_WORKER), "clone3", 0, 0, 0, FILTER_ERRNO(ENOSYS));
+    assert_answer(CLI(ROLE_GUARDIAN), "clone", thread, 0, 0, SECCOMP_RET_KILL_PROCESS);
+    assert_answer(CLI(ROLE_GUARDIAN), "clone3", 0, 0, 0, SECCOMP_RET_KILL_PROCESS);
+}
+
+static void signals_reach_only_the_process_itself(void **state)
+{
+    const uint64_t own = (uint64_t)getpid();
+    struct wall_options interactive = LIBRARY(ROLE_SUPERVISOR);
+
+    (void)state;
+    interactive.interactive = true;
+    assert_answer(LIBRARY(ROLE_SUPERVISOR), "kill", own | GARBAGE, SIGTERM, 0, FILTER_ALLOW);
+    assert_answer(LIBRARY(ROLE_SUPERVISOR), "kill", own + 1, SIGTERM, 0, NO);
+    assert_answer(LIBRARY(ROLE_SUPERVISOR), "kill", (uint64_t)-1, SIGTERM, 0, NO);
+    assert_answer(LIBRARY(ROLE_SUPERVISOR), "kill", 0, SIGSTOP, 0, NO);
+    assert_answer(interactive, "kill", 0, SIGSTOP, 0, FILTER_ALLOW);
+    assert_answer(interactive, "kill", own + 1, SIGSTOP, 0, NO);
+    assert_answer(LIBRARY(ROLE_WORKER), "tgkill", own, 1, SIGABRT, FILTER_ALLOW);
+    assert_answer(LIBRARY(ROLE_WORKER), "tgkill", own + 1, 1, SIGABRT, NO);
+    assert_answer(LIBRARY(ROLE_WORKER), "tgkill", own + 1, 1, 0, FILTER_ALLOW); /* a question */
+    assert_answer(LIBRARY(ROLE_WORKER), "kill", own, SIGTERM, 0, NO);
+    assert_answer(CLI(ROLE_GUARDIAN), "kill", (uint64_t)-1, SIGKILL, 0, FILTER_ALLOW);
+}
+
+static void no_role_makes_sockets_or_reaches_the_host(void **state)
+{
+    static const char *const calls[] = {
+        "socket", "socketpair", "connect", "bind", "listen", "ptrace", "mount", "umount2", "bpf",
+        "keyctl", "init_module", "unshare", "setns", "chroot", "capset", "personality", "fchmod",
+        "fchmodat", "fchownat", "setxattr", "utimensat", "renameat2", "mkdirat", "setpriority",
+        "sched_setaffinity", "pidfd_getfd", "io_uring_setup", "userfaultfd", "perf_event_open",
+    };
+    static const enum wall_role roles[] = {ROLE_SUPERVISOR, ROLE_WORKER};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        for (size_t r = 0; r < 2; r++) {
+            assert_answer(LIBRARY(roles[r]), calls[i], 1, 1, 0, NO);
+            assert_answer(CLI(roles[r]), calls[i], 1, 1, 0, SECCOMP_RET_TRAP);
+        }
+        assert_answer(CLI(ROLE_GUARDIAN), calls[i], 1, 1, 0, SECCOMP_RET_KILL_PROCESS);
+    }
+}
+
+static void ioctls_are_those_of_the_role(void **state)
+{
+    struct wall_options interactive = LIBRARY(ROLE_SUPERVISOR);
+
+    (void)state;
+    interactive.interactive = true;
+    assert_answer(LIBRARY(ROLE_SUPERVISOR), "ioctl", 3, SECCOMP_IOCTL_NOTIF_RECV, 0, FILTER_ALLOW);
+    assert_answer(LIBRARY(ROLE_WORKER), "ioctl", 3, SECCOMP_IOCTL_NOTIF_RECV, 0, NO);
+    assert_answer(LIBRARY(ROLE_WORKER), "ioctl", 3, SECCOMP_IOCTL_NOTIF_SEND | GARBAGE, 0,
+                  FILTER_ALLOW);
+    assert_answer(LIBRARY(ROLE_SUPERVISOR), "ioctl", 0, 0x5410 /* TIOCSPGRP */, 0, NO);
+    assert_answer(interactive, "ioctl", 0, 0x5410, 0, FILTER_ALLOW);
+    assert_answer(interactive, "ioctl", 0, 0x5412 /* TIOCSTI */, 0, NO);
+}
+
+static void a_library_lets_its_host_change_ids(void **state)
+{
+    static const char *const calls[] = {"setuid", "setgid", "setresuid", "setresgid", "setgroups"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        assert_answer(LIBRARY(ROLE_SUPERVISOR), calls[i], 1, 1, 1, FILTER_ALLOW);
+        assert_answer(LIBRARY(ROLE_WORKER), calls[i], 1, 1, 1, FILTER_ALLOW);
+        assert_answer(CLI(ROLE_SUPERVISOR), calls[i], 1, 1, 1, SECCOMP_RET_TRAP);
+    }
+}
+
+static void a_feature_widens_the_list_by_what_it_needs(void **state)
+{
+    static const char *const needs[] = {"fchmodat2", "fchown", "socketpair", NULL};
+    static const struct feature gate = {.name = "gate", .needs = {.calls = needs}};
+    static const struct feature plain = {.name = "plain"};
+    static const struct feature *const features[] = {&plain, &gate, NULL};
+    struct wall_options options = LIBRARY(ROLE_WORKER);
+    struct wall_options guardian = CLI(ROLE_GUARDIAN);
+
+    (void)state;
+    options.features = guardian.features = features;
+    assert_answer(options, "fchown", 1, 1, 1, FILTER_ALLOW);
+    assert_answer(options, "fchmod", 1, 1, 1, NO);
+    assert_answer(options, "socketpair", AF_UNIX, SOCK_STREAM, 0, FILTER_ALLOW);
+    assert_answer(options, "socketpair", AF_INET, SOCK_STREAM, 0, NO);
+    assert_answer(guardian, "fchown", 1, 1, 1, SECCOMP_RET_KILL_PROCESS);
+}
+
+static void the_programs_do_what_the_plans_say(void **state)
+{
+    (void)state;
+    for (int role = ROLE_SUPERVISOR; role <= ROLE_GUARDIAN; role++) {
+        for (int interactive = 0; interactive < 2; interactive++) {
+            struct wall_options options = LIBRARY((enum wall_role)role);
+            struct bpf_program program = {0};
+            struct error err = {0};
+            options.interactive = interactive != 0;
+            struct filter_plan *plan = wall_plan(arch_native, &options);
+            assert_true(wall_program(&options, &program, &err));
+            bool same = filter_verify(plan, &program, &err);
+            if (!same)
+                fail_msg("%s", err.text);
+            bpf_program_free(&program);
+            filter_plan_free(plan);
+        }
+    }
+}
+
+/* ---- Real installs ----------------------------------------------------------------------------- */
+
+/* Runs `body` in a process of its own, stderr captured. */
+static int run_apart(int (*body)(struct wall_options *options), struct wall_options options,
+                     char *output, size_t size)
+{
+    int ends[2], status = 0;
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(20);
+        dup2(ends[1], STDERR_FILENO);
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        task_memory_read_method(); /* probed before a wall, as in a launch */
+        _exit(body(&options));
+    }
+    close(ends[1]);
+    ssize_t length = fd_read_full(ends[0], output, size - 1);
+    output[length > 0 ? length : 0] = '\0';
+    close(ends[0]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+#define REQUIRE(condition)                                                                         \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            dprintf(STDERR_FILENO, "line %d: %s\n", __LINE__, #condition);                         \
+            return 1;                                                                              \
+        }                                                                                          \
+    } while (0)
+
+static bool enter(const struct wall_options *options)
+{
+    struct bpf_program program = {0};
+    struct error err = {0};
+
+    return wall_program(options, &program, &err) && wall_install(&program) == 0;
+}
+
+static void *allocate(void *data)
+{
+    for (size_t size = 16; size < 8 * 1024 * 1024; size *= 3) {
+        char *block = malloc(size);
+        if (block == NULL)
+            return (void *)1;
+        memset(block, 1, size);
+        block = realloc(block, size * 2);
+        free(block);
+    }
+    return data;
+}
+
+static int compare_ints(const void *left, const void *right)
+{
+    return *(const int *)left - *(const int *)right;
+}
+
+static int body_normal_work(struct wall_options *options)
+{
+    static int numbers[100000];
+    pthread_t threads[8];
+    int ends[2];
+    char byte;
+
+    REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
+    REQUIRE(enter(options));
+    REQUIRE(allocate(NULL) == NULL);
+    for (int i = 0; options->role == ROLE_SUPERVISOR && i < 8; i++)
+        REQUIRE(pthread_create(&threads[i], NULL, allocate, NULL) == 0);
+    for (int i = 0; options->role == ROLE_SUPERVISOR && i < 8; i++) {
+        void *result;
+        REQUIRE(pthread_join(threads[i], &result) == 0 && result == NULL);
+    }
+    qsort(numbers, sizeof(numbers) / sizeof(numbers[0]), sizeof(numbers[0]), compare_ints);
+    struct pollfd ready = {.fd = ends[0], .events = POLLIN};
+    REQUIRE(write(ends[1], "x", 1) == 1);
+    REQUIRE(poll(&ready, 1, -1) == 1);
+    REQUIRE(read(ends[0], &byte, 1) == 1);
+    int fd = open("/proc/self/comm", O_RDONLY | O_CLOEXEC);
+    REQUIRE(fd >= 0);
+    REQUIRE(fd_duplicate_above(fd, 10) >= 10);
+    REQUIRE(close(fd) == 0);
+    usleep(1000);
+    sigset_t all;
+    sigfillset(&all);
+    REQUIRE(pthread_sigmask(SIG_BLOCK, &all, NULL) == 0);
+    return 7;
+}
+
+static void normal_work_goes_on_behind_the_walls(void **state)
+{
+    static const enum wall_role roles[] = {ROLE_SUPERVISOR, ROLE_WORKER};
+    char output[512];
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(run_apart(body_normal_work, LIBRARY(roles[i]), output, sizeof(output)), 7);
+        assert_string_equal(output, "");
+        assert_int_equal(run_apart(body_normal_work, CLI(roles[i]), output, sizeof(output)), 7);
+    }
+}
+
+static int body_socket(struct wall_options *options)
+{
+    int before = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    REQUIRE(before >= 0); /* positive control */
+    if (options->violation == VIOLATION_TRAP)
+        REQUIRE(wall_install_sigsys_handler() == 0);
+    REQUIRE(enter(options));
+    REQUIRE(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) == -1 && errno == ENOTRECOVERABLE);
+    REQUIRE(fork() == -1 && errno == ENOTRECOVERABLE);
+    REQUIRE(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+                MAP_FAILED &&
+            errno == ENOTRECOVERABLE);
+    REQUIRE(kill(getppid(), 0) == -1 && errno == ENOTRECOVERABLE);
+    return 7;
+}
+
+static void a_call_outside_the_list_has_the_promised_result(void **state)
+{
+    char output[512], expected[128];
+
+    (void)state;
+    assert_int_equal(run_apart(body_socket, LIBRARY(ROLE_SUPERVISOR), output, sizeof(output)), 7);
+    assert_int_equal(run_apart(body_socket, LIBRARY(ROLE_WORKER), output, sizeof(output)), 7);
+
+    snprintf(expected, sizeof(expected),
+             "sandlock: internal error: supervisor called socket (%d) outside its list\n",
+             arch_syscall_number(arch_native, "socket"));
+    assert_int_equal(run_apart(body_socket, CLI(ROLE_SUPERVISOR), output, sizeof(output)), 125);
+    assert_string_equal(output, expected);
+    assert_int_equal(run_apart(body_socket, CLI(ROLE_WORKER), output, sizeof(output)), 125);
+    assert_string_equal(output, expected);
+    assert_int_equal(run_apart(body_socket, CLI(ROLE_GUARDIAN), output, sizeof(output)),
+                     128 + SIGSYS);
+}
+
+static int body_setuid(struct wall_options *options)
+{
+    REQUIRE(enter(options));
+    REQUIRE(setuid(getuid()) == 0);
+    REQUIRE(setgid(getgid()) == 0);
+    return 7;
+}
+
+static void a_confined_thread_follows_the_hosts_setuid(void **state)
+{
+    char output[512];
+
+    (void)state;
+    assert_int_equal(run_apart(body_setuid, LIBRARY(ROLE_WORKER), output, sizeof(output)), 7);
+}
+
+/* ---- A whole supervisor behind its wall -------------------------------------------------------- */
+
+static void answer_with_memory(const struct request *request, void *data)
+{
+    char text[16] = "";
+    uint64_t address = request->notification.data.args[0];
+
+    (void)data;
+    ssize_t length = task_memory_read_string((pid_t)request->notification.pid, address, text,
+                                             sizeof(text));
+    request_record_denial(request, text, "test", EXDEV, "test", NULL, NULL);
+    request_answer_value(request, length);
+}
+
+static struct verdict submit(struct request *request)
+{
+    if (!request_submit(request, answer_with_memory, NULL, NULL))
+        return verdict_errno(EAGAIN);
+    return verdict_taken();
+}
+
+static struct verdict value_5(struct request *request)
+{
+    (void)request;
+    return verdict_value(5);
+}
+
+static struct verdict make_socket(struct request *request)
+{
+    (void)request;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return fd < 0 ? verdict_errno(errno) : verdict_value(fd);
+}
+
+static void make_socket_in_worker(const struct request *request, void *data)
+{
+    (void)data;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    request_answer_errno(request, fd < 0 ? errno : EIO);
+}
+
+static struct verdict submit_socket(struct request *request)
+{
+    if (!request_submit(request, make_socket_in_worker, NULL, NULL))
+        return verdict_errno(EAGAIN);
+    return verdict_taken();
+}
+
+static const struct trap confined_traps[] = {
+    {.syscall = "getsid", .handle = value_5},
+    {.syscall = "getpriority", .handle = submit},
+    {.syscall = "getpgid", .handle = make_socket},
+    {.syscall = "setpriority", .handle = submit_socket},
+};
+
+static const struct feature confined_feature = {
+    .name = "confined", .traps = confined_traps, .trap_count = 4};
+
+static const struct feature *const confined_registry[] = {&confined_feature, NULL};
+
+static int member_works(void *data)
+{
+    (void)data;
+    for (int i = 0; i < 50; i++) {
+        if (syscall(SYS_getsid, 0) != 5 || syscall(SYS_getpriority, "hello", 0) != 5)
+            return 1;
+    }
+    return 7;
+}
+
+static int member_provokes(void *data)
+{
+    syscall(*(int *)data, 0);
+    pause();
+    return 1;
+}
+
+static struct loop *loop;
+
+static void stop_at_exit(void *data, short revents)
+{
+    (void)data;
+    (void)revents;
+    loop_stop(loop);
+}
+
+static void kill_member(void *data)
+{
+    (void)data;
+    sys_pidfd_send_signal(*(int *)data, SIGKILL, 0);
+}
+
+static int supervise(const struct wall_options *options, int (*body)(void *data), void *data)
+{
+    struct policy policy = {0};
+    struct denial_log *denials = denial_log_new();
+    struct supervisor_config config = {.policy = &policy,
+                                       .registry = confined_registry,
+                                       .denials = denials,
+                                       .violation = options->violation,
+                                       .confined = true};
+    struct error err = {0};
+    struct supervisor *supervisor = supervisor_new(&config, &err);
+    int numbers[TRAPPED_MAX];
+    size_t count;
+
+    loop = loop_new();
+    REQUIRE(supervisor != NULL && loop != NULL);
+    const struct filter_trap *traps = supervisor_traps(supervisor, &count);
+    for (size_t i = 0; i < count; i++)
+        numbers[i] = traps[i].number;
+    struct trapped_child child = trapped_spawn(numbers, count, body, data);
+    if (options->violation == VIOLATION_TRAP)
+        wall_install_sigsys_handler();
+    supervisor_on_failure(supervisor, kill_member, &child.pidfd);
+    REQUIRE(supervisor_attach(supervisor, loop, child.listener, getpid(), child.pid, child.pidfd,
+                              &err));
+    REQUIRE(loop_add(loop, child.pidfd, POLLIN, stop_at_exit, NULL));
+    REQUIRE(loop_run(loop) == 0);
+    int status = trapped_wait(&child);
+    if (supervisor_failure(supervisor) != NULL)
+        dprintf(STDERR_FILENO, "failure: %s\n", supervisor_failure(supervisor));
+    else
+        dprintf(STDERR_FILENO, "%d denials\n", (int)denial_log_total(denials));
+    /* The wall is really there. */
+    REQUIRE(options->violation == VIOLATION_TRAP ||
+            (socket(AF_INET, SOCK_STREAM, 0) == -1 && errno == ENOTRECOVERABLE));
+    supervisor_free(supervisor);
+    loop_free(loop);
+    denial_log_free(denials);
+    return status;
+}
+
+static int body_supervise(struct wall_options *options)
+{
+    return supervise(options, member_works, NULL);
+}
+
+static int body_provoked(struct wall_options *options)
+{
+    int number = SYS_getpgid;
+
+    return supervise(options, member_provokes, &number);
+}
+
+static int body_provoked_worker(struct wall_options *options)
+{
+    int number = SYS_setpriority;
+
+    return supervise(options, member_provokes, &number);
+}
+
+static void a_confined_supervisor_and_its_workers_serve_notifications(void **state)
+{
+    char output[512];
+
+    (void)state;
+    assert_int_equal(run_apart(body_supervise, LIBRARY(ROLE_SUPERVISOR), output, sizeof(output)),
+                     7);
+    assert_string_equal(output, "50 denials\n");
+    assert_int_equal(run_apart(body_supervise, CLI(ROLE_SUPERVISOR), output, sizeof(output)), 7);
+}
+
+static void a_violation_ends_the_run_and_leaves_the_host_alive(void **state)
+{
+    char output[512];
+
+    (void)state;
+    assert_int_equal(run_apart(body_provoked, LIBRARY(ROLE_SUPERVISOR), output, sizeof(output)),
+                     128 + SIGKILL);
+    assert_string_equal(output, "failure: the supervisor made a system call outside its list\n");
+    assert_int_equal(
+        run_apart(body_provoked_worker, LIBRARY(ROLE_SUPERVISOR), output, sizeof(output)),
+        128 + SIGKILL);
+    assert_string_equal(output, "failure: the worker made a system call outside its list\n");
+}
+
+static void a_violation_in_the_program_itself_ends_it(void **state)
+{
+    char output[512];
+
+    (void)state;
+    assert_int_equal(run_apart(body_provoked, CLI(ROLE_SUPERVISOR), output, sizeof(output)), 125);
+    assert_non_null(strstr(output, "supervisor called socket ("));
+    assert_int_equal(run_apart(body_provoked_worker, CLI(ROLE_SUPERVISOR), output, sizeof(output)),
+                     125);
+    assert_non_null(strstr(output, "supervisor called socket ("));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_supervisors_list_is_pinned),
+        cmocka_unit_test(the_workers_list_is_pinned),
+        cmocka_unit_test(the_guardians_list_is_pinned),
+        cmocka_unit_test(nothing_becomes_executable),
+        cmocka_unit_test(only_threads_are_made_and_only_by_the_supervisor),
+        cmocka_unit_test(signals_reach_only_the_process_itself),
+        cmocka_unit_test(no_role_makes_sockets_or_reaches_the_host),
+        cmocka_unit_test(ioctls_are_those_of_the_role),
+        cmocka_unit_test(a_library_lets_its_host_change_ids),
+        cmocka_unit_test(a_feature_widens_the_list_by_what_it_needs),
+        cmocka_unit_test(the_programs_do_what_the_plans_say),
+        cmocka_unit_test(normal_work_goes_on_behind_the_walls),
+        cmocka_unit_test(a_call_outside_the_list_has_the_promised_result),
+        cmocka_unit_test(a_confined_thread_follows_the_hosts_setuid),
+        cmocka_unit_test(a_confined_supervisor_and_its_workers_serve_notifications),
+        cmocka_unit_test(a_violation_ends_the_run_and_leaves_the_host_alive),
+        cmocka_unit_test(a_violation_in_the_program_itself_ends_it),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
