@@ -196,11 +196,13 @@ sandlock_builder_t *sandlock_sandbox_builder_cpu_cores(sandlock_builder_t *b, co
 
 /* Allows binding TCP ports: "8080", "8000-8010", a comma list of those, or "*" for every port. May be
  * called repeatedly, but "*" cannot be combined with ports. Default: none. */
-sandlock_builder_t *sandlock_sandbox_builder_net_allow_bind(sandlock_builder_t *b, const char *spec);
+sandlock_builder_t *sandlock_sandbox_builder_net_allow_bind(sandlock_builder_t *b,
+                                                            const char *spec);
 
 /* Runs the command as this user and group, through a user namespace with this one entry. Default:
  * unchanged. */
-sandlock_builder_t *sandlock_sandbox_builder_user(sandlock_builder_t *b, uint32_t uid, uint32_t gid);
+sandlock_builder_t *sandlock_sandbox_builder_user(sandlock_builder_t *b, uint32_t uid,
+                                                  uint32_t gid);
 
 /* true: the command's environment starts from PATH, HOME, USER, TERM and LANG only. Default: false,
  * everything is inherited. */

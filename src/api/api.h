@@ -60,8 +60,8 @@ struct captured {
 struct sandlock_result_t {
     struct api_object object;
     sandlock_exit_reason reason;
-    int code;   /* -1 unless EXITED */
-    int signal; /* -1 unless SIGNALED */
+    int code;                   /* -1 unless EXITED */
+    int signal;                 /* -1 unless SIGNALED */
     struct captured streams[2]; /* standard output, standard error */
 };
 

@@ -32,8 +32,8 @@ static sandlock_builder_t *keep(sandlock_builder_t *b, bool stored)
     return stored ? b : give_up(b);
 }
 
-__attribute__((format(printf, 2, 3)))
-static sandlock_builder_t *note_bad(sandlock_builder_t *b, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static sandlock_builder_t *note_bad(sandlock_builder_t *b,
+                                                                          const char *format, ...)
 {
     va_list args;
 

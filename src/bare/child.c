@@ -217,10 +217,10 @@ static void wire_descriptors(const struct child_plan *plan)
 {
     for (size_t i = 0; i < plan->map_count; i++) {
         const struct bare_map *map = &plan->maps[i];
-        if (map->source < 0) {
-            sys_call3(SYS_fcntl, map->target, F_SETFD, 0); /* EBADF: the host has none either */
+        /* Inherited as it is: what is close-on-exec there may be a descriptor of ours that landed on
+         * a number the host had closed, and must end at exec. */
+        if (map->source < 0)
             continue;
-        }
         if (sys_call3(SYS_dup3, map->source, map->target, 0) < 0)
             sys_call1(SYS_close, map->target);
     }
@@ -307,7 +307,8 @@ int child_main(void *argument)
     if (result < 0)
         return fail(plan, error_fd, STEP_DESCRIPTORS, NULL, result);
     wire_descriptors(plan);
-    error_fd = 2;
+    if (error_fd >= 0)
+        error_fd = 2;
 
     /* Only now: READY allows the host to close the child's ends in its own table, which was ours. */
     wake(record, LAUNCH_READY);

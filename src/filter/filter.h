@@ -128,6 +128,12 @@ struct filter_plan *member_filter_plan(const struct arch *arch, const struct pol
                                        const struct member_filter_options *options,
                                        struct error *err);
 
+/* Names the plan that member_filter_plan() would make, for programs that were compiled with the
+ * build: equal keys mean equal plans. 0: the policy names system calls itself, nothing precompiled
+ * can serve it. */
+uint64_t member_filter_key(const struct policy *policy,
+                           const struct member_filter_options *options);
+
 /* Why a number is refused by the members' filter whatever its arguments: the rule's name for a
  * denial record (static), NULL if it is not. Numbers that this build does not know are refused too.
  */

@@ -283,6 +283,46 @@ struct filter_plan *member_filter_plan(const struct arch *arch, const struct pol
     return builder.plan;
 }
 
+/* ---- Keys ------------------------------------------------------------------------------------ */
+
+/* FNV-1a. The inputs are the tables of this build, not a member's or a user's. */
+static void mix(uint64_t *key, uint64_t value)
+{
+    for (int byte = 0; byte < 8; byte++) {
+        *key ^= (value >> (8 * byte)) & 0xff;
+        *key *= 0x100000001b3ULL;
+    }
+}
+
+static void mix_rule(uint64_t *key, const struct filter_rule *rule)
+{
+    mix(key, rule->test_count);
+    for (size_t i = 0; i < rule->test_count; i++) {
+        const struct arg_test *test = &rule->tests[i];
+        mix(key, (uint64_t)test->arg << 32 | (uint64_t)test->op);
+        mix(key, (uint64_t)test->mask << 32 | test->value);
+        mix(key, test->value_high);
+    }
+}
+
+uint64_t member_filter_key(const struct policy *policy,
+                           const struct member_filter_options *options)
+{
+    uint64_t key = 0xcbf29ce484222325ULL;
+
+    if (policy->denied_count > 0 || policy->sysv_ipc_allowed || policy->explain)
+        return 0;
+    mix(&key, options->supervised);
+    mix(&key, policy->without & FEATURE_PROCESS_GATE);
+    for (size_t i = 0; i < options->trap_count; i++) {
+        const struct filter_trap *trap = &options->traps[i];
+        mix(&key, (uint64_t)trap->number << 32 | trap->pass_count);
+        for (size_t pass = 0; pass < trap->pass_count; pass++)
+            mix_rule(&key, &trap->passes[pass]);
+    }
+    return key;
+}
+
 /* ---- Reasons --------------------------------------------------------------------------------- */
 
 const char *member_filter_denial_reason(const struct arch *arch, const struct policy *policy,

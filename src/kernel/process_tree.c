@@ -180,6 +180,8 @@ ssize_t process_tree_refresh(struct process_tree *tree, int proc_fd, pid_t root)
             if (walked[i] || !tree->entries[i].reached)
                 continue;
             walked[i] = true;
+            if (!tree->entries[i].alive)
+                continue; /* its children went to another parent when its last thread ended */
             progress = true;
             result = note_children(tree, proc_fd, tree->entries[i].pid, &added);
         }

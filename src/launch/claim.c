@@ -99,10 +99,16 @@ static bool lock_is_held(int directory_fd, const char *file)
  * a name held by ourselves is therefore found in this list, before its file is touched. */
 
 static _Atomic(struct claim *) own_claims[4096];
+static atomic_size_t own_claims_used; /* slots ever used: the rest need no look */
+
+static size_t own_claims_seen(void)
+{
+    return atomic_load_explicit(&own_claims_used, memory_order_acquire);
+}
 
 static bool own_claims_hold(dev_t device, ino_t inode)
 {
-    for (size_t i = 0; i < sizeof(own_claims) / sizeof(own_claims[0]); i++) {
+    for (size_t i = 0; i < own_claims_seen(); i++) {
         const struct claim *claim = atomic_load_explicit(&own_claims[i], memory_order_acquire);
         if (claim != NULL && claim->device == device && claim->inode == inode)
             return true;
@@ -114,6 +120,9 @@ static bool own_claims_add(struct claim *claim)
 {
     for (size_t i = 0; i < sizeof(own_claims) / sizeof(own_claims[0]); i++) {
         struct claim *expected = NULL;
+        size_t seen = own_claims_seen();
+        while (seen <= i && !atomic_compare_exchange_weak(&own_claims_used, &seen, i + 1))
+            continue;
         if (atomic_load_explicit(&own_claims[i], memory_order_relaxed) == NULL &&
             atomic_compare_exchange_strong_explicit(&own_claims[i], &expected, claim,
                                                     memory_order_acq_rel, memory_order_relaxed))
@@ -124,7 +133,7 @@ static bool own_claims_add(struct claim *claim)
 
 static void own_claims_remove(const struct claim *claim)
 {
-    for (size_t i = 0; i < sizeof(own_claims) / sizeof(own_claims[0]); i++) {
+    for (size_t i = 0; i < own_claims_seen(); i++) {
         if (atomic_load_explicit(&own_claims[i], memory_order_relaxed) == claim)
             atomic_store_explicit(&own_claims[i], NULL, memory_order_release);
     }

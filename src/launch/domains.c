@@ -33,6 +33,18 @@ static bool add_object(struct build *build, const char *path, int fd, uint64_t r
     return result == 0 || rule_failed(build->err, path, result);
 }
 
+/* Keeps the object for verdicts; without a supervisor nobody asks. */
+static bool pin(struct build *build, const char *path, int *fd, bool write, bool directory)
+{
+    if (!build->options->verdicts)
+        return true;
+    int result = grants_pin(&build->domains->grants, *fd, write, directory);
+    if (result < 0)
+        return error_runtime(build->err, -result, "grant %s", path);
+    *fd = -1;
+    return true;
+}
+
 /* O_PATH: a FIFO must not block and an unreadable target must not fail. */
 static bool add_grant(struct build *build, const char *path, bool write, bool optional)
 {
@@ -51,10 +63,7 @@ static bool add_grant(struct build *build, const char *path, bool write, bool op
     uint64_t handled = build->domains->masks.fs;
     uint64_t rights = write ? landlock_write_rights(handled, directory)
                             : landlock_read_rights(handled, directory);
-    if (!add_object(build, path, fd, rights))
-        return false;
-    int result = grants_add(&build->domains->grants, fd, write);
-    return result == 0 || error_runtime(build->err, -result, "grant %s", path);
+    return add_object(build, path, fd, rights) && pin(build, path, &fd, write, directory);
 }
 
 static bool add_list(struct build *build, const struct strv *paths, bool write, bool optional)
@@ -81,8 +90,7 @@ static bool add_gpu_node(void *data, const char *path, bool write, bool requeste
     bool directory = S_ISDIR(status.st_mode);
     uint64_t rights = write ? landlock_write_rights(handled, directory)
                             : landlock_read_rights(handled, directory);
-    return add_object(build, path, fd, rights) &&
-           grants_add(&build->domains->grants, fd, write) == 0;
+    return add_object(build, path, fd, rights) && pin(build, path, &fd, write, directory);
 }
 
 /* TCP bind: one rule per port, or the right unhandled when every port is allowed. */
@@ -141,7 +149,7 @@ static bool create_rulesets(struct build *build)
     domains->members = landlock_create(&members);
     if (domains->members < 0)
         return error_runtime(build->err, -domains->members, "landlock ruleset");
-    if (build->options->supervised) {
+    if (build->options->confined) {
         /* Never the signal scope: job control stops the command line's whole group. */
         supervisor.scoped &= LL_SCOPE_ABSTRACT_UNIX;
         domains->supervisor = landlock_create(&supervisor);

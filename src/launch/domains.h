@@ -20,7 +20,7 @@ struct domains {
     int members;    /* ruleset descriptors, -1 if there is none */
     int supervisor;
     int guardian;
-    struct grants grants; /* canonical names, for verdicts */
+    struct grants grants; /* pinned until grants_resolve(), for verdicts */
 };
 
 #define DOMAINS_INIT ((struct domains){.members = -1, .supervisor = -1, .guardian = -1})
@@ -29,7 +29,8 @@ struct domains_options {
     const struct policy *policy;
     const char *start_directory; /* base of relative grants; NULL: the caller's cwd */
     const struct claim *claim;   /* runtime directory rights for S; NULL or inactive: none */
-    bool supervised;             /* build S */
+    bool confined;               /* build S */
+    bool verdicts;               /* keep the granted objects for the supervisor's verdicts */
     bool proc_writes;            /* the child's steps write below /proc inside S */
     bool confine_only;           /* file rules and scopes only, no network bits (confine()) */
 };

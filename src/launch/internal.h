@@ -26,8 +26,8 @@ struct launch {
     struct claim claim;
     struct domains domains;
     struct streams streams;
-    struct bpf_program program;
-    struct bpf_program guardian_program;
+    const struct bpf_program *filter; /* of the members: precompiled, or `program` */
+    struct bpf_program program;       /* compiled for this policy; empty if precompiled */
     struct supervisor *supervisor;
     struct denial_log *denials;
     struct posture posture;

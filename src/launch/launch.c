@@ -13,10 +13,10 @@
 #include "launch/command.h"
 #include "launch/domains.h"
 #include "launch/internal.h"
+#include "launch/precompiled.h"
 #include "launch/registry.h"
 #include "launch/streams.h"
 #include "policy/grammar.h"
-#include "supervisor/wall.h"
 #include "util/fd.h"
 
 #include <errno.h>
@@ -109,6 +109,9 @@ static bool prepare_filter(struct launch *launch, struct error *err)
 
     if (launch->supervised)
         options.traps = supervisor_traps(launch->supervisor, &options.trap_count);
+    launch->filter = precompiled_members_filter(member_filter_key(launch->policy, &options));
+    if (launch->filter != NULL)
+        return true;
     struct filter_plan *plan = member_filter_plan(arch_native, launch->policy, &options, err);
     if (plan == NULL)
         return false;
@@ -117,16 +120,8 @@ static bool prepare_filter(struct launch *launch, struct error *err)
     ok = ok && filter_verify(plan, &launch->program, err);
 #endif
     filter_plan_free(plan);
+    launch->filter = &launch->program;
     return ok;
-}
-
-static bool prepare_guardian_filter(struct launch *launch, struct error *err)
-{
-    struct wall_options options = {.role = ROLE_GUARDIAN};
-
-    if ((launch->policy->without & FEATURE_SUPERVISOR_CONFINEMENT) != 0)
-        return true;
-    return wall_program(&options, &launch->guardian_program, err);
 }
 
 static bool prepare_affinity(struct launch *launch, struct error *err)
@@ -230,8 +225,8 @@ static void fill_child_plan(struct launch *launch, const struct launch_spec *spe
     child->gid_map = launch->gid_map;
     child->cwd = policy->cwd;
     child->ruleset = launch->domains.members;
-    child->program.len = (unsigned short)launch->program.length;
-    child->program.filter = launch->program.instructions;
+    child->program.len = (unsigned short)launch->filter->length;
+    child->program.filter = launch->filter->instructions;
     child->listener = launch->supervised;
     child->close_ranges = launch->streams.ranges;
     child->close_range_count = launch->streams.range_count;
@@ -268,8 +263,10 @@ static void fill_guardian_plan(struct launch *launch, const struct launch_spec *
     guardian->end_with_child = spec->end_with_child;
     guardian->lifeline = launch->lifeline[0];
     guardian->report_fd = launch->report_fd;
-    guardian->program.len = (unsigned short)launch->guardian_program.length;
-    guardian->program.filter = launch->guardian_program.instructions;
+    if ((policy->without & FEATURE_SUPERVISOR_CONFINEMENT) == 0) {
+        guardian->program.len = (unsigned short)precompiled_guardian_filter.length;
+        guardian->program.filter = precompiled_guardian_filter.instructions;
+    }
     guardian->child_stack_top = launch->child_stack_top;
 }
 
@@ -292,13 +289,14 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
         .policy = policy,
         .start_directory = policy->cwd,
         .claim = &launch->claim,
-        .supervised = launch->supervised && launch->confine,
+        .confined = launch->supervised && launch->confine,
+        .verdicts = launch->supervised,
         .proc_writes = launch->map_user || policy->no_coredump,
     };
     /* The name before the domains: S needs rights on the directory. A wrong grant gives it up again. */
     if (!claim_take(&launch->claim, launch->name, launch->warning, sizeof(launch->warning), err) ||
         !domains_build(&launch->domains, &options, &launch->posture, err) ||
-        !prepare_filter(launch, err) || !prepare_guardian_filter(launch, err) ||
+        !prepare_filter(launch, err) ||
         !prepare_affinity(launch, err) || !streams_prepare(&launch->streams, spec, err) ||
         !prepare_memory(launch, err))
         return false;
@@ -490,7 +488,13 @@ bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
         launch_finish(launch);
         return false;
     }
-    int result = claim_publish(&launch->claim, launch->record->child, getpid());
+    /* While the child execs: what a verdict needs, but no start. */
+    int result = grants_resolve(&launch->domains.grants);
+    if (result != 0) {
+        launch_finish(launch);
+        return error_runtime(err, -result, "names of the grants");
+    }
+    result = claim_publish(&launch->claim, launch->record->child, getpid());
     if (result != 0)
         snprintf(launch->warning, sizeof(launch->warning), "pid file: %s", strerror(-result));
     if (launch->child_plan.park)
@@ -590,7 +594,6 @@ void launch_free(struct launch *launch)
     command_free(&launch->command);
     posture_free(&launch->posture);
     bpf_program_free(&launch->program);
-    bpf_program_free(&launch->guardian_program);
     free(launch->affinity);
     fd_close(launch->lifeline[0]);
     fd_close(launch->lifeline[1]);

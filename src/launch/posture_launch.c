@@ -131,12 +131,12 @@ static void describe_supervision(struct launch *launch)
 
 static void describe_exceptions(struct launch *launch)
 {
-    const struct grants *grants = &launch->domains.grants;
+    const struct strv *lists[] = {&launch->policy->fs_write, &launch->policy->fs_write_try};
 
-    for (size_t i = 0; i < grants->count; i++) {
-        const char *path = grants->items[i].path;
-        if (grants->items[i].writable && grants->items[i].directory)
-            posture_exception(&launch->posture, "files below %s can be written and executed", path);
+    for (size_t list = 0; list < 2; list++) {
+        for (size_t i = 0; i < lists[list]->count; i++)
+            posture_exception(&launch->posture, "what lies below %s can be written and executed",
+                              lists[list]->items[i]);
     }
     if (geteuid() == 0 && !launch->map_user)
         posture_exception(&launch->posture, "the command keeps root's capabilities");

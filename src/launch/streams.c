@@ -57,6 +57,15 @@ static int open_null(int stream)
     return open("/dev/null", (stream == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC | O_NOCTTY);
 }
 
+/* True if the descriptor is one that a command would inherit, not one of ours that landed on a number
+ * which the host had closed: all of ours are close-on-exec. */
+static bool is_hosts_own(int fd)
+{
+    int flags = fcntl(fd, F_GETFD);
+
+    return flags >= 0 && (flags & FD_CLOEXEC) == 0;
+}
+
 static bool add_stream(struct streams *streams, int stream, const struct stream_spec *spec,
                        int floor, struct error *err)
 {
@@ -66,7 +75,7 @@ static bool add_stream(struct streams *streams, int stream, const struct stream_
     switch (spec->mode) {
     case STREAM_INHERIT:
         add_map(streams, -1, stream);
-        if (stream == 2)
+        if (stream == 2 && is_hosts_own(2))
             streams->error_fd = 2;
         return true;
     case STREAM_CLOSED:

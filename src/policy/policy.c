@@ -83,8 +83,12 @@ static bool take_network(struct policy *policy, const struct record *record, str
         texts[i] = list->values[i].text;
         bool good = grammar_ports(&texts[i], 1, true, &any, &ranges, &range_count, err);
         free(ranges);
-        if (!good)
+        if (!good) {
+            /* The reason names the item; "" of "80-" alone would not help. */
+            if (err != NULL && strstr(err->text, texts[i]) == NULL)
+                error_wrap(err, "%s", quote(texts[i]).text);
             return policy_blame(err, OPTION_NET_ALLOW_BIND, &list->values[i]);
+        }
     }
     if (!grammar_ports(texts, list->count, true, &policy->bind_any, &policy->bind_ports,
                        &policy->bind_port_count, err))

@@ -68,8 +68,9 @@ static bool suggest_for_call(const struct policy *policy, int number, const char
 
     if (name != NULL && is_denied_by_option(policy, number)) {
         bool by_name = strv_contains(&policy->extra_deny, name);
-        snprintf(suggest, size, by_name ? "leaving out --extra-deny-syscall %s"
-                                        : "leaving out the --extra-deny-syscall that covers %s",
+        snprintf(suggest, size,
+                 by_name ? "leaving out --extra-deny-syscall %s"
+                         : "leaving out the --extra-deny-syscall that covers %s",
                  name);
         return true;
     }

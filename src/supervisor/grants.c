@@ -5,6 +5,7 @@
 #include "supervisor/grants.h"
 
 #include "kernel/procfs.h"
+#include "util/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,8 +18,10 @@
 
 void grants_free(struct grants *grants)
 {
-    for (size_t i = 0; i < grants->count; i++)
+    for (size_t i = 0; i < grants->count; i++) {
         free(grants->items[i].path);
+        fd_close(grants->items[i].path_fd);
+    }
     free(grants->items);
     *grants = GRANTS_INIT;
 }
@@ -67,34 +70,64 @@ int grants_path_of(int fd, char *path, size_t size, bool *unlinked)
     return is_kernel_internal(path) ? -ENOENT : 0;
 }
 
-int grants_add(struct grants *grants, int path_fd, bool writable)
+static struct grant *append(struct grants *grants)
 {
-    char path[PATH_MAX];
-    bool unlinked;
-    struct stat object;
-
-    int result = grants_path_of(path_fd, path, sizeof(path), &unlinked);
-    if (result < 0)
-        return result;
-    if (unlinked)
-        return -ENOENT; /* the name would cover whatever is created there next */
-    if (fstat(path_fd, &object) != 0)
-        return -errno;
-
     if (grants->count == grants->capacity) {
         size_t capacity = grants->capacity == 0 ? 8 : grants->capacity * 2;
         struct grant *items = realloc(grants->items, capacity * sizeof(*items));
         if (items == NULL)
-            return -ENOMEM;
+            return NULL;
         grants->items = items;
         grants->capacity = capacity;
     }
-    char *copy = strdup(path);
-    if (copy == NULL)
+    return &grants->items[grants->count++];
+}
+
+int grants_pin(struct grants *grants, int path_fd, bool writable, bool directory)
+{
+    struct grant *grant = append(grants);
+
+    if (grant == NULL)
         return -ENOMEM;
-    grants->items[grants->count++] =
-        (struct grant){.path = copy, .writable = writable, .directory = S_ISDIR(object.st_mode)};
+    *grant = (struct grant){.path_fd = path_fd, .writable = writable, .directory = directory};
     return 0;
+}
+
+/* Fills in the name. A grant whose object is unlinked covers nothing: its name would cover whatever
+ * is created there next. */
+static int resolve(struct grant *grant)
+{
+    char path[PATH_MAX];
+    bool unlinked;
+
+    int result = grants_path_of(grant->path_fd, path, sizeof(path), &unlinked);
+    if (result < 0 || unlinked)
+        return result < 0 ? result : -ENOENT;
+    grant->path = strdup(path);
+    return grant->path == NULL ? -ENOMEM : 0;
+}
+
+int grants_resolve(struct grants *grants)
+{
+    size_t kept = 0;
+    int failure = 0;
+
+    for (size_t i = 0; i < grants->count; i++) {
+        struct grant grant = grants->items[i];
+        if (grant.path == NULL) {
+            int result = resolve(&grant);
+            fd_close(grant.path_fd);
+            grant.path_fd = -1;
+            if (result < 0) {
+                if (result != -ENOENT)
+                    failure = result;
+                continue;
+            }
+        }
+        grants->items[kept++] = grant;
+    }
+    grants->count = kept;
+    return failure;
 }
 
 static bool grant_covers(const struct grant *grant, size_t length, const char *path)
@@ -113,7 +146,7 @@ const struct grant *grants_find(const struct grants *grants, const char *path, b
 
     for (size_t i = 0; i < grants->count; i++) {
         const struct grant *grant = &grants->items[i];
-        if (write && !grant->writable)
+        if (grant->path == NULL || (write && !grant->writable))
             continue;
         size_t length = strlen(grant->path);
         if (length > best_length && grant_covers(grant, length, path)) {

@@ -11,7 +11,8 @@
 #include <sys/types.h>
 
 struct grant {
-    char *path;     /* canonical, owned; no trailing '/' except for the root itself */
+    char *path;     /* canonical, owned; no trailing '/' except for the root itself; NULL: not yet */
+    int path_fd;    /* owned until the name is known, then -1 */
     bool writable;
     bool directory; /* covers everything below */
 };
@@ -25,8 +26,14 @@ struct grants {
 
 void grants_free(struct grants *grants);
 
-/* Adds the object behind an O_PATH descriptor. 0 or -errno. */
-int grants_add(struct grants *grants, int path_fd, bool writable);
+/* Adds the object behind an O_PATH descriptor, which is taken over on success. 0 or -errno. It covers
+ * nothing before grants_resolve(). */
+int grants_pin(struct grants *grants, int path_fd, bool writable, bool directory);
+
+/* Asks the kernel for the names of all pinned objects and closes their descriptors. This is off the
+ * way of a start: it costs several microseconds a grant and is needed for the first verdict only.
+ * Objects that were unlinked since are dropped. 0, or -errno if a name cannot be had. */
+int grants_resolve(struct grants *grants);
 
 /* The grant that covers an absolute canonical path, NULL if none does. With `write` only write
  * grants count. A trailing " (deleted)" must have been removed by the caller. */

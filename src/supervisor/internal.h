@@ -45,7 +45,7 @@ struct supervisor {
     int listener; /* owned, -1 before attach; closed only when no thread can use it any more */
     struct loop *loop;
     pthread_t loop_thread;
-    int wake_fd; /* eventfd: a worker noticed a failure */
+    int wake_fd; /* eventfd: a worker noticed a failure; in the loop once there are workers */
     pid_t guardian, child;
     bool filter_entered, listener_watched;
 
@@ -73,6 +73,7 @@ void supervisor_destroy(struct supervisor *supervisor);
 void supervisor_give_back_borrowed(struct supervisor *supervisor);
 
 /* Loop callbacks. */
+void supervisor_on_wake(void *data, short revents);
 void dispatch_on_listener(void *data, short revents);
 void dispatch_on_exits(void *data, short revents);
 

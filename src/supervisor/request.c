@@ -10,6 +10,7 @@
 #include "supervisor/wall.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,8 +61,8 @@ void request_answer_value(const struct request *request, int64_t value)
         return;
     }
     if (claim_answer(request))
-        check_sent(request, notify_value(request->supervisor->listener, request->notification.id,
-                                         value));
+        check_sent(request,
+                   notify_value(request->supervisor->listener, request->notification.id, value));
 }
 
 void request_answer_continue(const struct request *request)
@@ -162,23 +163,35 @@ static void destroy_left_behind(void *data)
     supervisor_destroy(data);
 }
 
+/* The pool is made with the first job: most runs never need it, and every watched descriptor makes
+ * each wait of the loop a little longer. */
+static bool make_workers(struct supervisor *supervisor)
+{
+    struct workers_hooks hooks = {
+        .enter = enter_worker,
+        .leaving_behind = give_back_borrowed,
+        .last_left = destroy_left_behind,
+        .data = supervisor,
+    };
+
+    supervisor->workers = workers_new(&hooks);
+    if (supervisor->workers == NULL)
+        return false;
+    if (!loop_add(supervisor->loop, supervisor->wake_fd, POLLIN, supervisor_on_wake, supervisor)) {
+        workers_free(supervisor->workers);
+        supervisor->workers = NULL;
+    }
+    return supervisor->workers != NULL;
+}
+
 bool request_submit(const struct request *request,
                     void (*work)(const struct request *request, void *data), void *data,
                     void (*release)(void *data))
 {
     struct supervisor *supervisor = request->supervisor;
 
-    if (supervisor->workers == NULL) {
-        struct workers_hooks hooks = {
-            .enter = enter_worker,
-            .leaving_behind = give_back_borrowed,
-            .last_left = destroy_left_behind,
-            .data = supervisor,
-        };
-        supervisor->workers = workers_new(&hooks);
-        if (supervisor->workers == NULL)
-            return false;
-    }
+    if (supervisor->workers == NULL && !make_workers(supervisor))
+        return false;
     struct owned_request *copy = copy_request(request);
     if (copy == NULL)
         return false;

@@ -82,8 +82,9 @@ void stats_print(const struct stats *stats, const struct arch *arch, struct buff
         buffer_printf(out, "sandlock: stats: no notifications in %.3f s\n", seconds);
         return;
     }
-    buffer_printf(out, "sandlock: stats: %" PRIu64 " notifications in %.3f s, %" PRIu64
-                       " refused, %" PRIu64 " by workers\n",
+    buffer_printf(out,
+                  "sandlock: stats: %" PRIu64 " notifications in %.3f s, %" PRIu64
+                  " refused, %" PRIu64 " by workers\n",
                   total, seconds,
                   (uint64_t)atomic_load_explicit(&stats->refused, memory_order_relaxed),
                   (uint64_t)atomic_load_explicit(&stats->worker_jobs, memory_order_relaxed));

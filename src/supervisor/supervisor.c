@@ -252,7 +252,7 @@ void supervisor_fail(struct supervisor *supervisor, const char *format, ...)
     }
 }
 
-static void on_wake(void *data, short revents)
+void supervisor_on_wake(void *data, short revents)
 {
     struct supervisor *supervisor = data;
     uint64_t count;
@@ -263,8 +263,8 @@ static void on_wake(void *data, short revents)
 
 static const char *role_of_this_thread(const struct supervisor *supervisor)
 {
-    bool is_loop = supervisor->loop != NULL &&
-                   pthread_equal(pthread_self(), supervisor->loop_thread);
+    bool is_loop =
+        supervisor->loop != NULL && pthread_equal(pthread_self(), supervisor->loop_thread);
 
     return wall_role_name(is_loop ? ROLE_SUPERVISOR : ROLE_WORKER);
 }
@@ -347,8 +347,7 @@ bool supervisor_attach(struct supervisor *supervisor, struct loop *loop, int lis
     if (supervisor->wake_fd < 0)
         return error_runtime(err, errno, "create the supervisor's event descriptor");
     if (!loop_add(loop, listener, POLLIN, dispatch_on_listener, supervisor) ||
-        !loop_add(loop, task_index_fd(supervisor->tasks), POLLIN, dispatch_on_exits, supervisor) ||
-        !loop_add(loop, supervisor->wake_fd, POLLIN, on_wake, supervisor))
+        !loop_add(loop, task_index_fd(supervisor->tasks), POLLIN, dispatch_on_exits, supervisor))
         return error_runtime(err, ENOMEM, "watch the listener");
     supervisor->listener_watched = true;
     return true;

@@ -31,7 +31,7 @@ enum wall_condition {
     ALWAYS = 0,
     IN_LIBRARY,  /* VIOLATION_ERRNO: libc runs these on every thread of the host */
     INTERACTIVE, /* terminal hand-over and job control */
-    NEEDED,      /* only if a wanted feature names the call; narrower than naming it alone would be */
+    NEEDED, /* only if a wanted feature names the call; narrower than naming it alone would be */
 };
 
 struct wall_row {
@@ -47,15 +47,15 @@ struct wall_row {
 #define NOTIF_SET_FLAGS 0x40082104U
 #define SECCOMP_OPERATION_FILTER 1U /* SECCOMP_SET_MODE_FILTER */
 
-#define EQUALS(number, what)                                                                       \
-    .test_count = 1, .tests = { {.arg = (number), .op = ARG_EQUAL, .value = (uint32_t)(what)} }
-#define HAS_BIT(number, bit)                                                                       \
-    .test_count = 1, .tests = { {.arg = (number), .op = ARG_ANY_BIT, .mask = (uint32_t)(bit)} }
-#define LACKS_BIT(number, bit)                                                                     \
-    .test_count = 1, .tests = { {.arg = (number), .op = ARG_NO_BIT, .mask = (uint32_t)(bit)} }
-#define IS_NULL(number) .test_count = 1, .tests = { {.arg = (number), .op = ARG_IS_NULL} }
-#define OWN_PROCESS(number)                                                                        \
-    .own_process = true, .test_count = 1, .tests = { {.arg = (number), .op = ARG_EQUAL} }
+#define EQUALS(number, what) \
+    .test_count = 1, .tests = {{.arg = (number), .op = ARG_EQUAL, .value = (uint32_t)(what)}}
+#define HAS_BIT(number, bit) \
+    .test_count = 1, .tests = {{.arg = (number), .op = ARG_ANY_BIT, .mask = (uint32_t)(bit)}}
+#define LACKS_BIT(number, bit) \
+    .test_count = 1, .tests = {{.arg = (number), .op = ARG_NO_BIT, .mask = (uint32_t)(bit)}}
+#define IS_NULL(number) .test_count = 1, .tests = {{.arg = (number), .op = ARG_IS_NULL}}
+#define OWN_PROCESS(number) \
+    .own_process = true, .test_count = 1, .tests = {{.arg = (number), .op = ARG_EQUAL}}
 
 static const struct wall_row rows[] = {
     /* Answers. */
@@ -129,7 +129,7 @@ static const struct wall_row rows[] = {
     {"process_vm_writev", S | W},
     {"wait4", S | G},
     {"waitid", S | G},
-    {"tgkill", S | W, EQUALS(2, 0)}, /* does this thread belong to that process? */
+    {"tgkill", S | W, EQUALS(2, 0)},   /* does this thread belong to that process? */
     {"tgkill", S | W, OWN_PROCESS(0)}, /* abort() */
     {"tkill", S, OWN_PROCESS(0)},
     {"kill", S, OWN_PROCESS(0)},
@@ -215,9 +215,8 @@ static const struct wall_row rows[] = {
 
 const char *wall_role_name(enum wall_role role)
 {
-    static const char *const names[] = {[ROLE_SUPERVISOR] = "supervisor",
-                                        [ROLE_WORKER] = "worker",
-                                        [ROLE_GUARDIAN] = "guardian"};
+    static const char *const names[] = {
+        [ROLE_SUPERVISOR] = "supervisor", [ROLE_WORKER] = "worker", [ROLE_GUARDIAN] = "guardian"};
 
     return names[role];
 }

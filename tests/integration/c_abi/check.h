@@ -21,39 +21,39 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s: not true: %s (last error: %s)\n", __FILE__, __LINE__,      \
-                    __func__, #condition, sandlock_last_error());                                  \
-            exit(1);                                                                               \
-        }                                                                                          \
+#define CHECK(condition)                                                                      \
+    do {                                                                                      \
+        if (!(condition)) {                                                                   \
+            fprintf(stderr, "%s:%d: %s: not true: %s (last error: %s)\n", __FILE__, __LINE__, \
+                    __func__, #condition, sandlock_last_error());                             \
+            exit(1);                                                                          \
+        }                                                                                     \
     } while (0)
 
-#define CHECK_TEXT(actual, expected)                                                               \
-    do {                                                                                           \
-        const char *actual_text = (actual);                                                        \
-        if (actual_text == NULL || strcmp(actual_text, (expected)) != 0) {                         \
-            fprintf(stderr, "%s:%d: %s: '%s' is not '%s' (last error: %s)\n", __FILE__, __LINE__,  \
-                    __func__, actual_text != NULL ? actual_text : "(null)", (expected),            \
-                    sandlock_last_error());                                                        \
-            exit(1);                                                                               \
-        }                                                                                          \
+#define CHECK_TEXT(actual, expected)                                                              \
+    do {                                                                                          \
+        const char *actual_text = (actual);                                                       \
+        if (actual_text == NULL || strcmp(actual_text, (expected)) != 0) {                        \
+            fprintf(stderr, "%s:%d: %s: '%s' is not '%s' (last error: %s)\n", __FILE__, __LINE__, \
+                    __func__, actual_text != NULL ? actual_text : "(null)", (expected),           \
+                    sandlock_last_error());                                                       \
+            exit(1);                                                                              \
+        }                                                                                         \
     } while (0)
 
-#define CHECK_CONTAINS(text, part)                                                                 \
-    do {                                                                                           \
-        const char *whole_text = (text);                                                           \
-        if (whole_text == NULL || strstr(whole_text, (part)) == NULL) {                            \
-            fprintf(stderr, "%s:%d: %s: '%s' does not contain '%s'\n", __FILE__, __LINE__,         \
-                    __func__, whole_text != NULL ? whole_text : "(null)", (part));                 \
-            exit(1);                                                                               \
-        }                                                                                          \
+#define CHECK_CONTAINS(text, part)                                                         \
+    do {                                                                                   \
+        const char *whole_text = (text);                                                   \
+        if (whole_text == NULL || strstr(whole_text, (part)) == NULL) {                    \
+            fprintf(stderr, "%s:%d: %s: '%s' does not contain '%s'\n", __FILE__, __LINE__, \
+                    __func__, whole_text != NULL ? whole_text : "(null)", (part));         \
+            exit(1);                                                                       \
+        }                                                                                  \
     } while (0)
 
 /* An argument vector and its length, for the calls that take both. */
-#define ARGV(...)                                                                                  \
-    (const char *const[]){__VA_ARGS__},                                                            \
+#define ARGV(...)                       \
+    (const char *const[]){__VA_ARGS__}, \
         (unsigned int)(sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 #define SHELL(script) ARGV("/bin/sh", "-c", script)
 

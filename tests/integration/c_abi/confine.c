@@ -39,7 +39,8 @@ static bool writable(const char *name)
 
 static void grants_confine_the_thread(void)
 {
-    sandlock_builder_t *b = sandlock_sandbox_builder_fs_read(sandlock_sandbox_builder_new(), "/usr");
+    sandlock_builder_t *b =
+        sandlock_sandbox_builder_fs_read(sandlock_sandbox_builder_new(), "/usr");
     sandlock_sandbox_t *policy = build(sandlock_sandbox_builder_fs_write(b, directory));
 
     CHECK(readable("/etc/passwd") && writable("-beside"));
@@ -108,7 +109,8 @@ static void other_threads_never_stay_unconfined_silently(void)
 
 static void switched_off_protections_are_accepted(void)
 {
-    sandlock_builder_t *b = sandlock_sandbox_builder_fs_read(sandlock_sandbox_builder_new(), "/usr");
+    sandlock_builder_t *b =
+        sandlock_sandbox_builder_fs_read(sandlock_sandbox_builder_new(), "/usr");
 
     b = sandlock_sandbox_builder_disable(b, SANDLOCK_PROTECTION_SIGNAL_SCOPE);
     b = sandlock_sandbox_builder_allow_degraded(b, SANDLOCK_PROTECTION_FS_IOCTL_DEV);

@@ -91,9 +91,9 @@ static int closed_descriptors(void)
     sandlock_result_free(result);
 
     /* Piped streams get descriptors that may be 0 to 2 in this process. */
-    sandlock_handle_t *handle = sandlock_popen(policy, NULL, SHELL("echo hi"), SANDLOCK_STDIO_NULL,
-                                               SANDLOCK_STDIO_PIPED, SANDLOCK_STDIO_NULL, NULL, &out,
-                                               NULL);
+    sandlock_handle_t *handle =
+        sandlock_popen(policy, NULL, SHELL("echo hi"), SANDLOCK_STDIO_NULL, SANDLOCK_STDIO_PIPED,
+                       SANDLOCK_STDIO_NULL, NULL, &out, NULL);
     if (handle == NULL || out < 0 || read_all(out, data, sizeof(data)) != 3)
         return 13;
     close(out);
@@ -156,8 +156,8 @@ static void run_where_threads_fail(void)
     CHECK(pthread_create(&thread, NULL, run_many, NULL) != 0); /* the filter does what it says */
     run_many(NULL);
     CHECK(sandlock_run_interactive(policy, NULL, SHELL("exit 3")) == 3);
-    sandlock_handle_t *handle = sandlock_create_for_run(policy, NULL,
-                                                        SHELL("head -c 200000 /dev/zero; exit 2"));
+    sandlock_handle_t *handle =
+        sandlock_create_for_run(policy, NULL, SHELL("head -c 200000 /dev/zero; exit 2"));
     CHECK(handle != NULL);
     CHECK(sandlock_start(handle) == 0);
     sandlock_result_t *result = sandlock_handle_wait_timeout(handle, 20000);

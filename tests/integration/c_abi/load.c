@@ -19,8 +19,9 @@ static int count_entries(const char *directory)
 
 static void note(char *text, size_t size)
 {
-    size_t length = (size_t)snprintf(text, size, "fds %d threads %d", count_entries("/proc/self/fd"),
-                                     count_entries("/proc/self/task"));
+    size_t length =
+        (size_t)snprintf(text, size, "fds %d threads %d", count_entries("/proc/self/fd"),
+                         count_entries("/proc/self/task"));
 
     for (int i = 1; i < 65; i++) {
         struct sigaction action;

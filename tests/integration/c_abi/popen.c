@@ -9,10 +9,9 @@ static void a_conversation_over_pipes(void)
     int out = -7;
     int err = -7;
     char data[256];
-    sandlock_handle_t *handle =
-        sandlock_popen(policy, NULL, SHELL("read line; echo got $line; echo bad >&2; cat; exit 3"),
-                       SANDLOCK_STDIO_PIPED, SANDLOCK_STDIO_PIPED, SANDLOCK_STDIO_PIPED, &in, &out,
-                       &err);
+    sandlock_handle_t *handle = sandlock_popen(
+        policy, NULL, SHELL("read line; echo got $line; echo bad >&2; cat; exit 3"),
+        SANDLOCK_STDIO_PIPED, SANDLOCK_STDIO_PIPED, SANDLOCK_STDIO_PIPED, &in, &out, &err);
 
     CHECK(handle != NULL && in >= 0 && out >= 0 && err >= 0);
     for (int i = 0; i < 3; i++) {
@@ -57,10 +56,9 @@ static void null_streams_are_the_null_device(void)
 /* Our end of a piped stream nobody wants is closed: input ends at once, output breaks. */
 static void an_unwanted_end_is_closed(void)
 {
-    sandlock_handle_t *handle =
-        sandlock_popen(policy, NULL, SHELL("cat; exec head -c 1000000 /dev/zero"),
-                       SANDLOCK_STDIO_PIPED, SANDLOCK_STDIO_PIPED, SANDLOCK_STDIO_NULL, NULL, NULL,
-                       NULL);
+    sandlock_handle_t *handle = sandlock_popen(
+        policy, NULL, SHELL("cat; exec head -c 1000000 /dev/zero"), SANDLOCK_STDIO_PIPED,
+        SANDLOCK_STDIO_PIPED, SANDLOCK_STDIO_NULL, NULL, NULL, NULL);
 
     CHECK(handle != NULL);
     check_end(sandlock_handle_wait_timeout(handle, 20000), SANDLOCK_EXIT_REASON_SIGNALED, -1,
@@ -76,8 +74,8 @@ static void inherited_streams_are_the_hosts(void)
 
     CHECK(pipe(pipe_fds) == 0 && dup2(pipe_fds[1], STDOUT_FILENO) == STDOUT_FILENO);
     close(pipe_fds[1]);
-    sandlock_handle_t *handle = sandlock_popen(policy, NULL, SHELL("echo mine"), 0, 0, 0, NULL, NULL,
-                                               NULL);
+    sandlock_handle_t *handle =
+        sandlock_popen(policy, NULL, SHELL("echo mine"), 0, 0, 0, NULL, NULL, NULL);
     CHECK(handle != NULL);
     check_exit(sandlock_handle_wait(handle), 0);
     sandlock_handle_free(handle);
@@ -118,12 +116,12 @@ static void a_missing_command_is_a_result(void)
 static void pipes_do_not_leak_into_other_sandboxes(void)
 {
     int in = -1;
-    sandlock_handle_t *reader = sandlock_popen(policy, NULL, SHELL("cat > /dev/null"),
-                                               SANDLOCK_STDIO_PIPED, SANDLOCK_STDIO_NULL,
-                                               SANDLOCK_STDIO_NULL, &in, NULL, NULL);
-    sandlock_handle_t *other = sandlock_popen(policy, NULL, SHELL("sleep 1000"), SANDLOCK_STDIO_NULL,
-                                              SANDLOCK_STDIO_NULL, SANDLOCK_STDIO_NULL, NULL, NULL,
-                                              NULL);
+    sandlock_handle_t *reader =
+        sandlock_popen(policy, NULL, SHELL("cat > /dev/null"), SANDLOCK_STDIO_PIPED,
+                       SANDLOCK_STDIO_NULL, SANDLOCK_STDIO_NULL, &in, NULL, NULL);
+    sandlock_handle_t *other =
+        sandlock_popen(policy, NULL, SHELL("sleep 1000"), SANDLOCK_STDIO_NULL, SANDLOCK_STDIO_NULL,
+                       SANDLOCK_STDIO_NULL, NULL, NULL, NULL);
 
     CHECK(reader != NULL && other != NULL);
     close(in);
@@ -139,8 +137,8 @@ static void *wait_for_handle(void *handle)
 
 static void several_threads_may_wait(void)
 {
-    sandlock_handle_t *handle = sandlock_popen(policy, NULL, SHELL("sleep 0.2; exit 4"), 2, 2, 2,
-                                               NULL, NULL, NULL);
+    sandlock_handle_t *handle =
+        sandlock_popen(policy, NULL, SHELL("sleep 0.2; exit 4"), 2, 2, 2, NULL, NULL, NULL);
     pthread_t waiters[3];
     void *result = NULL;
 

@@ -39,8 +39,9 @@ static void output_is_captured_per_stream(void)
 
 static void ten_megabytes_on_both_streams(void)
 {
-    sandlock_result_t *result = shell("head -c 10000000 /dev/zero & head -c 10000000 /dev/zero >&2; "
-                                      "wait");
+    sandlock_result_t *result =
+        shell("head -c 10000000 /dev/zero & head -c 10000000 /dev/zero >&2; "
+              "wait");
     uintptr_t out = 0;
     uintptr_t err = 0;
 
@@ -88,7 +89,14 @@ static void interactive_runs_give_the_code(void)
 
 static void names_are_checked_and_unique(void)
 {
-    static const char *const bad[] = {"", ".", "..", "a/b", "a b", "a\n", "\x7f", "\xff",
+    static const char *const bad[] = {"",
+                                      ".",
+                                      "..",
+                                      "a/b",
+                                      "a b",
+                                      "a\n",
+                                      "\x7f",
+                                      "\xff",
                                       "0123456789012345678901234567890123456789012345678901234567"
                                       "8901234"};
 
@@ -131,8 +139,8 @@ static void arguments_and_environment_pass_as_bytes(void)
     b = sandlock_sandbox_builder_env_var(b, "BYTES", "a\xff=b");
     sandlock_sandbox_t *other = build(b);
     sandlock_result_t *result = sandlock_run(
-        other, NULL, ARGV("/bin/sh", "-c", "printf '%s|%s|%s' \"$BYTES\" \"$1\" \"$SECRET\"", "sh",
-                          "x\xfe"));
+        other, NULL,
+        ARGV("/bin/sh", "-c", "printf '%s|%s|%s' \"$BYTES\" \"$1\" \"$SECRET\"", "sh", "x\xfe"));
     uintptr_t length = 0;
     const uint8_t *bytes = sandlock_result_stdout_bytes(result, &length);
     CHECK(length == 8 && memcmp(bytes, "a\xff=b|x\xfe|", 8) == 0);

@@ -344,8 +344,8 @@ static void build_works_without_out_pointers(void **state)
 
     assert_non_null(policy);
     sandlock_sandbox_free(policy);
-    assert_null(sandlock_sandbox_build(sandlock_sandbox_builder_max_open_files(builder(), 0), NULL,
-                                       NULL));
+    assert_null(
+        sandlock_sandbox_build(sandlock_sandbox_builder_max_open_files(builder(), 0), NULL, NULL));
     assert_non_null(strstr(sandlock_last_error(), "max_open_files"));
 }
 
@@ -505,7 +505,8 @@ static void results_give_only_what_belongs_to_their_reason(void **state)
     check_status(result_of(EXIT_EXITED, 7, 0, NULL, 0), SANDLOCK_EXIT_REASON_EXITED, 7, -1, false);
     check_status(result_of(EXIT_SIGNALED, -1, 15, NULL, 0), SANDLOCK_EXIT_REASON_SIGNALED, -1, 15,
                  false);
-    check_status(result_of(EXIT_KILLED, -1, 9, NULL, 0), SANDLOCK_EXIT_REASON_KILLED, -1, -1, false);
+    check_status(result_of(EXIT_KILLED, -1, 9, NULL, 0), SANDLOCK_EXIT_REASON_KILLED, -1, -1,
+                 false);
     check_status(result_of(EXIT_TIMEOUT, 0, 9, NULL, 0), SANDLOCK_EXIT_REASON_TIMEOUT, -1, -1,
                  false);
     check_status(NULL, SANDLOCK_EXIT_REASON_KILLED, -1, -1, false);
@@ -553,16 +554,23 @@ static void invalid_utf8_is_replaced_by_maximal_parts(void **state)
         const char *bytes;
         const char *text;
     } cases[] = {
-        {"plain \xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80", "plain \xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80"},
-        {"a\xff" "b", "a" REPLACED "b"},
-        {"\xe2\x82", REPLACED},                /* cut off: one part */
+        {"plain \xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80",
+         "plain \xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80"},
+        {"a\xff"
+         "b",
+         "a" REPLACED "b"},
+        {"\xe2\x82", REPLACED}, /* cut off: one part */
         {"\xf0\x9f\x98", REPLACED},
-        {"\xf0\x9f\x98" "A", REPLACED "A"},
+        {"\xf0\x9f\x98"
+         "A",
+         REPLACED "A"},
         {"\xe2\x82\xe2\x82\xac", REPLACED "\xe2\x82\xac"},
-        {"\xc0\xaf", REPLACED REPLACED},       /* overlong: byte by byte */
+        {"\xc0\xaf", REPLACED REPLACED},              /* overlong: byte by byte */
         {"\xed\xa0\x80", REPLACED REPLACED REPLACED}, /* a surrogate */
         {"\xf4\x90\x80\x80", REPLACED REPLACED REPLACED REPLACED},
-        {"\x80" "x", REPLACED "x"},
+        {"\x80"
+         "x",
+         REPLACED "x"},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

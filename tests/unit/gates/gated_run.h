@@ -46,6 +46,26 @@ static inline void gated_on_end(void *data, short revents)
     loop_stop(data);
 }
 
+struct gated_reaper {
+    struct loop *loop;
+    pid_t child;
+};
+
+/* What the guardian does in a real run: orphans are reaped at once. */
+static inline void gated_reap(void *data)
+{
+    struct gated_reaper *reaper = data;
+
+    for (;;) {
+        siginfo_t info = {0};
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0 ||
+            info.si_pid == reaper->child)
+            break;
+        waitpid(info.si_pid, NULL, WNOHANG);
+    }
+    loop_timer_add(reaper->loop, loop_now() + 2000000, gated_reap, reaper);
+}
+
 static inline bool gated_program(const struct gated_run *run, struct supervisor *supervisor,
                                  struct bpf_program *program, struct error *err)
 {
@@ -113,6 +133,8 @@ static inline int gated_run_here(struct gated_run *run)
     if (listener < 0 || !supervisor_attach(supervisor, loop, listener, getpid(), child, pidfd, &err))
         return gated_failed("attach", &err);
     loop_add(loop, pidfd, POLLIN, gated_on_end, loop);
+    struct gated_reaper reaper = {loop, child};
+    gated_reap(&reaper);
     loop_run(loop);
 
     const char *failure = supervisor_failure(supervisor);

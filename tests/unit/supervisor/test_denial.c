@@ -223,9 +223,10 @@ static void the_sink_gets_one_line_per_new_record(void **state)
     text[length] = '\0';
     assert_int_equal(count_text(text, "\n"), 2);
     assert_int_equal(strncmp(text, "{\"seq\":1,\"ts\":", 14), 0);
-    assert_non_null(strstr(text, "\"pid\":42,\"comm\":\"cat\",\"call\":\"open\",\"object\":\"/a\\nb\","
-                                 "\"want\":\"read\",\"errno\":\"EACCES\",\"layer\":\"metadata-gate\","
-                                 "\"rule\":\"no rule\",\"suggest\":null,\"count\":1}\n"));
+    assert_non_null(strstr(text,
+                           "\"pid\":42,\"comm\":\"cat\",\"call\":\"open\",\"object\":\"/a\\nb\","
+                           "\"want\":\"read\",\"errno\":\"EACCES\",\"layer\":\"metadata-gate\","
+                           "\"rule\":\"no rule\",\"suggest\":null,\"count\":1}\n"));
     close(ends[0]);
     close(ends[1]);
 }

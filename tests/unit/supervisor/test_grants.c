@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "kernel/sys.h"
+#include "grant_now.h"
 #include "supervisor/grants.h"
 #include "util/fd.h"
 
@@ -38,12 +39,17 @@ static void write_file(const char *path)
     assert_true(fd >= 0);
 }
 
+/* Pins the object and asks for its name, as the launch and the first verdict do. */
 static int grant(struct scene *scene, const char *path, bool writable)
 {
     CLEANUP_FD int fd = open(path, O_PATH | O_CLOEXEC);
+    struct stat object;
 
     assert_true(fd >= 0);
-    return grants_add(&scene->grants, fd, writable);
+    assert_int_equal(fstat(fd, &object), 0);
+    assert_int_equal(grants_pin(&scene->grants, fd, writable, S_ISDIR(object.st_mode)), 0);
+    fd_steal(&fd);
+    return grants_resolve(&scene->grants);
 }
 
 static int setup(void **state)
@@ -160,8 +166,35 @@ static void an_unlinked_file_keeps_its_last_name_and_tells(void **state)
     assert_int_equal(name_of(fd, path, &unlinked), 0);
     assert_string_equal(path, path_in(scene, "dir/x"));
     assert_true(unlinked);
-    /* Its name would grant whatever is created there next. */
-    assert_int_equal(grants_add(&scene->grants, fd, true), -ENOENT);
+}
+
+static void a_grant_covers_nothing_before_its_name_is_known(void **state)
+{
+    struct scene *scene = *state;
+    int fd = open(path_in(scene, "dir"), O_PATH | O_CLOEXEC);
+
+    assert_int_equal(grants_pin(&scene->grants, fd, true, true), 0);
+    assert_null(grants_find(&scene->grants, path_in(scene, "dir/x"), false));
+    /* The object is what was pinned, whatever its name is by then. */
+    assert_int_equal(rename(path_in(scene, "dir"), path_in(scene, "moved")), 0);
+    assert_int_equal(grants_resolve(&scene->grants), 0);
+    assert_null(grants_find(&scene->grants, path_in(scene, "dir/x"), false));
+    assert_non_null(grants_find(&scene->grants, path_in(scene, "moved/x"), true));
+    assert_int_equal(fcntl(fd, F_GETFD), -1); /* closed */
+    assert_int_equal(rename(path_in(scene, "moved"), path_in(scene, "dir")), 0);
+}
+
+static void a_pinned_object_that_was_unlinked_covers_nothing(void **state)
+{
+    struct scene *scene = *state;
+
+    write_file(path_in(scene, "dir/x"));
+    int fd = open(path_in(scene, "dir/x"), O_PATH | O_CLOEXEC);
+    assert_int_equal(grants_pin(&scene->grants, fd, true, false), 0);
+    assert_int_equal(unlink(path_in(scene, "dir/x")), 0);
+    write_file(path_in(scene, "dir/x")); /* its name would cover this one */
+    assert_int_equal(grants_resolve(&scene->grants), 0);
+    assert_null(grants_find(&scene->grants, path_in(scene, "dir/x"), false));
 }
 
 static void a_file_that_is_called_deleted_is_not(void **state)
@@ -220,6 +253,8 @@ int main(void)
         GRANTS_TEST(a_symlink_grants_the_object_it_leads_to),
         GRANTS_TEST(the_name_of_an_open_object_follows_renames),
         GRANTS_TEST(an_unlinked_file_keeps_its_last_name_and_tells),
+        GRANTS_TEST(a_grant_covers_nothing_before_its_name_is_known),
+        GRANTS_TEST(a_pinned_object_that_was_unlinked_covers_nothing),
         GRANTS_TEST(a_file_that_is_called_deleted_is_not),
         GRANTS_TEST(a_lost_name_of_a_file_with_another_link_is_unlinked),
         GRANTS_TEST(objects_without_a_path_have_no_name),

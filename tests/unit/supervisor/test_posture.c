@@ -85,11 +85,11 @@ static void the_json_is_one_line_with_every_part(void **state)
     assert_int_equal(strncmp(json, "{\"v\":1,\"sandbox\":\"box\",\"kernel\":\"", 33), 0);
     assert_non_null(strstr(json, "\"landlock\":{\"abi\":"));
     assert_non_null(strstr(json, "\"mode\":\"supervised\""));
-    assert_non_null(strstr(
-        json, "\"entries\":["
-              "{\"name\":\"deny-list\",\"state\":\"active\",\"by\":\"filter\",\"why\":null},"
-              "{\"name\":\"cow\",\"state\":\"absent\",\"by\":null,"
-              "\"why\":\"not in this \\\"build\\\"\\n\"}]"));
+    assert_non_null(
+        strstr(json, "\"entries\":["
+                     "{\"name\":\"deny-list\",\"state\":\"active\",\"by\":\"filter\",\"why\":null},"
+                     "{\"name\":\"cow\",\"state\":\"absent\",\"by\":null,"
+                     "\"why\":\"not in this \\\"build\\\"\\n\"}]"));
     assert_non_null(strstr(json, "\"methods\":{\"listener\":\"shared-table\"}"));
     assert_non_null(strstr(json, "\"exceptions\":[\"write grant on /\"]}"));
     assert_null(strchr(json, '\n'));

@@ -109,8 +109,11 @@ static const struct feature opinionless = {
 
 static const struct trap decisive_traps[] = {
     {.syscall = "getsid", .handle = say_continue},
-    {.syscall = "getpgid", .handle = say_detail_as_errno, .detail = EXDEV,
-     .passes = &argument_is_7, .pass_count = 1},
+    {.syscall = "getpgid",
+     .handle = say_detail_as_errno,
+     .detail = EXDEV,
+     .passes = &argument_is_7,
+     .pass_count = 1},
     {.syscall = "getpriority", .handle = say_value},
     {.syscall = "sched_get_priority_min", .handle = take_and_forget},
     {.syscall = "setpriority", .handle = answer_twice},
@@ -220,10 +223,10 @@ static int run(struct scene *scene, int (*body)(void *data), void *data)
 }
 
 /* In the child: the line of the first statement that does not hold is its exit status. */
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            return __LINE__ & 0xFF ? __LINE__ & 0xFF : 255;                                        \
+#define REQUIRE(condition)                                  \
+    do {                                                    \
+        if (!(condition))                                   \
+            return __LINE__ & 0xFF ? __LINE__ & 0xFF : 255; \
     } while (0)
 
 static const struct feature *const both[] = {&opinionless, &unwanted, &decisive, NULL};
@@ -315,12 +318,12 @@ static void a_feature_that_cannot_start_stops_the_launch(void **state)
 static int body_verdicts(void *data)
 {
     (void)data;
-    REQUIRE(syscall(SYS_getsid, 0) == getsid(0));              /* continue: the kernel's answer */
+    REQUIRE(syscall(SYS_getsid, 0) == getsid(0)); /* continue: the kernel's answer */
     REQUIRE(syscall(SYS_sched_get_priority_max, SCHED_FIFO) == 99); /* no opinion: continue */
-    REQUIRE(syscall(SYS_getpriority, 21, 0) == 42);            /* a value */
-    REQUIRE(syscall(SYS_getpgid, 0) == -1 && errno == EXDEV);  /* an errno, from the second */
+    REQUIRE(syscall(SYS_getpriority, 21, 0) == 42);                 /* a value */
+    REQUIRE(syscall(SYS_getpgid, 0) == -1 && errno == EXDEV);       /* an errno, from the second */
     REQUIRE(syscall(SYS_sched_get_priority_min, 0) == -1 && errno == EIO); /* forgotten */
-    REQUIRE(syscall(SYS_setpriority, 0, 0, 0) == 1);           /* the first answer counts */
+    REQUIRE(syscall(SYS_setpriority, 0, 0, 0) == 1); /* the first answer counts */
     return 7;
 }
 
@@ -363,7 +366,7 @@ static void a_feature_is_not_asked_about_what_it_lets_pass(void **state)
 static int body_unasked(void *data)
 {
     (void)data;
-    REQUIRE(syscall(SYS_getppid) == -1 && errno == EIO); /* no feature traps it */
+    REQUIRE(syscall(SYS_getppid) == -1 && errno == EIO);    /* no feature traps it */
     REQUIRE(syscall(SYS_getpgid, 7) == -1 && errno == EIO); /* its only feature lets it pass */
     return 7;
 }
@@ -385,8 +388,7 @@ static void exits_are_told_to_the_features(void **state)
     build(scene, both);
     assert_int_equal(run(scene, body_verdicts, NULL), 7);
     /* The loop ended with the child; its exit may still wait to be drained. */
-    loop_timer_add(scene->loop, loop_now() + 20000000, (loop_timer_callback)loop_stop,
-                   scene->loop);
+    loop_timer_add(scene->loop, loop_now() + 20000000, (loop_timer_callback)loop_stop, scene->loop);
     assert_int_equal(loop_run(scene->loop), 0);
     assert_int_equal(counters.tasks_gone, 1);
 }
@@ -805,8 +807,9 @@ static void explained_calls_get_the_filters_answer_and_a_record(void **state)
     assert_int_equal(denial_log_total(scene->denials), 4);
     denial_log_summary(scene->denials, &summary);
     const char *text = buffer_text(&summary);
-    assert_non_null(strstr(text, "  1x shmget: EPERM (filter: sysv_ipc is not allowed); allow with: "
-                                 "--extra-allow-syscall sysv_ipc\n"));
+    assert_non_null(strstr(text,
+                           "  1x shmget: EPERM (filter: sysv_ipc is not allowed); allow with: "
+                           "--extra-allow-syscall sysv_ipc\n"));
     assert_non_null(strstr(text, "  1x mount: EPERM (filter: built-in deny list)\n"));
     assert_non_null(strstr(text, "  1x getppid: EPERM (filter: extra-deny-syscall); allow with: "
                                  "leaving out --extra-deny-syscall getppid\n"));

@@ -87,8 +87,8 @@ static void a_process_has_one_record_until_it_exits(void **state)
     assert_int_equal(notify_continue(child.listener, first.id), 0);
 
     struct seccomp_notif second = receive(child.listener);
-    assert_ptr_equal(
-        task_index_find(index, (pid_t)second.pid, child.listener, second.id, &error), task);
+    assert_ptr_equal(task_index_find(index, (pid_t)second.pid, child.listener, second.id, &error),
+                     task);
     assert_int_equal(notify_continue(child.listener, second.id), 0);
 
     /* Visible before the parent's wait returns, without a wait. */
@@ -111,8 +111,8 @@ static void threads_belong_to_the_record_of_their_process(void **state)
 
     (void)state;
     struct seccomp_notif leader = receive(child.listener);
-    struct task *task = task_index_find(index, (pid_t)leader.pid, child.listener, leader.id,
-                                        &error);
+    struct task *task =
+        task_index_find(index, (pid_t)leader.pid, child.listener, leader.id, &error);
     assert_non_null(task);
     assert_int_equal(notify_continue(child.listener, leader.id), 0);
     for (int i = 0; i < 2; i++) { /* resolved, then remembered */
@@ -141,8 +141,8 @@ static void a_process_first_seen_by_a_thread_is_found_by_its_leader(void **state
     struct seccomp_notif leader = receive(child.listener);
     assert_int_equal(notify_continue(child.listener, leader.id), 0);
     struct seccomp_notif thread = receive(child.listener);
-    struct task *task = task_index_find(index, (pid_t)thread.pid, child.listener, thread.id,
-                                        &error);
+    struct task *task =
+        task_index_find(index, (pid_t)thread.pid, child.listener, thread.id, &error);
     assert_non_null(task);
     assert_int_equal(task->tgid, child.pid);
     kill(child.pid, SIGKILL);
@@ -212,8 +212,8 @@ static void many_exits_are_drained_at_once(void **state)
     for (int i = 0; i < CHILDREN; i++) {
         children[i] = trapped_spawn(getsid_only, 1, call_twice, NULL);
         struct seccomp_notif first = receive(children[i].listener);
-        assert_non_null(task_index_find(index, (pid_t)first.pid, children[i].listener, first.id,
-                                        &error));
+        assert_non_null(
+            task_index_find(index, (pid_t)first.pid, children[i].listener, first.id, &error));
     }
     assert_int_equal(task_index_count(index), CHILDREN);
     for (int i = 0; i < CHILDREN; i++) {

@@ -188,10 +188,35 @@ static void signals_reach_only_the_process_itself(void **state)
 static void no_role_makes_sockets_or_reaches_the_host(void **state)
 {
     static const char *const calls[] = {
-        "socket", "socketpair", "connect", "bind", "listen", "ptrace", "mount", "umount2", "bpf",
-        "keyctl", "init_module", "unshare", "setns", "chroot", "capset", "personality", "fchmod",
-        "fchmodat", "fchownat", "setxattr", "utimensat", "renameat2", "mkdirat", "setpriority",
-        "sched_setaffinity", "pidfd_getfd", "io_uring_setup", "userfaultfd", "perf_event_open",
+        "socket",
+        "socketpair",
+        "connect",
+        "bind",
+        "listen",
+        "ptrace",
+        "mount",
+        "umount2",
+        "bpf",
+        "keyctl",
+        "init_module",
+        "unshare",
+        "setns",
+        "chroot",
+        "capset",
+        "personality",
+        "fchmod",
+        "fchmodat",
+        "fchownat",
+        "setxattr",
+        "utimensat",
+        "renameat2",
+        "mkdirat",
+        "setpriority",
+        "sched_setaffinity",
+        "pidfd_getfd",
+        "io_uring_setup",
+        "userfaultfd",
+        "perf_event_open",
     };
     static const enum wall_role roles[] = {ROLE_SUPERVISOR, ROLE_WORKER};
 
@@ -295,12 +320,12 @@ static int run_apart(int (*body)(struct wall_options *options), struct wall_opti
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            dprintf(STDERR_FILENO, "line %d: %s\n", __LINE__, #condition);                         \
-            return 1;                                                                              \
-        }                                                                                          \
+#define REQUIRE(condition)                                                 \
+    do {                                                                   \
+        if (!(condition)) {                                                \
+            dprintf(STDERR_FILENO, "line %d: %s\n", __LINE__, #condition); \
+            return 1;                                                      \
+        }                                                                  \
     } while (0)
 
 static bool enter(const struct wall_options *options)
@@ -434,8 +459,8 @@ static void answer_with_memory(const struct request *request, void *data)
     uint64_t address = request->notification.data.args[0];
 
     (void)data;
-    ssize_t length = task_memory_read_string((pid_t)request->notification.pid, address, text,
-                                             sizeof(text));
+    ssize_t length =
+        task_memory_read_string((pid_t)request->notification.pid, address, text, sizeof(text));
     request_record_denial(request, text, "test", EXDEV, "test", NULL, NULL);
     request_answer_value(request, length);
 }

@@ -35,8 +35,8 @@ static inline int trapped_install(const int *numbers, size_t count)
     struct sock_filter code[TRAPPED_MAX + 3];
     size_t length = 0;
 
-    code[length++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-                                                  offsetof(struct seccomp_data, nr));
+    code[length++] =
+        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
     for (size_t i = 0; i < count; i++)
         code[length++] = (struct sock_filter)BPF_JUMP(
             BPF_JMP | BPF_JEQ | BPF_K, (unsigned)numbers[i], (unsigned char)(count - i), 0);
@@ -54,8 +54,8 @@ static inline struct trapped_child trapped_spawn(const int *numbers, size_t coun
                                                  int (*body)(void *data), void *data)
 {
     struct trapped_child child = {.pid = -1, .pidfd = -1, .listener = -1};
-    atomic_int *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    atomic_int *shared =
+        mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     atomic_store(shared, -2);
     child.pid = (pid_t)sys_call5(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);

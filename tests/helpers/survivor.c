@@ -1,0 +1,218 @@
+/*
+ * Tries to outlive its sandbox. The last argument is a mark that the test finds in command lines; it
+ * has no other meaning.
+ *
+ *     survivor daemon MARK        a grandchild in a session of its own, every signal ignored
+ *     survivor groups COUNT MARK  COUNT processes, each the leader of a group or session of its own
+ *     survivor threads MARK       a process whose first thread has ended
+ *     survivor stopped MARK       a process that has stopped itself
+ *     survivor holder MARK        a process that keeps the standard output open
+ *     survivor storm MARK         processes that fork without end; at most 400 at once, in new sessions
+ *     survivor chain MARK         a process that forks and exits, over and over
+ *
+ * When everything runs it prints "up". "exit" as a further argument then ends it with code 7; otherwise
+ * it stays.
+ */
+#define _GNU_SOURCE
+#include "probe.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+static int ready[2]; /* a byte per process that is in place */
+
+static void ignore_signals(void)
+{
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_IGN);
+    prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
+}
+
+static void close_output(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    for (int fd = 0; fd < 3; fd++) {
+        if (null < 0 || dup2(null, fd) < 0)
+            close(fd);
+    }
+}
+
+static void stay(void)
+{
+    if (write(ready[1], "x", 1) < 0)
+        _exit(1);
+    for (;;)
+        pause();
+}
+
+static void wait_until_ready(int count)
+{
+    char byte;
+
+    for (int i = 0; i < count; i++) {
+        if (read(ready[0], &byte, 1) != 1)
+            exit(3);
+    }
+}
+
+static void start_daemon(void)
+{
+    pid_t child = fork();
+
+    if (child == 0) {
+        setsid();
+        if (fork() != 0)
+            _exit(0);
+        setsid();
+        ignore_signals();
+        close_output();
+        stay();
+    }
+    waitpid(child, NULL, 0);
+}
+
+static void start_groups(int count)
+{
+    for (int i = 0; i < count; i++) {
+        pid_t child = fork();
+        if (child < 0) {
+            fprintf(stderr, "survivor: fork: %s\n", strerror(errno));
+            exit(3);
+        }
+        if (child == 0) {
+            if (i % 2 == 0)
+                setsid();
+            else
+                setpgid(0, 0);
+            ignore_signals();
+            close_output();
+            stay();
+        }
+    }
+}
+
+static void *leave_first_thread(void *unused)
+{
+    stay();
+    return unused;
+}
+
+static void start_threads(void)
+{
+    pid_t child = fork();
+
+    if (child == 0) {
+        pthread_t thread;
+        setsid();
+        ignore_signals();
+        close_output();
+        pthread_create(&thread, NULL, leave_first_thread, NULL);
+        pthread_exit(NULL);
+    }
+}
+
+static void start_stopped(void)
+{
+    pid_t child = fork();
+
+    if (child == 0) {
+        setsid();
+        close_output();
+        if (write(ready[1], "x", 1) < 0)
+            _exit(1);
+        for (;;)
+            raise(SIGSTOP);
+    }
+}
+
+static void start_holder(void)
+{
+    if (fork() == 0) {
+        setsid();
+        ignore_signals();
+        stay();
+    }
+}
+
+static void start_storm(void)
+{
+    atomic_int *alive = mmap(NULL, sizeof(*alive), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    atomic_store(alive, 1);
+    if (fork() != 0)
+        return;
+    ignore_signals(); /* children are reaped by themselves */
+    close_output();
+    if (write(ready[1], "x", 1) < 0)
+        _exit(1);
+    for (;;) {
+        if (atomic_load(alive) >= 400) {
+            sched_yield();
+            continue;
+        }
+        atomic_fetch_add(alive, 1);
+        pid_t child = fork();
+        if (child < 0)
+            atomic_fetch_sub(alive, 1);
+        if (child == 0)
+            setsid();
+        if (child > 0 && getpid() % 3 == 0) { /* some end, so that numbers move on */
+            atomic_fetch_sub(alive, 1);
+            _exit(0);
+        }
+    }
+}
+
+static void start_chain(void)
+{
+    if (fork() != 0)
+        return;
+    ignore_signals();
+    close_output();
+    if (write(ready[1], "x", 1) < 0)
+        _exit(1);
+    for (;;) {
+        if (fork() > 0)
+            _exit(0);
+        setsid();
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const char *what = argc > 2 ? argv[1] : "";
+    int count = 1;
+
+    if (pipe2(ready, O_CLOEXEC) != 0)
+        return 3;
+    if (strcmp(what, "daemon") == 0)
+        start_daemon();
+    else if (strcmp(what, "groups") == 0)
+        start_groups(count = atoi(argv[2]));
+    else if (strcmp(what, "threads") == 0)
+        start_threads();
+    else if (strcmp(what, "stopped") == 0)
+        start_stopped();
+    else if (strcmp(what, "holder") == 0)
+        start_holder();
+    else if (strcmp(what, "storm") == 0)
+        start_storm();
+    else if (strcmp(what, "chain") == 0)
+        start_chain();
+    else
+        return 2;
+    wait_until_ready(count);
+    puts("up");
+    fflush(stdout);
+    if (strcmp(argv[argc - 1], "exit") == 0)
+        return 7;
+    for (;;)
+        pause();
+}

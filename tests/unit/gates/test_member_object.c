@@ -1,0 +1,326 @@
+/* The caller's own links in paths, pinning, and the verdict on what is pinned. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "grant_now.h"
+#include "gates/affinity.h"
+#include "gates/member_identity.h"
+#include "gates/member_object.h"
+#include "gates/verdict_path.h"
+#include "kernel/procfs.h"
+#include "kernel/sys.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define TID 71
+#define TGID 70
+
+static void assert_link(const char *path, const char *name, const char *rest)
+{
+    struct own_link link;
+
+    if (!own_link_parse(path, TID, TGID, &link))
+        fail_msg("%s is the caller's own link", path);
+    assert_string_equal(link.name, name);
+    assert_string_equal(link.rest, rest);
+}
+
+static void assert_no_link(const char *path)
+{
+    struct own_link link;
+
+    if (own_link_parse(path, TID, TGID, &link))
+        fail_msg("%s is not a link of the caller", path);
+}
+
+static void test_links_of_the_caller_are_recognised_in_every_spelling(void **state)
+{
+    (void)state;
+    assert_link("/proc/self/fd/7", "fd/7", "");
+    assert_link("/proc/thread-self/fd/7", "fd/7", "");
+    assert_link("/proc/70/fd/0", "fd/0", "");
+    assert_link("/proc/71/fd/0", "fd/0", "");
+    assert_link("/proc/self/task/71/fd/12", "fd/12", "");
+    assert_link("//proc/./self//fd/7", "fd/7", "");
+    assert_link("/dev/fd/3", "fd/3", "");
+    assert_link("/dev/stdin", "fd/0", "");
+    assert_link("/dev/stderr", "fd/2", "");
+    assert_link("/proc/self/cwd", "cwd", "");
+    assert_link("/proc/self/root/etc/passwd", "root", "etc/passwd");
+    assert_link("/proc/self/cwd/a/b", "cwd", "a/b");
+    assert_link("/proc/self/fd/7/", "fd/7", ".");
+    assert_link("/proc/self/fd/7/sub//file", "fd/7", "sub//file");
+}
+
+static void test_other_paths_are_not_taken_for_them(void **state)
+{
+    (void)state;
+    assert_no_link("proc/self/fd/7");
+    assert_no_link("/proc/72/fd/7");
+    assert_no_link("/proc/1/cwd");
+    assert_no_link("/proc/070/fd/7");
+    assert_no_link("/proc/self/fd");
+    assert_no_link("/proc/self/fd/");
+    assert_no_link("/proc/self/fd/07");
+    assert_no_link("/proc/self/fd/-1");
+    assert_no_link("/proc/self/fd/99999999999");
+    assert_no_link("/proc/self/fd/7x");
+    assert_no_link("/proc/self/fdinfo/7");
+    assert_no_link("/proc/self/task/72/fd/1");
+    assert_no_link("/proc/self/status");
+    assert_no_link("/proc/self/../1/cwd");
+    assert_no_link("/dev/stdinx");
+    assert_no_link("/dev/null");
+    assert_no_link("/srv/proc/self/fd/7");
+    assert_no_link("/");
+    assert_no_link("");
+}
+
+/* ---- Pinning, with this process as the member ----------------------------------------------------- */
+
+struct place {
+    char directory[64];
+    struct member_view view;
+};
+
+static int make_place(void **state)
+{
+    struct place *place = calloc(1, sizeof(*place));
+    char path[128];
+
+    strcpy(place->directory, "/tmp/sandlock-object-XXXXXX");
+    if (mkdtemp(place->directory) == NULL)
+        return -1;
+    snprintf(path, sizeof(path), "%s/file", place->directory);
+    close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    snprintf(path, sizeof(path), "%s/link", place->directory);
+    if (symlink("file", path) != 0)
+        return -1;
+    place->view = (struct member_view){
+        .proc_fd = procfs_open(), .tid = sys_gettid(), .tgid = getpid()};
+    *state = place;
+    return 0;
+}
+
+static int remove_place(void **state)
+{
+    struct place *place = *state;
+    char path[128];
+
+    snprintf(path, sizeof(path), "%s/file", place->directory);
+    unlink(path);
+    snprintf(path, sizeof(path), "%s/link", place->directory);
+    unlink(path);
+    rmdir(place->directory);
+    close(place->view.proc_fd);
+    free(place);
+    return 0;
+}
+
+/* The inode that the path leads to, or -errno. */
+static int pin(const struct place *place, int dirfd, const char *path, unsigned flags)
+{
+    struct object object;
+    int result = object_by_path(&object, &place->view, dirfd, path, flags);
+
+    if (result == 0)
+        result = object_pin(&object, false);
+    object_release(&object);
+    return result;
+}
+
+static void assert_is(int path_fd, const char *directory, const char *name)
+{
+    struct stat pinned, named;
+    char path[128];
+
+    assert_true(path_fd >= 0);
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
+    assert_int_equal(fstat(path_fd, &pinned), 0);
+    assert_int_equal(lstat(path, &named), 0);
+    assert_true(pinned.st_ino == named.st_ino && pinned.st_dev == named.st_dev);
+    close(path_fd);
+}
+
+static void test_paths_lead_where_the_caller_would_get(void **state)
+{
+    struct place *place = *state;
+    char path[128];
+    CLEANUP_FD int directory = open(place->directory, O_PATH | O_CLOEXEC);
+    CLEANUP_FD int file = openat(directory, "file", O_RDONLY | O_CLOEXEC);
+
+    snprintf(path, sizeof(path), "%s/link", place->directory);
+    assert_is(pin(place, AT_FDCWD, path, 0), place->directory, "file");
+    assert_is(pin(place, AT_FDCWD, path, AT_SYMLINK_NOFOLLOW), place->directory, "link");
+    assert_is(pin(place, directory, "link", 0), place->directory, "file");
+    assert_is(pin(place, file, "", AT_EMPTY_PATH), place->directory, "file");
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+    assert_is(pin(place, AT_FDCWD, path, 0), place->directory, "file");
+    snprintf(path, sizeof(path), "/proc/%d/fd/%d/file", (int)getpid(), directory);
+    assert_is(pin(place, AT_FDCWD, path, 0), place->directory, "file");
+}
+
+static void test_failures_are_those_of_the_kernel(void **state)
+{
+    struct place *place = *state;
+    CLEANUP_FD int directory = open(place->directory, O_PATH | O_CLOEXEC);
+
+    assert_int_equal(pin(place, directory, "nothing", 0), -ENOENT);
+    assert_int_equal(pin(place, directory, "file/x", 0), -ENOTDIR);
+    assert_int_equal(pin(place, directory, "file/", 0), -ENOTDIR);
+    assert_int_equal(pin(place, directory, "", 0), -ENOENT);
+    assert_int_equal(pin(place, 999, "file", 0), -EBADF);
+    assert_int_equal(pin(place, AT_FDCWD, "/proc/self/fd/999", 0), -ENOENT);
+}
+
+static void test_magic_links_of_others_are_not_followed(void **state)
+{
+    struct place *place = *state;
+    char path[128];
+
+    /* -EACCES where we may not even look at that process. */
+    snprintf(path, sizeof(path), "/proc/%d/cwd", (int)getppid());
+    int by_cwd = pin(place, AT_FDCWD, path, 0);
+    assert_true(by_cwd == -ELOOP || by_cwd == -EACCES);
+    int by_root = pin(place, AT_FDCWD, "/proc/1/root/etc", 0);
+    assert_true(by_root == -ELOOP || by_root == -EACCES);
+    /* Reached through a link, even one's own cannot be told from the supervisor's. */
+    snprintf(path, sizeof(path), "%s/self", place->directory);
+    assert_int_equal(symlink("/proc/self/cwd", path), 0);
+    int by_link = pin(place, AT_FDCWD, path, 0);
+    unlink(path);
+    assert_int_equal(by_link, -ELOOP);
+}
+
+static void test_a_path_only_descriptor_is_none_for_descriptor_calls(void **state)
+{
+    struct place *place = *state;
+    CLEANUP_FD int only_path = open(place->directory, O_PATH | O_CLOEXEC);
+    CLEANUP_FD int real = open(place->directory, O_RDONLY | O_CLOEXEC);
+    struct object object;
+
+    assert_int_equal(object_by_fd(&object, &place->view, only_path, false), -EBADF);
+    assert_int_equal(object_by_fd(&object, &place->view, only_path, true), 0);
+    object_release(&object);
+    assert_int_equal(object_by_fd(&object, &place->view, real, false), 0);
+    object_release(&object);
+    assert_int_equal(object_by_fd(&object, &place->view, -1, false), -EBADF);
+}
+
+/* ---- Verdicts ------------------------------------------------------------------------------------- */
+
+static void test_the_verdict_is_on_the_object_not_on_its_link(void **state)
+{
+    struct place *place = *state;
+    struct grants grants = GRANTS_INIT;
+    char path[PATH_MAX];
+    CLEANUP_FD int directory = open(place->directory, O_PATH | O_CLOEXEC);
+    CLEANUP_FD int inside = openat(directory, "file", O_PATH | O_CLOEXEC);
+    CLEANUP_FD int outside = open("/", O_PATH | O_CLOEXEC);
+
+    assert_int_equal(grant_now(&grants, directory, true), 0);
+    assert_int_equal(path_verdict_of(&grants, inside, true, path), PATH_GRANTED);
+    assert_int_equal(path_verdict_of(&grants, outside, true, path), PATH_REFUSED);
+    assert_string_equal(path, "/");
+    assert_int_equal(path_verdict_of(NULL, inside, true, path), PATH_REFUSED);
+    grants_free(&grants);
+
+    assert_int_equal(grant_now(&grants, directory, false), 0);
+    assert_int_equal(path_verdict_of(&grants, inside, true, path), PATH_REFUSED);
+    assert_int_equal(path_verdict_of(&grants, inside, false, path), PATH_GRANTED);
+    grants_free(&grants);
+}
+
+static void test_pipes_and_memory_files_have_no_place(void **state)
+{
+    int pipe_fds[2];
+    char path[PATH_MAX];
+    CLEANUP_FD int memory = sys_memfd("x", 0);
+
+    (void)state;
+    assert_int_equal(pipe(pipe_fds), 0);
+    assert_int_equal(path_verdict_of(NULL, pipe_fds[0], true, path), PATH_NAMELESS);
+    assert_int_equal(path_verdict_of(NULL, memory, true, path), PATH_NAMELESS);
+    assert_int_equal(path_verdict_of(NULL, -1, true, path), PATH_UNKNOWN);
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+}
+
+static void assert_advice(const char *path, bool directory, const char *expected)
+{
+    CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
+
+    path_advice(&advice, "--fs-write", path, directory);
+    assert_string_equal(buffer_text(&advice), expected);
+}
+
+static void test_advice_names_the_directory(void **state)
+{
+    (void)state;
+    assert_advice("/srv/data/file", false, "--fs-write /srv/data");
+    assert_advice("/srv/data", true, "--fs-write /srv/data");
+    assert_advice("/file", false, "--fs-write /");
+    assert_advice("/a b/file", false, "--fs-write '/a b'");
+}
+
+/* ---- Other pure parts ------------------------------------------------------------------------------ */
+
+static void test_identity_is_read_from_the_right_columns(void **state)
+{
+    struct member_identity identity;
+
+    (void)state;
+    assert_int_equal(identity_parse("Name:\tx\\nUid:\t0\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n"
+                                    "CapInh:\t00\nCapEff:\t000001ffffffffff\n",
+                                    &identity),
+                     0);
+    assert_int_equal(identity.uid, 4);
+    assert_int_equal(identity.gid, 8);
+    assert_true(identity.effective == 0x1ffffffffffULL);
+    assert_int_equal(identity_parse("Name:\tx\nUid:\t1\t2\t3\n", &identity), -EINVAL);
+    assert_int_equal(identity_parse("", &identity), -EINVAL);
+}
+
+static void test_a_processor_mask_never_widens(void **state)
+{
+    struct affinity_mask allowed = {{0}}, mask = {{0}};
+
+    (void)state;
+    affinity_mask_set(&allowed, 1);
+    affinity_mask_set(&allowed, 70);
+    affinity_mask_set(&allowed, AFFINITY_CPUS_MAX); /* ignored */
+    mask.words[0] = 0xF;
+    mask.words[1] = UINT64_MAX;
+    assert_true(affinity_mask_intersect(&mask, &allowed));
+    assert_true(mask.words[0] == 2 && mask.words[1] == 1ULL << 6);
+    mask = (struct affinity_mask){{1}};
+    assert_false(affinity_mask_intersect(&mask, &allowed));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_links_of_the_caller_are_recognised_in_every_spelling),
+        cmocka_unit_test(test_other_paths_are_not_taken_for_them),
+        cmocka_unit_test(test_paths_lead_where_the_caller_would_get),
+        cmocka_unit_test(test_failures_are_those_of_the_kernel),
+        cmocka_unit_test(test_magic_links_of_others_are_not_followed),
+        cmocka_unit_test(test_a_path_only_descriptor_is_none_for_descriptor_calls),
+        cmocka_unit_test(test_the_verdict_is_on_the_object_not_on_its_link),
+        cmocka_unit_test(test_pipes_and_memory_files_have_no_place),
+        cmocka_unit_test(test_advice_names_the_directory),
+        cmocka_unit_test(test_identity_is_read_from_the_right_columns),
+        cmocka_unit_test(test_a_processor_mask_never_widens),
+    };
+
+    return cmocka_run_group_tests(tests, make_place, remove_place);
+}

@@ -1,0 +1,134 @@
+/* The decode tables: no spelling is forgotten, and filter and table agree on ioctl. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "filter/filter.h"
+#include "gates/gates.h"
+#include "gates/metadata_call.h"
+#include "kernel/arch.h"
+
+#include <string.h>
+
+static const struct metadata_spelling *find_spelling(const char *name)
+{
+    for (size_t i = 0; i < metadata_spelling_count; i++) {
+        if (strcmp(metadata_spellings[i].syscall, name) == 0)
+            return &metadata_spellings[i];
+    }
+    return NULL;
+}
+
+static bool only_reads(const char *name)
+{
+    static const char *const readers[] = {"getxattr",  "lgetxattr",  "fgetxattr",  "getxattrat",
+                                          "listxattr", "llistxattr", "flistxattr", "listxattrat"};
+
+    for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]); i++) {
+        if (strcmp(name, readers[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool changes_metadata(const char *name)
+{
+    static const char *const words[] = {"chmod", "chown", "utime", "xattr", "file_setattr"};
+
+    if (only_reads(name))
+        return false;
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strstr(name, words[i]) != NULL)
+            return true;
+    }
+    return false;
+}
+
+static void test_every_spelling_of_every_architecture_has_a_row(void **state)
+{
+    size_t seen = 0;
+
+    (void)state;
+    for (size_t a = 0; arch_all[a] != NULL; a++) {
+        for (int number = 0; number <= arch_all[a]->newest; number++) {
+            const char *name = arch_syscall_name(arch_all[a], number);
+            if (name == NULL || !changes_metadata(name))
+                continue;
+            if (find_spelling(name) == NULL)
+                fail_msg("%s has no row", name);
+            seen++;
+        }
+    }
+    assert_true(seen > 40);
+}
+
+static void test_every_row_is_a_real_call_and_a_trap(void **state)
+{
+    (void)state;
+    assert_int_equal(feature_metadata_gate.trap_count, metadata_spelling_count);
+    for (size_t i = 0; i < metadata_spelling_count; i++) {
+        const struct trap *trap = &feature_metadata_gate.traps[i];
+        assert_true(arch_name_known_anywhere(metadata_spellings[i].syscall));
+        assert_string_equal(trap->syscall, metadata_spellings[trap->detail].syscall);
+        assert_non_null(trap->handle);
+    }
+}
+
+static void test_only_ioctl_has_a_way_past_the_gate(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < feature_metadata_gate.trap_count; i++) {
+        const struct trap *trap = &feature_metadata_gate.traps[i];
+        assert_true((trap->pass_count > 0) == (strcmp(trap->syscall, "ioctl") == 0));
+    }
+}
+
+static bool ioctl_passes(uint32_t command)
+{
+    const struct trap *trap = NULL;
+    /* Garbage in the high half must not matter: the kernel reads 32 bits. */
+    uint64_t args[6] = {3, 0xABCD00000000ULL | command, 0};
+
+    for (size_t i = 0; i < feature_metadata_gate.trap_count; i++) {
+        if (strcmp(feature_metadata_gate.traps[i].syscall, "ioctl") == 0)
+            trap = &feature_metadata_gate.traps[i];
+    }
+    assert_non_null(trap);
+    for (size_t i = 0; i < trap->pass_count; i++) {
+        if (filter_rule_holds(&trap->passes[i], args))
+            return true;
+    }
+    return false;
+}
+
+static void test_ioctl_traps_exactly_the_table(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < inode_ioctl_count; i++) {
+        uint32_t command = inode_ioctls[i].command;
+        assert_false(ioctl_passes(command));
+        if (i > 0)
+            assert_true(command > inode_ioctls[i - 1].command);
+        if (i == 0 || inode_ioctls[i - 1].command != command - 1)
+            assert_true(ioctl_passes(command - 1));
+        if (i + 1 == inode_ioctl_count || inode_ioctls[i + 1].command != command + 1)
+            assert_true(ioctl_passes(command + 1));
+    }
+    assert_true(ioctl_passes(0));
+    assert_true(ioctl_passes(0x5401)); /* TCGETS */
+    assert_true(ioctl_passes(UINT32_MAX));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_spelling_of_every_architecture_has_a_row),
+        cmocka_unit_test(test_every_row_is_a_real_call_and_a_trap),
+        cmocka_unit_test(test_only_ioctl_has_a_way_past_the_gate),
+        cmocka_unit_test(test_ioctl_traps_exactly_the_table),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

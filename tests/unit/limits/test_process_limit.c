@@ -1,0 +1,308 @@
+/* The process limit at work, and the ledger's parts. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "../gates/gated_run.h"
+#include "kernel/process_tree.h"
+#include "limits/fork_ledger.h"
+#include "limits/limits.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+
+static int run(uint32_t maximum, int (*body)(void *data))
+{
+    static const struct feature *const features[] = {&feature_process_limit, NULL};
+    struct policy policy = {.max_processes = maximum};
+    struct gated_run run = {
+        .policy = &policy, .features = features, .body = body, .confined = true};
+
+    return gated_run_apart(&run);
+}
+
+static int fill_up(void *data)
+{
+    pid_t pids[8];
+
+    (void)data;
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 4; i++) {
+            pids[i] = fork();
+            if (pids[i] == 0) {
+                pause();
+                _exit(0);
+            }
+            EXPECT(pids[i] > 0);
+        }
+        EXPECT(fork() == -1 && errno == EAGAIN);
+        for (int i = 0; i < 4; i++) {
+            EXPECT(kill(pids[i], SIGKILL) == 0);
+            EXPECT(waitpid(pids[i], NULL, 0) == pids[i]);
+        }
+    }
+    return 0;
+}
+
+static void test_the_first_process_counts_and_one_more_is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(run(5, fill_up), 0);
+}
+
+static int one_after_the_other(void *data)
+{
+    (void)data;
+    for (int i = 0; i < 100; i++) {
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(0);
+        EXPECT(pid > 0);
+        EXPECT(waitpid(pid, NULL, 0) == pid);
+    }
+    for (int i = 0; i < 100; i++) {
+        pid_t pid = vfork();
+        if (pid == 0)
+            _exit(0);
+        EXPECT(pid > 0);
+        EXPECT(waitpid(pid, NULL, 0) == pid);
+    }
+    signal(SIGCHLD, SIG_IGN);
+    for (int i = 0; i < 100; i++) {
+        pid_t pid = fork();
+        if (pid == 0)
+            pause();
+        EXPECT(pid > 0);
+        kill(pid, SIGKILL);
+        EXPECT(waitpid(-1, NULL, 0) == -1 && errno == ECHILD);
+    }
+    return 0;
+}
+
+static void test_a_slot_is_free_when_its_process_has_ended(void **state)
+{
+    (void)state;
+    assert_int_equal(run(2, one_after_the_other), 0);
+}
+
+static int leave_zombies(void *data)
+{
+    (void)data;
+    for (int i = 0; i < 20; i++) {
+        siginfo_t info;
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(0);
+        EXPECT(pid > 0);
+        EXPECT(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) == 0);
+    }
+    return 0;
+}
+
+static void test_zombies_do_not_count(void **state)
+{
+    (void)state;
+    assert_int_equal(run(2, leave_zombies), 0);
+}
+
+static void *sit(void *data)
+{
+    pause();
+    return data;
+}
+
+static int many_threads(void *data)
+{
+    pthread_t thread;
+
+    for (int i = 0; i < 30; i++)
+        EXPECT(pthread_create(&thread, NULL, sit, data) == 0);
+    return 0;
+}
+
+static void test_threads_do_not_count(void **state)
+{
+    (void)state;
+    assert_int_equal(run(1, many_threads), 0);
+}
+
+static int end_first_thread(void *data)
+{
+    pthread_t thread;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        pthread_create(&thread, NULL, sit, data);
+        syscall(SYS_exit, 0);
+    }
+    EXPECT(pid > 0);
+    usleep(50000);
+    EXPECT(fork() == -1 && errno == EAGAIN);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    return 0;
+}
+
+static void test_a_process_without_its_first_thread_still_counts(void **state)
+{
+    (void)state;
+    assert_int_equal(run(2, end_first_thread), 0);
+}
+
+#define STORM_THREADS 8
+#define STORM_LIMIT 6
+#define STORM_SECONDS 1
+
+struct storm {
+    atomic_int alive, most, forked;
+    atomic_bool over;
+};
+
+static struct storm *storm; /* shared with the children */
+
+static void *storm_thread(void *data)
+{
+    while (!atomic_load(&storm->over)) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            int alive = atomic_fetch_add(&storm->alive, 1) + 1;
+            int most = atomic_load(&storm->most);
+            while (alive > most && !atomic_compare_exchange_weak(&storm->most, &most, alive))
+                ;
+            usleep(2000);
+            atomic_fetch_sub(&storm->alive, 1);
+            _exit(0);
+        }
+        if (pid > 0) {
+            atomic_fetch_add(&storm->forked, 1);
+            waitpid(pid, NULL, 0);
+        }
+    }
+    return data;
+}
+
+static int raise_storm(void *data)
+{
+    pthread_t threads[STORM_THREADS];
+
+    storm = mmap(NULL, sizeof(*storm), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    atomic_store(&storm->alive, 1);
+    for (int i = 0; i < STORM_THREADS; i++)
+        EXPECT(pthread_create(&threads[i], NULL, storm_thread, data) == 0);
+    sleep(STORM_SECONDS);
+    atomic_store(&storm->over, true);
+    for (int i = 0; i < STORM_THREADS; i++)
+        pthread_join(threads[i], NULL);
+    EXPECT(atomic_load(&storm->forked) > 20);
+    EXPECT(atomic_load(&storm->most) > 2);
+    EXPECT(atomic_load(&storm->most) <= STORM_LIMIT);
+    return 0;
+}
+
+static void test_threads_that_fork_at_once_do_not_exceed_the_limit(void **state)
+{
+    (void)state;
+    assert_int_equal(run(STORM_LIMIT, raise_storm), 0);
+}
+
+/* ---- Parts ----------------------------------------------------------------------------------------- */
+
+static void test_children_are_parsed(void **state)
+{
+    pid_t children[2] = {0};
+
+    (void)state;
+    assert_int_equal(fork_children_parse("", children, 2), 0);
+    assert_int_equal(fork_children_parse("12 345 ", children, 2), 2);
+    assert_int_equal(children[0], 12);
+    assert_int_equal(children[1], 345);
+    assert_int_equal(fork_children_parse("1 2 3 ", children, 2), 3);
+}
+
+static void test_life_is_told_from_state_and_threads(void **state)
+{
+    struct procfs_stat stat = {.state = 'R', .threads = 1};
+
+    (void)state;
+    assert_true(process_stat_is_alive(&stat));
+    stat.state = 'Z';
+    assert_false(process_stat_is_alive(&stat));
+    stat.threads = 2;
+    assert_true(process_stat_is_alive(&stat));
+}
+
+static void test_a_tree_keeps_whom_it_knows_and_drops_who_is_gone(void **state)
+{
+    struct process_tree tree = PROCESS_TREE_INIT;
+    pid_t pid = fork();
+
+    (void)state;
+    if (pid == 0) {
+        setpgid(0, 0);
+        pause();
+        _exit(0);
+    }
+    setpgid(pid, pid);
+    assert_true(process_tree_refresh(&tree, -1, getpid()) >= 1);
+    assert_int_equal(process_tree_refresh(&tree, -1, getpid()), 0);
+    assert_int_equal(process_tree_count_alive(&tree), 1);
+    assert_true(process_tree_has_group(&tree, pid));
+    assert_false(process_tree_has_group(&tree, getppid()));
+
+    siginfo_t info;
+    kill(pid, SIGKILL);
+    waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT);
+    assert_int_equal(process_tree_refresh(&tree, -1, getpid()), 0);
+    assert_int_equal(process_tree_count_alive(&tree), 0);
+    assert_true(process_tree_has_group(&tree, pid));
+    waitpid(pid, NULL, 0);
+    assert_int_equal(process_tree_refresh(&tree, -1, getpid()), 0);
+    assert_int_equal(tree.count, 0);
+    process_tree_free(&tree);
+}
+
+static void test_a_sleeping_thread_has_no_fork_under_way(void **state)
+{
+    struct fork_ledger ledger = FORK_LEDGER_INIT;
+    pid_t pid = fork();
+
+    (void)state;
+    if (pid == 0) {
+        pause();
+        _exit(0);
+    }
+    usleep(20000);
+    assert_int_equal(fork_ledger_reserve(&ledger, -1, pid, pid), 0);
+    assert_int_equal(fork_ledger_settle(&ledger, -1), 0);
+
+    /* This thread runs: nothing tells that a fork of its own would be over, until it is told. */
+    assert_int_equal(fork_ledger_reserve(&ledger, -1, sys_gettid(), getpid()), 0);
+    assert_int_equal(ledger.count, 1);
+    fork_ledger_settle_thread(&ledger, sys_gettid());
+    assert_int_equal(ledger.count, 0);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    assert_int_equal(fork_ledger_reserve(&ledger, -1, pid, pid), -ESRCH);
+    fork_ledger_free(&ledger);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_first_process_counts_and_one_more_is_refused),
+        cmocka_unit_test(test_a_slot_is_free_when_its_process_has_ended),
+        cmocka_unit_test(test_zombies_do_not_count),
+        cmocka_unit_test(test_threads_do_not_count),
+        cmocka_unit_test(test_a_process_without_its_first_thread_still_counts),
+        cmocka_unit_test(test_threads_that_fork_at_once_do_not_exceed_the_limit),
+        cmocka_unit_test(test_children_are_parsed),
+        cmocka_unit_test(test_life_is_told_from_state_and_threads),
+        cmocka_unit_test(test_a_tree_keeps_whom_it_knows_and_drops_who_is_gone),
+        cmocka_unit_test(test_a_sleeping_thread_has_no_fork_under_way),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,130 @@
+/*
+ * Build-time generator: compiles the members' filter for the policies of everyday use and the
+ * guardian's filter, proves each against its plan, and prints them as C tables
+ * (src/launch/precompiled.h).
+ */
+#include "filter/filter.h"
+#include "launch/registry.h"
+#include "supervisor/supervisor.h"
+#include "supervisor/wall.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* One policy of everyday use: options by id and value. */
+struct variant {
+    const char *name;
+    enum option_id options[3];
+    const char *values[3];
+    size_t count;
+};
+
+static const struct variant variants[] = {
+    {"ordinary", {OPTION_FS_READ}, {"/usr"}, 1},
+    {"process limit", {OPTION_MAX_PROCESSES}, {"8"}, 1},
+    {"all writable", {OPTION_FS_WRITE}, {"/"}, 1},
+    {"all writable, process limit", {OPTION_FS_WRITE, OPTION_MAX_PROCESSES}, {"/", "8"}, 2},
+    {"cpu cores", {OPTION_CPU_CORES}, {"0"}, 1},
+    {"no supervisor", {OPTION_NO_SUPERVISOR}, {"true"}, 1},
+};
+
+static void stop(const char *what, const struct error *err)
+{
+    fprintf(stderr, "gen-filters: %s: %s\n", what, err->text);
+    exit(1);
+}
+
+static void print_program(const char *label, const struct bpf_program *program)
+{
+    printf("static struct sock_filter %s[] = {\n", label);
+    for (size_t i = 0; i < program->length; i++) {
+        const struct sock_filter *one = &program->instructions[i];
+        printf("    {0x%04x, %u, %u, 0x%08xU},\n", (unsigned)one->code, (unsigned)one->jt,
+               (unsigned)one->jf, one->k);
+    }
+    printf("};\n\n");
+}
+
+static struct bpf_program compile(const struct filter_plan *plan, const char *name)
+{
+    struct bpf_program program = {0};
+    struct error err = {0};
+
+    if (plan == NULL || !filter_compile(plan, &program, &err) ||
+        !filter_verify(plan, &program, &err))
+        stop(name, &err);
+    return program;
+}
+
+static struct policy *build_policy(const struct variant *variant)
+{
+    struct record record;
+    struct policy *policy = NULL;
+    struct error err = {0};
+    const struct origin origin = {.kind = ORIGIN_OPTION};
+
+    record_init(&record);
+    for (size_t i = 0; i < variant->count; i++)
+        record_add(&record, variant->options[i], variant->values[i], &origin);
+    if (!policy_build(&record, &policy, &err))
+        stop(variant->name, &err);
+    record_free(&record);
+    return policy;
+}
+
+static uint64_t print_variant(size_t index)
+{
+    struct policy *policy = build_policy(&variants[index]);
+    struct supervisor_config config = {.policy = policy, .registry = feature_registry};
+    struct member_filter_options options = {.supervised = !policy->no_supervisor};
+    struct supervisor *supervisor = NULL;
+    struct error err = {0};
+    char label[32];
+
+    if (options.supervised) {
+        supervisor = supervisor_new(&config, &err);
+        if (supervisor == NULL)
+            stop(variants[index].name, &err);
+        options.traps = supervisor_traps(supervisor, &options.trap_count);
+    }
+    struct filter_plan *plan = member_filter_plan(arch_native, policy, &options, &err);
+    if (plan == NULL)
+        stop(variants[index].name, &err);
+    struct bpf_program program = compile(plan, variants[index].name);
+    uint64_t key = member_filter_key(policy, &options);
+
+    snprintf(label, sizeof(label), "members_%zu", index);
+    printf("/* %s: %zu instructions */\n", variants[index].name, program.length);
+    print_program(label, &program);
+    bpf_program_free(&program);
+    filter_plan_free(plan);
+    supervisor_free(supervisor);
+    policy_unref(policy);
+    return key;
+}
+
+int main(void)
+{
+    uint64_t keys[sizeof(variants) / sizeof(variants[0])];
+    const struct wall_options guardian = {.role = ROLE_GUARDIAN};
+    size_t count = sizeof(variants) / sizeof(variants[0]);
+
+    printf("/* Written by tools/gen_filters.c. */\n#include \"launch/precompiled.h\"\n\n");
+    for (size_t i = 0; i < count; i++)
+        keys[i] = print_variant(i);
+    struct filter_plan *plan = wall_plan(arch_native, &guardian);
+    struct bpf_program program = compile(plan, "guardian");
+    print_program("guardian", &program);
+    filter_plan_free(plan);
+    bpf_program_free(&program);
+
+    printf("const struct precompiled_filter precompiled_filters[] = {\n");
+    for (size_t i = 0; i < count; i++)
+        printf("    {0x%016" PRIx64 "ULL, {members_%zu, sizeof(members_%zu) / "
+               "sizeof(members_%zu[0])}},\n", keys[i], i, i, i);
+    printf("};\nconst size_t precompiled_filter_count = %zu;\n\n", count);
+    printf("const struct bpf_program precompiled_guardian_filter = {guardian, sizeof(guardian) / "
+           "sizeof(guardian[0])};\n");
+    return 0;
+}
