@@ -76,7 +76,7 @@ def trace_victim():
 def fork_bomb():
     children = 0
     try:
-        while children < 5000:
+        while children < 200:
             if os.fork() == 0:
                 time.sleep(30)
                 os._exit(0)

@@ -77,5 +77,5 @@ def measure_round_trip(bench):
             section.add(call=text, variant=name, us=own / 1e3, ratio=own / least,
                         target="<= %.1f x" % ROUND_TRIP_LIMIT if limited else "",
                         verdict=judge((own / least, ROUND_TRIP_LIMIT)) if limited else "")
-    section.notes.append("fchmod is compared with the responder's setpriority")
+    section.note("fchmod is compared with the responder's setpriority")
     return section

@@ -108,6 +108,10 @@ class Section:
         self.rows.append(row)
         return row
 
+    def note(self, text):
+        if text not in self.notes:
+            self.notes.append(text)
+
     def as_dict(self):
         return {"title": self.title, "rows": self.rows, "notes": self.notes}
 

@@ -68,7 +68,7 @@ def measure(bench):
         try:
             row = measure_one(bench, prefix, tag)
         except (BenchError, subprocess.TimeoutExpired) as error:
-            section.notes.append("%s left out: %s" % (name, error))
+            section.note("%s left out: %s" % (name, error))
             continue
         bare = bare or row["each"]
         judged = name.startswith("sandlock")
@@ -76,5 +76,5 @@ def measure(bench):
         section.add(variant=name, ratio=row["each"] / bare,
                     target="none failed or left" if judged else "",
                     verdict=("ok" if clean else "MISSED") if judged else "", **row)
-    section.notes.append("memory: what the system had less of while all ran, the command included")
+    section.note("memory: what the system had less of while all ran, the command included")
     return section

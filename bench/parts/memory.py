@@ -73,7 +73,7 @@ def measure(bench):
         except BenchError as error:
             if name == "sandlock":
                 raise
-            section.notes.append("%s left out: %s" % (name, error))
+            section.note("%s left out: %s" % (name, error))
     if bench.bwrap:
         with subprocess.Popen([bench.bwrap, "--unshare-pid", "--ro-bind", "/", "/", "--",
                                bench.helper("crowd")], stdin=subprocess.PIPE,

@@ -81,7 +81,7 @@ def usable(bench, variants, section):
         elif variant.name in ("bare", "sandlock"):
             raise BenchError("%s: %s" % (" ".join(variant.argv), reason))
         else:
-            section.notes.append("%s left out: %s" % (variant.name, reason))
+            section.note("%s left out: %s" % (variant.name, reason))
     return kept
 
 
@@ -125,7 +125,7 @@ def measure(bench):
     section = Section("Start of a command that does nothing", COLUMNS)
     measure_command(bench, "static true", [bench.helper("true")], section)
     measure_command(bench, "/bin/true", ["/bin/true"], section)
-    section.notes.append("six path grants; all variants of a command once per round, in shuffled order")
+    section.note("six path grants; all variants of a command once per round, in shuffled order")
     if not is_supervised(bench):
-        section.notes.append("WITHOUT A SUPERVISOR: sandlock says that nothing is supervised here")
+        section.note("WITHOUT A SUPERVISOR: sandlock says that nothing is supervised here")
     return section

@@ -38,6 +38,13 @@ static void wake(struct launch_record *record, uint32_t state)
     sys_call3(SYS_futex, (long)&record->state, FUTEX_WAKE, INT32_MAX);
 }
 
+/* Sleeps until the word has another value. */
+static void await_word(const _Atomic uint32_t *word, uint32_t value)
+{
+    while (atomic_load_explicit(word, memory_order_acquire) == value)
+        sys_call6(SYS_futex, (long)word, FUTEX_WAIT, value, 0, 0, 0);
+}
+
 /* Reports a failed step on the stream a person reads and in the record the host reads. */
 static int fail(const struct child_plan *plan, int error_fd, uint32_t step, const char *object,
                 long error)
@@ -81,19 +88,19 @@ static long write_file(const char *path, const char *text)
 static long map_user(const struct child_plan *plan, uint32_t *step)
 {
     *step = STEP_USER_NAMESPACE;
-    long result = sys_call1(SYS_unshare, CLONE_NEWUSER);
+    long result = LAUNCH_TRY(plan->record, *step, sys_call1(SYS_unshare, CLONE_NEWUSER));
     if (result < 0)
         return result;
     *step = STEP_UID_MAP;
-    result = write_file("/proc/self/uid_map", plan->uid_map);
+    result = LAUNCH_TRY(plan->record, *step, write_file("/proc/self/uid_map", plan->uid_map));
     if (result < 0)
         return result;
     *step = STEP_SETGROUPS;
-    result = write_file("/proc/self/setgroups", "deny");
+    result = LAUNCH_TRY(plan->record, *step, write_file("/proc/self/setgroups", "deny"));
     if (result < 0)
         return result;
     *step = STEP_GID_MAP;
-    return write_file("/proc/self/gid_map", plan->gid_map);
+    return LAUNCH_TRY(plan->record, *step, write_file("/proc/self/gid_map", plan->gid_map));
 }
 
 /* Steps that change the process before any confinement, hence may need what the domain forbids. */
@@ -102,7 +109,7 @@ static long prepare_process(const struct child_plan *plan, uint32_t *step)
     long result;
 
     *step = STEP_GROUP;
-    result = sys_call2(SYS_setpgid, 0, 0);
+    result = LAUNCH_TRY(plan->record, *step, sys_call2(SYS_setpgid, 0, 0));
     if (result < 0)
         return result;
 
@@ -110,14 +117,16 @@ static long prepare_process(const struct child_plan *plan, uint32_t *step)
         /* All signals are blocked, so a background group is not stopped by SIGTTOU here. */
         int group = (int)sys_call0(SYS_getpid);
         *step = STEP_FOREGROUND;
-        result = sys_call3(SYS_ioctl, plan->terminal_fd, TIOCSPGRP, (long)&group);
+        result = LAUNCH_TRY(plan->record, *step,
+                            sys_call3(SYS_ioctl, plan->terminal_fd, TIOCSPGRP, (long)&group));
         if (result < 0)
             return result;
     }
 
     /* Compared with the guardian's id, never with 1: in a container the guardian's host may be 1. */
     *step = STEP_PARENT_DEATH;
-    result = sys_call5(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    result = LAUNCH_TRY(plan->record, *step,
+                        sys_call5(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
     if (result < 0)
         return result;
     if (sys_call0(SYS_getppid) != plan->record->guardian)
@@ -125,7 +134,7 @@ static long prepare_process(const struct child_plan *plan, uint32_t *step)
 
     if (plan->no_randomize_memory) {
         *step = STEP_PERSONALITY;
-        result = sys_call1(SYS_personality, 0xffffffff);
+        result = LAUNCH_TRY(plan->record, *step, sys_call1(SYS_personality, 0xffffffff));
         if (result < 0)
             return result;
         result = sys_call1(SYS_personality, result | ADDR_NO_RANDOMIZE);
@@ -134,27 +143,30 @@ static long prepare_process(const struct child_plan *plan, uint32_t *step)
     }
     if (plan->affinity != NULL) {
         *step = STEP_AFFINITY;
-        result = sys_call3(SYS_sched_setaffinity, 0, (long)plan->affinity_size,
-                           (long)plan->affinity);
+        result = LAUNCH_TRY(plan->record, *step,
+                            sys_call3(SYS_sched_setaffinity, 0, (long)plan->affinity_size,
+                                      (long)plan->affinity));
         if (result < 0)
             return result;
     }
     if (plan->no_huge_pages) {
         *step = STEP_HUGE_PAGES;
-        result = sys_call5(SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
+        result = LAUNCH_TRY(plan->record, *step,
+                            sys_call5(SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0));
         if (result < 0)
             return result;
     }
     if (plan->no_coredump) {
         const struct bare_rlimit none = {0, 0};
         *step = STEP_CORE_LIMIT;
-        result = sys_call4(SYS_prlimit64, 0, RLIMIT_CORE, (long)&none, 0);
+        result = LAUNCH_TRY(plan->record, *step,
+                            sys_call4(SYS_prlimit64, 0, RLIMIT_CORE, (long)&none, 0));
         if (result < 0)
             return result;
         /* A limit of 0 does not stop a core that is piped to a handler; an empty filter leaves it
          * nothing to write (core(5)). */
         *step = STEP_CORE_FILTER;
-        result = write_file("/proc/self/coredump_filter", "0");
+        result = LAUNCH_TRY(plan->record, *step, write_file("/proc/self/coredump_filter", "0"));
         if (result < 0)
             return result;
     }
@@ -171,23 +183,28 @@ static long prepare_process(const struct child_plan *plan, uint32_t *step)
 static long confine(const struct child_plan *plan, uint32_t *step)
 {
     *step = STEP_NO_NEW_PRIVS;
-    long result = sys_call5(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    long result = LAUNCH_TRY(plan->record, *step,
+                             sys_call5(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
     if (result < 0)
         return result;
 
     if (plan->ruleset >= 0) {
         *step = STEP_LANDLOCK;
-        result = sys_call2(SYS_landlock_restrict_self, plan->ruleset, 0);
+        result = LAUNCH_TRY(plan->record, *step,
+                            sys_call2(SYS_landlock_restrict_self, plan->ruleset, 0));
         if (result < 0)
             return result;
     }
 
     *step = STEP_SECCOMP;
     if (!plan->listener)
-        return sys_call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)&plan->program);
+        return LAUNCH_TRY(plan->record, *step,
+                          sys_call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)&plan->program));
 
     long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
-    result = sys_call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, (long)&plan->program);
+    result = LAUNCH_TRY(plan->record, *step,
+                        sys_call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags,
+                                  (long)&plan->program));
     if (result == -EINVAL) { /* before Linux 5.19 the second flag is unknown */
         flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
         result = sys_call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, (long)&plan->program);
@@ -205,7 +222,8 @@ static long private_table(const struct child_plan *plan)
     for (size_t i = 0; i < plan->close_range_count; i++) {
         const struct bare_range *range = &plan->close_ranges[i];
         long flags = i == 0 ? CLOSE_RANGE_UNSHARE : 0;
-        long result = sys_call3(SYS_close_range, range->first, range->last, flags);
+        long result = LAUNCH_TRY(plan->record, STEP_DESCRIPTORS,
+                                 sys_call3(SYS_close_range, range->first, range->last, flags));
         if (result < 0)
             return result;
     }
@@ -248,8 +266,9 @@ static long restore_signals(const struct child_plan *plan)
         if (result < 0)
             return result;
     }
-    return sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&plan->signal_mask, 0,
-                     KERNEL_SIGSET_SIZE);
+    return LAUNCH_TRY(plan->record, STEP_SIGNALS,
+                      sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&plan->signal_mask, 0,
+                                KERNEL_SIGSET_SIZE));
 }
 
 /* execvp's rules on the prepared list; returns the error to report. */
@@ -260,7 +279,9 @@ static long execute(const struct child_plan *plan)
 
     for (size_t i = 0; plan->candidates[i] != NULL; i++) {
         const char *path = plan->candidates[i];
-        long result = sys_call3(SYS_execve, (long)path, (long)plan->argv, (long)plan->envp);
+        long result = LAUNCH_TRY(plan->record, STEP_EXEC,
+                                 sys_call3(SYS_execve, (long)path, (long)plan->argv,
+                                           (long)plan->envp));
         if (result == -ENOEXEC) {
             plan->shell_argv[1] = path;
             return sys_call3(SYS_execve, (long)plan->shell_argv[0], (long)plan->shell_argv,
@@ -296,7 +317,7 @@ int child_main(void *argument)
         return fail(plan, error_fd, step, NULL, result);
     if (plan->cwd != NULL) {
         /* Before Landlock, so that an ungranted directory can be the cwd; opens are still judged. */
-        result = sys_call1(SYS_chdir, (long)plan->cwd);
+        result = LAUNCH_TRY(record, STEP_CWD, sys_call1(SYS_chdir, (long)plan->cwd));
         if (result < 0)
             return fail(plan, error_fd, STEP_CWD, plan->cwd, result);
     }
@@ -310,16 +331,22 @@ int child_main(void *argument)
     if (error_fd >= 0)
         error_fd = 2;
 
+    /* READY stands for the guardian too. It has less to do than we had, so nobody waits here. */
+    await_word(&record->guarded, 0);
+
     /* Only now: READY allows the host to close the child's ends in its own table, which was ours. */
     wake(record, LAUNCH_READY);
-    if (plan->park) {
-        while (atomic_load_explicit(&record->release, memory_order_acquire) == RELEASE_WAIT)
-            sys_call6(SYS_futex, (long)&record->release, FUTEX_WAIT, RELEASE_WAIT, 0, 0, 0);
-    }
+    /* A run sets this word while we confine ourselves, once nothing of its start can fail any more. */
+    await_word(&record->release, RELEASE_WAIT);
+#if defined(SANDLOCK_FAULT_INJECTION)
+    if (record->fault == FAULT_SLOW_EXEC)
+        sys_call2(SYS_nanosleep, (long)&(struct timespec){1, 0}, 0);
+#endif
 
     if (plan->limit_open_files) {
         /* Last before exec: the limit bounds the number handed out, and everything above needed some. */
-        result = sys_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&plan->open_files, 0);
+        result = LAUNCH_TRY(record, STEP_OPEN_FILES,
+                            sys_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&plan->open_files, 0));
         if (result < 0)
             return fail(plan, error_fd, STEP_OPEN_FILES, NULL, result);
     }

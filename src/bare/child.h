@@ -64,8 +64,6 @@ struct child_plan {
     size_t map_count;
     int error_fd; /* where messages go before stdio is wired; -1: nowhere */
 
-    bool park;
-
     bool limit_open_files;
     struct bare_rlimit open_files;
 

@@ -468,6 +468,23 @@ static void serve(struct guardian *guardian, int host_pidfd, int signal_fd)
     }
 }
 
+#if defined(SANDLOCK_FAULT_INJECTION)
+/* The end of a guardian that does what it must not, when the members have had time to spread. */
+static void misbehave(const struct launch_record *record, enum launch_fault fault)
+{
+    if (record->fault != fault)
+        return;
+    if (fault != FAULT_GUARDIAN_CRASH_EARLY)
+        sys_call2(SYS_nanosleep, (long)&(struct timespec){0, 500000000}, 0);
+    if (fault == FAULT_GUARDIAN_VIOLATION)
+        sys_call3(SYS_socket, 1, 1, 0);
+    else
+        __builtin_trap();
+}
+#else
+#define misbehave(record, fault) ((void)0)
+#endif
+
 int guardian_main(void *argument)
 {
     struct guardian_plan *plan = argument;
@@ -483,7 +500,7 @@ int guardian_main(void *argument)
     sys_call4(SYS_rt_sigaction, SIGCHLD, (long)&by_default, 0, KERNEL_SIGSET_SIZE);
 
     /* A group of its own: a SIGKILL to the host's group must not take the guardian along. */
-    long result = sys_call2(SYS_setpgid, 0, 0);
+    long result = LAUNCH_TRY(record, STEP_GUARDIAN_GROUP, sys_call2(SYS_setpgid, 0, 0));
     if (result < 0)
         return fail(record, STEP_GUARDIAN_GROUP, result);
     sys_call5(SYS_prctl, PR_SET_NAME, (long)"sandlock-guard", 0, 0, 0);
@@ -492,11 +509,12 @@ int guardian_main(void *argument)
     if (result >= 0)
         result = sys_call5(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     if (result >= 0)
-        result = enter_domain(plan);
+        result = LAUNCH_TRY(record, STEP_GUARDIAN_DOMAIN, enter_domain(plan));
     if (result < 0)
         return fail(record, STEP_GUARDIAN_DOMAIN, result);
 
-    result = start_child(&guardian);
+    misbehave(record, FAULT_GUARDIAN_CRASH_EARLY);
+    result = LAUNCH_TRY(record, STEP_GUARDIAN_CLONE, start_child(&guardian));
     if (result < 0)
         return fail(record, STEP_GUARDIAN_CLONE, result);
     guardian.child = result;
@@ -504,19 +522,25 @@ int guardian_main(void *argument)
 
     result = leave_shared_table(plan);
     if (result >= 0)
-        result = watch_host(plan, &host_pidfd, &signal_fd);
+        result = LAUNCH_TRY(record, STEP_GUARDIAN_WATCH,
+                            watch_host(plan, &host_pidfd, &signal_fd));
     if (result < 0) {
         fail(record, STEP_GUARDIAN_WATCH, result);
         kill_everything(&guardian);
         return 1;
     }
-    result = install_filter(plan);
+    result = LAUNCH_TRY(record, STEP_GUARDIAN_FILTER, install_filter(plan));
     if (result < 0) {
         fail(record, STEP_GUARDIAN_FILTER, result);
         kill_everything(&guardian);
         return 1;
     }
+    /* The child does not exec before this: a guardian that could not do its work guards nobody. */
+    atomic_store_explicit(&record->guarded, 1, memory_order_release);
+    wake(&record->guarded);
 
+    misbehave(record, FAULT_GUARDIAN_VIOLATION);
+    misbehave(record, FAULT_GUARDIAN_CRASH);
     serve(&guardian, host_pidfd, signal_fd);
 
     /* The status may still be missing: the host died, or ordered the end. */

@@ -20,7 +20,8 @@ enum launch_state {
 /* The release word. */
 enum launch_release { RELEASE_WAIT = 0, RELEASE_GO = 1 };
 
-/* Steps of guardian and child, for messages: see launch_step_name(). */
+/* Steps of guardian and child, for messages: see launch_step_name(). In test builds one of them can be
+ * made to fail before it does anything: the host names it in the record before the clone. */
 enum launch_step {
     STEP_NONE = 0,
     STEP_GUARDIAN_GROUP,
@@ -51,6 +52,20 @@ enum launch_step {
     STEP_COUNT
 };
 
+#if defined(SANDLOCK_FAULT_INJECTION)
+#define LAUNCH_TRY(record, step, call) ((record)->fault == (step) ? -EIO : (call))
+
+/* Further values of `fault`: not a failing step, but a process that misbehaves. */
+enum launch_fault {
+    FAULT_SLOW_EXEC = STEP_COUNT, /* the child waits a second before it execs */
+    FAULT_GUARDIAN_VIOLATION,     /* once the child may run, and a little later, ... */
+    FAULT_GUARDIAN_CRASH,
+    FAULT_GUARDIAN_CRASH_EARLY, /* before it clones the child */
+};
+#else
+#define LAUNCH_TRY(record, step, call) (call)
+#endif
+
 /* Bits of `commands`: the host sets them, then sends the guardian COMMAND_SIGNAL. */
 enum guardian_command {
     COMMAND_KILL = 1 << 0,      /* SIGKILL to every member */
@@ -63,6 +78,9 @@ enum guardian_command {
 struct launch_record {
     _Atomic uint32_t state;   /* enum launch_state, futex */
     _Atomic uint32_t release; /* enum launch_release, futex */
+#if defined(SANDLOCK_FAULT_INJECTION)
+    uint32_t fault; /* enum launch_step or enum launch_fault; 0: none */
+#endif
 
     /* Written by the child before LAUNCH_READY. */
     int32_t listener; /* -1: none */
@@ -70,6 +88,7 @@ struct launch_record {
     /* Written by the guardian. */
     int32_t guardian;
     int32_t child;
+    _Atomic uint32_t guarded; /* it watches the host and is confined; before that nothing execs, futex */
 
     /* First failure; valid when failed_step is not STEP_NONE. */
     _Atomic uint32_t failed_step;

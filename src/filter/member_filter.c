@@ -218,7 +218,11 @@ static bool plan_number(struct builder *builder, int number)
     if (is_denied_by_policy(builder->policy, number))
         error = EPERM;
     if (error != 0) {
-        filter_plan_set(builder->plan, number, FILTER_ERRNO(error));
+        /* Under --explain the supervisor gives the same answer and records it. Hidden calls stay in
+         * the filter: libcs probe them all the time. */
+        bool explained =
+            error == EPERM && builder->policy->explain && builder->options->supervised;
+        filter_plan_set(builder->plan, number, explained ? FILTER_NOTIFY : FILTER_ERRNO(error));
         return true;
     }
     collect_traps(builder, number, &passes);

@@ -13,6 +13,7 @@
 #include "gates/metadata_call.h"
 #include "gates/verdict_path.h"
 #include "supervisor/supervisor.h"
+#include "util/fault.h"
 #include "util/fd.h"
 
 #include <errno.h>
@@ -236,7 +237,7 @@ static void work(const struct request *request, void *data)
 /* Here and now if nothing can wait: the path is cached and the file system is a local one. */
 static bool try_at_once(const struct request *request, struct job *job, struct verdict *verdict)
 {
-    if (job->call->takes_long)
+    if (job->call->takes_long || fault_is("use-workers"))
         return false;
     CLEANUP_FD int path_fd = object_pin(&job->call->object, true);
     if (path_fd == -EAGAIN)

@@ -1,6 +1,7 @@
 /* Names on disk: see claim.h. */
 #include "launch/claim.h"
 
+#include "util/fault.h"
 #include "util/fd.h"
 
 #include <errno.h>
@@ -204,8 +205,14 @@ static enum take_result take_locked(struct claim *claim, int *error)
             lock_is_held(claim->directory_fd, PID_FILE_NEW))
             return IN_USE;
     }
-    *error = -directory_take(claim);
-    return *error == 0 ? TAKEN : FAILED;
+    *error = -FAULT_OR("claim", -EIO, directory_take(claim));
+    if (*error == 0)
+        return TAKEN;
+    if (!exists) { /* ours, and of no use to anybody */
+        directory_clear(claim->directory_fd);
+        unlinkat(claim->root_fd, claim->name, AT_REMOVEDIR);
+    }
+    return FAILED;
 }
 
 bool claim_take(struct claim *claim, const char *name, char *warning, size_t warning_size,
@@ -217,6 +224,11 @@ bool claim_take(struct claim *claim, const char *name, char *warning, size_t war
     warning[0] = '\0';
     snprintf(claim->name, sizeof(claim->name), "%s", name);
     claim->root_fd = root_open(warning, warning_size);
+    if (claim->root_fd >= 0 && fault_is("claim-root")) {
+        fd_close(claim->root_fd);
+        claim->root_fd = -1;
+        snprintf(warning, warning_size, "runtime directory: %s", strerror(EIO));
+    }
     if (claim->root_fd < 0)
         return true;
     error = -root_lock(claim->root_fd);
@@ -246,7 +258,7 @@ int claim_publish(struct claim *claim, pid_t child, pid_t supervisor)
     if (!claim->active)
         return 0;
     int length = snprintf(text, sizeof(text), "%ld\n%ld\n", (long)child, (long)supervisor);
-    if (pwrite(claim->pid_fd, text, (size_t)length, 0) != length)
+    if (FAULT_OR("pid-file", -1, pwrite(claim->pid_fd, text, (size_t)length, 0)) != length)
         return -EIO;
     /* The lock follows the inode, so the name is never without one. */
     if (renameat(claim->directory_fd, PID_FILE_NEW, claim->directory_fd, PID_FILE) != 0)

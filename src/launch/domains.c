@@ -2,6 +2,7 @@
 #include "launch/domains.h"
 
 #include "launch/gpu.h"
+#include "util/fault.h"
 #include "util/fd.h"
 
 #include <errno.h>
@@ -26,7 +27,8 @@ static bool rule_failed(struct error *err, const char *path, int result)
 /* One rule in the members' ruleset and, since S must cover C, the same in the supervisor's. */
 static bool add_object(struct build *build, const char *path, int fd, uint64_t rights)
 {
-    int result = landlock_add_path(build->domains->members, fd, rights);
+    int result =
+        FAULT_OR("rule", -EIO, landlock_add_path(build->domains->members, fd, rights));
 
     if (result == 0 && build->domains->supervisor >= 0)
         result = landlock_add_path(build->domains->supervisor, fd, rights);
@@ -49,7 +51,7 @@ static bool pin(struct build *build, const char *path, int *fd, bool write, bool
 static bool add_grant(struct build *build, const char *path, bool write, bool optional)
 {
     struct stat status;
-    CLEANUP_FD int fd = openat(build->start_fd, path, O_PATH | O_CLOEXEC);
+    CLEANUP_FD int fd = FAULT_OR("grant", -1, openat(build->start_fd, path, O_PATH | O_CLOEXEC));
 
     if (fd < 0 && optional && (errno == ENOENT || errno == ENOTDIR))
         return true;
@@ -102,7 +104,9 @@ static bool add_ports(struct build *build)
         return true;
     for (size_t i = 0; i < policy->bind_port_count; i++) {
         for (uint32_t port = policy->bind_ports[i].low; port <= policy->bind_ports[i].high; port++) {
-            int result = landlock_add_port(build->domains->members, (uint16_t)port, LL_NET_BIND_TCP);
+            int result = FAULT_OR("port-rule", -EIO,
+                                  landlock_add_port(build->domains->members, (uint16_t)port,
+                                                    LL_NET_BIND_TCP));
             if (result == 0 && build->domains->supervisor >= 0)
                 result = landlock_add_port(build->domains->supervisor, (uint16_t)port,
                                            LL_NET_BIND_TCP);
@@ -128,7 +132,8 @@ static bool add_supervisor_needs(struct build *build)
         proc |= LL_FS_WRITE_FILE;
     CLEANUP_FD int proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (proc_fd >= 0)
-        result = landlock_add_path(domains->supervisor, proc_fd, proc & handled);
+        result = FAULT_OR("supervisor-rule", -EIO,
+                          landlock_add_path(domains->supervisor, proc_fd, proc & handled));
     if (result == 0 && claim != NULL && claim->active) {
         uint64_t own = LL_FS_REMOVE_FILE | LL_FS_MAKE_REG | LL_FS_WRITE_FILE;
         result = landlock_add_path(domains->supervisor, claim->directory_fd, own & handled);
@@ -146,18 +151,18 @@ static bool create_rulesets(struct build *build)
     struct landlock_masks supervisor = domains->masks;
     struct landlock_masks guardian = {.scoped = domains->masks.scoped};
 
-    domains->members = landlock_create(&members);
+    domains->members = FAULT_OR("ruleset-members", -EIO, landlock_create(&members));
     if (domains->members < 0)
         return error_runtime(build->err, -domains->members, "landlock ruleset");
     if (build->options->confined) {
         /* Never the signal scope: job control stops the command line's whole group. */
         supervisor.scoped &= LL_SCOPE_ABSTRACT_UNIX;
-        domains->supervisor = landlock_create(&supervisor);
+        domains->supervisor = FAULT_OR("ruleset-supervisor", -EIO, landlock_create(&supervisor));
         if (domains->supervisor < 0)
             return error_runtime(build->err, -domains->supervisor, "supervisor landlock ruleset");
     }
     if (guardian.scoped != 0 && !build->options->confine_only) {
-        domains->guardian = landlock_create(&guardian);
+        domains->guardian = FAULT_OR("ruleset-guardian", -EIO, landlock_create(&guardian));
         if (domains->guardian < 0)
             return error_runtime(build->err, -domains->guardian, "guardian landlock ruleset");
     }

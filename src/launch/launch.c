@@ -17,6 +17,7 @@
 #include "launch/registry.h"
 #include "launch/streams.h"
 #include "policy/grammar.h"
+#include "util/fault.h"
 #include "util/fd.h"
 
 #include <errno.h>
@@ -48,20 +49,65 @@ extern char **environ;
 /* Looks at a child that is about to park; each is 50 us apart. */
 #define PARK_CHECKS_MAX 200
 
+/* ---- Faults ------------------------------------------------------------------------------------ */
+
+#if defined(SANDLOCK_FAULT_INJECTION)
+/* "step:NAME" for the steps of guardian and child, and their other faults. */
+static uint32_t chosen_fault(void)
+{
+    static const struct {
+        const char *name;
+        uint32_t fault;
+    } others[] = {
+        {"slow-exec", FAULT_SLOW_EXEC},
+        {"guardian-violation", FAULT_GUARDIAN_VIOLATION},
+        {"guardian-crash", FAULT_GUARDIAN_CRASH},
+        {"guardian-crash-early", FAULT_GUARDIAN_CRASH_EARLY},
+    };
+    char name[96];
+
+    for (uint32_t step = STEP_NONE + 1; step < STEP_COUNT; step++) {
+        snprintf(name, sizeof(name), "step:%s", launch_step_name(step));
+        if (fault_is(name))
+            return step;
+    }
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        if (fault_is(others[i].name))
+            return others[i].fault;
+    }
+    return 0;
+}
+
+/* The supervisor's own end at this point. */
+static void crash_if(const char *at)
+{
+    if (fault_is(at))
+        raise(fault_is("by-segv") ? SIGSEGV : SIGKILL);
+}
+#else
+#define crash_if(at) ((void)0)
+#endif
+
 /* ---- Preparation ------------------------------------------------------------------------------- */
 
 static bool prepare_memory(struct launch *launch, struct error *err)
 {
     size_t size = 2 * (STACK_SIZE + STACK_GUARD);
 
-    launch->record = mmap(NULL, sizeof(*launch->record), PROT_READ | PROT_WRITE,
-                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    launch->record = FAULT_OR("record", MAP_FAILED,
+                              mmap(NULL, sizeof(*launch->record), PROT_READ | PROT_WRITE,
+                                   MAP_SHARED | MAP_ANONYMOUS, -1, 0));
     if (launch->record == MAP_FAILED) {
         launch->record = NULL;
         return error_runtime(err, errno, "shared record");
     }
     launch->record->listener = -1;
-    launch->stacks = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+#if defined(SANDLOCK_FAULT_INJECTION)
+    launch->record->fault = chosen_fault();
+#endif
+    launch->stacks = FAULT_OR("stacks", MAP_FAILED,
+                              mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK,
+                                   -1, 0));
     if (launch->stacks == MAP_FAILED) {
         launch->stacks = NULL;
         return error_runtime(err, errno, "launch stacks");
@@ -86,12 +132,13 @@ static bool prepare_supervisor(struct launch *launch, struct error *err)
         .denials = NULL,
         .violation = launch->own_process ? VIOLATION_TRAP : VIOLATION_ERRNO,
         .confined = launch->confine,
+        .interactive = launch->terminal >= 0,
     };
     size_t traps;
 
     if (policy->no_supervisor)
         return true;
-    launch->denials = denial_log_new();
+    launch->denials = FAULT_OR("denials", NULL, denial_log_new());
     if (launch->denials == NULL)
         return error_runtime(err, ENOMEM, "denial records");
     config.denials = launch->denials;
@@ -107,6 +154,8 @@ static bool prepare_filter(struct launch *launch, struct error *err)
 {
     struct member_filter_options options = {.supervised = !launch->policy->no_supervisor};
 
+    if (fault_is("filter"))
+        return error_runtime(err, EIO, "filter of the members");
     if (launch->supervised)
         options.traps = supervisor_traps(launch->supervisor, &options.trap_count);
     launch->filter = precompiled_members_filter(member_filter_key(launch->policy, &options));
@@ -233,7 +282,6 @@ static void fill_child_plan(struct launch *launch, const struct launch_spec *spe
     child->maps = launch->streams.maps;
     child->map_count = launch->streams.map_count;
     child->error_fd = launch->streams.error_fd;
-    child->park = spec->park;
     child->argv = launch->command.argv.items;
     child->envp = launch->command.envp.items;
     child->candidates = (const char *const *)launch->command.candidates.items;
@@ -280,6 +328,7 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
         return error_wrap(err, "sandbox name");
     if (!command_prepare(&launch->command, policy, spec->argv, spec->argc, environ, err))
         return false;
+    prepare_terminal(launch, spec); /* before the supervisor, whose filter depends on it */
     if (!prepare_supervisor(launch, err))
         return false;
 
@@ -300,13 +349,12 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
         !prepare_affinity(launch, err) || !streams_prepare(&launch->streams, spec, err) ||
         !prepare_memory(launch, err))
         return false;
-    prepare_terminal(launch, spec);
-    if (pipe2(launch->lifeline, O_CLOEXEC) != 0)
+    if (FAULT_OR("lifeline", -1, pipe2(launch->lifeline, O_CLOEXEC)) != 0)
         return error_runtime(err, errno, "lifeline pipe");
     fill_child_plan(launch, spec);
     fill_guardian_plan(launch, spec);
     posture_describe_launch(launch);
-    if (launch->posture.failed)
+    if (fault_is("posture") || launch->posture.failed)
         return error_runtime(err, ENOMEM, "posture");
     if (!posture_check_required(&launch->posture, &policy->required, err))
         return false;
@@ -326,6 +374,7 @@ struct launch *launch_prepare(const struct launch_spec *spec, struct error *err)
     }
     launch->policy = policy_ref(spec->policy);
     launch->own_process = spec->own_process;
+    launch->park = spec->park;
     launch->confine = spec->confine &&
                       (launch->policy->without & FEATURE_SUPERVISOR_CONFINEMENT) == 0;
     launch->claim = CLAIM_INIT;
@@ -347,9 +396,9 @@ static bool enter_supervisor_domain(struct launch *launch, struct error *err)
 {
     if (launch->domains.supervisor < 0)
         return true;
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+    if (FAULT_OR("supervisor-privileges", -1, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) != 0)
         return error_runtime(err, errno, "no_new_privs for the supervisor");
-    int result = landlock_enter(launch->domains.supervisor, 0);
+    int result = FAULT_OR("supervisor-domain", -EIO, landlock_enter(launch->domains.supervisor, 0));
     if (result == -E2BIG)
         return error_runtime(err, E2BIG, "too many nested sandboxes");
     if (result != 0)
@@ -370,8 +419,9 @@ static bool clone_guardian(struct launch *launch, struct error *err)
     sigfillset(&all);
     /* No handler of the host may run in guardian or child, which share its memory or its copy. */
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    long pid = bare_clone(flags, launch->guardian_stack_top, &pidfd, NULL, guardian_main,
-                          &launch->guardian_plan);
+    long pid = FAULT_OR("guardian-clone", -EIO,
+                        bare_clone(flags, launch->guardian_stack_top, &pidfd, NULL, guardian_main,
+                                   &launch->guardian_plan));
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (pid < 0)
         return error_runtime(err, (int)-pid, "clone of the guardian");
@@ -407,6 +457,12 @@ static uint32_t await_state(struct launch *launch, uint32_t wanted)
     }
 }
 
+void launch_release(struct launch *launch)
+{
+    atomic_store_explicit(&launch->record->release, RELEASE_GO, memory_order_release);
+    sys_call3(SYS_futex, (long)&launch->record->release, FUTEX_WAKE, INT32_MAX);
+}
+
 /* A parked child is to be seen asleep: it is between its READY and the wait for the release word. */
 static void await_parked(const struct launch *launch)
 {
@@ -437,7 +493,8 @@ static bool report_failed_step(struct launch *launch, struct error *err)
     const char *hint = "";
 
     if (step == STEP_NONE)
-        return error_runtime(err, 0, "the child died before it was confined");
+        return error_runtime(err, 0, "the %s died before the command was confined",
+                             guardian_is_gone(launch) ? "guardian process" : "child");
     if (step == STEP_SECCOMP && error == EBUSY)
         hint = "; an outer sandbox supervises this process already: use --no-supervisor (builder "
                "field no_supervisor) on one of the two levels";
@@ -472,8 +529,20 @@ bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
     /* Without S nothing tells members from others: then orphans of a dead guardian must come to us. */
     if (launch->own_process && !launch->confined)
         prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    crash_if("crash-before-clone");
     if (!clone_guardian(launch, err))
         return false;
+    crash_if("crash-after-clone");
+
+    /* While the child confines itself. What can fail comes before the release: a command whose start
+     * failed must not have run. */
+    int result = FAULT_OR("grants-resolve", -EIO, grants_resolve(&launch->domains.grants));
+    if (result != 0) {
+        launch_finish(launch);
+        return error_runtime(err, -result, "names of the grants");
+    }
+    if (!launch->park)
+        launch_release(launch);
 
     uint32_t state = await_state(launch, LAUNCH_READY);
     if (!was_ready(launch, state)) {
@@ -488,25 +557,22 @@ bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
         launch_finish(launch);
         return false;
     }
-    /* While the child execs: what a verdict needs, but no start. */
-    int result = grants_resolve(&launch->domains.grants);
-    if (result != 0) {
-        launch_finish(launch);
-        return error_runtime(err, -result, "names of the grants");
-    }
+    crash_if("crash-after-attach");
     result = claim_publish(&launch->claim, launch->record->child, getpid());
     if (result != 0)
         snprintf(launch->warning, sizeof(launch->warning), "pid file: %s", strerror(-result));
-    if (launch->child_plan.park)
+    if (launch->park) {
+        /* The posture that is read before the release speaks of this wall too: so it is up by then. A
+         * run installs it with its first notification, which many never have. */
+        if (launch->supervised && supervisor_enter_filter(launch->supervisor) < 0) {
+            error_runtime(err, 0, "%s", supervisor_failure(launch->supervisor));
+            launch_finish(launch);
+            return false;
+        }
         await_parked(launch);
+    }
     close_launch_descriptors(launch);
     return true;
-}
-
-void launch_release(struct launch *launch)
-{
-    atomic_store_explicit(&launch->record->release, RELEASE_GO, memory_order_release);
-    sys_call3(SYS_futex, (long)&launch->record->release, FUTEX_WAKE, INT32_MAX);
 }
 
 /* ---- Commands ----------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* Planning of descriptors: see streams.h. */
 #include "launch/streams.h"
 
+#include "util/fault.h"
 #include "util/fd.h"
 
 #include <errno.h>
@@ -81,7 +82,7 @@ static bool add_stream(struct streams *streams, int stream, const struct stream_
     case STREAM_CLOSED:
         return true; /* not among the kept numbers */
     case STREAM_PIPED:
-        source = add_pipe(streams, stream, floor);
+        source = FAULT_OR("pipe", -EIO, add_pipe(streams, stream, floor));
         break;
     case STREAM_NULL:
         source = add_source(streams, open_null(stream), floor);
@@ -115,7 +116,8 @@ static bool plan_ranges(struct streams *streams)
     size_t kept_count = 0;
     int *kept = calloc(streams->map_count, sizeof(*kept));
 
-    streams->ranges = calloc(streams->map_count + 2, sizeof(*streams->ranges));
+    streams->ranges =
+        FAULT_OR("streams", NULL, calloc(streams->map_count + 2, sizeof(*streams->ranges)));
     if (kept == NULL || streams->ranges == NULL) {
         free(kept);
         return false;

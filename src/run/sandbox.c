@@ -9,6 +9,7 @@
 #include "kernel/sys.h"
 #include "run/capture.h"
 #include "run/terminal.h"
+#include "util/fault.h"
 #include "util/fd.h"
 
 #include <errno.h>
@@ -68,8 +69,10 @@ static const char *failure_text(const struct sandbox *sandbox)
     const struct launch_record *record = launch_record_of(sandbox->launch);
     const struct supervisor *supervisor = launch_supervisor(sandbox->launch);
 
-    if (sandbox->failed && supervisor != NULL && supervisor_failure(supervisor) != NULL)
+    if (supervisor != NULL && supervisor_failure(supervisor) != NULL)
         return supervisor_failure(supervisor);
+    if (sandbox->failed)
+        return "the event loop of the supervisor failed";
     if (atomic_load_explicit(&record->finished, memory_order_acquire) == 0)
         return "the guardian process died";
     return NULL;
@@ -146,11 +149,11 @@ static bool begin(struct sandbox *sandbox, struct error *err)
     sandbox->started_ns = loop_now();
     if (launch_supervised(launch))
         supervisor_on_failure(launch_supervisor(launch), on_supervisor_failure, sandbox);
-    if (!launch_begin(launch, sandbox->loop, err))
-        return false;
+    /* All that can fail before the command may run. */
     if (!watch_streams(sandbox, err) ||
         (sandbox->forward_signals &&
-         !terminal_watch(&sandbox->terminal, sandbox->loop, launch, err)))
+         !terminal_watch(&sandbox->terminal, sandbox->loop, launch, err)) ||
+        !launch_begin(launch, sandbox->loop, err))
         return false;
     if (!loop_add(sandbox->loop, launch_guardian_pidfd(launch), POLLIN, on_guardian_gone, sandbox))
         return error_runtime(err, ENOMEM, "event loop");
@@ -208,7 +211,7 @@ static int start_thread(struct sandbox *sandbox)
     sigset_t all;
     sigset_t before;
 
-    if (pthread_attr_init(&attributes) != 0)
+    if (fault_is("supervisor-thread") || pthread_attr_init(&attributes) != 0)
         return ENOMEM;
     pthread_attr_setstacksize(&attributes, SUPERVISOR_STACK);
     sigfillset(&all);

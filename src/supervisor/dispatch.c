@@ -6,6 +6,7 @@
 #include "supervisor/internal.h"
 
 #include "kernel/notify.h"
+#include "supervisor/fault_probe.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -177,6 +178,7 @@ static void handle(struct supervisor *supervisor, const struct seccomp_notif *no
     struct request request = {
         .supervisor = supervisor, .notification = *notification, .fate = &fate};
 
+    fault_misbehave(supervisor, ROLE_SUPERVISOR);
     stats_count(&supervisor->stats, notification->data.nr);
     answer(&request, judge(supervisor, &request));
 }

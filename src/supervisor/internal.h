@@ -65,6 +65,9 @@ struct supervisor {
 void supervisor_fail(struct supervisor *supervisor, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The role of the calling thread, for messages. */
+const char *supervisor_role_here(const struct supervisor *supervisor);
+
 /* On the loop's thread: hands a failure to the callback, once. */
 void supervisor_report_failure(struct supervisor *supervisor);
 

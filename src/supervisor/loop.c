@@ -45,11 +45,6 @@ int64_t loop_now(void)
     return (int64_t)now.tv_sec * NANOSECONDS + now.tv_nsec;
 }
 
-struct loop *loop_new(void)
-{
-    return calloc(1, sizeof(struct loop));
-}
-
 static void free_timers(struct timer *timer)
 {
     while (timer != NULL) {
@@ -72,7 +67,7 @@ void loop_free(struct loop *loop)
 
 static bool grow(struct loop *loop)
 {
-    size_t capacity = loop->capacity == 0 ? 8 : loop->capacity * 2;
+    size_t capacity = loop->capacity == 0 ? LOOP_ROOM : loop->capacity * 2;
 
     struct pollfd *polls = realloc(loop->polls, capacity * sizeof(*polls));
     if (polls == NULL)
@@ -84,6 +79,17 @@ static bool grow(struct loop *loop)
     loop->watchers = watchers;
     loop->capacity = capacity;
     return true;
+}
+
+struct loop *loop_new(void)
+{
+    struct loop *loop = calloc(1, sizeof(*loop));
+
+    if (loop != NULL && !grow(loop)) {
+        loop_free(loop);
+        return NULL;
+    }
+    return loop;
 }
 
 bool loop_add(struct loop *loop, int fd, short events, loop_callback callback, void *data)

@@ -11,6 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Descriptors that a new loop has room for: watching so many never fails. */
+#define LOOP_ROOM 16
+
 struct loop;
 
 typedef void (*loop_callback)(void *data, short revents);

@@ -7,7 +7,9 @@
 
 #include "kernel/notify.h"
 #include "kernel/procfs.h"
+#include "supervisor/fault_probe.h"
 #include "supervisor/wall.h"
+#include "util/fault.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -49,7 +51,13 @@ void request_answer_errno(const struct request *request, int error)
 
     if (!claim_answer(request))
         return;
-    supervisor_check_violation(supervisor, -(long)error, NULL);
+    /* Such an answer comes from a call of our own, whose number no errno can carry. */
+    if (error == ENOTRECOVERABLE)
+        supervisor_fail(supervisor,
+                        "the %s made a system call outside its list while it handled %s (%d)",
+                        supervisor_role_here(supervisor),
+                        arch_syscall_name(arch_native, request->notification.data.nr),
+                        request->notification.data.nr);
     atomic_fetch_add_explicit(&supervisor->stats.refused, 1, memory_order_relaxed);
     check_sent(request, notify_error(supervisor->listener, request->notification.id, error));
 }
@@ -125,6 +133,8 @@ static void run_job(void *job, bool usable)
     struct owned_request *owned = job;
 
     if (usable)
+        fault_misbehave(owned->request.supervisor, ROLE_WORKER);
+    if (usable)
         owned->work(&owned->request, owned->data);
     if (owned->release != NULL)
         owned->release(owned->data);
@@ -146,7 +156,7 @@ static bool enter_worker(void *data)
         supervisor_fail(supervisor, "worker filter: %s", err.text);
         return false;
     }
-    int result = wall_install(&program);
+    int result = FAULT_OR("worker-filter", -EIO, wall_install(&program));
     bpf_program_free(&program);
     if (result < 0)
         supervisor_fail(supervisor, "installing the worker filter failed: %s", strerror(-result));

@@ -7,6 +7,7 @@
 #include "kernel/notify.h"
 #include "kernel/procfs.h"
 #include "supervisor/wall.h"
+#include "util/fault.h"
 #include "util/fd.h"
 
 #include <errno.h>
@@ -122,12 +123,15 @@ static bool build_explained(struct supervisor *supervisor, struct error *err)
 
 static bool open_tasks(struct supervisor *supervisor, struct error *err)
 {
-    supervisor->proc_fd = procfs_open();
+    supervisor->proc_fd = FAULT_OR("proc", -EIO, procfs_open());
     if (supervisor->proc_fd < 0)
         return error_runtime(err, -supervisor->proc_fd, "open /proc");
     supervisor->tasks = task_index_new(supervisor->proc_fd);
     if (supervisor->tasks == NULL)
         return error_runtime(err, errno, "create the process index");
+    supervisor->wake_fd = FAULT_OR("wake", -1, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (supervisor->wake_fd < 0)
+        return error_runtime(err, errno, "create the supervisor's event descriptor");
     return true;
 }
 
@@ -169,6 +173,8 @@ bool supervisor_start_features(struct supervisor *supervisor, struct error *err)
 {
     for (size_t i = 0; i < supervisor->feature_count; i++) {
         struct active_feature *active = &supervisor->features[i];
+        if (fault_is("feature"))
+            return error_runtime(err, EIO, "start %s", active->feature->name);
         if (active->feature->start != NULL &&
             !active->feature->start(supervisor, &active->state, err))
             return error_wrap(err, "start %s", active->feature->name);
@@ -261,7 +267,7 @@ void supervisor_on_wake(void *data, short revents)
         supervisor_report_failure(supervisor);
 }
 
-static const char *role_of_this_thread(const struct supervisor *supervisor)
+const char *supervisor_role_here(const struct supervisor *supervisor)
 {
     bool is_loop =
         supervisor->loop != NULL && pthread_equal(pthread_self(), supervisor->loop_thread);
@@ -273,13 +279,8 @@ bool supervisor_check_violation(struct supervisor *supervisor, long result, cons
 {
     if (result != -ENOTRECOVERABLE)
         return false;
-    if (call == NULL)
-        supervisor_fail(supervisor, "the %s made a system call outside its list",
-                        role_of_this_thread(supervisor));
-    else
-        supervisor_fail(supervisor, "the %s called %s (%d) outside its list",
-                        role_of_this_thread(supervisor), call,
-                        arch_syscall_number(arch_native, call));
+    supervisor_fail(supervisor, "the %s called %s (%d) outside its list",
+                    supervisor_role_here(supervisor), call, arch_syscall_number(arch_native, call));
     return true;
 }
 
@@ -306,9 +307,11 @@ static int enter_filter(struct supervisor *supervisor, struct error *err)
     };
     struct bpf_program program = {0};
 
+    if (fault_is("no-supervisor-filter"))
+        return 0;
     if (!wall_program(&options, &program, err))
         return err->sys_errno > 0 ? -err->sys_errno : -ENOMEM;
-    int result = wall_install(&program);
+    int result = FAULT_OR("supervisor-filter", -EIO, wall_install(&program));
     if (result < 0)
         error_runtime(err, -result, "install the supervisor's filter");
     bpf_program_free(&program);
@@ -343,9 +346,6 @@ bool supervisor_attach(struct supervisor *supervisor, struct loop *loop, int lis
 
     if (supervisor->tasks == NULL)
         return error_runtime(err, 0, "internal error: a listener without a feature");
-    supervisor->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (supervisor->wake_fd < 0)
-        return error_runtime(err, errno, "create the supervisor's event descriptor");
     if (!loop_add(loop, listener, POLLIN, dispatch_on_listener, supervisor) ||
         !loop_add(loop, task_index_fd(supervisor->tasks), POLLIN, dispatch_on_exits, supervisor))
         return error_runtime(err, ENOMEM, "watch the listener");

@@ -124,7 +124,8 @@ static const struct wall_row rows[] = {
 
     /* Members. */
     {"pidfd_open", S | W},
-    {"pidfd_send_signal", S | W | G},
+    {"pidfd_send_signal", S, EQUALS(1, SIGUSR1)}, /* a command to the guardian */
+    {"pidfd_send_signal", S, EQUALS(1, SIGKILL)}, /* members, when the guardian is dead */
     {"process_vm_readv", S | W},
     {"process_vm_writev", S | W},
     {"wait4", S | G},
@@ -176,6 +177,7 @@ static const struct wall_row rows[] = {
     {"getgid", S | W},
     {"getegid", S | W},
     {"getrusage", S},
+    {"uname", S}, /* the posture names the kernel */
     {"prlimit64", S | W, IS_NULL(2)},
 
     /* One thread that refuses these makes glibc abort the host. */
@@ -370,7 +372,12 @@ static void on_sigsys(int signal_number, siginfo_t *info, void *context)
 
     (void)signal_number;
     (void)context;
-    used = append(line, used, sizeof(line), "sandlock: internal error: supervisor called ");
+    /* The supervisor of the command line is its main thread, all others are workers. */
+    enum wall_role role = sys_call0(SYS_getpid) == sys_call0(SYS_gettid) ? ROLE_SUPERVISOR
+                                                                         : ROLE_WORKER;
+    used = append(line, used, sizeof(line), "sandlock: internal error: ");
+    used = append(line, used, sizeof(line), wall_role_name(role));
+    used = append(line, used, sizeof(line), " called ");
     used = append(line, used, sizeof(line), name == NULL ? "system call" : name);
     used = append(line, used, sizeof(line), " (");
     used = append_number(line, used, sizeof(line), info->si_syscall);

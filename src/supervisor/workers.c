@@ -6,6 +6,7 @@
 
 #include "supervisor/loop.h"
 #include "supervisor/supervisor.h"
+#include "util/fault.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -127,7 +128,7 @@ static bool create_thread(struct workers *workers)
     pthread_t thread;
     sigset_t previous;
 
-    if (pthread_attr_init(&attributes) != 0)
+    if (fault_is("worker-thread") || pthread_attr_init(&attributes) != 0)
         return false;
     block_signals(&previous);
     int result = -1;

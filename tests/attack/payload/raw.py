@@ -38,7 +38,11 @@ def call(name, *arguments):
 
 
 def name_of(result):
-    return "OK" if result >= 0 else errno.errorcode.get(-result, str(-result))
+    if result >= 0:
+        return "OK"
+    if -result == errno.EOPNOTSUPP:  # errorcode knows it by its other name
+        return "EOPNOTSUPP"
+    return errno.errorcode.get(-result, str(-result))
 
 
 def report(name, result):

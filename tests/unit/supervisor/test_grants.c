@@ -6,7 +6,6 @@
 #include <cmocka.h>
 
 #include "kernel/sys.h"
-#include "grant_now.h"
 #include "supervisor/grants.h"
 #include "util/fd.h"
 

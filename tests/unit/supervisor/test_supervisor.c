@@ -715,12 +715,14 @@ static void a_violated_filter_ends_the_run(void **state)
 {
     struct scene *scene = *state;
     int number = SYS_getsid;
+    char expected[128];
 
     build(scene, violation_registry);
     assert_int_equal(run(scene, body_violation, &number), 128 + SIGKILL);
     assert_int_equal(scene->failures, 1);
-    assert_string_equal(supervisor_failure(scene->supervisor),
-                        "the supervisor made a system call outside its list");
+    snprintf(expected, sizeof(expected),
+             "the supervisor made a system call outside its list while it handled getsid (%d)", number);
+    assert_string_equal(supervisor_failure(scene->supervisor), expected);
 }
 
 static void a_violation_in_a_worker_ends_the_run_on_the_loops_thread(void **state)

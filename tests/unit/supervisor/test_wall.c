@@ -64,18 +64,18 @@ static void the_supervisors_list_is_pinned(void **state)
     assert_list(CLI(ROLE_SUPERVISOR),
                 "read write open close stat fstat lstat poll lseek mmap? mprotect? munmap brk "
                 "rt_sigaction rt_sigprocmask rt_sigreturn ioctl? pread64 pwrite64 readv writev "
-                "sched_yield mremap madvise dup nanosleep getpid clone? exit wait4 kill? fcntl? "
+                "sched_yield mremap madvise dup nanosleep getpid clone? exit wait4 kill? uname fcntl? "
                 "flock rmdir unlink readlink gettimeofday getrusage sysinfo getuid getgid geteuid "
                 "getegid getppid getpgrp getpgid getsid rt_sigtimedwait sigaltstack prctl? gettid "
                 "tkill? futex sched_getaffinity getdents64 set_tid_address restart_syscall "
                 "clock_gettime clock_nanosleep exit_group epoll_wait epoll_ctl tgkill? waitid "
                 "openat newfstatat unlinkat readlinkat ppoll set_robust_list epoll_pwait dup3 "
                 "prlimit64? process_vm_readv process_vm_writev seccomp? getrandom statx rseq "
-                "pidfd_send_signal pidfd_open clone3!ENOSYS openat2 ");
+                "pidfd_send_signal? pidfd_open clone3!ENOSYS openat2 ");
     assert_list(LIBRARY(ROLE_SUPERVISOR),
                 "read write open close stat fstat lstat poll lseek mmap? mprotect? munmap brk "
                 "rt_sigaction rt_sigprocmask rt_sigreturn ioctl? pread64 pwrite64 readv writev "
-                "sched_yield mremap madvise dup nanosleep getpid clone? exit wait4 kill? fcntl? "
+                "sched_yield mremap madvise dup nanosleep getpid clone? exit wait4 kill? uname fcntl? "
                 "flock rmdir unlink readlink gettimeofday getrusage sysinfo getuid getgid setuid "
                 "setgid geteuid getegid getppid getpgrp setreuid setregid setgroups setresuid "
                 "setresgid getpgid setfsuid setfsgid getsid rt_sigtimedwait sigaltstack prctl? "
@@ -83,7 +83,7 @@ static void the_supervisors_list_is_pinned(void **state)
                 "clock_gettime clock_nanosleep exit_group epoll_wait epoll_ctl tgkill? waitid "
                 "openat newfstatat unlinkat readlinkat ppoll set_robust_list epoll_pwait dup3 "
                 "prlimit64? process_vm_readv process_vm_writev seccomp? getrandom statx rseq "
-                "pidfd_send_signal pidfd_open clone3!ENOSYS openat2 ");
+                "pidfd_send_signal? pidfd_open clone3!ENOSYS openat2 ");
 }
 
 static void the_workers_list_is_pinned(void **state)
@@ -97,7 +97,7 @@ static void the_workers_list_is_pinned(void **state)
                 "sched_getaffinity getdents64 set_tid_address restart_syscall clock_gettime "
                 "clock_nanosleep exit_group tgkill? openat newfstatat readlinkat ppoll "
                 "set_robust_list dup3 prlimit64? process_vm_readv process_vm_writev getrandom "
-                "statx rseq pidfd_send_signal pidfd_open clone3!ENOSYS openat2 ");
+                "statx rseq pidfd_open clone3!ENOSYS openat2 ");
 }
 
 static void the_guardians_list_is_pinned(void **state)
@@ -106,7 +106,7 @@ static void the_guardians_list_is_pinned(void **state)
     assert_list(CLI(ROLE_GUARDIAN),
                 "read write close poll rt_sigprocmask nanosleep getpid exit wait4 kill getppid "
                 "rt_sigtimedwait prctl? gettid futex getdents64 restart_syscall exit_group waitid "
-                "openat ppoll pidfd_send_signal ");
+                "openat ppoll ");
 }
 
 /* ---- Conditions on arguments ------------------------------------------------------------------- */
@@ -523,6 +523,7 @@ static int member_works(void *data)
 
 static int member_provokes(void *data)
 {
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* it holds the captured stderr, whose end is waited for */
     syscall(*(int *)data, 0);
     pause();
     return 1;
@@ -621,11 +622,13 @@ static void a_violation_ends_the_run_and_leaves_the_host_alive(void **state)
     (void)state;
     assert_int_equal(run_apart(body_provoked, LIBRARY(ROLE_SUPERVISOR), output, sizeof(output)),
                      128 + SIGKILL);
-    assert_string_equal(output, "failure: the supervisor made a system call outside its list\n");
+    assert_string_equal(output, "failure: the supervisor made a system call outside its list while "
+                                "it handled getpgid (121)\n");
     assert_int_equal(
         run_apart(body_provoked_worker, LIBRARY(ROLE_SUPERVISOR), output, sizeof(output)),
         128 + SIGKILL);
-    assert_string_equal(output, "failure: the worker made a system call outside its list\n");
+    assert_string_equal(output, "failure: the worker made a system call outside its list while it "
+                                "handled setpriority (141)\n");
 }
 
 static void a_violation_in_the_program_itself_ends_it(void **state)
@@ -637,7 +640,7 @@ static void a_violation_in_the_program_itself_ends_it(void **state)
     assert_non_null(strstr(output, "supervisor called socket ("));
     assert_int_equal(run_apart(body_provoked_worker, CLI(ROLE_SUPERVISOR), output, sizeof(output)),
                      125);
-    assert_non_null(strstr(output, "supervisor called socket ("));
+    assert_non_null(strstr(output, "worker called socket ("));
 }
 
 int main(void)

@@ -1,0 +1,32 @@
+"""A host of the library, by ctypes. It prints "handle PID" when the sandbox exists and then waits to be
+killed.
+
+    library_host.py LIBRARY create|start GRANT... -- COMMAND...
+"""
+
+import ctypes
+import signal
+import sys
+
+library = ctypes.CDLL(sys.argv[1])
+for name in ("sandlock_sandbox_builder_new", "sandlock_sandbox_builder_fs_read", "sandlock_sandbox_build",
+             "sandlock_create"):
+    getattr(library, name).restype = ctypes.c_void_p
+library.sandlock_last_error.restype = ctypes.c_char_p
+
+words = sys.argv[3:]
+split = words.index("--")
+builder = ctypes.c_void_p(library.sandlock_sandbox_builder_new())
+for path in words[:split]:
+    builder = ctypes.c_void_p(library.sandlock_sandbox_builder_fs_read(builder, path.encode()))
+policy = ctypes.c_void_p(library.sandlock_sandbox_build(builder, None, None))
+command = [word.encode() for word in words[split + 1:]]
+argv = (ctypes.c_char_p * len(command))(*command)
+handle = ctypes.c_void_p(library.sandlock_create(policy, None, argv, len(command)))
+if not handle:
+    sys.exit(library.sandlock_last_error().decode())
+if sys.argv[2] == "start":
+    library.sandlock_start(handle)
+print("handle", library.sandlock_handle_pid(handle), flush=True)
+while True:
+    signal.pause()

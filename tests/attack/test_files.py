@@ -1,0 +1,166 @@
+"""Files outside the grants: by every call, and by every spelling of the way to them."""
+
+import os
+import platform
+import subprocess
+import threading
+
+import pytest
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(platform.machine() != "x86_64", reason="the payloads use x86-64 numbers"),
+]
+
+TEXT = "#!/bin/sh\nexit 0\n"
+
+
+class Outside:
+    """A directory that no grant covers, with one file; and what it looks like."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.fill()
+
+    def fill(self):
+        self.directory.mkdir(exist_ok=True)
+        for entry in self.directory.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                entry.rmdir()
+            else:
+                entry.unlink()
+        self.file = self.directory / "file"
+        self.file.write_text(TEXT)
+        self.file.chmod(0o755)
+
+    def look(self):
+        names = sorted(entry.name for entry in self.directory.iterdir())
+        return names, self.file.read_text(), self.file.stat().st_nlink, self.file.stat().st_mode
+
+
+@pytest.fixture
+def outside(tmp_path):
+    return Outside(tmp_path / "outside")
+
+
+@pytest.fixture
+def link(area):
+    (area / "link.own").write_text("mine")
+    return area / "link"
+
+
+# What may be answered. Two directories of different grants: also EXDEV.
+REFUSED = {"EACCES", "EXDEV"}
+# Some calls succeed only for root, or never, without a sandbox.
+NO_CONTROL = {"uselib", "rmdir"}
+
+
+def test_no_operation_reaches_a_file_outside_the_grants(attack, outside, area, link, mode):
+    before = outside.look()
+    inside = attack.inside("files.py", "direct", outside.file, link, options=[*mode, "-w", area])
+    for name in inside:
+        if name not in NO_CONTROL:
+            assert inside[name] in REFUSED, (name, inside[name])
+    assert outside.look() == before
+    assert sorted(entry.name for entry in area.iterdir()) == ["link.own"]
+
+
+def test_every_operation_works_unconfined(attack, outside, area, link):
+    """Control: with fresh files for each, every one succeeds for this user."""
+    names = attack.inside("files.py", "direct", outside.file, link, options=["-w", area])
+    assert len(names) > 20
+    for name in names:
+        if name in NO_CONTROL:
+            continue
+        outside.fill()
+        link.unlink(missing_ok=True)
+        (area / "link.own").write_text("mine")
+        assert attack.outside("files.py", "direct", outside.file, link, name)[name] == "OK", name
+
+
+def test_no_operation_writes_below_a_read_grant(attack, outside, area, link, mode):
+    before = outside.look()
+    inside = attack.inside("files.py", "direct", outside.file, link,
+                           options=[*mode, "-w", area, "-r", outside.directory])
+    for name in ("open_read", "openat_read", "openat2_read", "exec"):
+        assert inside[name] == "OK", name
+    for name in inside:
+        if name not in NO_CONTROL and inside[name] == "OK":
+            assert name in ("open_read", "openat_read", "openat2_read", "exec")
+    assert outside.look() == before
+
+
+def test_no_spelling_leads_out_of_the_grants(attack, outside, area, mode):
+    before = outside.look()
+    inside = attack.inside("files.py", "ways", area, outside.file, options=[*mode, "-w", area, "-r", "/proc", "-r", "/dev"],
+                           cwd=area)
+    for name in inside:
+        assert inside[name] in {"EACCES", "EPERM", "EXDEV", "ENOENT"}, (name, inside[name])
+    assert inside["plain_read"] == inside["symlink_write"] == inside["o_path_read"] == "EACCES"
+    assert outside.look() == before
+    assert not (area / "linked").exists()
+
+
+def test_the_same_spellings_work_unconfined(attack, outside, area):
+    results = attack.outside("files.py", "ways", area, outside.file, cwd=area)
+    for name in results:
+        if not name.startswith(("proc_1_root", "dev_fd", "o_path_link")):
+            assert results[name] == "OK", (name, results[name])
+
+
+def test_an_inherited_descriptor_gives_no_more_than_it_is(attack, outside, mode):
+    before = outside.look()
+    with open(outside.file, "rb") as stdin:
+        inside = attack.inside("files.py", "fd", 0, options=[*mode, "-r", "/proc", "-r", "/dev"], stdin=stdin)
+    assert inside["read"] == "OK"
+    for name in ("write", "ftruncate"):
+        assert inside[name] in ("EBADF", "EINVAL"), name
+    for name in ("reopen_read", "reopen_write", "reopen_truncate", "dev_stdin"):
+        assert inside[name] == "EACCES", name
+    assert outside.look() == before
+    with open(outside.file, "rb") as stdin:
+        free = attack.outside("files.py", "fd", 0, stdin=stdin)
+    assert free["reopen_write"] == "OK"
+
+
+def test_grants_follow_the_object_and_not_its_name(attack, sandlock, tmp_path):
+    """What is put under a granted name after the start is not granted."""
+    granted, other = tmp_path / "granted", tmp_path / "other"
+    for directory, text in ((granted, "granted"), (other, "other")):
+        directory.mkdir()
+        (directory / "file").write_text(text)
+    process = sandlock.start("-r", granted, "--", "sh", "-c", f"echo up; read x; cat {granted}/file",
+                             stdin=subprocess.PIPE)
+    assert process.stdout.readline() == "up\n"
+    granted.rename(tmp_path / "moved")
+    other.rename(granted)
+    out, err = process.communicate("go\n", timeout=20)
+    assert out == "" and "Permission denied" in err
+
+
+def test_a_swapped_directory_never_leads_a_write_outside(attack, sandlock, area, outside):
+    """A thread outside swaps a directory for a link to the outside while the member writes through it."""
+    real, link = area / "name", area / "spare"
+    real.mkdir()
+    link.symlink_to(outside.directory)
+    over = threading.Event()
+
+    def swap():
+        while not over.is_set():
+            os.rename(real, area / "aside")
+            os.rename(link, real)
+            os.rename(real, link)
+            os.rename(area / "aside", real)
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    before = outside.look()
+    script = (f"import os, time\nend = time.monotonic() + 2\ncount = 0\nwhile time.monotonic() < end:\n"
+              f"  for name in ('{area}/name/new', '{area}/spare/new', '{area}/name/file'):\n"
+              f"    try:\n      os.close(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)); count += 1\n"
+              f"    except OSError: pass\nprint(count)")
+    result = sandlock.run("-w", area, "--", *attack.words("raw.py")[:-1], "-c", script)
+    over.set()
+    thread.join()
+    assert int(result.stdout) > 0, result
+    assert outside.look() == before

@@ -1,0 +1,220 @@
+"""Processes that try to outlive their sandbox, and signals that must not go astray when they are killed."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import pytest
+
+pytestmark = pytest.mark.root
+
+KINDS = {
+    "daemon": ["daemon"],
+    "groups": ["groups", "200"],
+    "threads": ["threads"],
+    "stopped": ["stopped"],
+    "holder": ["holder"],
+    "storm": ["storm"],
+    "chain": ["chain"],
+}
+
+MODES = {
+    "supervised": [],
+    "unsupervised": ["--no-supervisor"],
+    "without signal scope": ["--disable", "signal-scope"],
+}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return KINDS[request.param]
+
+
+@pytest.fixture(params=MODES)
+def options(request):
+    return MODES[request.param]
+
+
+def begin(attack, look, mark, kind, options, *more):
+    """A running sandbox with its would-be survivors in place."""
+    process = attack.start("survivor", *kind, mark, *more, options=options)
+    assert process.stdout.readline() == "up\n", process.communicate()
+    assert len(look.processes_with(mark)) >= 2
+    return process
+
+
+def finish(process):
+    process.communicate(timeout=20)
+    return process.returncode
+
+
+def test_a_survivor_survives_unconfined(attack, look, mark):
+    """Control: nothing but the sandbox ends these."""
+    process = subprocess.Popen(attack.words("survivor", "daemon", mark, "exit"), stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"up\n"
+    assert process.wait() == 7
+    process.stdout.close()
+    time.sleep(0.3)
+    assert len(look.processes_with(mark)) == 1
+
+
+def test_the_end_of_the_command_ends_all(attack, look, mark, witness, kind, options):
+    process = attack.start("survivor", *kind, mark, "exit", options=options)
+    assert finish(process) == 7
+    assert look.processes_with(mark) == []
+    assert witness.signals() == {}
+
+
+def test_a_timeout_ends_all(attack, look, mark, witness, kind, options):
+    result = attack.inside("survivor", *kind, mark, options=[*options, "-t", "700ms"]).result
+    assert (result.code, result.stdout) == (124, "up\n")
+    assert look.processes_with(mark) == []
+    assert witness.signals() == {}
+
+
+def test_a_signal_to_sandlock_ends_all(attack, look, mark, witness, kind, options):
+    process = begin(attack, look, mark, kind, options)
+    process.send_signal(signal.SIGTERM)
+    assert finish(process) == -signal.SIGTERM
+    assert look.processes_with(mark) == []
+    assert witness.signals() == {}
+
+
+def test_sigkill_of_sandlock_ends_all(attack, look, mark, witness, kind, options):
+    process = begin(attack, look, mark, kind, options)
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=10)
+    assert look.eventually(lambda: look.processes_with(mark) == []), look.processes_with(mark)
+    process.communicate(timeout=10)
+    assert witness.signals() == {}
+
+
+def test_sigkill_of_the_guardian_ends_all(attack, look, mark, witness, kind, options):
+    process = begin(attack, look, mark, kind, options)
+    os.kill(look.children_of(process.pid)[0], signal.SIGKILL)
+    assert finish(process) == 125
+    assert look.eventually(lambda: look.processes_with(mark) == []), look.processes_with(mark)
+    assert witness.signals() == {}
+
+
+def test_the_command_dies_with_its_guardian_even_while_sandlock_cannot_act(attack, look, mark):
+    process = begin(attack, look, mark, KINDS["holder"], [])
+    guardian = look.children_of(process.pid)[0]
+    command, = look.children_of(guardian)
+    process.send_signal(signal.SIGSTOP)
+    os.kill(guardian, signal.SIGKILL)
+    assert look.eventually(lambda: look.state(command) in (None, "Z"))
+    process.send_signal(signal.SIGCONT)
+    assert finish(process) == 125
+    assert look.eventually(lambda: look.processes_with(mark) == [])
+
+
+# ---- Promptness ---------------------------------------------------------------------------------------
+
+
+def test_a_background_job_that_holds_the_output_does_not_delay_the_end(attack, look, mark, mode):
+    started = time.monotonic()
+    result = attack.inside("survivor", "holder", mark, "exit", options=mode).result
+    assert (result.code, result.stdout) == (7, "up\n")
+    assert time.monotonic() - started < 5
+    assert look.processes_with(mark) == []
+
+
+def test_a_shell_job_in_the_background_does_not_delay_the_end(sandlock, look, mark, mode):
+    started = time.monotonic()
+    result = sandlock.run(*mode, "--", "sh", "-c", f"sh -c 'sleep 60; : {mark}' & echo done")
+    assert (result.code, result.stdout) == (0, "done\n")
+    assert time.monotonic() - started < 5
+    assert look.processes_with(mark) == []
+
+
+def test_a_storm_is_over_soon_after_its_timeout(attack, look, mark):
+    started = time.monotonic()
+    result = attack.inside("survivor", "storm", mark, options=["-t", "1s"]).result
+    assert result.code == 124
+    assert time.monotonic() - started < 6
+    assert look.processes_with(mark) == []
+
+
+# ---- The process limit --------------------------------------------------------------------------------
+
+
+def test_a_storm_stays_within_the_process_limit(attack, look):
+    inside = attack.inside("process_probe", "storm", "16", "2", options=["-P", "6", "-t", "20s"])
+    words = inside["storm"].split()
+    forked, refused, most = int(words[1]), int(words[3]), int(words[5])
+    assert forked > 100 and refused > 0
+    assert most <= 6
+
+
+def test_a_storm_of_sessions_stays_within_the_process_limit(attack, look, mark):
+    process = attack.start("survivor", "storm", mark, options=["-P", "20"])
+    assert process.stdout.readline() == "up\n"
+    most = 0
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        most = max(most, len(look.processes_with(mark)) - 2)  # sandlock and its guardian carry it too
+    process.send_signal(signal.SIGTERM)
+    assert finish(process) == -signal.SIGTERM
+    assert 2 < most <= 20
+    assert look.processes_with(mark) == []
+
+
+# ---- Hosts of the library -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def host(attack, helpers, sandlock):
+    """Starts a host of the library whose sandbox runs a survivor."""
+    library = helpers.parent.parent / "libsandlock_ffi.so"
+    hosts = []
+
+    def start(how, *words):
+        grants = [*sandlock.base[1::2], str(helpers)]
+        process = subprocess.Popen([*attack.words("library_host.py"), str(library), how, *grants, "--",
+                                    *attack.words("survivor", *words)],
+                                   stdout=subprocess.PIPE, text=True)
+        hosts.append(process)
+        word, pid = process.stdout.readline().split()
+        assert word == "handle"
+        return process, int(pid)
+
+    yield start
+    for process in hosts:
+        process.kill()
+        process.communicate()
+
+
+def test_sigkill_of_a_host_ends_its_parked_sandbox(host, look, mark):
+    process, pid = host("create", "daemon", mark)
+    assert look.state(pid) == "S"
+    assert pathlib.Path(f"/proc/{pid}/exe").resolve() == pathlib.Path(f"/proc/{process.pid}/exe").resolve()
+    process.kill()
+    process.wait()
+    assert look.eventually(lambda: look.processes_with(mark) == [])
+    assert look.eventually(lambda: look.state(pid) is None)
+
+
+@pytest.mark.parametrize("words", [["daemon"], ["groups", "100"], ["storm"]], ids=lambda words: words[0])
+def test_sigkill_of_a_host_ends_its_running_sandbox(host, look, mark, witness, words):
+    process, pid = host("start", *words, mark)
+    assert look.eventually(lambda: len(look.processes_with(mark)) >= 4)
+    process.kill()
+    process.wait()
+    assert look.eventually(lambda: look.processes_with(mark) == [])
+    assert look.eventually(lambda: look.state(pid) is None)
+    assert witness.signals() == {}
+
+
+def test_sigkill_of_a_hosts_guardian_ends_its_sandbox(host, look, mark, witness):
+    process, pid = host("start", "daemon", mark)
+    assert look.eventually(lambda: len(look.processes_with(mark)) >= 4)
+    with open(f"/proc/{pid}/stat", encoding="ascii") as stream:
+        guardian = int(stream.read().rpartition(")")[2].split()[1])
+    os.kill(guardian, signal.SIGKILL)
+    # The host, whose command line carries the mark too, lives on.
+    assert look.eventually(lambda: look.processes_with(mark) == [process.pid]), look.processes_with(mark)
+    assert process.poll() is None
+    assert witness.signals() == {}

@@ -1,0 +1,155 @@
+/*
+ * Hosts of runs that fail by an injected fault; for libraries built with fault injection. The faults
+ * are in SANDLOCK_FAULT, the first argument names the kind:
+ *   refused TEXT [OPTION]  every start fails, with TEXT in the error, and nothing is left behind
+ *   fallback TEXT          a run is served by the caller, a background start fails with TEXT
+ *   failed TEXT            the first run starts and fails with TEXT; the host lives on, the next one works
+ *   setuid                 the host changes its ids while a run is served
+ *   probe FILE             the supervising thread is walled in, the host is not
+ */
+#include "check.h"
+
+#include <sys/prctl.h>
+
+#define ROUNDS 50
+
+/* Makes the supervisor work: a change of metadata inside the grants. */
+static const char *const change = "cd \"$AREA\" && : >file && chmod 600 file && chmod 644 file";
+
+static sandlock_sandbox_t *policy;
+
+static sandlock_sandbox_t *make_policy(const char *option)
+{
+    sandlock_builder_t *b = base_builder();
+
+    b = sandlock_sandbox_builder_fs_write(b, getenv("AREA"));
+    b = sandlock_sandbox_builder_env_var(b, "AREA", getenv("AREA"));
+    if (strcmp(option, "cwd") == 0)
+        b = sandlock_sandbox_builder_cwd(b, "/usr");
+    return build(b);
+}
+
+static void nothing_runs(void)
+{
+    char path[4096];
+
+    CHECK(waitpid(-1, NULL, WNOHANG | __WALL) == -1 && errno == ECHILD);
+    snprintf(path, sizeof(path), "/dev/shm/sandlock-%lu/fault", (unsigned long)getuid());
+    CHECK(access(path, F_OK) != 0);
+    snprintf(path, sizeof(path), "%s/marker", getenv("AREA"));
+    CHECK(access(path, F_OK) != 0);
+}
+
+static void check_refused(const char *text)
+{
+    const char *const script = ": >\"$AREA/marker\"; sleep 1000";
+    int out = -1;
+
+    CHECK(sandlock_run(policy, "fault", SHELL(script)) == NULL);
+    CHECK_CONTAINS(sandlock_last_error(), text);
+    CHECK(sandlock_create(policy, "fault", SHELL(script)) == NULL);
+    CHECK_CONTAINS(sandlock_last_error(), text);
+    CHECK(sandlock_popen(policy, "fault", SHELL(script), SANDLOCK_STDIO_NULL, SANDLOCK_STDIO_PIPED,
+                         SANDLOCK_STDIO_NULL, NULL, &out, NULL) == NULL);
+    CHECK_CONTAINS(sandlock_last_error(), text);
+    CHECK(out == -1);
+    nothing_runs();
+}
+
+static void refused(const char *text)
+{
+    check_refused(text); /* what is made once per process is made now */
+    int fds = count_entries("/proc/self/fd");
+    int threads = count_entries("/proc/self/task");
+    for (int i = 0; i < ROUNDS; i++)
+        check_refused(text);
+    CHECK(count_entries("/proc/self/fd") == fds);
+    CHECK(count_entries("/proc/self/task") == threads);
+}
+
+static void fallback(const char *text)
+{
+    CHECK(sandlock_create(policy, "fault", SHELL(":")) == NULL);
+    CHECK_CONTAINS(sandlock_last_error(), text);
+    check_exit(sandlock_run(policy, "fault", SHELL(change)), 0);
+    nothing_runs();
+}
+
+static void failed(const char *text)
+{
+    struct sigaction before;
+    struct sigaction after;
+    char script[512];
+
+    sigaction(SIGSYS, NULL, &before);
+    snprintf(script, sizeof(script), "setsid sleep %s & sleep %s & %s; sleep 1000", getenv("SLEEP"),
+             getenv("SLEEP"), change);
+    sandlock_result_t *result = sandlock_run(policy, "fault", SHELL(script));
+    CHECK_CONTAINS(sandlock_last_error(), text);
+    check_end(result, SANDLOCK_EXIT_REASON_KILLED, -1, -1);
+    nothing_runs();
+    sigaction(SIGSYS, NULL, &after);
+    CHECK(before.sa_handler == after.sa_handler && before.sa_flags == after.sa_flags);
+    CHECK(count_entries("/proc/self/task") == 3); /* ".", "..", this thread */
+    check_exit(sandlock_run(policy, "fault", SHELL(change)), 0);
+    nothing_runs();
+}
+
+static void *run_slowly(void *unused)
+{
+    (void)unused;
+    check_exit(sandlock_run(policy, "fault",
+                            SHELL("cd \"$AREA\" && : >file; i=0; while [ $i -lt 100 ]; do "
+                                  "chmod 600 file || exit 1; i=$((i + 1)); done; : >done; sleep 1")),
+               0);
+    return NULL;
+}
+
+static void ids_may_change_during_a_run(void)
+{
+    char path[4096];
+    pthread_t thread;
+    int changes = 0;
+
+    snprintf(path, sizeof(path), "%s/done", getenv("AREA"));
+    CHECK(pthread_create(&thread, NULL, run_slowly, NULL) == 0);
+    /* Before, while and after the filters of supervisor and worker are installed. */
+    for (; access(path, F_OK) != 0 || changes < 200; changes++) {
+        CHECK(setuid(getuid()) == 0);
+        CHECK(setgid(getgid()) == 0);
+        CHECK(setresuid(-1, getuid(), -1) == 0);
+        sleep_ms(1);
+    }
+    pthread_join(thread, NULL);
+}
+
+static void the_host_is_outside_the_walls(const char *file)
+{
+    check_exit(sandlock_run(policy, "fault", SHELL(change)), 0);
+    int fd = open(file, O_RDONLY);
+    CHECK(fd >= 0);
+    close(fd);
+    CHECK(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 0);
+}
+
+int main(int argc, char **argv)
+{
+    const char *kind = argc > 1 ? argv[1] : "";
+    const char *text = argc > 2 ? argv[2] : "";
+
+    policy = make_policy(argc > 3 ? argv[3] : "");
+    if (strcmp(kind, "refused") == 0)
+        refused(text);
+    else if (strcmp(kind, "fallback") == 0)
+        fallback(text);
+    else if (strcmp(kind, "failed") == 0)
+        failed(text);
+    else if (strcmp(kind, "setuid") == 0)
+        ids_may_change_during_a_run();
+    else if (strcmp(kind, "probe") == 0)
+        the_host_is_outside_the_walls(text);
+    else
+        return 2;
+    sandlock_sandbox_free(policy);
+    return 0;
+}

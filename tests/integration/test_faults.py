@@ -1,0 +1,751 @@
+"""Injected faults: a launch whose step fails runs nothing and leaves nothing, and a supervisor that
+misbehaves meets the kernel.
+
+These tests need a build with -Dfault_injection=true, see `make faults`. Faults are named in
+$SANDLOCK_FAULT (src/util/fault.h).
+"""
+
+import itertools
+import json
+import os
+import pathlib
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+if os.environ.get("SANDLOCK_FAULTS") != "1":
+    pytest.skip("needs a build with fault injection: make faults", allow_module_level=True)
+
+pytestmark = pytest.mark.root  # privileges change what could succeed, never what must fail
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+RUNTIME = pathlib.Path(f"/dev/shm/sandlock-{os.getuid()}")
+BUILD = pathlib.Path(os.environ.get("SANDLOCK_BUILD", ROOT / "build-faults")).resolve()
+IO_ERROR = "I/O error"
+numbers = itertools.count(1)
+
+
+# ---- Helpers ----------------------------------------------------------------------------------
+
+
+def processes_with(mark):
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        try:
+            command = pathlib.Path(f"/proc/{entry}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if mark.encode() in command:
+            found.append(int(entry))
+    return found
+
+
+def children_of(pid):
+    try:
+        return list(map(int, pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+    except OSError:
+        return []
+
+
+def eventually(condition, seconds):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+class Fault:
+    """Runs of one sandbox name whose command lines carry a word that nobody else's have."""
+
+    def __init__(self, sandlock, area):
+        self.sandlock = sandlock
+        self.area = area
+        self.name = f"fault-{os.getpid()}-{next(numbers)}"
+        self.mark = f"3600.{os.getpid():07d}{next(numbers):06d}"  # a time for sleep(1)
+        self.marker = area / "marker"
+        self.touch = f": {self.mark}; : >{self.marker}"
+
+    def words(self, *options):
+        return ["--name", self.name, "-w", self.area, "-w", "/dev/null", *options, "--"]
+
+    def run(self, fault, *options, command=None, env=None):
+        command = command or ["sh", "-c", self.touch]
+        return self.sandlock.run(*self.words(*options), *command,
+                                 env={"SANDLOCK_FAULT": fault, **(env or {})})
+
+    def start(self, fault, command, *options, **kwargs):
+        return self.sandlock.start(*self.words(*options), *command, env={"SANDLOCK_FAULT": fault},
+                                   **kwargs)
+
+    def assert_nothing_is_left(self, seconds=0.0):
+        assert eventually(lambda: not processes_with(self.mark), seconds), processes_with(self.mark)
+        assert not (RUNTIME / self.name).exists()
+
+    def assert_the_name_is_free(self):
+        done = self.run("", command=["true"])
+        assert (done.code, done.stderr) == (0, "")
+        assert not (RUNTIME / self.name).exists()
+
+
+@pytest.fixture
+def fault(sandlock, area):
+    made = Fault(sandlock, area)
+    yield made
+    for pid in processes_with(made.mark):
+        os.kill(pid, signal.SIGKILL)
+
+
+# ---- A step fails -----------------------------------------------------------------------------
+
+OTHER_USER = "1000:1000" if os.getuid() == 0 else "0:0"
+
+# Steps of guardian and child: name, and the options that make them part of a launch.
+STEPS = [
+    ("guardian process group", []),
+    ("guardian landlock domain", []),
+    ("clone", []),
+    ("guardian death watch", []),
+    ("guardian seccomp filter", []),
+    ("process group", []),
+    ("parent death signal", []),
+    ("personality (no address space randomisation)", ["--no-randomize-memory"]),
+    ("cpu affinity", ["--cpu-cores", "0"]),
+    ("transparent huge pages", ["--no-huge-pages"]),
+    ("core limit", ["--no-coredump"]),
+    ("core dump filter", ["--no-coredump"]),
+    ("user namespace", ["--user", OTHER_USER]),
+    ("uid_map", ["--user", OTHER_USER]),
+    ("setgroups", ["--user", OTHER_USER]),
+    ("gid_map", ["--user", OTHER_USER]),
+    ("working directory", ["--cwd", "/usr"]),
+    ("no_new_privs", []),
+    ("landlock", []),
+    ("seccomp filter", []),
+    ("descriptors", []),
+]
+
+# What is prepared before them: fault, message.
+PREPARATIONS = [
+    ("denials", "denial records: Out of memory"),
+    ("proc", "open /proc: I/O error"),
+    ("wake", "the supervisor's event descriptor: I/O error"),
+    ("ruleset-members", "landlock ruleset: I/O error"),
+    ("ruleset-supervisor", "supervisor landlock ruleset: I/O error"),
+    ("ruleset-guardian", "guardian landlock ruleset: I/O error"),
+    ("rule", "landlock rule for /usr: I/O error"),
+    ("supervisor-rule", "landlock rule for the supervisor's own needs: I/O error"),
+    ("filter", "filter of the members: I/O error"),
+    ("streams", "descriptors: Out of memory"),
+    ("record", "shared record: I/O error"),
+    ("stacks", "launch stacks: I/O error"),
+    ("lifeline", "lifeline pipe: I/O error"),
+    ("posture", "posture: Out of memory"),
+    ("feature", "start process-gate: I/O error"),
+    ("supervisor-privileges", "no_new_privs for the supervisor: I/O error"),
+    ("supervisor-domain", "landlock domain of the supervisor: I/O error"),
+    ("guardian-clone", "clone of the guardian: I/O error"),
+    ("grants-resolve", "names of the grants: I/O error"),
+]
+
+
+def assert_refused(fault, done, text, code=125):
+    assert done.code == code, done
+    assert text in done.stderr, done
+    assert not fault.marker.exists()
+    fault.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("step, options", STEPS, ids=[step for step, _ in STEPS])
+def test_a_failed_step_ends_the_launch(fault, step, options):
+    assert fault.run("", *options).code == 0, "the control: without the fault it works"
+    fault.marker.unlink()
+    # Once as an ordinary run, once with a command that waits for its posture.
+    assert_refused(fault, fault.run(f"step:{step}", *options), f"sandlock: {step}")
+    posture = fault.area / "posture"
+    done = fault.run(f"step:{step}", "--posture", posture, *options)
+    assert_refused(fault, done, f"sandlock: {step}")
+    assert IO_ERROR in done.stderr.splitlines()[-1]
+    assert posture.read_text() == ""
+
+
+@pytest.mark.parametrize("name, text", PREPARATIONS, ids=[name for name, _ in PREPARATIONS])
+def test_a_failed_preparation_ends_the_launch(fault, name, text):
+    assert_refused(fault, fault.run(name), text)
+    posture = fault.area / "posture"
+    assert_refused(fault, fault.run(name, "--posture", posture), text)
+    assert posture.read_text() == ""
+
+
+def test_the_working_directory_is_named(fault):
+    assert_refused(fault, fault.run("step:working directory", "--cwd", "/usr"),
+                   f"working directory /usr: {IO_ERROR}")
+
+
+def test_a_grant_that_cannot_be_opened_is_a_matter_of_configuration(fault):
+    assert_refused(fault, fault.run("grant"), f"grant --fs-read /usr: {IO_ERROR}", code=2)
+
+
+def test_a_port_that_cannot_be_granted_ends_the_launch(fault):
+    assert_refused(fault, fault.run("port-rule", "--net-allow-bind", "4321"),
+                   f"landlock rule for TCP port 4321: {IO_ERROR}")
+
+
+@pytest.mark.parametrize("step", ["open file limit", "signals"])
+def test_a_step_after_confinement_ends_the_launch(fault, step):
+    done = fault.run(f"step:{step}", "--max-open-files", "64")
+    assert_refused(fault, done, f'sandlock: launch step "{step}" failed: {IO_ERROR}')
+
+
+def test_a_failed_exec_is_told_from_a_failed_launch(fault):
+    done = fault.run("step:exec")
+    assert_refused(fault, done, "sandlock child: exec sh: Input/output error", code=126)
+
+
+def test_without_a_supervisor_a_failed_step_ends_the_launch_as_well(fault):
+    for step in ["guardian seccomp filter", "landlock", "seccomp filter", "descriptors"]:
+        assert_refused(fault, fault.run(f"step:{step}", "--no-supervisor"), f"sandlock: {step}")
+
+
+def in_terminal(words, env):
+    """Runs the words as a session leader on a terminal: wait status and what was written there."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(words[0], list(map(str, words)), env)
+    output = b""
+    while True:
+        try:
+            chunk = os.read(terminal, 65536)
+        except OSError:
+            break
+        if not chunk:
+            break
+        output += chunk
+    status = os.waitpid(pid, 0)[1]
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(status), output.decode()
+
+
+def test_a_terminal_that_cannot_be_handed_over_ends_the_launch(fault):
+    words = [fault.sandlock.binary, "run", *fault.sandlock.base, *fault.words(), "sh", "-c", fault.touch]
+    env = fault.sandlock.environment({})
+    assert in_terminal(words, env) == (0, "")
+    fault.marker.unlink()
+    code, output = in_terminal(words, dict(env, SANDLOCK_FAULT="step:terminal foreground"))
+    assert code == 125 and f"sandlock: terminal foreground: {IO_ERROR}" in output
+    assert not fault.marker.exists()
+    fault.assert_nothing_is_left()
+
+
+def test_a_confined_supervisor_takes_the_terminal_back(fault):
+    file = fault.area / "file"
+    file.write_text("")
+    words = [fault.sandlock.binary, "run", *fault.sandlock.base, *fault.words(), "chmod", "600", file]
+    assert in_terminal(words, fault.sandlock.environment({})) == (0, "")
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+# ---- What may fail without ending the launch says so ------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["claim-root", "claim", "pid-file"])
+def test_a_run_without_introspection_is_announced(fault, name):
+    done = fault.run(name)
+    assert done.code == 0 and fault.marker.exists()
+    assert done.stderr.startswith("sandlock: warning: ") and IO_ERROR in done.stderr
+    fault.assert_nothing_is_left()
+
+
+def test_a_posture_that_cannot_be_written_ends_the_launch(fault):
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        done = fault.sandlock.run(*fault.words("--posture", f"fd:{full}"), "sh", "-c", fault.touch,
+                                  pass_fds=[full])
+    finally:
+        os.close(full)
+    assert_refused(fault, done, "writing --posture: No space left on device")
+
+
+# ---- Posture ----------------------------------------------------------------------------------
+
+
+def test_the_posture_is_written_only_when_the_walls_are_up(fault):
+    """The filter of the supervisor is installed late in a plain run; never after a posture."""
+    posture = fault.area / "posture"
+    assert_refused(fault, fault.run("supervisor-filter", "--posture", posture),
+                   f"install the supervisor's filter: {IO_ERROR}")
+    assert posture.read_text() == ""
+    assert fault.run("", "--posture", posture).code == 0
+    states = {entry["name"]: entry["state"] for entry in json.loads(posture.read_text())["entries"]}
+    assert states["supervisor-filter"] == states["supervisor-landlock"] == "active"
+
+
+def test_a_notification_is_not_received_without_the_filter(fault):
+    file = fault.area / "file"
+    file.write_text("")
+    file.chmod(0o644)
+    done = fault.run("supervisor-filter", command=["sh", "-c", f"chmod 600 {file}; {fault.touch}"])
+    assert done.code == 125 and f"install the supervisor's filter: {IO_ERROR}" in done.stderr
+    assert file.stat().st_mode & 0o777 == 0o644
+    fault.assert_nothing_is_left()
+
+
+def test_a_worker_does_not_work_without_its_filter(fault):
+    file = fault.area / "file"
+    file.write_text("")
+    file.chmod(0o644)
+    done = fault.run("use-workers,worker-filter", command=["chmod", "600", str(file)])
+    assert done.code == 125 and f"installing the worker filter failed: {IO_ERROR}" in done.stderr
+    assert file.stat().st_mode & 0o777 == 0o644
+    fault.assert_nothing_is_left()
+
+
+def test_a_call_for_which_no_worker_can_be_made_is_refused(fault):
+    file = fault.area / "file"
+    file.write_text("")
+    file.chmod(0o644)
+    done = fault.run("use-workers,worker-thread", command=["chmod", "600", str(file)])
+    assert done.code == 1 and "Cannot allocate memory" in done.stderr
+    assert file.stat().st_mode & 0o777 == 0o644
+
+
+# ---- The walls: Landlock ----------------------------------------------------------------------
+
+VICTIM = """
+import ctypes, sys
+data = ctypes.create_string_buffer(b"the secret")
+print(ctypes.addressof(data), flush=True)
+sys.stdin.readline()
+"""
+
+IN_LIST = {"open": "EACCES", "write": "EACCES", "list": "EACCES", "create": "EACCES",
+           "read-memory": "EPERM", "environ": "EACCES", "mem": "EACCES"}
+BEYOND_LIST = {"mkdir": "EACCES", "symlink": "EACCES", "truncate": "EACCES", "connect": "EACCES",
+               "abstract": "EPERM", "bind": "EACCES", "trace": "EPERM", "rename": "EACCES"}
+
+
+class Outside:
+    """Objects of the same user that lie in no grant."""
+
+    def __init__(self, directory):
+        self.directory = directory / "outside"
+        self.directory.mkdir()
+        self.file = self.directory / "file"
+        self.file.write_text("the secret")
+        self.victim = subprocess.Popen([sys.executable, "-c", VICTIM], stdin=subprocess.PIPE,
+                                       stdout=subprocess.PIPE, text=True)
+        address = self.victim.stdout.readline().strip()
+        self.tcp = socket.create_server(("127.0.0.1", 0))
+        self.abstract = socket.socket(socket.AF_UNIX)
+        name = f"fault-{os.getpid()}-{next(numbers)}"
+        self.abstract.bind("\0" + name)
+        self.abstract.listen()
+        self.env = {
+            "SANDLOCK_PROBE_FILE": str(self.file),
+            "SANDLOCK_PROBE_DIRECTORY": str(self.directory),
+            "SANDLOCK_PROBE_PORT": str(self.tcp.getsockname()[1]),
+            "SANDLOCK_PROBE_ABSTRACT": name,
+            "SANDLOCK_PROBE_PROCESS": str(self.victim.pid),
+            "SANDLOCK_PROBE_ADDRESS": address,
+        }
+
+    def assert_untouched(self):
+        assert self.file.read_text() == "the secret"
+        assert os.listdir(self.directory) == ["file"]
+        assert self.victim.poll() is None
+        for listener in (self.tcp, self.abstract):
+            listener.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+
+    def close(self):
+        self.victim.kill()
+        self.victim.communicate()
+        self.tcp.close()
+        self.abstract.close()
+
+
+@pytest.fixture
+def outside(tmp_path):
+    made = Outside(tmp_path)
+    yield made
+    made.close()
+
+
+def answers(text):
+    lines = [line.split(": ") for line in text.splitlines() if line.startswith("probe ")]
+    return {name.removeprefix("probe "): answer for name, answer in lines}
+
+
+def provoke(fault, faults, *options, env=None):
+    """A run that gives the supervisor one notification to handle."""
+    file = fault.area / "file"
+    file.write_text("")
+    return fault.run(faults, *options, command=["chmod", "600", str(file)], env=env)
+
+
+def test_the_supervisor_reaches_nothing_outside_the_grants(fault, outside):
+    """Domain S alone: the role's filter, which refuses most of these calls, is left out."""
+    done = provoke(fault, "probe-all:1,no-supervisor-filter", env=outside.env)
+    assert answers(done.stderr) == IN_LIST | BEYOND_LIST
+    assert done.code == 0
+    outside.assert_untouched()
+
+
+def test_without_its_walls_the_supervisor_would_reach_all_of_it(fault, outside):
+    done = provoke(fault, "probe-all:1", "--without", "supervisor-confinement", env=outside.env)
+    assert answers(done.stderr) == dict.fromkeys(IN_LIST | BEYOND_LIST, "OK")
+    assert not outside.file.exists() and (outside.directory / "renamed").exists()
+    outside.tcp.accept()[0].close()
+    outside.abstract.accept()[0].close()
+
+
+@pytest.mark.parametrize("faults", ["probe:1", "use-workers,worker-probe:1"])
+def test_with_both_walls_supervisor_and_worker_reach_nothing(fault, outside, faults):
+    done = provoke(fault, faults, env=outside.env)
+    assert answers(done.stderr) == IN_LIST
+    assert done.code == 0
+    outside.assert_untouched()
+
+
+def test_calls_that_only_the_filter_would_miss_meet_the_filter(fault, outside):
+    done = provoke(fault, "probe-all:1", env=outside.env)
+    assert done.code == 125 and "supervisor called mkdirat (" in done.stderr
+    outside.assert_untouched()
+
+
+# ---- The walls: a wrong verdict ---------------------------------------------------------------
+
+MEMBER = """
+import errno, fcntl, os, socket, struct, sys
+directory, port = sys.argv[1], int(sys.argv[2])
+file = directory + "/file"
+def attempt(name, act):
+    try:
+        act()
+        print(name, "OK", flush=True)
+    except OSError as error:
+        print(name, errno.errorcode[error.errno], flush=True)
+attempt("open", lambda: open(file).close())
+attempt("append", lambda: open(file, "a").close())
+attempt("create", lambda: open(directory + "/created", "x").close())
+attempt("mkdir", lambda: os.mkdir(directory + "/made"))
+attempt("rename", lambda: os.rename(file, directory + "/renamed"))
+attempt("unlink", lambda: os.unlink(file))
+attempt("connect", lambda: socket.create_connection(("127.0.0.1", port)).close())
+attempt("flags", lambda: fcntl.ioctl(0, 0x40086602, struct.pack("l", 0x40)))
+attempt("chmod", lambda: os.chmod(file, 0o604))
+attempt("utime", lambda: os.utime(file, (1, 2)))
+"""
+
+ALWAYS_REFUSED = ["open", "append", "create", "mkdir", "rename", "unlink", "connect", "flags"]
+
+
+def member_attempts(fault, outside, faults, *options):
+    with open(outside.file, "rb") as standard_input:
+        done = fault.sandlock.run(
+            *fault.words(*options), "/usr/bin/python3", "-I", "-S", "-c", MEMBER, outside.directory,
+            outside.tcp.getsockname()[1], env={"SANDLOCK_FAULT": faults}, stdin=standard_input)
+    assert done.code == 0, done
+    return dict(line.split() for line in done.stdout.splitlines())
+
+
+def test_a_verdict_that_always_allows_opens_nothing(fault, outside):
+    """For modes, owners and times the verdict is the only wall: Landlock has no right for them."""
+    results = member_attempts(fault, outside, "verdict-allow")
+    assert {results[name] for name in ALWAYS_REFUSED} <= {"EACCES", "EPERM"}, results
+    assert results["chmod"] == results["utime"] == "OK"
+    outside.assert_untouched()
+    status = outside.file.stat()
+    assert status.st_mode & 0o777 == 0o604 and status.st_mtime == 2
+
+
+def test_the_right_verdict_refuses_the_rest_too(fault, outside):
+    mode = outside.file.stat().st_mode
+    results = member_attempts(fault, outside, "")
+    assert set(results.values()) <= {"EACCES", "EPERM"}, results
+    outside.assert_untouched()
+    assert outside.file.stat().st_mode == mode and outside.file.stat().st_mtime != 2
+
+
+def test_where_the_verdict_allows_without_a_wall_inode_flags_change(fault, outside):
+    """The control of "flags" above: it was the domain that refused them."""
+    results = member_attempts(fault, outside, "verdict-allow", "--without", "supervisor-confinement")
+    assert results["flags"] in ("OK", "ENOTTY", "EOPNOTSUPP")
+
+
+# ---- The walls: calls outside the list --------------------------------------------------------
+
+# Member processes that a plain kill of the command's group would miss.
+SPREAD = "setsid sleep {0} & (setsid sh -c 'trap \"\" TERM HUP INT; sleep {0}' &) ; sleep 0.1; "
+
+VIOLATIONS = ["execve", "socket", "mmap", "mprotect", "clone", "ptrace", "kill", "mount", "sendmsg"]
+
+
+@pytest.mark.parametrize("call", VIOLATIONS)
+def test_a_call_outside_the_list_ends_the_run(fault, call):
+    file = fault.area / "file"
+    file.write_text("")
+    file.chmod(0o644)
+    script = SPREAD.format(fault.mark) + f"chmod 600 {file}; sleep {fault.mark}"
+    done = fault.run(f"violate-{call}", command=["sh", "-c", script])
+    assert done.code == 125
+    assert f"sandlock: internal error: supervisor called {call} (" in done.stderr
+    assert f"probe {call}" not in done.stderr, "the call did not return"
+    assert file.stat().st_mode & 0o777 == 0o644
+    assert eventually(lambda: not processes_with(fault.mark), 1.0)
+    fault.assert_the_name_is_free()
+
+
+def test_a_worker_has_a_list_of_its_own(fault):
+    script = SPREAD.format(fault.mark) + f": >{fault.area}/file; chmod 600 {fault.area}/file; sleep {fault.mark}"
+    done = fault.run("use-workers,worker-violate", command=["sh", "-c", script])
+    assert done.code == 125
+    assert "sandlock: internal error: worker called getsid (" in done.stderr
+    assert eventually(lambda: not processes_with(fault.mark), 1.0)
+    fault.assert_the_name_is_free()
+
+
+def test_without_the_walls_the_same_calls_are_not_stopped(fault):
+    done = provoke(fault, "violate-socket,violate-mmap", "--without", "supervisor-confinement")
+    assert done.code == 0
+    assert "Not a directory" not in done.stderr and "internal error" not in done.stderr
+
+
+def test_clone3_looks_missing_so_that_libc_falls_back(fault):
+    done = provoke(fault, "try-clone3")
+    assert done.code == 0 and answers(done.stderr) == {"clone3": "Function not implemented"}
+
+
+# ---- The guardian -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [[], ["--no-supervisor"]], ids=["supervised", "unsupervised"])
+@pytest.mark.parametrize("name", ["guardian-violation", "guardian-crash"])
+def test_a_run_whose_guardian_dies_has_failed(fault, name, options):
+    done = fault.run(name, *options, command=["sh", "-c", SPREAD.format(fault.mark) + f"sleep {fault.mark}"])
+    assert done.code == 125 and "sandlock: the guardian process died" in done.stderr
+    fault.assert_nothing_is_left(1.0)
+    fault.assert_the_name_is_free()
+
+
+def test_a_guardian_that_dies_before_the_command_lets_it_not_start(fault):
+    done = fault.run("guardian-crash-early")
+    assert_refused(fault, done, "the guardian process died before the command was confined")
+
+
+# ---- Crashes ----------------------------------------------------------------------------------
+
+FLOOD = """
+import os, sys, threading
+def change():
+    while True:
+        os.chmod(sys.argv[1], 0o600)
+if os.fork() == 0:
+    os.setsid()
+for _ in range(4):
+    threading.Thread(target=change).start()
+"""
+
+
+def flood(fault):
+    file = fault.area / "file"
+    file.write_text("")
+    return ["/usr/bin/python3", "-I", "-S", "-c", FLOOD, str(file), fault.mark]
+
+
+def assert_all_gone(fault):
+    """One second after the end of its keeper no member lives, and the name can be used again."""
+    assert eventually(lambda: not processes_with(fault.mark), 1.0), processes_with(fault.mark)
+    fault.assert_the_name_is_free()
+
+
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGSEGV], ids=["kill", "segv"])
+@pytest.mark.parametrize("point", ["crash-before-clone", "crash-after-clone", "crash-after-attach",
+                                   "crash-serving"])
+def test_a_supervisor_that_crashes_takes_everything_along(fault, point, by):
+    faults = point + (",by-segv" if by == signal.SIGSEGV else "")
+    done = fault.run(faults, command=flood(fault))
+    assert done.code == -by
+    assert_all_gone(fault)
+
+
+def guardian_of(process):
+    """The one child of a running sandlock."""
+    assert eventually(lambda: children_of(process.pid), 5.0)
+    return children_of(process.pid)[0]
+
+
+def spread_out(process):
+    """The guardian has a child, and that one runs the command."""
+    return eventually(lambda: children_of(guardian_of(process)), 5.0)
+
+
+class Parked:
+    """A run whose command waits, because its posture does not fit into the pipe."""
+
+    def __init__(self, fault):
+        self.ends = os.pipe()
+        os.set_blocking(self.ends[1], False)
+        try:
+            while True:
+                os.write(self.ends[1], b"x" * 4096)
+        except BlockingIOError:
+            os.set_blocking(self.ends[1], True)
+        self.process = fault.start("", ["sh", "-c", fault.touch + f"; sleep {fault.mark}"], "--posture",
+                                   f"fd:{self.ends[1]}", pass_fds=[self.ends[1]])
+        os.close(self.ends[1])
+        assert spread_out(self.process)
+        time.sleep(0.1)
+
+    def close(self):
+        os.close(self.ends[0])
+
+
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGSEGV], ids=["kill", "segv"])
+def test_a_supervisor_killed_while_the_command_is_parked(fault, by):
+    parked = Parked(fault)
+    parked.process.send_signal(by)
+    assert parked.process.wait(5) == -by
+    parked.close()
+    assert_all_gone(fault)
+    assert not fault.marker.exists()
+
+
+def test_a_guardian_killed_while_the_command_is_parked(fault):
+    parked = Parked(fault)
+    os.kill(guardian_of(parked.process), signal.SIGKILL)
+    assert eventually(lambda: len(processes_with(fault.mark)) == 1, 1.0), "the command is gone"
+    while os.read(parked.ends[0], 65536):
+        pass
+    _, errors = parked.process.communicate(timeout=5)
+    parked.close()
+    assert parked.process.returncode == 125 and "the guardian process died" in errors
+    assert not fault.marker.exists()
+    fault.assert_nothing_is_left()
+    fault.assert_the_name_is_free()
+
+
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGSEGV], ids=["kill", "segv"])
+def test_a_supervisor_killed_during_a_slow_start(fault, by):
+    process = fault.start("slow-exec", ["sh", "-c", fault.touch])
+    assert spread_out(process)
+    time.sleep(0.1)
+    process.send_signal(by)
+    process.communicate(timeout=5)
+    assert process.returncode == -by
+    assert_all_gone(fault)
+    time.sleep(1.0)
+    assert not fault.marker.exists()
+
+
+def test_a_guardian_killed_during_a_slow_start(fault):
+    process = fault.start("slow-exec", ["sh", "-c", fault.touch])
+    assert spread_out(process)
+    time.sleep(0.1)
+    os.kill(guardian_of(process), signal.SIGKILL)
+    _, errors = process.communicate(timeout=5)
+    assert process.returncode == 125 and "the guardian process died" in errors
+    assert not fault.marker.exists()
+    fault.assert_nothing_is_left()
+    fault.assert_the_name_is_free()
+
+
+@pytest.mark.parametrize("victim", ["supervisor", "guardian"])
+def test_killed_during_a_flood_of_notifications(fault, victim):
+    process = fault.start("", flood(fault))
+    assert eventually(lambda: len(processes_with(fault.mark)) == 4, 5.0)  # two ours, two members
+    time.sleep(0.2)
+    if victim == "supervisor":
+        process.kill()
+        process.communicate(timeout=5)
+        assert process.returncode == -signal.SIGKILL
+    else:
+        os.kill(guardian_of(process), signal.SIGKILL)
+        _, errors = process.communicate(timeout=5)
+        assert process.returncode == 125 and "the guardian process died" in errors
+    assert_all_gone(fault)
+
+
+# ---- The library ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def host(tmp_path_factory):
+    path = tmp_path_factory.mktemp("faults") / "faults"
+    subprocess.run(["cc", "-std=gnu11", "-D_GNU_SOURCE", "-g", "-Wall", "-Wextra", "-Werror",
+                    "-I", ROOT / "include", ROOT / "tests/integration/c_abi/faults.c", "-o", path,
+                    f"-L{BUILD}", f"-Wl,-rpath,{BUILD}", "-lsandlock_ffi", "-lpthread"], check=True)
+    return path
+
+
+def run_host(host, fault, faults, *words, env=None):
+    done = subprocess.run(list(map(str, [host, *words])), capture_output=True, text=True, timeout=120,
+                          stdin=subprocess.DEVNULL, check=False,
+                          env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "AREA": str(fault.area),
+                               "SLEEP": fault.mark, "SANDLOCK_FAULT": faults, **(env or {})})
+    assert done.returncode == 0, done.stderr
+    assert not processes_with(fault.mark)
+    return done
+
+
+LIBRARY_STEPS = ["guardian process group", "guardian landlock domain", "clone", "guardian death watch",
+                 "guardian seccomp filter", "process group", "parent death signal", "no_new_privs",
+                 "landlock", "seccomp filter", "descriptors"]
+
+
+@pytest.mark.parametrize("step", LIBRARY_STEPS)
+def test_a_failed_step_gives_no_handle_and_leaks_nothing(host, fault, step):
+    run_host(host, fault, f"step:{step}", "refused", f"{step}: Input/output error")
+
+
+def test_a_failed_change_of_directory_gives_no_handle(host, fault):
+    run_host(host, fault, "step:working directory", "refused",
+             "working directory /usr: Input/output error", "cwd")
+
+
+@pytest.mark.parametrize("name, text", PREPARATIONS + [("pipe", "standard output: I/O error")])
+def test_a_failed_preparation_gives_no_handle_and_leaks_nothing(host, fault, name, text):
+    run_host(host, fault, name, "refused", text.replace(IO_ERROR, "Input/output error"))
+
+
+def test_a_guardian_that_dies_at_once_gives_no_handle(host, fault):
+    run_host(host, fault, "guardian-crash-early", "refused",
+             "the guardian process died before the command was confined")
+
+
+def test_a_host_that_may_not_create_threads_supervises_by_itself(host, fault):
+    run_host(host, fault, "supervisor-thread", "fallback", "supervisor thread")
+
+
+@pytest.mark.parametrize("faults, text", [
+    *[(f"violate-{call}:1", f"the supervisor called {call} (") for call in VIOLATIONS],
+    ("use-workers,worker-violate:1", "the worker called getsid ("),
+    ("guardian-violation:1", "the guardian process died"),
+    ("guardian-crash:1", "the guardian process died"),
+    ("supervisor-filter:1", "install the supervisor's filter"),
+    ("use-workers,worker-filter:1", "installing the worker filter failed"),
+])
+def test_a_violation_fails_the_run_and_leaves_the_host_alive(host, fault, faults, text):
+    done = run_host(host, fault, faults, "failed", text)
+    assert "probe" not in done.stderr or "State not recoverable" in done.stderr
+
+
+@pytest.mark.parametrize("faults", ["", "use-workers"])
+def test_the_host_may_change_its_ids_during_a_run(host, fault, faults):
+    run_host(host, fault, faults, "setuid")
+
+
+def test_the_walls_are_the_supervising_threads_alone(host, fault, outside):
+    done = run_host(host, fault, "probe-all:1,no-supervisor-filter", "probe", outside.file,
+                    env=outside.env)
+    assert answers(done.stderr) == IN_LIST | BEYOND_LIST
+    outside.assert_untouched()
