@@ -18,7 +18,7 @@ BENCH_PACKAGES = bubblewrap firejail
 
 SOURCES = $(shell find src include tests bench tools -name '*.c' -o -name '*.h' 2>/dev/null | sort)
 
-.PHONY: build demo check unit integration sanitize bench fuzz soak install uninstall clean format \
+.PHONY: build demo check unit integration faults sanitize bench fuzz soak install uninstall clean format \
 	format-check lint packages-build packages-check packages-lint packages-bench
 
 build: packages-build $(BUILD)/build.ninja
@@ -32,7 +32,7 @@ demo: build
 
 # ---- Checks -------------------------------------------------------------------------------------
 
-check: packages-check packages-lint build unit integration sanitize lint
+check: packages-check packages-lint build unit integration faults sanitize lint
 	@echo "make check: all passed"
 
 unit: build
@@ -40,6 +40,13 @@ unit: build
 
 integration: packages-check build
 	tests/run-integration $(BUILD)
+
+# Injected faults: a build of its own, in which steps can be made to fail and the supervisor to misbehave.
+faults: packages-check packages-build
+	@[ -f $(BUILD)-faults/build.ninja ] || $(MESON) setup $(BUILD)-faults -Dfault_injection=true \
+		-Dtests=false
+	$(NINJA) -C $(BUILD)-faults -j $(JOBS)
+	SANDLOCK_FAULTS=1 SANDLOCK_TESTS=tests/integration/test_faults.py tests/run-integration $(BUILD)-faults
 
 # The unit tests under AddressSanitizer and UndefinedBehaviorSanitizer.
 sanitize: packages-build
@@ -81,7 +88,7 @@ uninstall:
 	$(NINJA) -C $(BUILD) uninstall
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-fuzz $(BUILD)-lint
+	rm -rf $(BUILD) $(BUILD)-faults $(BUILD)-sanitize $(BUILD)-fuzz $(BUILD)-lint
 
 # ---- Packages -----------------------------------------------------------------------------------
 

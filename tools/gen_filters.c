@@ -37,7 +37,7 @@ static void stop(const char *what, const struct error *err)
 
 static void print_program(const char *label, const struct bpf_program *program)
 {
-    printf("static struct sock_filter %s[] = {\n", label);
+    printf("static const struct sock_filter %s[] = {\n", label);
     for (size_t i = 0; i < program->length; i++) {
         const struct sock_filter *one = &program->instructions[i];
         printf("    {0x%04x, %u, %u, 0x%08xU},\n", (unsigned)one->code, (unsigned)one->jt,
@@ -121,10 +121,10 @@ int main(void)
 
     printf("const struct precompiled_filter precompiled_filters[] = {\n");
     for (size_t i = 0; i < count; i++)
-        printf("    {0x%016" PRIx64 "ULL, {members_%zu, sizeof(members_%zu) / "
+        printf("    {0x%016" PRIx64 "ULL, {(struct sock_filter *)members_%zu, sizeof(members_%zu) / "
                "sizeof(members_%zu[0])}},\n", keys[i], i, i, i);
     printf("};\nconst size_t precompiled_filter_count = %zu;\n\n", count);
-    printf("const struct bpf_program precompiled_guardian_filter = {guardian, sizeof(guardian) / "
+    printf("const struct bpf_program precompiled_guardian_filter = {(struct sock_filter *)guardian, sizeof(guardian) / "
            "sizeof(guardian[0])};\n");
     return 0;
 }

@@ -36,13 +36,13 @@ def interleaved(variants, rounds):
 
 def measure_filter(bench):
     section = Section("A system call that nothing decides about", FILTER_COLUMNS)
-    command = [bench.helper("loop"), "301", "1000"]
+    command = [bench.helper("loop"), "101", "1000"]
     variants = [("bare", command)]
     for name, executable in bench.sandlocks():
         variants.append((name, bench.sandboxed(executable=executable) + command))
         variants.append((name + " --no-supervisor",
                          bench.sandboxed("--no-supervisor", executable=executable) + command))
-    times = interleaved(variants, max(3, bench.rounds // 30))
+    times = interleaved(variants, max(3, bench.rounds // 10))
     for call, text in (("getppid", "getppid"), ("read", "read /dev/zero"),
                        ("ioctl", "ioctl (argument rule)")):
         bare = times["bare", call]
@@ -60,13 +60,13 @@ def measure_round_trip(bench):
     file = os.path.join(bench.directory, "file")
     variants = []
     for word, _, trapped, _ in TRAPPED:
-        command = [bench.helper("refused"), word, "21", "300", file]
+        command = [bench.helper("refused"), word, "5", "300", file]
         if trapped is not None:
             variants.append(("minimal responder",
                              [bench.program("responder"), trapped, *command]))
         for name, executable in bench.sandlocks():
             variants.append((name, bench.sandboxed(executable=executable) + command))
-    times = interleaved(variants, max(3, bench.rounds // 30))
+    times = interleaved(variants, max(3, bench.rounds // 10))
     for word, text, trapped, judged in TRAPPED:
         least = times["minimal responder", word if trapped else "priority"]
         for name in ["minimal responder"] + [name for name, _ in bench.sandlocks()]:

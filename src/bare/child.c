@@ -255,6 +255,7 @@ static long restore_signals(const struct child_plan *plan)
     for (int number = 1; number <= SIGNAL_COUNT; number++) {
         if (number == SIGKILL || number == SIGSTOP)
             continue;
+        action.handler = 0; /* for analyzers, which do not see what a raw system call writes */
         if (sys_call4(SYS_rt_sigaction, number, 0, (long)&action, KERNEL_SIGSET_SIZE) < 0)
             continue;
         bool is_default = action.handler == (uintptr_t)SIG_DFL;
@@ -332,7 +333,9 @@ int child_main(void *argument)
         error_fd = 2;
 
     /* READY stands for the guardian too. It has less to do than we had, so nobody waits here. */
-    await_word(&record->guarded, 0);
+    await_word(&record->guarded, GUARDED_NOT_YET);
+    if (atomic_load_explicit(&record->guarded, memory_order_acquire) != GUARDED_YES)
+        return 127; /* the guardian has reported why */
 
     /* Only now: READY allows the host to close the child's ends in its own table, which was ours. */
     wake(record, LAUNCH_READY);

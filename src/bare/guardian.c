@@ -427,6 +427,7 @@ static bool read_signals(struct guardian *guardian, int signal_fd)
 
     for (;;) {
         struct signalfd_siginfo info;
+        info.ssi_signo = 0; /* for analyzers, which do not see what a raw system call writes */
         long got = sys_call3(SYS_read, signal_fd, (long)&info, sizeof(info));
         if (got != (long)sizeof(info))
             break;
@@ -466,6 +467,25 @@ static void serve(struct guardian *guardian, int host_pidfd, int signal_fd)
         if (polled[0].revents != 0 && read_signals(guardian, signal_fd))
             return;
     }
+}
+
+static void tell_child(struct launch_record *record, enum launch_guarded guarded)
+{
+    atomic_store_explicit(&record->guarded, guarded, memory_order_release);
+    wake(&record->guarded);
+}
+
+/* A step failed after the child was cloned. It is told, not killed: in the middle of installing its
+ * filter it would leave the listener in the table that it shares with the host, under a number that
+ * nobody knows. */
+static int give_up(struct guardian *guardian, uint32_t step, long error)
+{
+    fail(guardian->record, step, error);
+    tell_child(guardian->record, GUARDED_NEVER);
+    while (sys_call4(SYS_wait4, guardian->child, 0, __WALL, 0) == -EINTR)
+        continue;
+    kill_everything(guardian);
+    return 1;
 }
 
 #if defined(SANDLOCK_FAULT_INJECTION)
@@ -524,20 +544,12 @@ int guardian_main(void *argument)
     if (result >= 0)
         result = LAUNCH_TRY(record, STEP_GUARDIAN_WATCH,
                             watch_host(plan, &host_pidfd, &signal_fd));
-    if (result < 0) {
-        fail(record, STEP_GUARDIAN_WATCH, result);
-        kill_everything(&guardian);
-        return 1;
-    }
+    if (result < 0)
+        return give_up(&guardian, STEP_GUARDIAN_WATCH, result);
     result = LAUNCH_TRY(record, STEP_GUARDIAN_FILTER, install_filter(plan));
-    if (result < 0) {
-        fail(record, STEP_GUARDIAN_FILTER, result);
-        kill_everything(&guardian);
-        return 1;
-    }
-    /* The child does not exec before this: a guardian that could not do its work guards nobody. */
-    atomic_store_explicit(&record->guarded, 1, memory_order_release);
-    wake(&record->guarded);
+    if (result < 0)
+        return give_up(&guardian, STEP_GUARDIAN_FILTER, result);
+    tell_child(record, GUARDED_YES);
 
     misbehave(record, FAULT_GUARDIAN_VIOLATION);
     misbehave(record, FAULT_GUARDIAN_CRASH);

@@ -20,6 +20,9 @@ enum launch_state {
 /* The release word. */
 enum launch_release { RELEASE_WAIT = 0, RELEASE_GO = 1 };
 
+/* What the guardian tells the child: nothing execs before it watches the host and is confined. */
+enum launch_guarded { GUARDED_NOT_YET = 0, GUARDED_YES, GUARDED_NEVER };
+
 /* Steps of guardian and child, for messages: see launch_step_name(). In test builds one of them can be
  * made to fail before it does anything: the host names it in the record before the clone. */
 enum launch_step {
@@ -88,7 +91,7 @@ struct launch_record {
     /* Written by the guardian. */
     int32_t guardian;
     int32_t child;
-    _Atomic uint32_t guarded; /* it watches the host and is confined; before that nothing execs, futex */
+    _Atomic uint32_t guarded; /* enum launch_guarded, futex */
 
     /* First failure; valid when failed_step is not STEP_NONE. */
     _Atomic uint32_t failed_step;

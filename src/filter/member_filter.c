@@ -278,7 +278,7 @@ struct filter_plan *member_filter_plan(const struct arch *arch, const struct pol
     mark_trapped(arch, options, is_trapped);
     builder.sends_trapped = any_send_is_trapped(&builder);
     for (int number = 0; number <= arch->newest; number++) {
-        if (arch->names[number] != NULL && !plan_number(&builder, number)) {
+        if (arch_syscall_name(arch, number) != NULL && !plan_number(&builder, number)) {
             error_runtime(err, ENOMEM, "system call filter");
             filter_plan_free(builder.plan);
             return NULL;

@@ -150,7 +150,7 @@ static bool split_path(char *path, char leaf[NAME_MAX + 1])
         return false;
     memcpy(leaf, name, size + 1);
     if (slash == NULL)
-        strcpy(path, ".");
+        memcpy(path, ".", sizeof("."));
     else
         slash[slash == path ? 1 : 0] = '\0';
     return true;

@@ -299,7 +299,7 @@ static bool look_without_waiting(int path_fd, struct statx_answer *answer)
 
 static bool device_of(int path_fd, uint64_t *device)
 {
-    struct statx_answer answer;
+    struct statx_answer answer = {0};
 
     if (!look_without_waiting(path_fd, &answer))
         return false;
@@ -367,7 +367,7 @@ void local_devices_learn(struct local_devices *local, int path_fd)
 
 unsigned object_type(int path_fd)
 {
-    struct statx_answer answer;
+    struct statx_answer answer = {0};
 
     return look_without_waiting(path_fd, &answer) ? answer.mode & S_IFMT : 0;
 }

@@ -279,7 +279,7 @@ static int decode_values(struct metadata_call *call, const struct member_view *v
                          const struct seccomp_data *data)
 {
     const __u64 *args = data->args;
-    int value = call->spelling->value;
+    int value = call->spelling->value; /* NOLINT(bugprone-signed-char-misuse): -1 stays -1 */
     int result;
 
     switch (call->spelling->operation) {

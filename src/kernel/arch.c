@@ -19,8 +19,11 @@
 #define AUDIT_ARCH_RISCV64 (EM_RISCV | __AUDIT_ARCH_64BIT | __AUDIT_ARCH_LE)
 #endif
 
+#define SYSCALL_NAME_SIZE 28 /* the generator checks it */
+
 struct name_row {
-    const char *name;
+    char name[SYSCALL_NAME_SIZE]; /* in the row, so that a position-independent program has nothing
+                                    to relocate at its start */
     int16_t numbers[3]; /* by struct arch's index; -1: the architecture lacks it */
 };
 
@@ -31,7 +34,6 @@ const struct arch arch_x86_64 = {
     .audit_arch = AUDIT_ARCH_X86_64,
     .has_x32 = true,
     .newest = ARCH_NEWEST,
-    .names = names_x86_64,
     .ids = ids_x86_64,
     .index = 0,
 };
@@ -40,7 +42,6 @@ const struct arch arch_aarch64 = {
     .name = "aarch64",
     .audit_arch = AUDIT_ARCH_AARCH64,
     .newest = ARCH_NEWEST,
-    .names = names_aarch64,
     .ids = ids_aarch64,
     .index = 1,
 };
@@ -49,7 +50,6 @@ const struct arch arch_riscv64 = {
     .name = "riscv64",
     .audit_arch = AUDIT_ARCH_RISCV64,
     .newest = ARCH_NEWEST,
-    .names = names_riscv64,
     .ids = ids_riscv64,
     .index = 2,
 };
@@ -90,7 +90,9 @@ const char *arch_syscall_name(const struct arch *arch, int number)
 {
     if (number < 0 || number > arch->newest)
         return NULL;
-    return arch->names[number];
+    uint16_t id = arch->ids[number];
+
+    return id == SYSCALL_ID_COUNT ? NULL : name_rows[id].name;
 }
 
 bool arch_name_known_anywhere(const char *name)

@@ -15,7 +15,6 @@ struct arch {
     uint32_t audit_arch;      /* AUDIT_ARCH_* */
     bool has_x32;             /* numbers >= 0x40000000 are the x32 spelling of the same calls */
     int newest;               /* highest number this build knows */
-    const char *const *names; /* by number, newest + 1 entries; NULL for holes */
     const uint16_t *ids; /* by number: enum syscall_id (generated kernel/arch_ids.h), the key of
                             tables over all names; SYSCALL_ID_COUNT for holes */
     unsigned index;      /* position in arch_all */

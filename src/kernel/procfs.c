@@ -245,10 +245,12 @@ static int visit_threads(int proc_fd, pid_t pid, thread_visitor *visit, struct p
         uint64_t tid;
         if (!text_parse_uint(entry->d_name, strlen(entry->d_name), INT32_MAX, &tid))
             continue; /* "." and ".." */
-        result = visit(proc_fd, pid, (pid_t)tid, list);
-        if (result != 0 && result != -ENOENT && result != -ESRCH)
+        int visited = visit(proc_fd, pid, (pid_t)tid, list);
+        /* A thread that ended meanwhile has no children: the process took them over. */
+        if (visited != 0 && visited != -ENOENT && visited != -ESRCH) {
+            result = visited;
             break;
-        result = 0; /* a thread that ended meanwhile has no children: the process took them over */
+        }
     }
     closedir(directory);
     return result;

@@ -20,9 +20,13 @@
 /* Everything that may be in a sandbox's directory; nothing else is ever removed. */
 static const char *const known_files[] = {PID_FILE, PID_FILE_NEW, "mode", "control.sock"};
 
-/* How long a claim may wait for another one that is being made. */
-#define ROOT_LOCK_TRIES 2000
-#define ROOT_LOCK_PAUSE_US 1000
+/* How long a claim may wait for the lock of the root, and between two tries. */
+#define LOCK_WAIT_MAX_US 5000000
+#define LOCK_PAUSE_MIN_US 50
+#define LOCK_PAUSE_MAX_US 16000
+
+/* A name that is being given up while it is taken vanishes under our hands; then it is made anew. */
+#define TAKE_TRIES 100
 
 void claim_resolve_name(const char *name, char resolved[65])
 {
@@ -69,17 +73,29 @@ static int root_open(char *warning, size_t warning_size)
     return fd_steal(&fd);
 }
 
-/* Serialises claim and removal among this user's processes. */
+/* Serialises claims among this user's processes; held for some tens of microseconds. Waiters back off,
+ * each in its own rhythm: polled in step by a thousand of them the lock would cost all the time there
+ * is. Bounded, because a stopped process may hold it. */
 static int root_lock(int root_fd)
 {
-    for (int i = 0; i < ROOT_LOCK_TRIES; i++) {
+    unsigned pause_us = LOCK_PAUSE_MIN_US;
+    unsigned waited_us = 0;
+    unsigned jitter = (unsigned)getpid() * 2654435761U;
+
+    for (;;) {
         if (flock(root_fd, LOCK_EX | LOCK_NB) == 0)
             return 0;
         if (errno != EWOULDBLOCK && errno != EINTR)
             return -errno;
-        usleep(ROOT_LOCK_PAUSE_US);
+        if (waited_us >= LOCK_WAIT_MAX_US)
+            return -EAGAIN;
+        jitter = jitter * 1664525U + 1013904223U;
+        unsigned pause = pause_us + (jitter >> 16) % pause_us;
+        usleep(pause);
+        waited_us += pause;
+        if (pause_us < LOCK_PAUSE_MAX_US)
+            pause_us *= 2;
     }
-    return -EAGAIN;
 }
 
 /* True if some process holds the record lock of the pid file. */
@@ -157,7 +173,7 @@ static void claim_close(struct claim *claim)
 }
 
 /* The directory is there (made now, or left by a dead owner): lock a new pid file in it. */
-static int directory_take(struct claim *claim)
+static int directory_take(struct claim *claim, bool fresh)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     struct stat status;
@@ -166,7 +182,8 @@ static int directory_take(struct claim *claim)
         return -errno;
     claim->device = status.st_dev;
     claim->inode = status.st_ino;
-    directory_clear(claim->directory_fd);
+    if (!fresh)
+        directory_clear(claim->directory_fd);
     claim->pid_fd = openat(claim->directory_fd, PID_FILE_NEW,
                            O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (claim->pid_fd < 0)
@@ -205,7 +222,7 @@ static enum take_result take_locked(struct claim *claim, int *error)
             lock_is_held(claim->directory_fd, PID_FILE_NEW))
             return IN_USE;
     }
-    *error = -FAULT_OR("claim", -EIO, directory_take(claim));
+    *error = -FAULT_OR("claim", -EIO, directory_take(claim, !exists));
     if (*error == 0)
         return TAKEN;
     if (!exists) { /* ours, and of no use to anybody */
@@ -238,6 +255,11 @@ bool claim_take(struct claim *claim, const char *name, char *warning, size_t war
         return true;
     }
     enum take_result result = take_locked(claim, &error);
+    for (int i = 0; i < TAKE_TRIES && result == FAILED && error == ENOENT; i++) {
+        fd_close(claim->directory_fd);
+        claim->directory_fd = -1;
+        result = take_locked(claim, &error);
+    }
     flock(claim->root_fd, LOCK_UN);
     if (result == TAKEN) {
         claim->active = true;
@@ -267,21 +289,19 @@ int claim_publish(struct claim *claim, pid_t child, pid_t supervisor)
     return 0;
 }
 
+/* Without the lock of the root: as long as our file lies in the directory its lock keeps others off,
+ * and after that whoever takes the name puts a file of its own there first, which keeps the directory. */
 void claim_release(struct claim *claim)
 {
     struct stat status;
 
     if (claim->active) {
         claim->active = false;
-        bool locked = root_lock(claim->root_fd) == 0;
-        bool same = fstatat(claim->root_fd, claim->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-                    status.st_dev == claim->device && status.st_ino == claim->inode;
-        directory_clear(claim->directory_fd);
-        if (same)
+        unlinkat(claim->directory_fd, claim->published ? PID_FILE : PID_FILE_NEW, 0);
+        if (fstatat(claim->root_fd, claim->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            status.st_dev == claim->device && status.st_ino == claim->inode)
             unlinkat(claim->root_fd, claim->name, AT_REMOVEDIR);
         own_claims_remove(claim);
-        if (locked)
-            flock(claim->root_fd, LOCK_UN);
     }
     claim_close(claim);
 }

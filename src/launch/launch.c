@@ -288,7 +288,7 @@ static void fill_child_plan(struct launch *launch, const struct launch_spec *spe
     child->shell_argv = launch->command.shell_argv;
     prepare_open_files(launch, spec, child);
 
-    sigset_t mask;
+    sigset_t mask = {0};
     if (spec->signal_mask != NULL)
         mask = *spec->signal_mask;
     else
@@ -537,11 +537,7 @@ bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
     /* While the child confines itself. What can fail comes before the release: a command whose start
      * failed must not have run. */
     int result = FAULT_OR("grants-resolve", -EIO, grants_resolve(&launch->domains.grants));
-    if (result != 0) {
-        launch_finish(launch);
-        return error_runtime(err, -result, "names of the grants");
-    }
-    if (!launch->park)
+    if (result == 0 && !launch->park)
         launch_release(launch);
 
     uint32_t state = await_state(launch, LAUNCH_READY);
@@ -550,12 +546,19 @@ bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
         launch_finish(launch);
         return false;
     }
-    if (launch->supervised &&
-        !supervisor_attach(launch->supervisor, loop, launch->record->listener, launch->guardian,
-                           launch->record->child, launch->guardian_pidfd, err)) {
-        fd_close(launch->record->listener);
+    if (result !=
+        0) { /* only now: killed while it installs its filter it would leave us a listener */
         launch_finish(launch);
-        return false;
+        return error_runtime(err, -result, "names of the grants");
+    }
+    if (launch->supervised) {
+        int listener = launch->record->listener;
+        launch->record->listener = -1; /* the supervisor's from here on */
+        if (!supervisor_attach(launch->supervisor, loop, listener, launch->guardian,
+                               launch->record->child, launch->guardian_pidfd, err)) {
+            launch_finish(launch);
+            return false;
+        }
     }
     crash_if("crash-after-attach");
     result = claim_publish(&launch->claim, launch->record->child, getpid());
@@ -644,6 +647,9 @@ void launch_finish(struct launch *launch)
         launch->guardian = 0;
         fd_close(launch->guardian_pidfd);
         launch->guardian_pidfd = -1;
+        /* A child that got as far as its filter has put the listener into our table. */
+        fd_close(launch->record->listener);
+        launch->record->listener = -1;
     }
     claim_release(&launch->claim);
 }

@@ -184,7 +184,7 @@ no_memory:
 
 void streams_close_sources(struct streams *streams)
 {
-    for (size_t i = 0; i < streams->source_count; i++)
+    for (size_t i = 0; streams->sources != NULL && i < streams->source_count; i++)
         fd_close(streams->sources[i]);
     streams->source_count = 0;
 }

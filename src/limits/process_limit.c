@@ -207,7 +207,7 @@ static void serve_waiting(struct limit *limit)
     int64_t now = loop_now();
     size_t count = limit->waiting;
 
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && limit->first != NULL; i++) {
         struct waiting_call *call = take_first(limit);
         if (decide(limit, call, unsettled, now)) {
             request_drop(call->request);

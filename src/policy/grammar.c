@@ -105,7 +105,7 @@ static bool refuse_text(struct error *err, const char *reason, const char *text)
 bool grammar_uint32(const char *text, uint32_t minimum, uint32_t maximum, uint32_t *value,
                     struct error *err)
 {
-    uint64_t number;
+    uint64_t number = 0;
 
     if (!read_number(whole(text), minimum, maximum, "number", &number, err))
         return false;
@@ -140,7 +140,7 @@ bool grammar_size(const char *text, uint64_t *bytes, struct error *err)
     size_t digits = count_digits(part);
     struct part suffix = trimmed((struct part){part.text + digits, part.length - digits});
     int shift = size_shift(suffix);
-    uint64_t number;
+    uint64_t number = 0;
 
     if (part.length == 0)
         return error_config(err, "empty byte size string");
@@ -163,7 +163,7 @@ bool grammar_duration(const char *text, uint64_t *milliseconds, struct error *er
     } units[] = {{"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 60 * 60 * 1000}};
     size_t digits = count_digits(whole(text));
     uint64_t unit = 0;
-    uint64_t number;
+    uint64_t number = 0;
 
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
         if (strcmp(text + digits, units[i].name) == 0)
@@ -191,7 +191,7 @@ static bool read_port_range(struct part part, struct port_range *range, struct e
     const char *dash = memchr(part.text, '-', part.length);
     struct part low = part;
     struct part high = part;
-    uint64_t low_number, high_number;
+    uint64_t low_number = 0, high_number = 0;
 
     if (part.length == 0)
         return error_config(err, "empty item in the port list");
@@ -316,7 +316,7 @@ bool grammar_uint_list(const char *const *texts, size_t count, uint32_t **values
         const char *rest = texts[i];
         struct part part;
         while (next_part(&rest, &part)) {
-            uint64_t number;
+            uint64_t number = 0;
             if (part.length == 0)
                 return error_config(err, "empty item in %s", quote(texts[i]).text);
             if (!read_number(part, 0, UINT32_MAX, "number", &number, err))
@@ -357,7 +357,7 @@ bool grammar_gpu(const char *text, enum gpu_mode *mode, uint32_t **devices, size
 bool grammar_user(const char *text, uint32_t *uid, uint32_t *gid, struct error *err)
 {
     const char *colon = strchr(text, ':');
-    uint64_t user, group;
+    uint64_t user = 0, group = 0;
 
     if (colon == NULL)
         return error_config(err, "expected UID:GID, found %s", quote(text).text);

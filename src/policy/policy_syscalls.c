@@ -147,7 +147,7 @@ static bool check_denied(const struct policy *policy, const struct raw_value *va
         return policy_refuse(err, OPTION_EXTRA_DENY, value, "%s is both allowed and denied", name);
     for (size_t i = 0; i < policy->extra_allow.count; i++) {
         const struct syscall_group *group = find_group(policy->extra_allow.items[i]);
-        if (list_has_syscall(group->members, name))
+        if (group != NULL && list_has_syscall(group->members, name))
             return policy_refuse(err, OPTION_EXTRA_DENY, value, "%s belongs to allowed group %s",
                                  name, group->name);
     }

@@ -62,7 +62,7 @@ static char *passwd_home(void)
 char *profile_home(struct error *err)
 {
     const char *home = environment_is_trusted() ? getenv("HOME") : NULL;
-    char *copy = is_usable_home(home) ? strdup(home) : passwd_home();
+    char *copy = home != NULL && is_usable_home(home) ? strdup(home) : passwd_home();
 
     if (copy == NULL)
         error_config(err,

@@ -134,7 +134,10 @@ static struct verdict judge(struct supervisor *supervisor, struct request *reque
 {
     if (request->notification.pid == 0) /* not visible in our pid namespace */
         return verdict_errno(EPERM);
-    drain_exits(supervisor);
+    /* A record that outlived its process since the loop last looked names the same number, which is all
+     * that is used of it; only state of a feature behind it would be another's. */
+    if (supervisor->features_keep_tasks)
+        drain_exits(supervisor);
     if (atomic_load(&supervisor->failed))
         return verdict_errno(EIO);
 

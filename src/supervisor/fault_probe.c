@@ -138,7 +138,8 @@ static long try_truncate(const struct targets *targets)
 
 static long try_connect(const struct targets *targets)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)targets->port)};
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)targets->port)};
     long fd = sys_call3(SYS_socket, AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
@@ -216,7 +217,7 @@ static void say(const char *name, long result)
 {
     char line[128];
     int length = snprintf(line, sizeof(line), "probe %s: %s\n", name,
-                          result == 0        ? "OK"
+                          result == 0         ? "OK"
                           : result == -EACCES ? "EACCES"
                           : result == -EPERM  ? "EPERM"
                                               : strerror((int)-result));

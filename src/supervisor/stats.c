@@ -75,7 +75,8 @@ void stats_print(const struct stats *stats, const struct arch *arch, struct buff
         uint64_t one = count_of(stats, number);
         if (one == 0)
             continue;
-        lines[count++] = (struct line){.count = one, .number = number};
+        lines[count] = (struct line){.count = one, .number = number};
+        count++;
         total += one;
     }
     if (total == 0) {

@@ -39,10 +39,12 @@ static bool choose_features(struct supervisor *supervisor)
     supervisor->wanted = calloc(all + 1, sizeof(*supervisor->wanted));
     if (supervisor->features == NULL || supervisor->wanted == NULL)
         return false;
+    supervisor->feature_count = 0;
     for (size_t i = 0; i < all; i++) {
         if (!is_wanted(registry[i], supervisor->config.policy))
             continue;
         supervisor->features[supervisor->feature_count].feature = registry[i];
+        supervisor->features_keep_tasks |= registry[i]->task_gone != NULL;
         supervisor->wanted[supervisor->feature_count++] = registry[i];
     }
     return true;

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -41,7 +42,9 @@ static inline void fd_cleanup(int *fd)
 
 static inline void free_cleanup(void *slot)
 {
-    void *pointer = *(void **)slot;
+    void *pointer; /* the slot may be a pointer to anything */
+
+    memcpy(&pointer, slot, sizeof(pointer));
     free(pointer);
 }
 
