@@ -9,17 +9,21 @@ JOBS     ?= $(shell nproc)
 PYTHON   ?= /usr/bin/python3
 MESON    ?= meson
 NINJA    ?= ninja
+# Seconds of fuzzing per target in `make fuzz`; `make check` gives each SHORT_FUZZ_SECONDS.
+FUZZ_SECONDS       ?= 60
+SHORT_FUZZ_SECONDS ?= 2
 
-BUILD_PACKAGES = meson ninja-build gcc musl-tools linux-libc-dev libseccomp-dev libcmocka-dev \
-	pkg-config python3
-CHECK_PACKAGES = python3-pytest git make gcc redis-server redis-tools busybox-static curl perl strace
-LINT_PACKAGES  = clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev cppcheck
+BUILD_PACKAGES = meson ninja-build gcc libc6-dev musl-tools linux-libc-dev libseccomp-dev \
+	libcmocka-dev pkg-config python3
+CHECK_PACKAGES = python3-pytest git make gcc g++ binutils procps redis-server redis-tools \
+	busybox-static curl perl strace
+LINT_PACKAGES  = clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev llvm-14 cppcheck
 BENCH_PACKAGES = bubblewrap firejail
 
 SOURCES = $(shell find src include tests bench tools -name '*.c' -o -name '*.h' 2>/dev/null | sort)
 
-.PHONY: build demo check unit integration faults sanitize bench fuzz soak install uninstall clean format \
-	format-check lint packages-build packages-check packages-lint packages-bench
+.PHONY: build demo check unit integration faults sanitize bench fuzz fuzz-short build-fuzz soak install \
+	uninstall clean format format-check lint packages-build packages-check packages-lint packages-bench
 
 build: packages-build $(BUILD)/build.ninja
 	$(NINJA) -C $(BUILD) -j $(JOBS)
@@ -32,7 +36,9 @@ demo: build
 
 # ---- Checks -------------------------------------------------------------------------------------
 
-check: packages-check packages-lint build unit integration faults sanitize lint
+# A build directory made here takes warnings as errors.
+check: MESON_OPTIONS += -Dwerror=true
+check: packages-check packages-lint build lint unit sanitize fuzz-short integration faults
 	@echo "make check: all passed"
 
 unit: build
@@ -48,13 +54,17 @@ faults: packages-check packages-build
 	$(NINJA) -C $(BUILD)-faults -j $(JOBS)
 	SANDLOCK_FAULTS=1 SANDLOCK_TESTS=tests/integration/test_faults.py tests/run-integration $(BUILD)-faults
 
-# The unit tests under AddressSanitizer and UndefinedBehaviorSanitizer.
-sanitize: packages-build
+# Under AddressSanitizer and UndefinedBehaviorSanitizer: the unit tests, and the command line program in
+# its tests and under attack. Programs without the sanitizers cannot load the library built with them.
+sanitize: packages-check packages-build
 	@[ -f $(BUILD)-sanitize/build.ninja ] || $(MESON) setup $(BUILD)-sanitize \
-		-Db_sanitize=address,undefined -Dcli_libc=glibc -Dproducts=false
+		-Db_sanitize=address,undefined -Dcli_libc=glibc
 	$(NINJA) -C $(BUILD)-sanitize -j $(JOBS)
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 		$(MESON) test -C $(BUILD)-sanitize --suite unit --print-errorlogs
+	SANDLOCK_TESTS="tests/integration/test_cli.py tests/attack/test_processes.py \
+		tests/attack/test_sockets.py tests/attack/test_syscalls.py" \
+		tests/run-integration $(BUILD)-sanitize
 
 lint: packages-lint format-check
 	tools/lint $(BUILD)
@@ -70,11 +80,16 @@ format: packages-lint
 bench: packages-bench build
 	SANDLOCK_BUILD=$(abspath $(BUILD)) SANDLOCK_BIN=$(abspath $(BUILD))/sandlock $(PYTHON) bench/run
 
-fuzz: packages-lint packages-build
-	@[ -f $(BUILD)-fuzz/build.ninja ] || CC=clang-14 $(MESON) setup $(BUILD)-fuzz -Dfuzz=true \
-		-Dcli_libc=glibc -Dproducts=false -Dtests=true
-	$(NINJA) -C $(BUILD)-fuzz -j $(JOBS)
-	tests/fuzz/run $(BUILD)-fuzz $(SECONDS_PER_TARGET)
+fuzz: build-fuzz
+	tests/fuzz/run $(BUILD)-clang $(FUZZ_SECONDS)
+
+fuzz-short: build-fuzz
+	tests/fuzz/run $(BUILD)-clang $(SHORT_FUZZ_SECONDS)
+
+# The build of `make lint`.
+build-fuzz: packages-lint packages-build
+	tools/configure-clang $(BUILD)-clang
+	$(NINJA) -C $(BUILD)-clang -j $(JOBS)
 
 soak: packages-check build
 	SANDLOCK_BUILD=$(abspath $(BUILD)) SANDLOCK_BIN=$(abspath $(BUILD))/sandlock tests/soak
@@ -88,7 +103,7 @@ uninstall:
 	$(NINJA) -C $(BUILD) uninstall
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-faults $(BUILD)-sanitize $(BUILD)-fuzz $(BUILD)-lint
+	rm -rf $(BUILD) $(BUILD)-faults $(BUILD)-sanitize $(BUILD)-clang
 
 # ---- Packages -----------------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ struct guardian {
     bool child_done;   /* its status is in the record; its zombie is kept */
     bool finish;       /* end as soon as the child is done */
     bool killed;       /* a kill was ordered */
+    bool walled;       /* its own filter is installed */
     bool paused;
     int stopped[STOPPED_MAX];
     int stopped_count;
@@ -322,6 +323,25 @@ static void continue_members(struct guardian *guardian)
 
 /* ---- Commands --------------------------------------------------------------------------------- */
 
+/* The guardian's own wall goes up before its first command. Until then it has heard of nothing but
+ * signals; most runs end without a command, and never pay for it. False: it could not be put up. */
+static bool put_up_wall(struct guardian *guardian)
+{
+    const struct guardian_plan *plan = guardian->plan;
+
+    if (guardian->walled || plan->program.len == 0)
+        return true;
+    long result =
+        LAUNCH_TRY(guardian->record, STEP_GUARDIAN_FILTER,
+                   sys_call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)&plan->program));
+    if (result < 0) {
+        fail(guardian->record, STEP_GUARDIAN_FILTER, result);
+        return false;
+    }
+    guardian->walled = true;
+    return true;
+}
+
 static void obey(struct guardian *guardian)
 {
     struct launch_record *record = guardian->record;
@@ -410,16 +430,6 @@ static long watch_host(const struct guardian_plan *plan, int *host_pidfd, int *s
     return sys_call5(SYS_prctl, PR_SET_PDEATHSIG, plan->watch_thread ? SIGTERM : 0, 0, 0, 0);
 }
 
-static long install_filter(const struct guardian_plan *plan)
-{
-    const struct bare_rlimit none = {0, 0};
-
-    sys_call4(SYS_prlimit64, 0, RLIMIT_CORE, (long)&none, 0);
-    if (plan->program.len == 0)
-        return 0;
-    return sys_call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)&plan->program);
-}
-
 /* Drains the signalfd. True: the sandbox must end at once. */
 static bool read_signals(struct guardian *guardian, int signal_fd)
 {
@@ -431,10 +441,10 @@ static bool read_signals(struct guardian *guardian, int signal_fd)
         long got = sys_call3(SYS_read, signal_fd, (long)&info, sizeof(info));
         if (got != (long)sizeof(info))
             break;
-        if (info.ssi_signo == GUARDIAN_COMMAND_SIGNAL)
+        if (info.ssi_signo == GUARDIAN_COMMAND_SIGNAL && put_up_wall(guardian))
             obey(guardian);
-        else if (info.ssi_signo == SIGTERM)
-            end = true;
+        else /* ordered to end, or not fit to serve */
+            end = end || info.ssi_signo != SIGCHLD;
     }
     /* Also without SIGCHLD in hand: signals of one number merge. */
     report_stops(guardian);
@@ -490,10 +500,11 @@ static int give_up(struct guardian *guardian, uint32_t step, long error)
 
 #if defined(SANDLOCK_FAULT_INJECTION)
 /* The end of a guardian that does what it must not, when the members have had time to spread. */
-static void misbehave(const struct launch_record *record, enum launch_fault fault)
+static void misbehave(struct guardian *guardian, enum launch_fault fault)
 {
-    if (record->fault != fault)
+    if (guardian->record->fault != fault)
         return;
+    put_up_wall(guardian);
     if (fault != FAULT_GUARDIAN_CRASH_EARLY)
         sys_call2(SYS_nanosleep, (long)&(struct timespec){0, 500000000}, 0);
     if (fault == FAULT_GUARDIAN_VIOLATION)
@@ -502,7 +513,7 @@ static void misbehave(const struct launch_record *record, enum launch_fault faul
         __builtin_trap();
 }
 #else
-#define misbehave(record, fault) ((void)0)
+#define misbehave(guardian, fault) ((void)0)
 #endif
 
 int guardian_main(void *argument)
@@ -533,7 +544,7 @@ int guardian_main(void *argument)
     if (result < 0)
         return fail(record, STEP_GUARDIAN_DOMAIN, result);
 
-    misbehave(record, FAULT_GUARDIAN_CRASH_EARLY);
+    misbehave(&guardian, FAULT_GUARDIAN_CRASH_EARLY);
     result = LAUNCH_TRY(record, STEP_GUARDIAN_CLONE, start_child(&guardian));
     if (result < 0)
         return fail(record, STEP_GUARDIAN_CLONE, result);
@@ -546,13 +557,12 @@ int guardian_main(void *argument)
                             watch_host(plan, &host_pidfd, &signal_fd));
     if (result < 0)
         return give_up(&guardian, STEP_GUARDIAN_WATCH, result);
-    result = LAUNCH_TRY(record, STEP_GUARDIAN_FILTER, install_filter(plan));
-    if (result < 0)
-        return give_up(&guardian, STEP_GUARDIAN_FILTER, result);
+    const struct bare_rlimit no_core = {0, 0};
+    sys_call4(SYS_prlimit64, 0, RLIMIT_CORE, (long)&no_core, 0);
     tell_child(record, GUARDED_YES);
 
-    misbehave(record, FAULT_GUARDIAN_VIOLATION);
-    misbehave(record, FAULT_GUARDIAN_CRASH);
+    misbehave(&guardian, FAULT_GUARDIAN_VIOLATION);
+    misbehave(&guardian, FAULT_GUARDIAN_CRASH);
     serve(&guardian, host_pidfd, signal_fd);
 
     /* The status may still be missing: the host died, or ordered the end. */

@@ -20,6 +20,8 @@
 #define NOT_NULL(number) {.arg = (number), .op = ARG_NOT_NULL}
 #define BETWEEN(number, low, high) \
     {.arg = (number), .op = ARG_IN_RANGE, .value = (low), .value_high = (high)}
+#define BETWEEN_LOW16(number, low, high) \
+    {.arg = (number), .op = ARG_IN_RANGE, .mask = 0xFFFF, .value = (low), .value_high = (high)}
 
 #define ROW_WHEN(condition, answer, ...) \
     {condition, \
@@ -88,12 +90,39 @@ static const struct argument_rule ioctl_rules[] = {
     /* TIOCLINUX: selection and paste on the console; TIOCCONS: takes the console's output. */
     ROW(DENY(EPERM), BETWEEN(1, 0x541C, 0x541D)),
     ROW(DENY(EPERM), EQUAL(1, 0x5423 /* TIOCSETD: loads line disciplines */)),
-    /* Interface requests (SIOCGIFNAME to private and wireless ones) tell the host's network, which
-     * no Landlock right covers. 0x894B in their midst is SIOCOUTQNSD, a question to a TCP socket;
-     * 0x89E0 to 0x89EF belong to the protocols. */
-    ROW(PASS, EQUAL(1, 0x894B)),
-    ROW(DENY(EPERM), BETWEEN(1, 0x8910, 0x89DF)),
+    /* What would stay on the caller's terminal, or take it from its session. */
+    ROW(DENY(EPERM), EQUAL(1, 0x540C /* TIOCEXCL */)),
+    ROW(DENY(EPERM), EQUAL(1, 0x5437 /* TIOCVHANGUP */)),
+    ROW(DENY(EPERM), EQUAL(1, 0x5457 /* TIOCSLCKTRMIOS */)),
+    ROW(DENY(EPERM), EQUAL(1, 0x540E /* TIOCSCTTY */), NOT_EQUAL(2, 0 /* by force */)),
+    /* Routes (SIOCADDRT, for root) and interface requests (SIOCGIFNAME to private and wireless
+     * ones) change or tell the host's network, which no Landlock right covers. 0x894B in their midst
+     * is SIOCOUTQNSD, a question to a TCP socket; 0x89E0 to 0x89EF belong to the protocols. */
+    ROW(DENY(EPERM), BETWEEN(1, 0x890B, 0x894A)),
+    ROW(DENY(EPERM), BETWEEN(1, 0x894C, 0x89DF)),
     ROW(DENY(EPERM), BETWEEN(1, 0x89F0, 0x8BFF)),
+    /* File systems do more through a descriptor than reading it: make and destroy subvolumes,
+     * freeze, resize, add encryption keys. By type and number, whatever direction and size a request
+     * claims. What is left of these types are questions, clones between files (which need the right
+     * descriptors), and the inode flags of the metadata gate. */
+    ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x5821, 0x58FF)), /* 'X': FIFREEZE, FITRIM, XFS */
+    ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x6605, 0x6612)), /* 'f': ext4, f2fs, fscrypt keys */
+    ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x6617, 0x6684)),
+    ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x6688, 0x66FF)),
+    ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x9400, 0x9408)), /* btrfs, but FICLONE */
+    ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x940A, 0x940C)), /* FICLONERANGE */
+    ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x940E, 0x9430)), /* FS_IOC_GETFSLABEL, SETFSLABEL */
+    ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x9433, 0x9435)), /* FIDEDUPERANGE */
+    ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x9437, 0x94FF)),
+    ROW(DENY(EPERM), BETWEEN_LOW16(1, 0xF500, 0xF5FF)), /* f2fs */
+};
+
+/* A lease or delegation on a file under a read grant stalls everybody else who opens it; dnotify
+ * shows what others do in a directory. */
+static const struct argument_rule fcntl_rules[] = {
+    ROW(DENY(EPERM), EQUAL(1, 1024 /* F_SETLEASE */)),
+    ROW(DENY(EPERM), EQUAL(1, 1026 /* F_NOTIFY */)),
+    ROW(DENY(EPERM), EQUAL(1, 1040 /* F_SETDELEG */)),
 };
 
 /* ---- Sockets --------------------------------------------------------------------------------- */
@@ -155,18 +184,31 @@ static const struct argument_rule socketpair_rules[] = {
 enum {
     LEVEL_IP = 0,
     LEVEL_SOCKET = 1,
+    LEVEL_TCP = 6,
     LEVEL_IPV6 = 41,
 };
 
-/* Source routing makes a packet pass by other hosts than the address says. */
+/*
+ * Source routing makes a packet pass by other hosts than the address says. Joining a multicast group
+ * sends a packet that carries the group's address, also from a TCP socket. From 64 on lie the tables of
+ * the packet filter and multicast routing. An upper layer protocol may turn a TCP socket into one that
+ * connects unseen; TCP_REPAIR makes up connections.
+ */
 static const struct argument_rule setsockopt_rules[] = {
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 4 /* IP_OPTIONS */)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), BETWEEN(2, 32 /* IP_MULTICAST_IF */, 0xFFFFFFFF)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_TCP), EQUAL(2, 19 /* TCP_REPAIR */)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_TCP), EQUAL(2, 31 /* TCP_ULP */)),
+    /* IPV6_MULTICAST_IF to IPV6_ROUTER_ALERT; join and leave of groups and anycast */
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 17, 22)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 27, 30)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 42, 48)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 64, 65)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 200, 0xFFFFFFFF)),
     /* IPV6_2292RTHDR, IPV6_2292PKTOPTIONS */
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 5, 6)),
-    /* IPV6_HOPOPTS, IPV6_RTHDRDSTOPTS */
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 54, 55)),
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 57 /* IPV6_RTHDR */)),
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 59 /* IPV6_DSTOPTS */)),
+    /* IPV6_HOPOPTS, IPV6_RTHDRDSTOPTS, IPV6_RTHDR, IPV6_DSTOPTS */
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 54, 59)),
     /* What is sent on behalf comes from the supervisor's memory; a completion would mean nothing.
      */
     ROW_WHEN(RULE_SENDS_TRAPPED, DENY(EOPNOTSUPP), EQUAL(1, LEVEL_SOCKET),
@@ -195,7 +237,7 @@ struct argument_rules argument_rules_get(enum rule_set set)
         [RULES_none] = {NULL, 0}, SET(clone),         SET(ioctl),      SET(prctl),
         SET(personality),         SET(socket),        SET(socketpair), SET(setsockopt),
         SET(fastopen_arg2),       SET(fastopen_arg3), SET(own_pid),    SET(own_prlimit),
-        SET(own_priority),        SET(own_ioprio),
+        SET(own_priority),        SET(own_ioprio),    SET(fcntl),
     };
 
     return sets[set];

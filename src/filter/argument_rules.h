@@ -43,6 +43,7 @@ enum rule_set {
     RULES_own_prlimit,
     RULES_own_priority,
     RULES_own_ioprio,
+    RULES_fcntl,
 };
 
 struct argument_rules argument_rules_get(enum rule_set set);

@@ -88,6 +88,7 @@ static void gate_stop(void *state)
 struct job {
     struct gate *gate;
     struct metadata_call *call;
+    int path_fd; /* the pinned and granted object, owned; -1: not looked at yet */
     bool knows_identity;
     struct member_identity identity;
 };
@@ -99,6 +100,7 @@ static void job_free(void *data)
     if (job == NULL)
         return;
     metadata_call_free(job->call);
+    fd_close(job->path_fd);
     free(job);
 }
 
@@ -196,7 +198,8 @@ static struct verdict refuse(const struct request *request, const char *path, un
     return verdict_errno(EACCES);
 }
 
-static struct verdict judge_and_perform(const struct request *request, struct job *job, int path_fd)
+/* VERDICT_NEXT: granted, to be performed. */
+static struct verdict judge(const struct request *request, const struct job *job, int path_fd)
 {
     char path[PATH_MAX] = "";
 
@@ -210,6 +213,11 @@ static struct verdict judge_and_perform(const struct request *request, struct jo
         return refuse(request, path, object_type(path_fd), NULL);
     if (verdict == PATH_UNKNOWN)
         return refuse(request, path, 0, "the object is outside the visible tree");
+    return verdict_next();
+}
+
+static struct verdict perform(const struct request *request, struct job *job, int path_fd)
+{
     /* A caller that is gone, or was interrupted and will ask again, has no effect any more. */
     if (!request_is_valid(request))
         return verdict_errno(EPERM);
@@ -217,25 +225,33 @@ static struct verdict judge_and_perform(const struct request *request, struct jo
     return result < 0 ? verdict_errno(-result) : verdict_value(0);
 }
 
+/* On a worker always: the kernel takes the inode's lock, which a member can hold for seconds by
+ * writing to the file. */
 static void work(const struct request *request, void *data)
 {
     struct job *job = data;
-    CLEANUP_FD int path_fd = object_pin(&job->call->object, false);
+    struct verdict verdict = verdict_next();
 
-    if (path_fd < 0) {
-        request_answer_errno(request, -path_fd);
-        return;
+    if (job->path_fd < 0) {
+        job->path_fd = object_pin(&job->call->object, false);
+        if (job->path_fd < 0) {
+            request_answer_errno(request, -job->path_fd);
+            return;
+        }
+        local_devices_learn(&job->gate->local, job->path_fd);
+        verdict = judge(request, job, job->path_fd);
     }
-    local_devices_learn(&job->gate->local, path_fd);
-    struct verdict verdict = judge_and_perform(request, job, path_fd);
+    if (verdict.kind == VERDICT_NEXT)
+        verdict = perform(request, job, job->path_fd);
     if (verdict.kind == VERDICT_VALUE)
         request_answer_value(request, verdict.value);
     else
         request_answer_errno(request, verdict.error);
 }
 
-/* Here and now if nothing can wait: the path is cached and the file system is a local one. */
-static bool try_at_once(const struct request *request, struct job *job, struct verdict *verdict)
+/* Judges here and now if nothing can wait: the path is cached and the file system is a local one.
+ * True: refused, *verdict says how. Otherwise a worker goes on, from the pinned object if there is one. */
+static bool refuse_at_once(const struct request *request, struct job *job, struct verdict *verdict)
 {
     if (job->call->takes_long || fault_is("use-workers"))
         return false;
@@ -248,8 +264,11 @@ static bool try_at_once(const struct request *request, struct job *job, struct v
     }
     if (!local_devices_has(&job->gate->local, path_fd))
         return false;
-    *verdict = judge_and_perform(request, job, path_fd);
-    return true;
+    *verdict = judge(request, job, path_fd);
+    if (verdict->kind != VERDICT_NEXT)
+        return true;
+    job->path_fd = fd_steal(&path_fd);
+    return false;
 }
 
 static int prepare(const struct request *request, struct job *job)
@@ -275,6 +294,7 @@ static struct verdict on_metadata_call(struct request *request)
     if (job == NULL)
         return verdict_errno(ENOMEM);
     job->gate = request->state;
+    job->path_fd = -1;
     job->call = metadata_call_new();
     int result = job->call == NULL ? -ENOMEM : prepare(request, job);
     /* What was read by number was the caller's only if it still waits. */
@@ -282,7 +302,7 @@ static struct verdict on_metadata_call(struct request *request)
         result = -EPERM;
     if (result < 0)
         verdict = verdict_errno(-result);
-    else if (!try_at_once(request, job, &verdict)) {
+    else if (!refuse_at_once(request, job, &verdict)) {
         if (request_submit(request, work, job, job_free))
             return verdict_taken();
         verdict = verdict_errno(ENOMEM);

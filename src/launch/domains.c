@@ -58,7 +58,8 @@ static bool add_grant(struct build *build, const char *path, bool write, bool op
     if (fd < 0 || fstat(fd, &status) != 0) {
         int error = errno;
         error_runtime(build->err, error, "grant %s %s", write ? "--fs-write" : "--fs-read", path);
-        build->err->kind = ERROR_CONFIG; /* asked for wrongly, found before a process exists */
+        if (error != EMFILE && error != ENFILE && error != ENOMEM && error != EIO)
+            build->err->kind = ERROR_CONFIG; /* asked for wrongly, found before a process exists */
         return false;
     }
     bool directory = S_ISDIR(status.st_mode);
@@ -149,7 +150,10 @@ static bool create_rulesets(struct build *build)
     struct domains *domains = build->domains;
     struct landlock_masks members = domains->masks;
     struct landlock_masks supervisor = domains->masks;
-    struct landlock_masks guardian = {.scoped = domains->masks.scoped};
+    /* A layer that does not handle REFER denies it: a rename between two directories of one grant
+     * would fail in the members' domain below this one. */
+    struct landlock_masks guardian = {.fs = domains->masks.fs & LL_FS_REFER,
+                                      .scoped = domains->masks.scoped};
 
     domains->members = FAULT_OR("ruleset-members", -EIO, landlock_create(&members));
     if (domains->members < 0)
@@ -165,6 +169,10 @@ static bool create_rulesets(struct build *build)
         domains->guardian = FAULT_OR("ruleset-guardian", -EIO, landlock_create(&guardian));
         if (domains->guardian < 0)
             return error_runtime(build->err, -domains->guardian, "guardian landlock ruleset");
+        CLEANUP_FD int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        int result = root < 0 ? -errno : landlock_add_path(domains->guardian, root, guardian.fs);
+        if (result != 0)
+            return error_runtime(build->err, -result, "guardian landlock ruleset");
     }
     return true;
 }

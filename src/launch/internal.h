@@ -40,6 +40,7 @@ struct launch {
     char gid_map[48];
 
     int terminal;
+    bool take_foreground; /* our own group is in front, so the command's may be */
     int report_fd;
     int lifeline[2];
 

@@ -249,10 +249,8 @@ static void prepare_terminal(struct launch *launch, const struct launch_spec *sp
         fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         return;
-    if (tcgetpgrp(fd) != getpgrp()) {
-        fd_close(fd);
-        return;
-    }
+    /* Also for a background run: if it reads the terminal it is stopped, and that is followed. */
+    launch->take_foreground = tcgetpgrp(fd) == getpgrp();
     launch->terminal = fd;
     launch->report_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 }
@@ -263,7 +261,7 @@ static void fill_child_plan(struct launch *launch, const struct launch_spec *spe
     struct child_plan *child = &launch->child_plan;
 
     child->record = launch->record;
-    child->terminal_fd = launch->terminal;
+    child->terminal_fd = launch->take_foreground ? launch->terminal : -1;
     child->no_randomize_memory = policy->no_randomize_memory;
     child->affinity = launch->affinity;
     child->affinity_size = launch->affinity_size;
@@ -498,7 +496,7 @@ static bool report_failed_step(struct launch *launch, struct error *err)
     if (step == STEP_SECCOMP && error == EBUSY)
         hint = "; an outer sandbox supervises this process already: use --no-supervisor (builder "
                "field no_supervisor) on one of the two levels";
-    else if (step == STEP_LANDLOCK && error == E2BIG)
+    else if ((step == STEP_LANDLOCK || step == STEP_GUARDIAN_DOMAIN) && error == E2BIG)
         hint = "; too many nested sandboxes";
     else if (step == STEP_USER_NAMESPACE || step == STEP_UID_MAP || step == STEP_GID_MAP)
         hint = "; unprivileged user namespaces may be restricted (sysctl "

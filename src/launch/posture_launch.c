@@ -1,6 +1,7 @@
 /* The posture of a launch: what was prepared for this run, and what this build or policy leaves open. */
 #include "launch/internal.h"
 
+#include "kernel/task_memory.h"
 #include "launch/registry.h"
 #include "util/buffer.h"
 
@@ -91,6 +92,17 @@ static void describe_limits(struct launch *launch)
         posture_exception(posture, "root may raise its open file limit again");
 }
 
+static void describe_switched_off(struct launch *launch)
+{
+    if ((launch->policy->without & FEATURE_METADATA_GATE) != 0)
+        posture_exception(&launch->posture,
+                          "--without metadata-gate: modes, owners, times and extended attributes of "
+                          "files outside the grants can be changed");
+    if ((launch->policy->without & FEATURE_PROCESS_GATE) != 0)
+        posture_exception(&launch->posture,
+                          "--without process-gate: members can join process groups of the session");
+}
+
 static void describe_supervision(struct launch *launch)
 {
     struct posture *posture = &launch->posture;
@@ -108,6 +120,7 @@ static void describe_supervision(struct launch *launch)
             posture_set(posture, feature_registry[i]->name, POSTURE_OFF, NULL, why);
     } else {
         supervisor_describe(launch->supervisor, posture);
+        describe_switched_off(launch);
         posture_set(posture, "supervisor", launch->supervised ? POSTURE_ACTIVE : POSTURE_OFF,
                     launch->supervised ? "supervisor" : NULL,
                     launch->supervised ? NULL : "nothing to supervise");
@@ -156,5 +169,7 @@ void posture_describe_launch(struct launch *launch)
     describe_supervision(launch);
     describe_exceptions(launch);
     posture_method(&launch->posture, "listener", launch->supervised ? "shared-table" : "none");
-    posture_method(&launch->posture, "child-memory", "process_vm_readv");
+    posture_method(&launch->posture, "child-memory",
+                   task_memory_read_method() == TASK_MEMORY_CALL ? "process_vm_readv"
+                                                                       : "/proc/PID/mem");
 }

@@ -3,8 +3,9 @@
  *
  * Between the permission and the moment the child appears in /proc a process exists for the limit
  * but not for a count. A reservation stands for it until there is evidence that the call is over:
- * the thread makes another call, ends, sleeps, or has run in user mode since; or its new child is
- * seen. Time alone is no evidence: a thread that is starved of the processor can fork much later.
+ * the thread makes another call, ends, sleeps, or has clearly run in user mode since. Time alone is
+ * no evidence: a thread that is starved of the processor can fork much later. Nor is a new child: it
+ * may be an orphan that a subreaper or a sibling thread took over.
  */
 #ifndef SANDLOCK_LIMITS_FORK_LEDGER_H
 #define SANDLOCK_LIMITS_FORK_LEDGER_H
@@ -14,17 +15,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Children of the thread that are remembered, to recognise a new one. */
-#define FORK_CHILDREN_MAX 48
-
 struct fork_reservation {
     pid_t tid, tgid;
     uint64_t start_time;   /* of the thread, so that a number used again is noticed */
     uint64_t user_ticks;   /* its time in user mode when it was allowed to fork */
-    uint64_t clock_ticks;  /* when that was, as start times are counted; rounded down */
-    bool knows_children;   /* false: there were too many to remember */
-    size_t child_count;
-    pid_t children[FORK_CHILDREN_MAX];
 };
 
 struct fork_ledger {
@@ -45,8 +39,5 @@ void fork_ledger_settle_thread(struct fork_ledger *ledger, pid_t tid);
 /* Drops what is settled by evidence; to be called before a count, so that the child of a dropped
  * reservation is in the count. Returns how many are left. */
 size_t fork_ledger_settle(struct fork_ledger *ledger, int proc_fd);
-
-/* Pure: numbers of a "children" file. Returns how many there are; the first `capacity` are stored. */
-size_t fork_children_parse(const char *text, pid_t *children, size_t capacity);
 
 #endif

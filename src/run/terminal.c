@@ -1,9 +1,11 @@
 /* Signals and job control of the command line: see terminal.h. */
 #include "run/terminal.h"
 
+#include "kernel/sys.h"
 #include "util/fd.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <string.h>
@@ -50,6 +52,17 @@ static void on_signal(void *data, short revents)
     }
 }
 
+/* Returns when the guardian has stopped every member, or does not answer. */
+static void pause_members(struct launch *launch)
+{
+    struct launch_record *record = launch_record_of(launch);
+    const struct timespec limit = {1, 0};
+    uint32_t before = atomic_load_explicit(&record->acknowledged, memory_order_acquire);
+
+    if (launch_command(launch, COMMAND_PAUSE) == 0)
+        sys_call6(SYS_futex, (long)&record->acknowledged, FUTEX_WAIT, before, (long)&limit, 0, 0);
+}
+
 /* The command stopped: so do we, with our whole group, and on SIGCONT everything goes on. */
 static void follow_stop(struct terminal *terminal)
 {
@@ -57,6 +70,8 @@ static void follow_stop(struct terminal *terminal)
     int fd = launch_terminal(launch);
     pid_t owner = -1;
 
+    /* All of them: who made the command stop must not run on while nobody watches the clock. */
+    pause_members(launch);
     launch_foreground_take_back(launch);
     kill(0, SIGSTOP);
     /* Here we are again: by `fg` our group has the terminal and passes it on; by `bg` it has not. */
@@ -69,6 +84,7 @@ static void follow_stop(struct terminal *terminal)
         launch_foreground_give(launch);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
     }
+    launch_command(launch, COMMAND_RESUME);
     launch_signal_group(launch, SIGCONT);
 }
 
@@ -82,7 +98,8 @@ static void on_report(void *data, short revents)
         return;
     uint32_t signal = atomic_load_explicit(&launch_record_of(terminal->launch)->stop_signal,
                                            memory_order_acquire);
-    if (signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU || signal == SIGSTOP)
+    /* What the terminal does to a job. A member that stops itself stops only itself. */
+    if (signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU)
         follow_stop(terminal);
 }
 

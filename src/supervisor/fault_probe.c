@@ -217,7 +217,7 @@ static void say(const char *name, long result)
 {
     char line[128];
     int length = snprintf(line, sizeof(line), "probe %s: %s\n", name,
-                          result == 0         ? "OK"
+                          result >= 0         ? "OK"
                           : result == -EACCES ? "EACCES"
                           : result == -EPERM  ? "EPERM"
                                               : strerror((int)-result));
@@ -231,8 +231,8 @@ static void probe(bool all)
         .file = setting("SANDLOCK_PROBE_FILE"),
         .directory = setting("SANDLOCK_PROBE_DIRECTORY"),
         .abstract = setting("SANDLOCK_PROBE_ABSTRACT"),
-        .port = atoi(setting("SANDLOCK_PROBE_PORT")),
-        .process = (pid_t)atoi(setting("SANDLOCK_PROBE_PROCESS")),
+        .port = (int)strtol(setting("SANDLOCK_PROBE_PORT"), NULL, 10),
+        .process = (pid_t)strtol(setting("SANDLOCK_PROBE_PROCESS"), NULL, 10),
         .address = strtoull(setting("SANDLOCK_PROBE_ADDRESS"), NULL, 0),
     };
 

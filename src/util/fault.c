@@ -34,7 +34,7 @@ static void read_faults(void)
     for (char *name = strtok_r(text, ",", &rest); name != NULL && fault_count < FAULTS_MAX;
          name = strtok_r(NULL, ",", &rest)) {
         char *colon = strrchr(name, ':');
-        int count = colon != NULL ? atoi(colon + 1) : 0;
+        int count = colon != NULL ? (int)strtol(colon + 1, NULL, 10) : 0;
         if (count > 0)
             *colon = '\0';
         faults[fault_count].name = name;

@@ -27,14 +27,24 @@ MODES = {
 }
 
 
-@pytest.fixture(params=KINDS)
-def kind(request):
-    return KINDS[request.param]
+# Every kind under a supervisor, the fiercest also in the other modes.
+MATRIX = [(kind, "supervised") for kind in KINDS] + [
+    (kind, mode) for kind in ("daemon", "groups", "storm") for mode in MODES if mode != "supervised"]
 
 
-@pytest.fixture(params=MODES)
-def options(request):
-    return MODES[request.param]
+@pytest.fixture(params=MATRIX, ids=lambda pair: "-".join(pair))
+def case(request):
+    return request.param
+
+
+@pytest.fixture
+def kind(case):
+    return KINDS[case[0]]
+
+
+@pytest.fixture
+def options(case):
+    return MODES[case[1]]
 
 
 def begin(attack, look, mark, kind, options, *more):

@@ -13,7 +13,10 @@ static long compat_call(long number, long first)
 {
     long result;
 
-    __asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(first), "c"(0L), "d"(0L) : "memory");
+    __asm__ volatile("int $0x80"
+                     : "=a"(result)
+                     : "a"(number), "b"(first), "c"(0L), "d"(0L)
+                     : "memory");
     return result;
 }
 #endif

@@ -62,13 +62,46 @@ static void refuse(long number, int error)
 }
 
 static const long refused[] = {
-    438 /* pidfd_getfd */, SYS_kcmp, 440 /* process_madvise */, SYS_unshare, SYS_setns, SYS_mount,
-    SYS_umount2, SYS_pivot_root, 428 /* open_tree */, 429 /* move_mount */, 430 /* fsopen */,
-    431 /* fsconfig */, 432 /* fsmount */, 433 /* fspick */, 442 /* mount_setattr */, SYS_keyctl,
-    SYS_add_key, SYS_request_key, SYS_bpf, SYS_userfaultfd, SYS_perf_event_open, 425 /* io_uring_setup */,
-    426, 427, SYS_open_by_handle_at, SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_kexec_load,
-    SYS_reboot, SYS_swapon, SYS_swapoff, SYS_sethostname, SYS_setdomainname, SYS_acct, SYS_quotactl,
-    SYS_settimeofday, SYS_clock_settime, SYS_lookup_dcookie, SYS_nfsservctl,
+    438 /* pidfd_getfd */,
+    SYS_kcmp,
+    440 /* process_madvise */,
+    SYS_unshare,
+    SYS_setns,
+    SYS_mount,
+    SYS_umount2,
+    SYS_pivot_root,
+    428 /* open_tree */,
+    429 /* move_mount */,
+    430 /* fsopen */,
+    431 /* fsconfig */,
+    432 /* fsmount */,
+    433 /* fspick */,
+    442 /* mount_setattr */,
+    SYS_keyctl,
+    SYS_add_key,
+    SYS_request_key,
+    SYS_bpf,
+    SYS_userfaultfd,
+    SYS_perf_event_open,
+    425 /* io_uring_setup */,
+    426,
+    427,
+    SYS_open_by_handle_at,
+    SYS_init_module,
+    SYS_finit_module,
+    SYS_delete_module,
+    SYS_kexec_load,
+    SYS_reboot,
+    SYS_swapon,
+    SYS_swapoff,
+    SYS_sethostname,
+    SYS_setdomainname,
+    SYS_acct,
+    SYS_quotactl,
+    SYS_settimeofday,
+    SYS_clock_settime,
+    SYS_lookup_dcookie,
+    SYS_nfsservctl,
 };
 
 static void emit_clone(void)
@@ -156,7 +189,8 @@ int main(int argc, char **argv)
     if (next < argc && strcmp(argv[next], "--") == 0)
         next++;
     if (next >= argc) {
-        fprintf(stderr, "usage: container_filter [ptrace] [process-vm] [landlock] [--] COMMAND...\n");
+        fprintf(stderr,
+                "usage: container_filter [ptrace] [process-vm] [landlock] [--] COMMAND...\n");
         return 2;
     }
     install(no_ptrace, no_process_vm, no_landlock);

@@ -143,7 +143,8 @@ static void start_holder(void)
 
 static void start_storm(void)
 {
-    atomic_int *alive = mmap(NULL, sizeof(*alive), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    atomic_int *alive =
+        mmap(NULL, sizeof(*alive), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     atomic_store(alive, 1);
     if (fork() != 0)

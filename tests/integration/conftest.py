@@ -18,6 +18,7 @@ BASE_PATHS = [path for path in ("/usr", "/lib", "/lib64", "/bin", "/etc") if os.
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "root: behaves differently for root, runs once more as root")
+    config.addinivalue_line("markers", "soak: many runs; the long form is make soak")
 
 
 class Result:

@@ -210,18 +210,6 @@ static void test_threads_that_fork_at_once_do_not_exceed_the_limit(void **state)
 
 /* ---- Parts ----------------------------------------------------------------------------------------- */
 
-static void test_children_are_parsed(void **state)
-{
-    pid_t children[2] = {0};
-
-    (void)state;
-    assert_int_equal(fork_children_parse("", children, 2), 0);
-    assert_int_equal(fork_children_parse("12 345 ", children, 2), 2);
-    assert_int_equal(children[0], 12);
-    assert_int_equal(children[1], 345);
-    assert_int_equal(fork_children_parse("1 2 3 ", children, 2), 3);
-}
-
 static void test_life_is_told_from_state_and_threads(void **state)
 {
     struct procfs_stat stat = {.state = 'R', .threads = 1};
@@ -298,7 +286,6 @@ int main(void)
         cmocka_unit_test(test_threads_do_not_count),
         cmocka_unit_test(test_a_process_without_its_first_thread_still_counts),
         cmocka_unit_test(test_threads_that_fork_at_once_do_not_exceed_the_limit),
-        cmocka_unit_test(test_children_are_parsed),
         cmocka_unit_test(test_life_is_told_from_state_and_threads),
         cmocka_unit_test(test_a_tree_keeps_whom_it_knows_and_drops_who_is_gone),
         cmocka_unit_test(test_a_sleeping_thread_has_no_fork_under_way),
