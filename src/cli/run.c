@@ -44,6 +44,7 @@ struct run {
     uint64_t timeout_ms, kill_after_ms;
     int64_t started_ns;
     struct rlimit inherited_nofile;
+    int stream_flags[3]; /* of descriptors 0 to 2 as they came; -1: closed */
     struct sandbox *sandbox;
 };
 
@@ -55,6 +56,16 @@ static void run_init(struct run *run)
         .status_fd = -1,
     };
     record_init(&run->record);
+}
+
+/* File status flags belong to the open file that we share with the caller: what the command set there
+ * (O_NONBLOCK, above all) would make the caller's next read fail. */
+static void restore_streams(const struct run *run)
+{
+    for (int fd = 0; fd < 3; fd++) {
+        if (run->stream_flags[fd] >= 0 && fcntl(fd, F_GETFL) != run->stream_flags[fd])
+            fcntl(fd, F_SETFL, run->stream_flags[fd]);
+    }
 }
 
 /* The process is about to exit, which frees all of this at once and sooner. Only leak checkers care. */
@@ -487,7 +498,10 @@ int cli_run_main(int argc, const char *const *argv)
     /* A report whose reader has gone must not end this process before it has ended the sandbox. */
     signal(SIGPIPE, SIG_IGN);
     run_init(&run);
+    for (int fd = 0; fd < 3; fd++)
+        run.stream_flags[fd] = fcntl(fd, F_GETFL);
     int status = run_with(&run, argc, argv, &host_signal);
+    restore_streams(&run);
     run_free(&run);
     if (host_signal != 0)
         die_by(host_signal);

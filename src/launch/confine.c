@@ -76,6 +76,7 @@ bool launch_posture_preview(struct policy *policy, struct posture *posture, stru
 
     if (launch == NULL)
         return false;
+    launch_posture(launch);
     *posture = launch->posture;
     launch->posture = POSTURE_INIT;
     launch_free(launch);

@@ -10,8 +10,10 @@
 #include "launch/launch.h"
 #include "launch/streams.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <termios.h>
 
 struct launch {
     struct policy *policy; /* a reference */
@@ -31,7 +33,9 @@ struct launch {
     struct bpf_program program;       /* compiled for this policy; empty if precompiled */
     struct supervisor *supervisor;
     struct denial_log *denials;
-    struct posture posture;
+    struct posture posture; /* of launch_posture(); before that only what the grants left to say */
+    bool posture_described;
+    pthread_mutex_t posture_lock;
 
     unsigned long *affinity;
     size_t affinity_size;
@@ -40,6 +44,8 @@ struct launch {
     char gid_map[48];
 
     int terminal;
+    struct termios terminal_before; /* valid if terminal_saved */
+    bool terminal_saved;
     bool take_foreground; /* our own group is in front, so the command's may be */
     int report_fd;
     int lifeline[2];

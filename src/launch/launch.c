@@ -34,6 +34,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -252,6 +253,7 @@ static void prepare_terminal(struct launch *launch, const struct launch_spec *sp
     /* Also for a background run: if it reads the terminal it is stopped, and that is followed. */
     launch->take_foreground = tcgetpgrp(fd) == getpgrp();
     launch->terminal = fd;
+    launch->terminal_saved = launch->take_foreground && tcgetattr(fd, &launch->terminal_before) == 0;
     launch->report_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 }
 
@@ -351,10 +353,10 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
         return error_runtime(err, errno, "lifeline pipe");
     fill_child_plan(launch, spec);
     fill_guardian_plan(launch, spec);
-    posture_describe_launch(launch);
-    if (fault_is("posture") || launch->posture.failed)
+    if (fault_is("posture"))
         return error_runtime(err, ENOMEM, "posture");
-    if (!posture_check_required(&launch->posture, &policy->required, err))
+    if (policy->required.count > 0 &&
+        !posture_check_required(launch_posture(launch), &policy->required, err))
         return false;
     return !launch->supervised || supervisor_start_features(launch->supervisor, err);
 }
@@ -371,6 +373,7 @@ struct launch *launch_prepare(const struct launch_spec *spec, struct error *err)
         return NULL;
     }
     launch->policy = policy_ref(spec->policy);
+    pthread_mutex_init(&launch->posture_lock, NULL);
     launch->own_process = spec->own_process;
     launch->park = spec->park;
     launch->confine = spec->confine &&
@@ -534,7 +537,9 @@ bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
 
     /* While the child confines itself. What can fail comes before the release: a command whose start
      * failed must not have run. */
-    int result = FAULT_OR("grants-resolve", -EIO, grants_resolve(&launch->domains.grants));
+    int result = 0;
+    if (launch->domains.grants.count > GRANTS_PINNED_MAX)
+        result = grants_resolve(&launch->domains.grants);
     if (result == 0 && !launch->park)
         launch_release(launch);
 
@@ -611,6 +616,12 @@ int launch_foreground_give(struct launch *launch)
     return ioctl(launch->terminal, TIOCSPGRP, &group) == 0 ? 0 : -errno;
 }
 
+/* The command's own group, or one that a member put in front and that died with it. */
+static bool is_left_behind(const struct launch *launch, pid_t owner)
+{
+    return owner == launch->record->child || (getpgid(owner) < 0 && errno == ESRCH);
+}
+
 void launch_foreground_take_back(struct launch *launch)
 {
     sigset_t set;
@@ -620,7 +631,7 @@ void launch_foreground_take_back(struct launch *launch)
 
     if (launch->terminal < 0 || launch->record == NULL || launch->record->child <= 0)
         return;
-    if (ioctl(launch->terminal, TIOCGPGRP, &owner) != 0 || owner != launch->record->child)
+    if (ioctl(launch->terminal, TIOCGPGRP, &owner) != 0 || !is_left_behind(launch, owner))
         return;
     /* We are a background group at this moment: the call would stop us with SIGTTOU. */
     sigemptyset(&set);
@@ -628,6 +639,16 @@ void launch_foreground_take_back(struct launch *launch)
     pthread_sigmask(SIG_BLOCK, &set, &before);
     ioctl(launch->terminal, TIOCSPGRP, &own);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* A program that was killed had no time to undo raw mode or to switch the echo on again. */
+static void restore_terminal(struct launch *launch)
+{
+    const struct launch_record *record = launch->record;
+
+    if (launch->terminal_saved && atomic_load(&record->child_exited) != 0 &&
+        WIFSIGNALED(record->wait_status))
+        tcsetattr(launch->terminal, TCSANOW, &launch->terminal_before);
 }
 
 /* ---- End ---------------------------------------------------------------------------------------- */
@@ -642,6 +663,7 @@ void launch_finish(struct launch *launch)
         if (atomic_load_explicit(&launch->record->finished, memory_order_acquire) == 0)
             launch_sweep_members(launch);
         launch_foreground_take_back(launch);
+        restore_terminal(launch);
         launch->guardian = 0;
         fd_close(launch->guardian_pidfd);
         launch->guardian_pidfd = -1;
@@ -663,6 +685,7 @@ void launch_free(struct launch *launch)
     domains_free(&launch->domains);
     command_free(&launch->command);
     posture_free(&launch->posture);
+    pthread_mutex_destroy(&launch->posture_lock);
     bpf_program_free(&launch->program);
     free(launch->affinity);
     fd_close(launch->lifeline[0]);
@@ -719,8 +742,14 @@ struct denial_log *launch_denials(const struct launch *launch)
     return launch->denials;
 }
 
-const struct posture *launch_posture(const struct launch *launch)
+/* Made when somebody asks: all it says is settled by launch_prepare() and does not change. */
+const struct posture *launch_posture(struct launch *launch)
 {
+    pthread_mutex_lock(&launch->posture_lock);
+    if (!launch->posture_described)
+        posture_describe_launch(launch);
+    launch->posture_described = true;
+    pthread_mutex_unlock(&launch->posture_lock);
     return &launch->posture;
 }
 

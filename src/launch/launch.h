@@ -93,7 +93,7 @@ const char *launch_name(const struct launch *launch);
 const char *launch_command_name(const struct launch *launch); /* argv[0] */
 struct supervisor *launch_supervisor(const struct launch *launch); /* NULL without listener */
 struct denial_log *launch_denials(const struct launch *launch);
-const struct posture *launch_posture(const struct launch *launch);
+const struct posture *launch_posture(struct launch *launch); /* any thread */
 bool launch_confined(const struct launch *launch); /* domain S is really in force */
 
 /* Why the run goes on without introspection, NULL if it does not; for a person to read. */

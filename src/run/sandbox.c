@@ -568,7 +568,7 @@ const char *sandbox_output(const struct sandbox *sandbox, int stream, size_t *le
     return buffer_text(&sandbox->captures[stream].bytes);
 }
 
-const struct posture *sandbox_posture(const struct sandbox *sandbox)
+const struct posture *sandbox_posture(struct sandbox *sandbox)
 {
     return launch_posture(sandbox->launch);
 }

@@ -103,7 +103,7 @@ int sandbox_take_stream(struct sandbox *sandbox, int stream);
 const char *sandbox_output(const struct sandbox *sandbox, int stream, size_t *length,
                            bool *captured);
 
-const struct posture *sandbox_posture(const struct sandbox *sandbox);
+const struct posture *sandbox_posture(struct sandbox *sandbox);
 struct denial_log *sandbox_denials(const struct sandbox *sandbox); /* NULL without supervisor */
 const struct stats *sandbox_stats(const struct sandbox *sandbox);  /* NULL without supervisor */
 

@@ -4,6 +4,7 @@
  * call continues only if a feature that wanted to see it had nothing against it.
  */
 #include "supervisor/internal.h"
+#include "util/fault.h"
 
 #include "kernel/notify.h"
 #include "supervisor/fault_probe.h"
@@ -217,6 +218,18 @@ static bool more_are_queued(const struct supervisor *supervisor)
            (listener.revents & POLLIN) != 0;
 }
 
+/* Before the first verdict, which most runs never need: see grants_resolve(). */
+static bool name_grants(struct supervisor *supervisor)
+{
+    struct grants *grants = supervisor->config.grants;
+    int result = FAULT_OR("grants-resolve", -EIO, grants == NULL ? 0 : grants_resolve(grants));
+
+    if (result < 0)
+        supervisor_fail(supervisor, "names of the grants: %s", strerror(-result));
+    supervisor->grants_named = result == 0;
+    return supervisor->grants_named;
+}
+
 void dispatch_on_listener(void *data, short revents)
 {
     struct supervisor *supervisor = data;
@@ -225,6 +238,10 @@ void dispatch_on_listener(void *data, short revents)
         stop_watching(supervisor); /* POLLHUP alone: no task uses the filter any more */
         if ((revents & (POLLERR | POLLNVAL)) != 0)
             supervisor_fail(supervisor, "the notification descriptor is not usable");
+        return;
+    }
+    if (!supervisor->grants_named && !name_grants(supervisor)) {
+        stop_watching(supervisor);
         return;
     }
     if (!supervisor->filter_entered && supervisor_enter_filter(supervisor) < 0) {

@@ -24,6 +24,9 @@ struct grants {
 
 #define GRANTS_INIT ((struct grants){0})
 
+/* How many descriptors may stay open for names that are not known yet. */
+#define GRANTS_PINNED_MAX 64
+
 void grants_free(struct grants *grants);
 
 /* Adds the object behind an O_PATH descriptor, which is taken over on success. 0 or -errno. It covers

@@ -151,7 +151,6 @@ PREPARATIONS = [
     ("supervisor-privileges", "no_new_privs for the supervisor: I/O error"),
     ("supervisor-domain", "landlock domain of the supervisor: I/O error"),
     ("guardian-clone", "clone of the guardian: I/O error"),
-    ("grants-resolve", "names of the grants: I/O error"),
 ]
 
 
@@ -206,6 +205,15 @@ def test_a_guardian_that_cannot_confine_itself_obeys_nothing_and_ends_the_run(fa
     assert fault.run("", "-t", "1", command=sleep).code == 124
     done = fault.run("step:guardian seccomp filter", "-t", "1", command=sleep)
     assert done.code == 125 and "guardian seccomp filter" in done.stderr, done
+    fault.assert_nothing_is_left(1.0)
+
+
+def test_without_the_names_of_the_grants_nothing_is_judged(fault):
+    """They are asked for before the first verdict; without them the run ends."""
+    change = ["sh", "-c", f"{fault.touch}; chmod 600 {fault.marker}; sleep {fault.mark}"]
+    done = fault.run("grants-resolve", "-t", "20", command=change)
+    assert done.code == 125 and "names of the grants" in done.stderr, done
+    assert fault.marker.stat().st_mode & 0o777 != 0o600
     fault.assert_nothing_is_left(1.0)
 
 

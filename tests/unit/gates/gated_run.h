@@ -22,7 +22,7 @@
 struct gated_run {
     const struct policy *policy;
     const struct feature *const *features; /* NULL-terminated */
-    const struct grants *grants;
+    struct grants *grants;
     struct denial_log *denials;
     bool confined; /* with the supervisor's own filter: proves what the features declare */
     int (*body)(void *data);
