@@ -121,10 +121,13 @@ int main(void)
 
     printf("const struct precompiled_filter precompiled_filters[] = {\n");
     for (size_t i = 0; i < count; i++)
-        printf("    {0x%016" PRIx64 "ULL, {(struct sock_filter *)members_%zu, sizeof(members_%zu) / "
-               "sizeof(members_%zu[0])}},\n", keys[i], i, i, i);
+        printf("    {0x%016" PRIx64
+               "ULL, {(struct sock_filter *)members_%zu, sizeof(members_%zu) / "
+               "sizeof(members_%zu[0])}},\n",
+               keys[i], i, i, i);
     printf("};\nconst size_t precompiled_filter_count = %zu;\n\n", count);
-    printf("const struct bpf_program precompiled_guardian_filter = {(struct sock_filter *)guardian, sizeof(guardian) / "
+    printf("const struct bpf_program precompiled_guardian_filter = {(struct sock_filter "
+           "*)guardian, sizeof(guardian) / "
            "sizeof(guardian[0])};\n");
     return 0;
 }

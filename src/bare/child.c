@@ -125,8 +125,8 @@ static long prepare_process(const struct child_plan *plan, uint32_t *step)
 
     /* Compared with the guardian's id, never with 1: in a container the guardian's host may be 1. */
     *step = STEP_PARENT_DEATH;
-    result = LAUNCH_TRY(plan->record, *step,
-                        sys_call5(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
+    result =
+        LAUNCH_TRY(plan->record, *step, sys_call5(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
     if (result < 0)
         return result;
     if (sys_call0(SYS_getppid) != plan->record->guardian)
@@ -143,16 +143,16 @@ static long prepare_process(const struct child_plan *plan, uint32_t *step)
     }
     if (plan->affinity != NULL) {
         *step = STEP_AFFINITY;
-        result = LAUNCH_TRY(plan->record, *step,
-                            sys_call3(SYS_sched_setaffinity, 0, (long)plan->affinity_size,
-                                      (long)plan->affinity));
+        result = LAUNCH_TRY(
+            plan->record, *step,
+            sys_call3(SYS_sched_setaffinity, 0, (long)plan->affinity_size, (long)plan->affinity));
         if (result < 0)
             return result;
     }
     if (plan->no_huge_pages) {
         *step = STEP_HUGE_PAGES;
-        result = LAUNCH_TRY(plan->record, *step,
-                            sys_call5(SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0));
+        result =
+            LAUNCH_TRY(plan->record, *step, sys_call5(SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0));
         if (result < 0)
             return result;
     }
@@ -183,8 +183,8 @@ static long prepare_process(const struct child_plan *plan, uint32_t *step)
 static long confine(const struct child_plan *plan, uint32_t *step)
 {
     *step = STEP_NO_NEW_PRIVS;
-    long result = LAUNCH_TRY(plan->record, *step,
-                             sys_call5(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    long result =
+        LAUNCH_TRY(plan->record, *step, sys_call5(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
     if (result < 0)
         return result;
 
@@ -202,9 +202,9 @@ static long confine(const struct child_plan *plan, uint32_t *step)
                           sys_call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)&plan->program));
 
     long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
-    result = LAUNCH_TRY(plan->record, *step,
-                        sys_call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags,
-                                  (long)&plan->program));
+    result =
+        LAUNCH_TRY(plan->record, *step,
+                   sys_call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, (long)&plan->program));
     if (result == -EINVAL) { /* before Linux 5.19 the second flag is unknown */
         flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
         result = sys_call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, (long)&plan->program);
@@ -262,8 +262,7 @@ static long restore_signals(const struct child_plan *plan)
         bool is_ignored = action.handler == (uintptr_t)SIG_IGN;
         if (is_default || (is_ignored && number != SIGPIPE))
             continue;
-        long result = sys_call4(SYS_rt_sigaction, number, (long)&by_default, 0,
-                                KERNEL_SIGSET_SIZE);
+        long result = sys_call4(SYS_rt_sigaction, number, (long)&by_default, 0, KERNEL_SIGSET_SIZE);
         if (result < 0)
             return result;
     }
@@ -280,9 +279,9 @@ static long execute(const struct child_plan *plan)
 
     for (size_t i = 0; plan->candidates[i] != NULL; i++) {
         const char *path = plan->candidates[i];
-        long result = LAUNCH_TRY(plan->record, STEP_EXEC,
-                                 sys_call3(SYS_execve, (long)path, (long)plan->argv,
-                                           (long)plan->envp));
+        long result =
+            LAUNCH_TRY(plan->record, STEP_EXEC,
+                       sys_call3(SYS_execve, (long)path, (long)plan->argv, (long)plan->envp));
         if (result == -ENOEXEC) {
             plan->shell_argv[1] = path;
             return sys_call3(SYS_execve, (long)plan->shell_argv[0], (long)plan->shell_argv,

@@ -72,7 +72,7 @@ struct child_plan {
     char *const *argv;
     char *const *envp;
     const char *const *candidates; /* paths to try, NULL-terminated */
-    const char **shell_argv; /* "/bin/sh", slot for the path, argv[1..], NULL */
+    const char **shell_argv;       /* "/bin/sh", slot for the path, argv[1..], NULL */
 };
 
 /* Runs all steps and execs; returns only the exit status of a failed launch (127). The argument is a

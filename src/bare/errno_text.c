@@ -140,8 +140,7 @@ static const char *const texts[] = {
 
 const char *bare_errno_text(int number)
 {
-    if (number < 0 || (unsigned)number >= sizeof(texts) / sizeof(texts[0]) ||
-        texts[number] == 0)
+    if (number < 0 || (unsigned)number >= sizeof(texts) / sizeof(texts[0]) || texts[number] == 0)
         return "unknown error";
     return texts[number];
 }

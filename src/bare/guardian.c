@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 
 #define KERNEL_SIGSET_SIZE 8
-#define SIGNAL_BIT(number) (1ULL << ((number) - 1))
+#define SIGNAL_BIT(number) (1ULL << ((number)-1))
 
 /* Children read from /proc in one go; more are found in the next round. */
 #define CHILDREN_TEXT_MAX 4096
@@ -32,10 +32,10 @@ struct guardian {
     struct guardian_plan *plan;
     struct launch_record *record;
     long child;
-    bool child_done;   /* its status is in the record; its zombie is kept */
-    bool finish;       /* end as soon as the child is done */
-    bool killed;       /* a kill was ordered */
-    bool walled;       /* its own filter is installed */
+    bool child_done; /* its status is in the record; its zombie is kept */
+    bool finish;     /* end as soon as the child is done */
+    bool killed;     /* a kill was ordered */
+    bool walled;     /* its own filter is installed */
     bool paused;
     int stopped[STOPPED_MAX];
     int stopped_count;
@@ -232,9 +232,9 @@ static void reap(struct guardian *guardian)
 {
     while (!guardian->child_done) {
         siginfo_t info = {0};
-        long result = sys_call5(SYS_waitid, P_ALL, 0, (long)&info,
-                                WEXITED | WNOHANG | WNOWAIT | __WALL,
-                                (long)&guardian->record->usage);
+        long result =
+            sys_call5(SYS_waitid, P_ALL, 0, (long)&info, WEXITED | WNOHANG | WNOWAIT | __WALL,
+                      (long)&guardian->record->usage);
         if (result < 0 || info.si_pid == 0)
             return;
         if (info.si_pid == guardian->child)
@@ -414,8 +414,8 @@ static long start_child(struct guardian *guardian)
  * lifeline when it execs, by the death signal when only the supervising thread ended. */
 static long watch_host(const struct guardian_plan *plan, int *host_pidfd, int *signal_fd)
 {
-    uint64_t wanted = SIGNAL_BIT(SIGCHLD) | SIGNAL_BIT(GUARDIAN_COMMAND_SIGNAL) |
-                      SIGNAL_BIT(SIGTERM);
+    uint64_t wanted =
+        SIGNAL_BIT(SIGCHLD) | SIGNAL_BIT(GUARDIAN_COMMAND_SIGNAL) | SIGNAL_BIT(SIGTERM);
 
     long fd = sys_call2(SYS_pidfd_open, plan->host, 0);
     if (fd < 0)
@@ -423,7 +423,8 @@ static long watch_host(const struct guardian_plan *plan, int *host_pidfd, int *s
     *host_pidfd = (int)fd;
     if (sys_call0(SYS_getppid) != plan->host)
         return -ESRCH;
-    fd = sys_call4(SYS_signalfd4, -1, (long)&wanted, KERNEL_SIGSET_SIZE, SFD_CLOEXEC | SFD_NONBLOCK);
+    fd =
+        sys_call4(SYS_signalfd4, -1, (long)&wanted, KERNEL_SIGSET_SIZE, SFD_CLOEXEC | SFD_NONBLOCK);
     if (fd < 0)
         return fd;
     *signal_fd = (int)fd;
@@ -553,8 +554,7 @@ int guardian_main(void *argument)
 
     result = leave_shared_table(plan);
     if (result >= 0)
-        result = LAUNCH_TRY(record, STEP_GUARDIAN_WATCH,
-                            watch_host(plan, &host_pidfd, &signal_fd));
+        result = LAUNCH_TRY(record, STEP_GUARDIAN_WATCH, watch_host(plan, &host_pidfd, &signal_fd));
     if (result < 0)
         return give_up(&guardian, STEP_GUARDIAN_WATCH, result);
     const struct bare_rlimit no_core = {0, 0};

@@ -105,9 +105,9 @@ struct launch_record {
     /* Guardian to host. */
     _Atomic uint32_t child_exited; /* status and usage are valid */
     int32_t wait_status;
-    struct rusage usage;           /* of the child and what it waited for */
-    _Atomic uint32_t finished;     /* the guardian ended in order: no member is left */
-    _Atomic uint32_t stop_signal;  /* signal that stopped the child, 0 while it runs */
+    struct rusage usage;          /* of the child and what it waited for */
+    _Atomic uint32_t finished;    /* the guardian ended in order: no member is left */
+    _Atomic uint32_t stop_signal; /* signal that stopped the child, 0 while it runs */
 };
 
 static inline const char *launch_step_name(uint32_t step)

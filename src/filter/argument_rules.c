@@ -98,8 +98,7 @@ static const struct argument_rule ioctl_rules[] = {
     /* Routes (SIOCADDRT, for root) and interface requests (SIOCGIFNAME to private and wireless
      * ones) change or tell the host's network, which no Landlock right covers. 0x894B in their midst
      * is SIOCOUTQNSD, a question to a TCP socket; 0x89E0 to 0x89EF belong to the protocols. */
-    ROW(DENY(EPERM), BETWEEN(1, 0x890B, 0x894A)),
-    ROW(DENY(EPERM), BETWEEN(1, 0x894C, 0x89DF)),
+    ROW(DENY(EPERM), BETWEEN(1, 0x890B, 0x894A)), ROW(DENY(EPERM), BETWEEN(1, 0x894C, 0x89DF)),
     ROW(DENY(EPERM), BETWEEN(1, 0x89F0, 0x8BFF)),
     /* File systems do more through a descriptor than reading it: make and destroy subvolumes,
      * freeze, resize, add encryption keys. By type and number, whatever direction and size a request

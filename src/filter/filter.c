@@ -21,7 +21,8 @@ struct filter_plan *filter_plan_new(const struct arch *arch, uint32_t otherwise)
         return NULL;
     }
     for (int number = 0; number <= arch->newest; number++)
-        plan->entries[number].otherwise = arch_syscall_name(arch, number) == NULL ? plan->unknown : otherwise;
+        plan->entries[number].otherwise =
+            arch_syscall_name(arch, number) == NULL ? plan->unknown : otherwise;
     return plan;
 }
 

@@ -220,8 +220,7 @@ static bool plan_number(struct builder *builder, int number)
     if (error != 0) {
         /* Under --explain the supervisor gives the same answer and records it. Hidden calls stay in
          * the filter: libcs probe them all the time. */
-        bool explained =
-            error == EPERM && builder->policy->explain && builder->options->supervised;
+        bool explained = error == EPERM && builder->policy->explain && builder->options->supervised;
         filter_plan_set(builder->plan, number, explained ? FILTER_NOTIFY : FILTER_ERRNO(error));
         return true;
     }
@@ -309,8 +308,7 @@ static void mix_rule(uint64_t *key, const struct filter_rule *rule)
     }
 }
 
-uint64_t member_filter_key(const struct policy *policy,
-                           const struct member_filter_options *options)
+uint64_t member_filter_key(const struct policy *policy, const struct member_filter_options *options)
 {
     uint64_t key = 0xcbf29ce484222325ULL;
 

@@ -57,7 +57,7 @@ struct explain_spelling {
 };
 
 #define NONE (-1)
-#define EXPLAIN_CALL(syscall, act, dirfd, path, flags, dirfd2, path2)                              \
+#define EXPLAIN_CALL(syscall, act, dirfd, path, flags, dirfd2, path2) \
     {#syscall, EXPLAIN_##act, dirfd, path, flags, dirfd2, path2},
 static const struct explain_spelling spellings[] = {
 #include "gates/explain_call.def"
@@ -320,9 +320,8 @@ static void add_open(struct job *job, const struct request *request,
         add_directory_question(job, request, row->dirfd, row->path, MUST_NOT_EXIST);
         return;
     }
-    struct question *question =
-        add_question(job, request, row->dirfd, row->path,
-                     (flags & O_NOFOLLOW) != 0 ? AT_SYMLINK_NOFOLLOW : 0);
+    struct question *question = add_question(job, request, row->dirfd, row->path,
+                                             (flags & O_NOFOLLOW) != 0 ? AT_SYMLINK_NOFOLLOW : 0);
     if (question == NULL)
         return;
     question->write = write || (flags & O_TMPFILE) == O_TMPFILE;
@@ -470,9 +469,8 @@ enum explain_row {
 static const struct trap traps[] = {
 #define EXPLAIN_CALL(name, act, ...)                                                               \
     {.syscall = #name,                                                                             \
-     .handle = EXPLAIN_##act == EXPLAIN_CONNECT || EXPLAIN_##act == EXPLAIN_BIND                   \
-                   ? on_address_call                                                               \
-                   : on_path_call,                                                                 \
+     .handle = EXPLAIN_##act == EXPLAIN_CONNECT || EXPLAIN_##act == EXPLAIN_BIND ? on_address_call \
+                                                                                 : on_path_call,   \
      .detail = ROW_##name},
 #include "gates/explain_call.def"
 #undef EXPLAIN_CALL

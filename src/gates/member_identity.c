@@ -61,8 +61,8 @@ int identity_parse(const char *status, struct member_identity *identity)
     const char *effective = find_line(status, "\nCapEff:\t");
 
     *identity = (struct member_identity){0};
-    if (uid == NULL || gid == NULL || effective == NULL ||
-        parse_fourth(uid, &identity->uid) != 0 || parse_fourth(gid, &identity->gid) != 0)
+    if (uid == NULL || gid == NULL || effective == NULL || parse_fourth(uid, &identity->uid) != 0 ||
+        parse_fourth(gid, &identity->gid) != 0)
         return -EINVAL;
     identity->effective = strtoull(effective, NULL, 16);
     return 0;

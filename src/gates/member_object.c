@@ -52,7 +52,8 @@ static bool next_component(const char **cursor, struct component *component)
 
 static bool is_text(const struct component *component, const char *text)
 {
-    return component->length == strlen(text) && memcmp(component->text, text, component->length) == 0;
+    return component->length == strlen(text) &&
+           memcmp(component->text, text, component->length) == 0;
 }
 
 static bool is_number(const struct component *component, uint64_t *number)
@@ -332,16 +333,11 @@ static bool is_local_type(long type)
 {
     static const uint32_t types[] = {
         EXT4_SUPER_MAGIC, /* ext2 and ext3 too */
-        BTRFS_SUPER_MAGIC,
-        TMPFS_MAGIC,
-        RAMFS_MAGIC,
-        OVERLAYFS_SUPER_MAGIC,
-        F2FS_SUPER_MAGIC,
-        PROC_SUPER_MAGIC,
-        0x58465342, /* XFS */
-        0x50495045, /* pipes */
-        0x534F434B, /* sockets */
-        0x09041934, /* anonymous inodes */
+        BTRFS_SUPER_MAGIC, TMPFS_MAGIC,      RAMFS_MAGIC, OVERLAYFS_SUPER_MAGIC,
+        F2FS_SUPER_MAGIC,  PROC_SUPER_MAGIC, 0x58465342, /* XFS */
+        0x50495045,                                      /* pipes */
+        0x534F434B,                                      /* sockets */
+        0x09041934,                                      /* anonymous inodes */
     };
 
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {

@@ -21,9 +21,9 @@ struct member_view {
 
 /* Filled by object_by_*(), released by object_release(). */
 struct object {
-    int base;        /* owned: what `path` starts from, or the object itself; -1 for absolute paths */
-    bool is_base;    /* the object is `base`, there is no path */
-    bool no_follow;  /* a symbolic link at the end is the object */
+    int base;     /* owned: what `path` starts from, or the object itself; -1 for absolute paths */
+    bool is_base; /* the object is `base`, there is no path */
+    bool no_follow; /* a symbolic link at the end is the object */
     char path[PATH_MAX];
 };
 
@@ -58,7 +58,10 @@ struct local_devices {
     size_t count;
 };
 
-#define LOCAL_DEVICES_INIT {.lock = PTHREAD_MUTEX_INITIALIZER}
+#define LOCAL_DEVICES_INIT                \
+    {                                     \
+        .lock = PTHREAD_MUTEX_INITIALIZER \
+    }
 
 /* True if a device seen before is known to be local. Never waits. */
 bool local_devices_has(struct local_devices *local, int path_fd);

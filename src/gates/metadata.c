@@ -314,11 +314,11 @@ static struct verdict on_metadata_call(struct request *request)
 /* ---- Traps ---------------------------------------------------------------------------------------- */
 
 /* ioctl passes unless the request is one of inode_ioctls: the gaps between them. */
-#define GAP(first, last)                                                                           \
-    {                                                                                              \
-        .test_count = 1, .tests = {                                                                \
-            {.arg = 1, .op = ARG_IN_RANGE, .value = (first), .value_high = (last)}                 \
-        }                                                                                          \
+#define GAP(first, last)                                                           \
+    {                                                                              \
+        .test_count = 1, .tests = {                                                \
+            {.arg = 1, .op = ARG_IN_RANGE, .value = (first), .value_high = (last)} \
+        }                                                                          \
     }
 
 static const struct filter_rule other_ioctls[] = {
@@ -336,21 +336,21 @@ enum metadata_row {
 };
 
 static const struct trap traps[] = {
-#define METADATA_CALL(name, operation_, ...)                                                       \
-    {.syscall = #name,                                                                             \
-     .passes = METADATA_##operation_ == METADATA_INODE_IOCTL ? other_ioctls : NULL,                \
-     .pass_count = METADATA_##operation_ == METADATA_INODE_IOCTL                                   \
-                       ? sizeof(other_ioctls) / sizeof(other_ioctls[0])                            \
-                       : 0,                                                                        \
-     .handle = on_metadata_call,                                                                   \
+#define METADATA_CALL(name, operation_, ...)                                        \
+    {.syscall = #name,                                                              \
+     .passes = METADATA_##operation_ == METADATA_INODE_IOCTL ? other_ioctls : NULL, \
+     .pass_count = METADATA_##operation_ == METADATA_INODE_IOCTL                    \
+                       ? sizeof(other_ioctls) / sizeof(other_ioctls[0])             \
+                       : 0,                                                         \
+     .handle = on_metadata_call,                                                    \
      .detail = ROW_##name},
 #include "gates/metadata_call.def"
 #undef METADATA_CALL
 };
 
 static const char *const needs[] = {
-    "fchmodat",    "fchownat",     "utimensat", "setxattr", "removexattr",
-    "file_setattr", "ioctl", "fstatfs", "capget", "capset", NULL,
+    "fchmodat", "fchownat", "utimensat", "setxattr", "removexattr", "file_setattr",
+    "ioctl",    "fstatfs",  "capget",    "capset",   NULL,
 };
 
 const struct feature feature_metadata_gate = {

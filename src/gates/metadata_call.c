@@ -32,7 +32,7 @@
 #define NULL_PATH_IS_FD METADATA_NULL_PATH_IS_FD
 #define NULL_PATH_IS_EMPTY METADATA_NULL_PATH_IS_EMPTY
 
-#define METADATA_CALL(syscall, operation, fd, dirfd, path, flags, known_flags, options, value)     \
+#define METADATA_CALL(syscall, operation, fd, dirfd, path, flags, known_flags, options, value) \
     {#syscall, METADATA_##operation, fd, dirfd, path, flags, known_flags, options, value},
 const struct metadata_spelling metadata_spellings[] = {
 #include "gates/metadata_call.def"
@@ -47,13 +47,13 @@ const size_t metadata_spelling_count = sizeof(metadata_spellings) / sizeof(metad
 #define SET_ENCRYPTION_POLICY 0x800C6613U
 
 const struct inode_ioctl inode_ioctls[] = {
-    {0x40046602U, 4, false}, /* FS_IOC32_SETFLAGS */
-    {0x40046604U, 4, false}, /* EXT4_IOC32_SETVERSION */
-    {0x40047211U, 4, false}, /* FAT_IOCTL_SET_ATTRIBUTES */
-    {0x40047602U, 4, false}, /* FS_IOC32_SETVERSION */
-    {0x40086602U, 4, false}, /* FS_IOC_SETFLAGS: a long by its number, an int in truth */
-    {0x40086604U, 4, false}, /* EXT4_IOC_SETVERSION */
-    {0x40087602U, 4, false}, /* FS_IOC_SETVERSION */
+    {0x40046602U, 4, false},  /* FS_IOC32_SETFLAGS */
+    {0x40046604U, 4, false},  /* EXT4_IOC32_SETVERSION */
+    {0x40047211U, 4, false},  /* FAT_IOCTL_SET_ATTRIBUTES */
+    {0x40047602U, 4, false},  /* FS_IOC32_SETVERSION */
+    {0x40086602U, 4, false},  /* FS_IOC_SETFLAGS: a long by its number, an int in truth */
+    {0x40086604U, 4, false},  /* EXT4_IOC_SETVERSION */
+    {0x40087602U, 4, false},  /* FS_IOC_SETVERSION */
     {0x401C5820U, 28, false}, /* FS_IOC_FSSETXATTR */
     {ENABLE_VERITY, 128, false},
     {0x41009432U, 256, true}, /* FS_IOC_SETFSLABEL */

@@ -47,7 +47,7 @@ extern const size_t metadata_spelling_count;
 /* Requests that change an inode's attributes, sorted by number. */
 struct inode_ioctl {
     uint32_t command;
-    uint16_t size; /* of what it points to */
+    uint16_t size;          /* of what it points to */
     bool whole_file_system; /* reaches beyond the object: no grant covers that */
 };
 

@@ -39,8 +39,8 @@ static struct verdict refuse(const struct request *request, const char *kind, in
     char object[48];
 
     snprintf(object, sizeof(object), "%s %d", kind, id);
-    request_record_denial(request, object, "control", EPERM, LAYER,
-                          "only the caller's own process", NULL);
+    request_record_denial(request, object, "control", EPERM, LAYER, "only the caller's own process",
+                          NULL);
     return verdict_errno(EPERM);
 }
 
@@ -133,7 +133,10 @@ static struct verdict on_setpgid(struct request *request)
 
 /* ---- Traps ---------------------------------------------------------------------------------------- */
 
-#define TEST(number, operation, ...) {.arg = (number), .op = (operation), __VA_ARGS__}
+#define TEST(number, operation, ...)                    \
+    {                                                   \
+        .arg = (number), .op = (operation), __VA_ARGS__ \
+    }
 #define PASSES(list) .passes = (list), .pass_count = sizeof(list) / sizeof((list)[0])
 
 enum { WHICH_PRIORITY_PROCESS = 0, WHICH_IO_PROCESS = 1 };
@@ -150,7 +153,8 @@ static const struct filter_rule on_self_or_asking[] = {
 
 static const struct filter_rule own_priority[] = {
     {.test_count = 2,
-     .tests = {TEST(0, ARG_EQUAL, .value = WHICH_PRIORITY_PROCESS), TEST(1, ARG_EQUAL, .value = 0)}},
+     .tests = {TEST(0, ARG_EQUAL, .value = WHICH_PRIORITY_PROCESS),
+               TEST(1, ARG_EQUAL, .value = 0)}},
 };
 
 static const struct filter_rule own_io_priority[] = {
@@ -169,9 +173,13 @@ static const struct trap traps[] = {
     {.syscall = "sched_setscheduler", PASSES(on_self), .handle = on_id, .detail = 0},
     {.syscall = "sched_setparam", PASSES(on_self), .handle = on_id, .detail = 0},
     {.syscall = "sched_setattr", PASSES(on_self), .handle = on_id, .detail = 0},
-    {.syscall = "setpriority", PASSES(own_priority), .handle = on_which_who,
+    {.syscall = "setpriority",
+     PASSES(own_priority),
+     .handle = on_which_who,
      .detail = WHICH_PRIORITY_PROCESS},
-    {.syscall = "ioprio_set", PASSES(own_io_priority), .handle = on_which_who,
+    {.syscall = "ioprio_set",
+     PASSES(own_io_priority),
+     .handle = on_which_who,
      .detail = WHICH_IO_PROCESS},
     {.syscall = "setpgid", PASSES(group_of_its_own), .handle = on_setpgid},
 };

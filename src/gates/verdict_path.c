@@ -15,9 +15,8 @@
  * lies in a tree that our root does not reach. */
 static bool is_nameless(int path_fd)
 {
-    static const char *const prefixes[] = {"pipe:[",   "socket:[", "anon_inode:", "/memfd:",
-                                           "/SYSV",    "/anon_hugepage", "/[aio]",
-                                           "/dmabuf:"};
+    static const char *const prefixes[] = {"pipe:[", "socket:[",       "anon_inode:", "/memfd:",
+                                           "/SYSV",  "/anon_hugepage", "/[aio]",      "/dmabuf:"};
     char text[PATH_MAX];
 
     if (procfs_read_fd_link(-1, 0, path_fd, text, sizeof(text)) < 0)

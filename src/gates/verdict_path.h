@@ -12,9 +12,9 @@
 
 enum path_verdict {
     PATH_GRANTED,
-    PATH_NAMELESS,  /* a pipe, socket, memfd: no tree contains it, and no grant could name it */
-    PATH_REFUSED,   /* `path` is outside the grants */
-    PATH_UNKNOWN,   /* its place cannot be told: to be refused */
+    PATH_NAMELESS, /* a pipe, socket, memfd: no tree contains it, and no grant could name it */
+    PATH_REFUSED,  /* `path` is outside the grants */
+    PATH_UNKNOWN,  /* its place cannot be told: to be refused */
 };
 
 /* `path` receives the object's own name where it has one, "" otherwise. `grants` may be NULL. */

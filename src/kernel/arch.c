@@ -24,7 +24,7 @@
 struct name_row {
     char name[SYSCALL_NAME_SIZE]; /* in the row, so that a position-independent program has nothing
                                     to relocate at its start */
-    int16_t numbers[3]; /* by struct arch's index; -1: the architecture lacks it */
+    int16_t numbers[3];           /* by struct arch's index; -1: the architecture lacks it */
 };
 
 #include "kernel/arch_tables.h"

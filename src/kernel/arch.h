@@ -11,10 +11,10 @@
 #include <stdint.h>
 
 struct arch {
-    const char *name;         /* "x86_64", "aarch64", "riscv64" */
-    uint32_t audit_arch;      /* AUDIT_ARCH_* */
-    bool has_x32;             /* numbers >= 0x40000000 are the x32 spelling of the same calls */
-    int newest;               /* highest number this build knows */
+    const char *name;    /* "x86_64", "aarch64", "riscv64" */
+    uint32_t audit_arch; /* AUDIT_ARCH_* */
+    bool has_x32;        /* numbers >= 0x40000000 are the x32 spelling of the same calls */
+    int newest;          /* highest number this build knows */
     const uint16_t *ids; /* by number: enum syscall_id (generated kernel/arch_ids.h), the key of
                             tables over all names; SYSCALL_ID_COUNT for holes */
     unsigned index;      /* position in arch_all */

@@ -39,7 +39,7 @@ struct net_port_attr {
 #define READ_RIGHTS (LL_FS_EXECUTE | LL_FS_READ_FILE | LL_FS_READ_DIR)
 #define WRITE_RIGHTS (LL_FS_BASE | LL_FS_REFER | LL_FS_TRUNCATE | LL_FS_IOCTL_DEV)
 /* What makes sense on something that is not a directory; the kernel refuses the rest (EINVAL). */
-#define FILE_RIGHTS                                                                                \
+#define FILE_RIGHTS \
     (LL_FS_EXECUTE | LL_FS_WRITE_FILE | LL_FS_READ_FILE | LL_FS_TRUNCATE | LL_FS_IOCTL_DEV)
 
 struct protection_row {

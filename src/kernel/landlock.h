@@ -25,9 +25,9 @@ enum protection {
 
 enum protection_request { PROTECTION_STRICT = 0, PROTECTION_DEGRADABLE, PROTECTION_DISABLED };
 
-const char *protection_name(enum protection protection);    /* "fs-refer" */
-const char *protection_display(enum protection protection); /* "FsRefer" */
-unsigned protection_min_abi(uint32_t protection);           /* 0 for an unknown number */
+const char *protection_name(enum protection protection);              /* "fs-refer" */
+const char *protection_display(enum protection protection);           /* "FsRefer" */
+unsigned protection_min_abi(uint32_t protection);                     /* 0 for an unknown number */
 bool protection_parse(const char *text, enum protection *protection); /* case-insensitive */
 
 #define LL_FS_EXECUTE (1ULL << 0)
@@ -59,9 +59,9 @@ bool protection_parse(const char *text, enum protection *protection); /* case-in
 
 /* What the host really supports: per bit, not by the number alone. */
 struct landlock_support {
-    int abi;            /* 0: unavailable */
-    int unavailable_errno; /* ENOSYS or EOPNOTSUPP when abi is 0 */
-    uint32_t errata;    /* 0 where the kernel does not tell */
+    int abi;                  /* 0: unavailable */
+    int unavailable_errno;    /* ENOSYS or EOPNOTSUPP when abi is 0 */
+    uint32_t errata;          /* 0 where the kernel does not tell */
     uint64_t fs, net, scoped; /* bits that ruleset creation accepts */
 };
 

@@ -12,14 +12,14 @@
 #include <sys/types.h>
 
 struct claim {
-    int root_fd;      /* the runtime root, -1: no claim (introspection is off, a warning was given) */
+    int root_fd; /* the runtime root, -1: no claim (introspection is off, a warning was given) */
     int directory_fd; /* NAME/ */
     int pid_fd;       /* keeps the lock */
     dev_t device;     /* of the directory that was made, so that only that one is removed */
     ino_t inode;
     char name[65];
     bool published;
-    bool active;      /* this process must give it up */
+    bool active; /* this process must give it up */
 };
 
 #define CLAIM_INIT ((struct claim){.root_fd = -1, .directory_fd = -1, .pid_fd = -1})

@@ -62,8 +62,8 @@ static bool environment_gpu(struct strv *envp, const struct policy *policy)
 
     struct buffer text = BUFFER_INIT;
     buffer_printf(&text, "CUDA_VISIBLE_DEVICES=%s", buffer_text(&list));
-    bool ok = !buffer_failed(&list) && !buffer_failed(&text) &&
-              environment_set(envp, buffer_text(&text));
+    bool ok =
+        !buffer_failed(&list) && !buffer_failed(&text) && environment_set(envp, buffer_text(&text));
     buffer_free(&text);
     buffer_printf(&text, "ROCR_VISIBLE_DEVICES=%s", buffer_text(&list));
     ok = ok && !buffer_failed(&text) && environment_set(envp, buffer_text(&text)) &&

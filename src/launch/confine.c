@@ -47,8 +47,8 @@ bool launch_confine(const struct policy *policy, struct error *err)
     }
     posture_free(&posture);
 
-    bool ok = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ||
-              error_runtime(err, errno, "no_new_privs");
+    bool ok =
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 || error_runtime(err, errno, "no_new_privs");
     if (ok) {
         int result = landlock_enter(domains.members, flags);
         if (result == -E2BIG)

@@ -27,8 +27,7 @@ static bool rule_failed(struct error *err, const char *path, int result)
 /* One rule in the members' ruleset and, since S must cover C, the same in the supervisor's. */
 static bool add_object(struct build *build, const char *path, int fd, uint64_t rights)
 {
-    int result =
-        FAULT_OR("rule", -EIO, landlock_add_path(build->domains->members, fd, rights));
+    int result = FAULT_OR("rule", -EIO, landlock_add_path(build->domains->members, fd, rights));
 
     if (result == 0 && build->domains->supervisor >= 0)
         result = landlock_add_path(build->domains->supervisor, fd, rights);
@@ -104,13 +103,14 @@ static bool add_ports(struct build *build)
     if ((build->domains->masks.net & LL_NET_BIND_TCP) == 0)
         return true;
     for (size_t i = 0; i < policy->bind_port_count; i++) {
-        for (uint32_t port = policy->bind_ports[i].low; port <= policy->bind_ports[i].high; port++) {
-            int result = FAULT_OR("port-rule", -EIO,
-                                  landlock_add_port(build->domains->members, (uint16_t)port,
-                                                    LL_NET_BIND_TCP));
+        for (uint32_t port = policy->bind_ports[i].low; port <= policy->bind_ports[i].high;
+             port++) {
+            int result = FAULT_OR(
+                "port-rule", -EIO,
+                landlock_add_port(build->domains->members, (uint16_t)port, LL_NET_BIND_TCP));
             if (result == 0 && build->domains->supervisor >= 0)
-                result = landlock_add_port(build->domains->supervisor, (uint16_t)port,
-                                           LL_NET_BIND_TCP);
+                result =
+                    landlock_add_port(build->domains->supervisor, (uint16_t)port, LL_NET_BIND_TCP);
             if (result != 0)
                 return error_runtime(build->err, -result, "landlock rule for TCP port %u", port);
         }
@@ -139,8 +139,8 @@ static bool add_supervisor_needs(struct build *build)
         uint64_t own = LL_FS_REMOVE_FILE | LL_FS_MAKE_REG | LL_FS_WRITE_FILE;
         result = landlock_add_path(domains->supervisor, claim->directory_fd, own & handled);
         if (result == 0)
-            result = landlock_add_path(domains->supervisor, claim->root_fd,
-                                       LL_FS_REMOVE_DIR & handled);
+            result =
+                landlock_add_path(domains->supervisor, claim->root_fd, LL_FS_REMOVE_DIR & handled);
     }
     return result == 0 || rule_failed(build->err, "the supervisor's own needs", result);
 }

@@ -17,7 +17,7 @@
 
 struct domains {
     struct landlock_masks masks;
-    int members;    /* ruleset descriptors, -1 if there is none */
+    int members; /* ruleset descriptors, -1 if there is none */
     int supervisor;
     int guardian;
     struct grants grants; /* pinned until grants_resolve(), for verdicts */

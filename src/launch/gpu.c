@@ -17,8 +17,8 @@
 typedef bool (*add_node)(void *data, const char *path, bool write, bool requested);
 
 static const char *const control_nodes[] = {
-    "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset", "/dev/kfd",
-    "/dev/nvidia-caps",
+    "/dev/nvidiactl",      "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools",
+    "/dev/nvidia-modeset", "/dev/kfd",        "/dev/nvidia-caps",
 };
 static const char *const information_files[] = {
     "/proc/driver/nvidia",

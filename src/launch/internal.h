@@ -19,10 +19,10 @@ struct launch {
     struct policy *policy; /* a reference */
     char name[65];
     bool own_process;
-    bool confine;   /* walls around the supervisor are wanted and possible */
-    bool confined;  /* domain S is in force on the supervising thread */
+    bool confine;  /* walls around the supervisor are wanted and possible */
+    bool confined; /* domain S is in force on the supervising thread */
     bool supervised;
-    bool park; /* the caller releases the child */
+    bool park;         /* the caller releases the child */
     char warning[256]; /* "" or why the run goes on without introspection */
 
     struct command command;

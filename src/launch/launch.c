@@ -106,9 +106,9 @@ static bool prepare_memory(struct launch *launch, struct error *err)
 #if defined(SANDLOCK_FAULT_INJECTION)
     launch->record->fault = chosen_fault();
 #endif
-    launch->stacks = FAULT_OR("stacks", MAP_FAILED,
-                              mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK,
-                                   -1, 0));
+    launch->stacks =
+        FAULT_OR("stacks", MAP_FAILED,
+                 mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0));
     if (launch->stacks == MAP_FAILED) {
         launch->stacks = NULL;
         return error_runtime(err, errno, "launch stacks");
@@ -253,7 +253,8 @@ static void prepare_terminal(struct launch *launch, const struct launch_spec *sp
     /* Also for a background run: if it reads the terminal it is stopped, and that is followed. */
     launch->take_foreground = tcgetpgrp(fd) == getpgrp();
     launch->terminal = fd;
-    launch->terminal_saved = launch->take_foreground && tcgetattr(fd, &launch->terminal_before) == 0;
+    launch->terminal_saved =
+        launch->take_foreground && tcgetattr(fd, &launch->terminal_before) == 0;
     launch->report_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 }
 
@@ -345,9 +346,8 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
     /* The name before the domains: S needs rights on the directory. A wrong grant gives it up again. */
     if (!claim_take(&launch->claim, launch->name, launch->warning, sizeof(launch->warning), err) ||
         !domains_build(&launch->domains, &options, &launch->posture, err) ||
-        !prepare_filter(launch, err) ||
-        !prepare_affinity(launch, err) || !streams_prepare(&launch->streams, spec, err) ||
-        !prepare_memory(launch, err))
+        !prepare_filter(launch, err) || !prepare_affinity(launch, err) ||
+        !streams_prepare(&launch->streams, spec, err) || !prepare_memory(launch, err))
         return false;
     if (FAULT_OR("lifeline", -1, pipe2(launch->lifeline, O_CLOEXEC)) != 0)
         return error_runtime(err, errno, "lifeline pipe");
@@ -376,8 +376,8 @@ struct launch *launch_prepare(const struct launch_spec *spec, struct error *err)
     pthread_mutex_init(&launch->posture_lock, NULL);
     launch->own_process = spec->own_process;
     launch->park = spec->park;
-    launch->confine = spec->confine &&
-                      (launch->policy->without & FEATURE_SUPERVISOR_CONFINEMENT) == 0;
+    launch->confine =
+        spec->confine && (launch->policy->without & FEATURE_SUPERVISOR_CONFINEMENT) == 0;
     launch->claim = CLAIM_INIT;
     launch->domains = DOMAINS_INIT;
     launch->streams = STREAMS_INIT;
@@ -410,7 +410,8 @@ static bool enter_supervisor_domain(struct launch *launch, struct error *err)
 
 static bool clone_guardian(struct launch *launch, struct error *err)
 {
-    unsigned long flags = CLONE_FILES | CLONE_PIDFD; /* no exit signal: never in the host's wait(-1) */
+    unsigned long flags =
+        CLONE_FILES | CLONE_PIDFD; /* no exit signal: never in the host's wait(-1) */
     sigset_t all;
     sigset_t before;
     int pidfd = -1;

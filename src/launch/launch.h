@@ -65,7 +65,7 @@ struct launch_spec {
     bool own_process;    /* the CLI: guardian does not share memory, violations trap */
     bool confine;        /* this thread may be confined for good (domain S and role filters) */
     bool force_terminal; /* -i: use /dev/tty also when standard input is no terminal */
-    const sigset_t *signal_mask; /* for the command; NULL: the calling thread's */
+    const sigset_t *signal_mask;           /* for the command; NULL: the calling thread's */
     const struct rlimit *inherited_nofile; /* for the command; NULL: this process's pair */
 };
 
@@ -90,11 +90,11 @@ int launch_guardian_pidfd(const struct launch *launch);
 pid_t launch_child(const struct launch *launch);
 struct launch_record *launch_record_of(const struct launch *launch);
 const char *launch_name(const struct launch *launch);
-const char *launch_command_name(const struct launch *launch); /* argv[0] */
+const char *launch_command_name(const struct launch *launch);      /* argv[0] */
 struct supervisor *launch_supervisor(const struct launch *launch); /* NULL without listener */
 struct denial_log *launch_denials(const struct launch *launch);
 const struct posture *launch_posture(struct launch *launch); /* any thread */
-bool launch_confined(const struct launch *launch); /* domain S is really in force */
+bool launch_confined(const struct launch *launch);           /* domain S is really in force */
 
 /* Why the run goes on without introspection, NULL if it does not; for a person to read. */
 const char *launch_warning(const struct launch *launch);
@@ -105,7 +105,7 @@ int launch_take_stream(struct launch *launch, int stream);
 /* Terminal that was handed to the child's group, -1 if none; stop reports, -1 if not interactive. */
 int launch_terminal(const struct launch *launch);
 int launch_report_fd(const struct launch *launch);
-int launch_foreground_give(struct launch *launch); /* to the child's group; 0 or -errno */
+int launch_foreground_give(struct launch *launch);       /* to the child's group; 0 or -errno */
 void launch_foreground_take_back(struct launch *launch); /* if the child's group still has it */
 
 /* After the guardian ended (or to end it): kills what is left if it did not end in order, reaps it,

@@ -81,8 +81,7 @@ static void describe_limits(struct launch *launch)
     const struct policy *policy = launch->policy;
     struct posture *posture = &launch->posture;
 
-    posture_set(posture, "open-files",
-                policy->max_open_files > 0 ? POSTURE_ACTIVE : POSTURE_OFF,
+    posture_set(posture, "open-files", policy->max_open_files > 0 ? POSTURE_ACTIVE : POSTURE_OFF,
                 policy->max_open_files > 0 ? "rlimit" : NULL,
                 policy->max_open_files > 0 ? NULL : "no limit asked for");
     posture_set(posture, "coredump", policy->no_coredump ? POSTURE_ACTIVE : POSTURE_OFF,
@@ -95,9 +94,10 @@ static void describe_limits(struct launch *launch)
 static void describe_switched_off(struct launch *launch)
 {
     if ((launch->policy->without & FEATURE_METADATA_GATE) != 0)
-        posture_exception(&launch->posture,
-                          "--without metadata-gate: modes, owners, times and extended attributes of "
-                          "files outside the grants can be changed");
+        posture_exception(
+            &launch->posture,
+            "--without metadata-gate: modes, owners, times and extended attributes of "
+            "files outside the grants can be changed");
     if ((launch->policy->without & FEATURE_PROCESS_GATE) != 0)
         posture_exception(&launch->posture,
                           "--without process-gate: members can join process groups of the session");
@@ -137,8 +137,8 @@ static void describe_supervision(struct launch *launch)
                 why == NULL ? "filter" : NULL, why);
     if (why != NULL && launch->supervised)
         posture_exception(posture, "the supervisor itself is not confined: %s", why);
-    if (launch->supervised && launch->confine && (launch->map_user || launch->policy->no_coredump) &&
-        geteuid() == 0)
+    if (launch->supervised && launch->confine &&
+        (launch->map_user || launch->policy->no_coredump) && geteuid() == 0)
         posture_exception(posture, "the supervisor may write below /proc, as root also /proc/sys");
 }
 
@@ -171,5 +171,5 @@ void posture_describe_launch(struct launch *launch)
     posture_method(&launch->posture, "listener", launch->supervised ? "shared-table" : "none");
     posture_method(&launch->posture, "child-memory",
                    task_memory_read_method() == TASK_MEMORY_CALL ? "process_vm_readv"
-                                                                       : "/proc/PID/mem");
+                                                                 : "/proc/PID/mem");
 }

@@ -5,10 +5,6 @@
 #include "limits/limits.h"
 
 const struct feature *const feature_registry[] = {
-    &feature_process_gate,
-    &feature_cpu_affinity,
-    &feature_metadata_gate,
-    &feature_process_limit,
-    &feature_explain,
-    NULL,
+    &feature_process_gate,  &feature_cpu_affinity, &feature_metadata_gate,
+    &feature_process_limit, &feature_explain,      NULL,
 };

@@ -17,8 +17,8 @@
 
 struct fork_reservation {
     pid_t tid, tgid;
-    uint64_t start_time;   /* of the thread, so that a number used again is noticed */
-    uint64_t user_ticks;   /* its time in user mode when it was allowed to fork */
+    uint64_t start_time; /* of the thread, so that a number used again is noticed */
+    uint64_t user_ticks; /* its time in user mode when it was allowed to fork */
 };
 
 struct fork_ledger {

@@ -52,7 +52,7 @@ struct limit {
 
     struct waiting_call *first, **last;
     size_t waiting;
-    int timer; /* 0: none */
+    int timer;          /* 0: none */
     int64_t not_before; /* the next count */
 };
 
@@ -174,8 +174,8 @@ static void on_timer(void *data);
 static void arm(struct limit *limit)
 {
     if (limit->first != NULL && limit->timer == 0)
-        limit->timer = loop_timer_add(supervisor_loop(limit->supervisor), limit->not_before,
-                                      on_timer, limit);
+        limit->timer =
+            loop_timer_add(supervisor_loop(limit->supervisor), limit->not_before, on_timer, limit);
 }
 
 /* True if the call was answered. */

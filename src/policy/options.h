@@ -52,20 +52,20 @@ enum option_scope {
 
 struct option_spec {
     enum option_id id;
-    const char *name;     /* long option without "--"; NULL: profile key only */
-    char short_name;      /* 0: none */
-    const char *metavar;  /* NULL for flags */
-    const char *section;  /* profile section; NULL: no profile key */
-    const char *key;      /* profile key */
+    const char *name;    /* long option without "--"; NULL: profile key only */
+    char short_name;     /* 0: none */
+    const char *metavar; /* NULL for flags */
+    const char *section; /* profile section; NULL: no profile key */
+    const char *key;     /* profile key */
     enum value_kind kind;
     enum merge_rule merge;
     enum option_scope scope;
-    bool unsupervised;    /* works with --no-supervisor */
-    bool confine;         /* accepted by confine() */
-    bool hidden;          /* accepted but not shown in help (compatibility spellings) */
-    const char *group;    /* heading in --help */
-    const char *help;     /* one line, no full stop; names the default */
-    const char *details;  /* further sentences for the long help and the man page, or NULL */
+    bool unsupervised;   /* works with --no-supervisor */
+    bool confine;        /* accepted by confine() */
+    bool hidden;         /* accepted but not shown in help (compatibility spellings) */
+    const char *group;   /* heading in --help */
+    const char *help;    /* one line, no full stop; names the default */
+    const char *details; /* further sentences for the long help and the man page, or NULL */
 };
 
 /* All rows, in the order of enum option_id. */

@@ -50,18 +50,18 @@ struct outcome {
 };
 
 enum supervision {
-    SUPERVISE_THREAD, /* the library: a private thread, confined */
-    SUPERVISE_CALLER, /* the command line: the calling thread, confined for good */
+    SUPERVISE_THREAD,            /* the library: a private thread, confined */
+    SUPERVISE_CALLER,            /* the command line: the calling thread, confined for good */
     SUPERVISE_CALLER_UNCONFINED, /* no thread can be created: calling thread, without the walls */
 };
 
 struct sandbox_spec {
     struct launch_spec launch;
     enum supervision supervision;
-    bool background;        /* progress must not depend on a waiter (create, popen) */
-    bool capture;           /* drain piped streams 1 and 2 into the result; false: the caller takes them */
-    bool forward_signals;   /* CLI: SIGTERM, SIGINT, … go to the command's group */
-    int denial_fd;          /* JSON line per denial; -1: none */
+    bool background; /* progress must not depend on a waiter (create, popen) */
+    bool capture;    /* drain piped streams 1 and 2 into the result; false: the caller takes them */
+    bool forward_signals; /* CLI: SIGTERM, SIGINT, … go to the command's group */
+    int denial_fd;        /* JSON line per denial; -1: none */
 };
 
 struct sandbox;
@@ -84,7 +84,7 @@ int sandbox_kill(struct sandbox *sandbox);
 int sandbox_pause(struct sandbox *sandbox);  /* 0 or -errno */
 int sandbox_resume(struct sandbox *sandbox); /* 0 or -errno */
 
-pid_t sandbox_pid(const struct sandbox *sandbox);   /* also the process group */
+pid_t sandbox_pid(const struct sandbox *sandbox); /* also the process group */
 const char *sandbox_name(const struct sandbox *sandbox);
 
 /* A new close-on-exec descriptor that is readable once the command has exited, for event loops.

@@ -37,7 +37,7 @@ struct denial {
 
 struct denial_log;
 
-struct denial_log *denial_log_new(void); /* NULL when out of memory */
+struct denial_log *denial_log_new(void);      /* NULL when out of memory */
 void denial_log_free(struct denial_log *log); /* NULL is accepted */
 
 /* Records with copies of object, suggest and rule. `log` NULL: nothing happens. Never fails: what
@@ -56,7 +56,8 @@ const char *denial_errno_name(int error);
  * is borrowed and must be open before the supervisor confines itself. */
 void denial_log_set_sink(struct denial_log *log, int fd);
 
-uint64_t denial_log_total(const struct denial_log *log);   /* all denials, merged and dropped ones too */
+uint64_t denial_log_total(
+    const struct denial_log *log); /* all denials, merged and dropped ones too */
 uint64_t denial_log_dropped(const struct denial_log *log); /* those that found the ring full */
 
 /* The summary for people, most frequent first: call, object, rule, suggestion. */

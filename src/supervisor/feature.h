@@ -22,7 +22,8 @@ struct supervisor;
 struct task;
 
 enum verdict_kind {
-    VERDICT_NEXT = 0, /* no opinion: the next feature decides; after the last one the call continues */
+    VERDICT_NEXT =
+        0, /* no opinion: the next feature decides; after the last one the call continues */
     VERDICT_CONTINUE, /* as VERDICT_NEXT; only for decisions on registers or where the kernel judges
                          every value the memory could change to at least as strictly */
     VERDICT_ERRNO,    /* refuse with `error` (positive errno) */
@@ -74,11 +75,11 @@ enum request_fate {
 struct request {
     struct supervisor *supervisor;
     struct seccomp_notif notification; /* id, pid (a thread id), data.nr, data.args */
-    struct task *task;                 /* the process record, see task.h; NULL outside the receiver */
-    pid_t tgid;                        /* the process of the calling thread */
-    const struct trap *trap;           /* the row that matched */
-    void *state;                       /* of the feature that owns the row */
-    enum request_fate *fate;           /* the owner's; NULL in tests of a handler alone */
+    struct task *task;       /* the process record, see task.h; NULL outside the receiver */
+    pid_t tgid;              /* the process of the calling thread */
+    const struct trap *trap; /* the row that matched */
+    void *state;             /* of the feature that owns the row */
+    enum request_fate *fate; /* the owner's; NULL in tests of a handler alone */
 };
 
 typedef struct verdict (*trap_handler)(struct request *request);
@@ -93,7 +94,8 @@ struct trap {
 
 /* What the supervisor needs in its own domain for a feature, beyond the grants of the policy. */
 struct feature_needs {
-    const char *const *calls; /* system calls the supervisor and its workers make; NULL-terminated */
+    const char *const
+        *calls; /* system calls the supervisor and its workers make; NULL-terminated */
 };
 
 struct feature {

@@ -11,8 +11,8 @@
 #include <sys/types.h>
 
 struct grant {
-    char *path;     /* canonical, owned; no trailing '/' except for the root itself; NULL: not yet */
-    int path_fd;    /* owned until the name is known, then -1 */
+    char *path;  /* canonical, owned; no trailing '/' except for the root itself; NULL: not yet */
+    int path_fd; /* owned until the name is known, then -1 */
     bool writable;
     bool directory; /* covers everything below */
 };

@@ -30,8 +30,8 @@ struct supervisor {
     struct active_feature *features;
     const struct feature **wanted; /* NULL-terminated, for the walls */
     size_t feature_count;
-    bool grants_named;        /* config.grants have their names */
-    bool features_keep_tasks; /* one of them has a task_gone hook */
+    bool grants_named;         /* config.grants have their names */
+    bool features_keep_tasks;  /* one of them has a task_gone hook */
     struct filter_trap *traps; /* traps[i] is what links[i] tells the filter */
     struct chain_link *links;  /* by number, within one number in registry order */
     size_t trap_count;

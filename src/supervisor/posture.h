@@ -24,8 +24,9 @@ enum posture_state {
 struct posture_entry {
     const char *name; /* static: "fs-refer", "metadata-gate", "supervisor-landlock", … */
     enum posture_state state;
-    const char *by; /* static: landlock, filter, supervisor, guardian, rlimit; NULL when not active */
-    char *why;      /* owned, may be NULL */
+    const char
+        *by;   /* static: landlock, filter, supervisor, guardian, rlimit; NULL when not active */
+    char *why; /* owned, may be NULL */
 };
 
 struct posture {

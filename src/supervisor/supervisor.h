@@ -32,10 +32,10 @@ enum violation_policy {
 };
 
 struct supervisor_config {
-    const struct policy *policy;            /* borrowed */
-    const struct feature *const *registry;  /* all features in dispatch order, NULL-terminated */
-    struct grants *grants;                  /* borrowed, may be NULL; named before the first verdict */
-    struct denial_log *denials;             /* borrowed, may be NULL */
+    const struct policy *policy;           /* borrowed */
+    const struct feature *const *registry; /* all features in dispatch order, NULL-terminated */
+    struct grants *grants;      /* borrowed, may be NULL; named before the first verdict */
+    struct denial_log *denials; /* borrowed, may be NULL */
     enum violation_policy violation;
     bool confined;    /* install the role filters (supervisor-confinement) */
     bool interactive; /* the role filter allows terminal hand-over and job control */

@@ -15,8 +15,8 @@ struct supervisor;
 
 struct task {
     pid_t tgid;
-    int pidfd;        /* owned */
-    uint64_t id;      /* unique per record, never reused */
+    int pidfd;         /* owned */
+    uint64_t id;       /* unique per record, never reused */
     struct task *next; /* hash chain */
 };
 

@@ -373,8 +373,8 @@ static void on_sigsys(int signal_number, siginfo_t *info, void *context)
     (void)signal_number;
     (void)context;
     /* The supervisor of the command line is its main thread, all others are workers. */
-    enum wall_role role = sys_call0(SYS_getpid) == sys_call0(SYS_gettid) ? ROLE_SUPERVISOR
-                                                                         : ROLE_WORKER;
+    enum wall_role role =
+        sys_call0(SYS_getpid) == sys_call0(SYS_gettid) ? ROLE_SUPERVISOR : ROLE_WORKER;
     used = append(line, used, sizeof(line), "sandlock: internal error: ");
     used = append(line, used, sizeof(line), wall_role_name(role));
     used = append(line, used, sizeof(line), " called ");

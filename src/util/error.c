@@ -12,9 +12,9 @@ static void mark_cut(char *text, size_t size)
     memcpy(text + size - sizeof(ellipsis), ellipsis, sizeof(ellipsis));
 }
 
-__attribute__((format(printf, 4, 0)))
-static void fill(struct error *err, enum error_kind kind, int sys_errno, const char *format,
-                 va_list args)
+__attribute__((format(printf, 4, 0))) static void fill(struct error *err, enum error_kind kind,
+                                                       int sys_errno, const char *format,
+                                                       va_list args)
 {
     if (err == NULL)
         return;

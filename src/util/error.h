@@ -26,8 +26,7 @@ struct error {
 };
 
 /* Fills err (may be NULL) and returns false, so that a caller can `return error_config(err, …)`. */
-bool error_config(struct error *err, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+bool error_config(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The same for ERROR_RUNTIME. sys_errno may be 0; otherwise ": strerror" is appended to the text. */
 bool error_runtime(struct error *err, int sys_errno, const char *format, ...)

@@ -16,13 +16,13 @@
 #include <unistd.h>
 
 /* Repeats a libc call while it fails with EINTR. */
-#define RETRY_ON_EINTR(expression)                                                                 \
-    __extension__({                                                                                \
-        __typeof__(expression) retry_result;                                                       \
-        do {                                                                                       \
-            retry_result = (expression);                                                           \
-        } while (retry_result == -1 && errno == EINTR);                                            \
-        retry_result;                                                                              \
+#define RETRY_ON_EINTR(expression)                      \
+    __extension__({                                     \
+        __typeof__(expression) retry_result;            \
+        do {                                            \
+            retry_result = (expression);                \
+        } while (retry_result == -1 && errno == EINTR); \
+        retry_result;                                   \
     })
 
 static inline void fd_close(int fd)

@@ -65,7 +65,8 @@ static void check_object(const struct object *object)
     if (pinned < 0)
         return;
     struct grants everything = {
-        .items = &(struct grant){.path = (char *)"/", .path_fd = -1, .writable = true, .directory = true},
+        .items = &(
+            struct grant){.path = (char *)"/", .path_fd = -1, .writable = true, .directory = true},
         .count = 1,
     };
     char path[PATH_MAX];

@@ -28,7 +28,8 @@ static void parse_anything(const char *text)
     if (result != 0)
         return;
     check(stat.pid >= 0 && stat.state != '\0');
-    check(strchr(text, '(') != NULL && strncmp(strchr(text, '(') + 1, stat.comm, strlen(stat.comm)) == 0);
+    check(strchr(text, '(') != NULL &&
+          strncmp(strchr(text, '(') + 1, stat.comm, strlen(stat.comm)) == 0);
 }
 
 static void parse_named(const char *name)

@@ -95,7 +95,8 @@ static void check_shell_word(const char *text)
         if (!quoted && *word == '\\')
             word++;
         else if (!quoted)
-            check(strchr(" \t\n|&;<>()$`\"*?[#~!{}^", *word) == NULL && (unsigned char)*word < 0x7f);
+            check(strchr(" \t\n|&;<>()$`\"*?[#~!{}^", *word) == NULL &&
+                  (unsigned char)*word < 0x7f);
         check(*word != '\0' && *word == *text);
         text++;
     }

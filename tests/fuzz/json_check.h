@@ -87,7 +87,8 @@ static inline bool json_take_string(struct json_cursor *json, char *out, size_t 
 
 static inline bool json_take_value(struct json_cursor *json, unsigned depth);
 
-static inline bool json_take_items(struct json_cursor *json, unsigned depth, bool with_keys, char close)
+static inline bool json_take_items(struct json_cursor *json, unsigned depth, bool with_keys,
+                                   char close)
 {
     if (json_take(json, close))
         return true;

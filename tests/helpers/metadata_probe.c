@@ -62,10 +62,10 @@ static long keep_owner(void)
     return -1;
 }
 
-#define PATH_FORM(name, call)                                                                      \
-    static long do_##name(const struct target *t)                                                  \
-    {                                                                                              \
-        return call;                                                                               \
+#define PATH_FORM(name, call)                     \
+    static long do_##name(const struct target *t) \
+    {                                             \
+        return call;                              \
     }
 
 #ifdef SYS_chmod
@@ -155,7 +155,10 @@ static const struct spelling {
     long (*call)(const struct target *target);
     enum needs needs;
 } spellings[] = {
-#define ROW(name, needs) {#name, do_##name, needs}
+#define ROW(name, needs)        \
+    {                           \
+#name, do_##name, needs \
+    }
 #ifdef SYS_chmod
     ROW(chmod, BY_PATH),
     ROW(chown, BY_PATH),
@@ -277,8 +280,8 @@ int main(int argc, char **argv)
         return 2;
     }
     int fds = strcmp(argv[1], "fds") == 0;
-    struct target target = fds ? (struct target){.path = "", .name = "", .fd = atoi(argv[2])}
-                               : open_target(argv[2]);
+    struct target target =
+        fds ? (struct target){.path = "", .name = "", .fd = atoi(argv[2])} : open_target(argv[2]);
     for (size_t i = 0; i < SPELLINGS; i++) {
         int wanted = fds ? spellings[i].needs == BY_FD
                          : strcmp(argv[1], "all") == 0 || strcmp(argv[1], spellings[i].name) == 0;

@@ -15,8 +15,8 @@ static inline const char *probe_errno_name(int error)
     static char other[16];
 
     switch (error) {
-#define NAME(e)                                                                                    \
-    case e:                                                                                        \
+#define NAME(e) \
+    case e:     \
         return #e;
         NAME(EPERM)
         NAME(ENOENT)

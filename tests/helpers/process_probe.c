@@ -403,8 +403,8 @@ int main(int argc, char **argv)
     int first = argc > 2 ? atoi(argv[2]) : 0, second = argc > 3 ? atoi(argv[3]) : 0;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
-    counters = mmap(NULL, sizeof(*counters), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-                    0);
+    counters =
+        mmap(NULL, sizeof(*counters), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (counters == MAP_FAILED)
         return 2;
     if (strcmp(what, "storm") == 0 && argc >= 4) {

@@ -326,8 +326,8 @@ static void many_extra_denied_calls_are_exact(void **state)
 
     for (int number = 0; count < ARRAY_SIZE(numbers); number += number % 7 == 3 ? 2 : 1) {
         assert_true(number <= arch_x86_64.newest);
-        if (arch_syscall_name(&arch_x86_64, number) != NULL && base->entries[number].otherwise == FILTER_ALLOW &&
-            number % 5 != 2)
+        if (arch_syscall_name(&arch_x86_64, number) != NULL &&
+            base->entries[number].otherwise == FILTER_ALLOW && number % 5 != 2)
             numbers[count++] = number;
     }
     CLEANUP_PLAN struct filter_plan *plan = plan_for(&arch_x86_64, &policy, &supervised);
@@ -384,23 +384,55 @@ static void prctl_and_personality_keep_the_process_inspectable(void **state)
 
 static void ioctl_keeps_off_terminals_and_interfaces(void **state)
 {
-    static const uint32_t refused[] = {0x5412, 0x541C, 0x541D, 0x5423, 0x890B, 0x890F, 0x8910,
-                                       0x540C, 0x5437, 0x5457,
-                                       0xC0045877 /* FIFREEZE */, 0xC0185879 /* FITRIM */,
+    static const uint32_t refused[] = {0x5412,
+                                       0x541C,
+                                       0x541D,
+                                       0x5423,
+                                       0x890B,
+                                       0x890F,
+                                       0x8910,
+                                       0x540C,
+                                       0x5437,
+                                       0x5457,
+                                       0xC0045877 /* FIFREEZE */,
+                                       0xC0185879 /* FITRIM */,
                                        0x6609 /* EXT4_IOC_MIGRATE */,
                                        0xC0506617 /* FS_IOC_ADD_ENCRYPTION_KEY */,
                                        0x5000940E /* BTRFS_IOC_SUBVOL_CREATE */,
                                        0x5000940F /* BTRFS_IOC_SNAP_DESTROY */,
                                        0x4008941A /* BTRFS_IOC_SUBVOL_SETFLAGS */,
                                        0x4004F50D /* F2FS_IOC_SET_PIN_FILE */,
-                                       0x8912, 0x8946, 0x894A, 0x894C, 0x8954,
-                                       0x89B1, 0x89DF, 0x89F0, 0x8B00, 0x8BFF};
-    static const uint32_t allowed[] = {0x5401, 0x5411, 0x5413, 0x541B, 0x541E,
-                                       0x5421, 0x5422, 0x5424, 0x8901, 0x8907,
-                                       0x890A, 0x894B, 0x89E0, 0x89EF, 0x8C00,
-                                       0x80086601 /* FS_IOC_GETFLAGS */, 0x40049409 /* FICLONE */,
-                                       0x4020940D /* FICLONERANGE */, 0xC0189436 /* FIDEDUPERANGE */,
-                                       0x801C581F /* FS_IOC_FSGETXATTR */, 0x540E /* TIOCSCTTY */};
+                                       0x8912,
+                                       0x8946,
+                                       0x894A,
+                                       0x894C,
+                                       0x8954,
+                                       0x89B1,
+                                       0x89DF,
+                                       0x89F0,
+                                       0x8B00,
+                                       0x8BFF};
+    static const uint32_t allowed[] = {0x5401,
+                                       0x5411,
+                                       0x5413,
+                                       0x541B,
+                                       0x541E,
+                                       0x5421,
+                                       0x5422,
+                                       0x5424,
+                                       0x8901,
+                                       0x8907,
+                                       0x890A,
+                                       0x894B,
+                                       0x89E0,
+                                       0x89EF,
+                                       0x8C00,
+                                       0x80086601 /* FS_IOC_GETFLAGS */,
+                                       0x40049409 /* FICLONE */,
+                                       0x4020940D /* FICLONERANGE */,
+                                       0xC0189436 /* FIDEDUPERANGE */,
+                                       0x801C581F /* FS_IOC_FSGETXATTR */,
+                                       0x540E /* TIOCSCTTY */};
 
     for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
         expect_everywhere("ioctl", 0, refused[i], 0, 0, FILTER_ERRNO(EPERM));
@@ -490,19 +522,32 @@ static void groups_packet_filters_and_repair_are_refused(void **state)
     static const struct {
         uint32_t level, option;
     } refused[] = {
-        {0, 35 /* IP_ADD_MEMBERSHIP */}, {0, 42 /* MCAST_JOIN_GROUP */}, {0, 64 /* IPT_SO_SET_REPLACE */},
-        {6, 19 /* TCP_REPAIR */},        {6, 31 /* TCP_ULP */},          {41, 20 /* IPV6_JOIN_GROUP */},
-        {41, 27 /* IPV6_JOIN_ANYCAST */}, {41, 42 /* MCAST_JOIN_GROUP */}, {41, 64}, {41, 200},
+        {0, 35 /* IP_ADD_MEMBERSHIP */},
+        {0, 42 /* MCAST_JOIN_GROUP */},
+        {0, 64 /* IPT_SO_SET_REPLACE */},
+        {6, 19 /* TCP_REPAIR */},
+        {6, 31 /* TCP_ULP */},
+        {41, 20 /* IPV6_JOIN_GROUP */},
+        {41, 27 /* IPV6_JOIN_ANYCAST */},
+        {41, 42 /* MCAST_JOIN_GROUP */},
+        {41, 64},
+        {41, 200},
     };
     static const struct {
         uint32_t level, option;
     } allowed[] = {
-        {0, 1 /* IP_TOS */}, {0, 2 /* IP_TTL */}, {0, 15 /* IP_FREEBIND */}, {6, 1 /* TCP_NODELAY */},
-        {6, 18 /* TCP_USER_TIMEOUT */}, {41, 67 /* IPV6_TCLASS */}, {41, 49 /* IPV6_RECVPKTINFO */},
+        {0, 1 /* IP_TOS */},
+        {0, 2 /* IP_TTL */},
+        {0, 15 /* IP_FREEBIND */},
+        {6, 1 /* TCP_NODELAY */},
+        {6, 18 /* TCP_USER_TIMEOUT */},
+        {41, 67 /* IPV6_TCLASS */},
+        {41, 49 /* IPV6_RECVPKTINFO */},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
-        expect_everywhere("setsockopt", 3, refused[i].level, refused[i].option, 0, FILTER_ERRNO(EPERM));
+        expect_everywhere("setsockopt", 3, refused[i].level, refused[i].option, 0,
+                          FILTER_ERRNO(EPERM));
     for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
         expect_everywhere("setsockopt", 3, allowed[i].level, allowed[i].option, 0, FILTER_ALLOW);
 }

@@ -81,8 +81,8 @@ static inline bool gated_program(const struct gated_run *run, struct supervisor 
 static inline pid_t gated_spawn(const struct gated_run *run, struct bpf_program *program,
                                 int *listener)
 {
-    atomic_int *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    atomic_int *shared =
+        mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     atomic_store(shared, -2);
     pid_t pid = (pid_t)sys_call5(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
@@ -130,7 +130,8 @@ static inline int gated_run_here(struct gated_run *run)
     pid_t child = gated_spawn(run, &program, &listener);
     CLEANUP_FD int pidfd = sys_pidfd_open(child, 0);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    if (listener < 0 || !supervisor_attach(supervisor, loop, listener, getpid(), child, pidfd, &err))
+    if (listener < 0 ||
+        !supervisor_attach(supervisor, loop, listener, getpid(), child, pidfd, &err))
         return gated_failed("attach", &err);
     loop_add(loop, pidfd, POLLIN, gated_on_end, loop);
     struct gated_reaper reaper = {loop, child};
@@ -174,12 +175,12 @@ static inline int gated_run_apart(struct gated_run *run)
 }
 
 /* For bodies: a statement that does not hold ends the child with its line on stderr. */
-#define EXPECT(condition)                                                                          \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            dprintf(2, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno);           \
-            return 1;                                                                              \
-        }                                                                                          \
+#define EXPECT(condition)                                                                \
+    do {                                                                                 \
+        if (!(condition)) {                                                              \
+            dprintf(2, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno); \
+            return 1;                                                                    \
+        }                                                                                \
     } while (0)
 
 #endif

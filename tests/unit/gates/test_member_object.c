@@ -105,8 +105,8 @@ static int make_place(void **state)
     snprintf(path, sizeof(path), "%s/link", place->directory);
     if (symlink("file", path) != 0)
         return -1;
-    place->view = (struct member_view){
-        .proc_fd = procfs_open(), .tid = sys_gettid(), .tgid = getpid()};
+    place->view =
+        (struct member_view){.proc_fd = procfs_open(), .tid = sys_gettid(), .tgid = getpid()};
     *state = place;
     return 0;
 }

@@ -18,8 +18,8 @@
 
 /* Every test runs with an opened /proc and with the name. */
 static int proc_fds[2] = {-1, -1};
-#define FOR_EACH_PROC(fd)                                                                          \
-    for (size_t fd##_index = 0, fd##_go = 1; fd##_index < 2; fd##_index++, fd##_go = 1)            \
+#define FOR_EACH_PROC(fd)                                                               \
+    for (size_t fd##_index = 0, fd##_go = 1; fd##_index < 2; fd##_index++, fd##_go = 1) \
         for (int fd = proc_fds[fd##_index]; fd##_go; fd##_go = 0)
 
 /* A child of the given name, asleep; ready when this returns. */
@@ -56,7 +56,8 @@ static void a_hostile_name_does_not_move_the_fields(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         pid_t child = start_child(names[i]);
-        FOR_EACH_PROC (proc) {
+        FOR_EACH_PROC(proc)
+        {
             struct procfs_stat stat;
             assert_int_equal(procfs_stat(proc, child, &stat), 0);
             assert_string_equal(stat.comm, names[i]);
@@ -177,7 +178,8 @@ static void children_are_listed_up_to_the_capacity(void **state)
     (void)state;
     for (size_t i = 0; i < 3; i++)
         children[i] = start_child("child");
-    FOR_EACH_PROC (proc) {
+    FOR_EACH_PROC(proc)
+    {
         memset(found, 0, sizeof(found));
         ssize_t count = procfs_children(proc, getpid(), found, 3);
         if (count == -ENOTSUP)
@@ -202,7 +204,8 @@ static void links_are_read_whole_or_not_at_all(void **state)
     char text[sizeof(target)];
 
     (void)state;
-    FOR_EACH_PROC (proc) {
+    FOR_EACH_PROC(proc)
+    {
         assert_int_equal(procfs_read_fd_link(proc, 0, fd, text, sizeof(text)), sizeof(target) - 1);
         assert_string_equal(text, target);
         assert_int_equal(procfs_read_fd_link(proc, getpid(), fd, text, sizeof(text) - 1),
@@ -219,7 +222,8 @@ static void a_file_is_cut_at_the_buffer(void **state)
     char text[5];
 
     (void)state;
-    FOR_EACH_PROC (proc) {
+    FOR_EACH_PROC(proc)
+    {
         assert_int_equal(procfs_read(proc, getpid(), "status", text, sizeof(text)), 4);
         assert_string_equal(text, "Name");
         assert_int_equal(procfs_read(proc, getpid(), "no-such-file", text, sizeof(text)), -ENOENT);

@@ -76,8 +76,8 @@ static int tear_down(void **state)
 }
 
 static const enum task_memory_method methods[] = {TASK_MEMORY_CALL, TASK_MEMORY_FILE};
-#define FOR_EACH_METHOD(m)                                                                         \
-    for (size_t m##_index = 0, m##_go = 1; m##_index < 2; m##_index++, m##_go = 1)                 \
+#define FOR_EACH_METHOD(m)                                                         \
+    for (size_t m##_index = 0, m##_go = 1; m##_index < 2; m##_index++, m##_go = 1) \
         for (enum task_memory_method m = methods[m##_index]; m##_go; m##_go = 0)
 
 static void a_range_is_read_as_it_is(void **state)
@@ -85,7 +85,8 @@ static void a_range_is_read_as_it_is(void **state)
     struct fixture *fixture = *state;
     char data[64];
 
-    FOR_EACH_METHOD (method) {
+    FOR_EACH_METHOD(method)
+    {
         memset(data, 0, sizeof(data));
         assert_int_equal(
             task_memory_read_by(method, fixture->child, address_of(fixture, 2, -2), data, 4), 4);
@@ -99,7 +100,8 @@ static void a_range_that_leaves_the_mapping_yields_its_prefix(void **state)
     struct fixture *fixture = *state;
     char data[64];
 
-    FOR_EACH_METHOD (method) {
+    FOR_EACH_METHOD(method)
+    {
         assert_int_equal(task_memory_read_by(method, fixture->child, address_of(fixture, 3, -5),
                                              data, sizeof(data)),
                          5);
@@ -121,7 +123,8 @@ static void addresses_that_no_task_has_are_faults(void **state)
     struct fixture *fixture = *state;
     char data[16];
 
-    FOR_EACH_METHOD (method) {
+    FOR_EACH_METHOD(method)
+    {
         for (size_t i = 0; i < sizeof(addresses) / sizeof(*addresses); i++) {
             assert_int_equal(
                 task_memory_read_by(method, fixture->child, addresses[i], data, sizeof(data)),
@@ -142,7 +145,8 @@ static void nothing_is_read_from_nobody(void **state)
     if (gone == 0)
         _exit(0);
     waitpid(gone, NULL, 0);
-    FOR_EACH_METHOD (method) {
+    FOR_EACH_METHOD(method)
+    {
         assert_int_equal(task_memory_read_by(method, gone, 4096, data, 4), -ESRCH);
         assert_int_equal(task_memory_write_by(method, gone, 4096, data, 4), -ESRCH);
         assert_int_equal(task_memory_read_by(method, 0, 4096, data, 4), -ESRCH);
@@ -224,7 +228,8 @@ static void a_write_arrives(void **state)
     struct fixture *fixture = *state;
     char data[8];
 
-    FOR_EACH_METHOD (method) {
+    FOR_EACH_METHOD(method)
+    {
         /* Across the border of two pages of one mapping. */
         uint64_t address = address_of(fixture, 1, -3);
         assert_int_equal(task_memory_write_by(method, fixture->child, address, "WRITES", 6), 6);
@@ -239,7 +244,8 @@ static void a_write_respects_page_protection(void **state)
     struct fixture *fixture = *state;
     char data[4];
 
-    FOR_EACH_METHOD (method) {
+    FOR_EACH_METHOD(method)
+    {
         uint64_t read_only = address_of(fixture, 2, 0);
         assert_int_equal(task_memory_write_by(method, fixture->child, read_only, "X", 1), -EFAULT);
         assert_int_equal(task_memory_write_by(method, fixture->child, read_only - 2, "YYYY", 4), 2);

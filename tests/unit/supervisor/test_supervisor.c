@@ -721,7 +721,8 @@ static void a_violated_filter_ends_the_run(void **state)
     assert_int_equal(run(scene, body_violation, &number), 128 + SIGKILL);
     assert_int_equal(scene->failures, 1);
     snprintf(expected, sizeof(expected),
-             "the supervisor made a system call outside its list while it handled getsid (%d)", number);
+             "the supervisor made a system call outside its list while it handled getsid (%d)",
+             number);
     assert_string_equal(supervisor_failure(scene->supervisor), expected);
 }
 

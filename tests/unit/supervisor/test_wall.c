@@ -61,29 +61,31 @@ static void assert_list(struct wall_options options, const char *expected)
 static void the_supervisors_list_is_pinned(void **state)
 {
     (void)state;
-    assert_list(CLI(ROLE_SUPERVISOR),
-                "read write open close stat fstat lstat poll lseek mmap? mprotect? munmap brk "
-                "rt_sigaction rt_sigprocmask rt_sigreturn ioctl? pread64 pwrite64 readv writev "
-                "sched_yield mremap madvise dup nanosleep getpid clone? exit wait4 kill? uname fcntl? "
-                "flock rmdir unlink readlink gettimeofday getrusage sysinfo getuid getgid geteuid "
-                "getegid getppid getpgrp getpgid getsid rt_sigtimedwait sigaltstack prctl? gettid "
-                "tkill? futex sched_getaffinity getdents64 set_tid_address restart_syscall "
-                "clock_gettime clock_nanosleep exit_group epoll_wait epoll_ctl tgkill? waitid "
-                "openat newfstatat unlinkat readlinkat ppoll set_robust_list epoll_pwait dup3 "
-                "prlimit64? process_vm_readv process_vm_writev seccomp? getrandom statx rseq "
-                "pidfd_send_signal? pidfd_open clone3!ENOSYS openat2 ");
-    assert_list(LIBRARY(ROLE_SUPERVISOR),
-                "read write open close stat fstat lstat poll lseek mmap? mprotect? munmap brk "
-                "rt_sigaction rt_sigprocmask rt_sigreturn ioctl? pread64 pwrite64 readv writev "
-                "sched_yield mremap madvise dup nanosleep getpid clone? exit wait4 kill? uname fcntl? "
-                "flock rmdir unlink readlink gettimeofday getrusage sysinfo getuid getgid setuid "
-                "setgid geteuid getegid getppid getpgrp setreuid setregid setgroups setresuid "
-                "setresgid getpgid setfsuid setfsgid getsid rt_sigtimedwait sigaltstack prctl? "
-                "gettid tkill? futex sched_getaffinity getdents64 set_tid_address restart_syscall "
-                "clock_gettime clock_nanosleep exit_group epoll_wait epoll_ctl tgkill? waitid "
-                "openat newfstatat unlinkat readlinkat ppoll set_robust_list epoll_pwait dup3 "
-                "prlimit64? process_vm_readv process_vm_writev seccomp? getrandom statx rseq "
-                "pidfd_send_signal? pidfd_open clone3!ENOSYS openat2 ");
+    assert_list(
+        CLI(ROLE_SUPERVISOR),
+        "read write open close stat fstat lstat poll lseek mmap? mprotect? munmap brk "
+        "rt_sigaction rt_sigprocmask rt_sigreturn ioctl? pread64 pwrite64 readv writev "
+        "sched_yield mremap madvise dup nanosleep getpid clone? exit wait4 kill? uname fcntl? "
+        "flock rmdir unlink readlink gettimeofday getrusage sysinfo getuid getgid geteuid "
+        "getegid getppid getpgrp getpgid getsid rt_sigtimedwait sigaltstack prctl? gettid "
+        "tkill? futex sched_getaffinity getdents64 set_tid_address restart_syscall "
+        "clock_gettime clock_nanosleep exit_group epoll_wait epoll_ctl tgkill? waitid "
+        "openat newfstatat unlinkat readlinkat ppoll set_robust_list epoll_pwait dup3 "
+        "prlimit64? process_vm_readv process_vm_writev seccomp? getrandom statx rseq "
+        "pidfd_send_signal? pidfd_open clone3!ENOSYS openat2 ");
+    assert_list(
+        LIBRARY(ROLE_SUPERVISOR),
+        "read write open close stat fstat lstat poll lseek mmap? mprotect? munmap brk "
+        "rt_sigaction rt_sigprocmask rt_sigreturn ioctl? pread64 pwrite64 readv writev "
+        "sched_yield mremap madvise dup nanosleep getpid clone? exit wait4 kill? uname fcntl? "
+        "flock rmdir unlink readlink gettimeofday getrusage sysinfo getuid getgid setuid "
+        "setgid geteuid getegid getppid getpgrp setreuid setregid setgroups setresuid "
+        "setresgid getpgid setfsuid setfsgid getsid rt_sigtimedwait sigaltstack prctl? "
+        "gettid tkill? futex sched_getaffinity getdents64 set_tid_address restart_syscall "
+        "clock_gettime clock_nanosleep exit_group epoll_wait epoll_ctl tgkill? waitid "
+        "openat newfstatat unlinkat readlinkat ppoll set_robust_list epoll_pwait dup3 "
+        "prlimit64? process_vm_readv process_vm_writev seccomp? getrandom statx rseq "
+        "pidfd_send_signal? pidfd_open clone3!ENOSYS openat2 ");
 }
 
 static void the_workers_list_is_pinned(void **state)
