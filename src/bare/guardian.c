@@ -23,6 +23,8 @@
 #define SIGNAL_BIT(number) (1ULL << ((number)-1))
 
 /* Children read from /proc in one go; more are found in the next round. */
+#define STATX_INODE 0x100 /* STATX_INO */
+
 #define CHILDREN_TEXT_MAX 4096
 
 /* Members that were already stopped when a pause began, so that resume leaves them stopped. */
@@ -36,6 +38,7 @@ struct guardian {
     bool finish;     /* end as soon as the child is done */
     bool killed;     /* a kill was ordered */
     bool walled;     /* its own filter is installed */
+    bool host_is_gone;   /* it died or executed something else */
     bool paused;
     int stopped[STOPPED_MAX];
     int stopped_count;
@@ -381,23 +384,45 @@ static long enter_domain(const struct guardian_plan *plan)
     return sys_call2(SYS_landlock_restrict_self, plan->ruleset, 0);
 }
 
-/* A private table with nothing in it but the lifeline and the report descriptor. */
+/* A private table with nothing in it but what the plan keeps. */
 static long leave_shared_table(const struct guardian_plan *plan)
 {
-    unsigned low = (unsigned)plan->lifeline;
-    unsigned high = plan->report_fd >= 0 ? (unsigned)plan->report_fd : low;
-
-    if (low > high) {
-        unsigned swap = low;
-        low = high;
-        high = swap;
+    for (size_t i = 0; i < plan->close_range_count; i++) {
+        const struct bare_range *range = &plan->close_ranges[i];
+        long flags = i == 0 ? CLOSE_RANGE_UNSHARE : 0;
+        long result = sys_call3(SYS_close_range, range->first, range->last, flags);
+        if (result < 0)
+            return result;
     }
-    long result = sys_call3(SYS_close_range, high + 1, ~0U, CLOSE_RANGE_UNSHARE);
-    if (result >= 0 && low > 0)
-        result = sys_call3(SYS_close_range, 0, low - 1, 0);
-    if (result >= 0 && high - low > 1)
-        result = sys_call3(SYS_close_range, low + 1, high - 1, 0);
-    return result;
+    return 0;
+}
+
+/* The start of struct statx, whose layout every architecture shares (statx(2)). */
+struct bare_statx {
+    uint32_t mask, block_size;
+    uint64_t attributes;
+    uint32_t links, uid, gid, mode;
+    uint64_t inode;
+    uint64_t rest[27];
+};
+
+/* What the host would have done: gives up the name. Its lock died with it, so somebody else may have
+ * taken the directory since; then the file there is not ours, and keeps the directory. */
+static void remove_runtime_directory(const struct guardian_plan *plan)
+{
+    static const char *const files[] = {"pid", ".pid.tmp"};
+    struct bare_statx file;
+
+    if (plan->runtime_directory < 0)
+        return;
+    for (int i = 0; i < 2; i++) {
+        file.inode = 0;
+        long result = sys_call5(SYS_statx, plan->runtime_directory, (long)files[i],
+                                AT_SYMLINK_NOFOLLOW, STATX_INODE, (long)&file);
+        if (result == 0 && file.inode == plan->pid_file_inode)
+            sys_call3(SYS_unlinkat, plan->runtime_directory, (long)files[i], 0);
+    }
+    sys_call3(SYS_unlinkat, plan->runtime_root, (long)plan->name, AT_REMOVEDIR);
 }
 
 static long start_child(struct guardian *guardian)
@@ -473,8 +498,10 @@ static void serve(struct guardian *guardian, int host_pidfd, int signal_fd)
             continue;
         if (result < 0)
             return;
-        if (polled[1].revents != 0 || polled[2].revents != 0)
+        if (polled[1].revents != 0 || polled[2].revents != 0) {
+            guardian->host_is_gone = true;
             return;
+        }
         if (polled[0].revents != 0 && read_signals(guardian, signal_fd))
             return;
     }
@@ -581,6 +608,8 @@ int guardian_main(void *argument)
         }
     }
     kill_everything(&guardian);
+    if (guardian.host_is_gone)
+        remove_runtime_directory(plan);
     atomic_store_explicit(&record->finished, 1, memory_order_release);
     wake(&record->finished);
     return 0;

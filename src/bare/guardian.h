@@ -13,6 +13,7 @@
 #include <linux/filter.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Sent to the guardian after `commands` or `group_signals` changed. */
 #define GUARDIAN_COMMAND_SIGNAL 10 /* SIGUSR1 */
@@ -29,6 +30,16 @@ struct guardian_plan {
     bool end_with_child; /* one-shot run: no command is needed to finish */
     int lifeline;        /* read end of a pipe whose write end only the host has */
     int report_fd;       /* eventfd for stop reports; -1: not interactive */
+
+    /* What to close on leaving the shared table, as in struct child_plan. */
+    const struct bare_range *close_ranges;
+    size_t close_range_count;
+
+    /* The sandbox's runtime directory, for the case that the host dies; directory -1: none. */
+    int runtime_root;
+    int runtime_directory;
+    uint64_t pid_file_inode; /* ours; who takes the dead host's name has another one */
+    const char *name;
 
     struct sock_fprog program; /* own filter; len 0: none */
     void *child_stack_top;

@@ -159,9 +159,27 @@ static bool add_passing_row(struct builder *builder, int number,
     return add_rule(builder, number, *condition, passes->trapped ? FILTER_NOTIFY : FILTER_ALLOW);
 }
 
-static bool add_argument_rules(struct builder *builder, int number, struct argument_rules rules,
+static bool is_explained(const struct builder *builder)
+{
+    return builder->policy->explain && builder->options->supervised;
+}
+
+/* Sockets that the kernel would have made are worth a record; the other refusals only repeat what the
+ * kernel says about calls that make no sense. */
+static uint32_t refusal_of(const struct builder *builder, enum rule_set set, uint32_t action)
+{
+    bool socket = set == RULES_socket || set == RULES_socketpair;
+    bool policy = action == FILTER_ERRNO(EPERM) || action == FILTER_ERRNO(EAFNOSUPPORT) ||
+                  action == FILTER_ERRNO(EPROTONOSUPPORT);
+
+    return socket && policy && is_explained(builder) ? FILTER_NOTIFY : action;
+}
+
+static bool add_argument_rules(struct builder *builder, int number, enum rule_set set,
                                const struct passes *passes)
 {
+    struct argument_rules rules = argument_rules_get(set);
+
     for (size_t i = 0; i < rules.count; i++) {
         const struct argument_rule *row = &rules.rows[i];
         bool added;
@@ -170,7 +188,8 @@ static bool add_argument_rules(struct builder *builder, int number, struct argum
         if (row->rule.action == RULE_PASS)
             added = add_passing_row(builder, number, &row->rule, passes);
         else
-            added = filter_plan_add_rule(builder->plan, number, &row->rule);
+            added = add_rule(builder, number, row->rule,
+                             refusal_of(builder, set, row->rule.action));
         if (!added)
             return false;
     }
@@ -220,13 +239,13 @@ static bool plan_number(struct builder *builder, int number)
     if (error != 0) {
         /* Under --explain the supervisor gives the same answer and records it. Hidden calls stay in
          * the filter: libcs probe them all the time. */
-        bool explained = error == EPERM && builder->policy->explain && builder->options->supervised;
+        bool explained = error == EPERM && is_explained(builder);
         filter_plan_set(builder->plan, number, explained ? FILTER_NOTIFY : FILTER_ERRNO(error));
         return true;
     }
     collect_traps(builder, number, &passes);
     filter_plan_set(builder->plan, number, passes.trapped ? FILTER_NOTIFY : FILTER_ALLOW);
-    if (!add_argument_rules(builder, number, argument_rules_get(row.rules), &passes))
+    if (!add_argument_rules(builder, number, row.rules, &passes))
         return false;
     for (size_t i = 0; i < passes.count; i++) {
         if (!add_rule(builder, number, passes.rules[i], FILTER_ALLOW))

@@ -188,8 +188,9 @@ static int directory_take(struct claim *claim, bool fresh)
                            O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (claim->pid_fd < 0)
         return -errno;
-    if (fcntl(claim->pid_fd, F_SETLK, &lock) != 0)
+    if (fcntl(claim->pid_fd, F_SETLK, &lock) != 0 || fstat(claim->pid_fd, &status) != 0)
         return -errno;
+    claim->pid_file_inode = status.st_ino;
     return own_claims_add(claim) ? 0 : -EMFILE;
 }
 

@@ -9,6 +9,7 @@
 #include "util/error.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct claim {
@@ -17,6 +18,7 @@ struct claim {
     int pid_fd;       /* keeps the lock */
     dev_t device;     /* of the directory that was made, so that only that one is removed */
     ino_t inode;
+    uint64_t pid_file_inode; /* of the locked file */
     char name[65];
     bool published;
     bool active; /* this process must give it up */

@@ -15,6 +15,9 @@
 #include <stddef.h>
 #include <termios.h>
 
+/* Descriptors of the host that the guardian may keep. */
+#define GUARDIAN_KEEPS 4
+
 struct launch {
     struct policy *policy; /* a reference */
     char name[65];
@@ -57,6 +60,8 @@ struct launch {
     void *child_stack_top;
     struct child_plan child_plan;
     struct guardian_plan guardian_plan;
+
+    struct bare_range guardian_ranges[GUARDIAN_KEEPS + 1];
 
     pid_t guardian; /* 0 before the clone and after the reap */
     int guardian_pidfd;

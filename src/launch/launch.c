@@ -312,6 +312,21 @@ static void fill_guardian_plan(struct launch *launch, const struct launch_spec *
     guardian->end_with_child = spec->end_with_child;
     guardian->lifeline = launch->lifeline[0];
     guardian->report_fd = launch->report_fd;
+    guardian->name = launch->claim.name;
+    guardian->runtime_root = launch->claim.root_fd;
+    guardian->runtime_directory = launch->claim.active ? launch->claim.directory_fd : -1;
+    guardian->pid_file_inode = launch->claim.pid_file_inode;
+    const int kept[] = {launch->lifeline[0], launch->report_fd, launch->claim.root_fd,
+                        guardian->runtime_directory};
+    size_t kept_count = 0;
+    int numbers[GUARDIAN_KEEPS];
+    for (size_t i = 0; i < GUARDIAN_KEEPS; i++) {
+        if (kept[i] >= 0)
+            numbers[kept_count++] = kept[i];
+    }
+    guardian->close_range_count =
+        descriptor_ranges(numbers, kept_count, launch->guardian_ranges);
+    guardian->close_ranges = launch->guardian_ranges;
     if ((policy->without & FEATURE_SUPERVISOR_CONFINEMENT) == 0) {
         guardian->program.len = (unsigned short)precompiled_guardian_filter.length;
         guardian->program.filter = precompiled_guardian_filter.instructions;

@@ -110,33 +110,34 @@ static int compare_ints(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-/* Everything but the kept numbers; the top range first, because it makes the table private. */
-static bool plan_ranges(struct streams *streams)
+size_t descriptor_ranges(int *kept, size_t count, struct bare_range *ranges)
 {
-    size_t kept_count = 0;
-    int *kept = calloc(streams->map_count, sizeof(*kept));
-
-    streams->ranges =
-        FAULT_OR("streams", NULL, calloc(streams->map_count + 2, sizeof(*streams->ranges)));
-    if (kept == NULL || streams->ranges == NULL) {
-        free(kept);
-        return false;
-    }
-    for (size_t i = 0; i < streams->map_count; i++) {
-        const struct bare_map *map = &streams->maps[i];
-        kept[kept_count++] = map->source >= 0 ? map->source : map->target;
-    }
-    qsort(kept, kept_count, sizeof(*kept), compare_ints);
-    unsigned above = kept_count > 0 ? (unsigned)kept[kept_count - 1] + 1 : 0;
-    streams->ranges[streams->range_count++] = (struct bare_range){above, ~0U};
+    size_t used = 0;
     int next = 0;
-    for (size_t i = 0; i < kept_count; i++) {
+
+    qsort(kept, count, sizeof(*kept), compare_ints);
+    ranges[used++] = (struct bare_range){count > 0 ? (unsigned)kept[count - 1] + 1 : 0, ~0U};
+    for (size_t i = 0; i < count; i++) {
         if (kept[i] > next)
-            streams->ranges[streams->range_count++] =
-                (struct bare_range){(unsigned)next, (unsigned)kept[i] - 1};
+            ranges[used++] = (struct bare_range){(unsigned)next, (unsigned)kept[i] - 1};
         next = kept[i] + 1;
     }
-    free(kept);
+    return used;
+}
+
+static bool plan_ranges(struct streams *streams)
+{
+    size_t count = streams->map_count;
+    CLEANUP_FREE int *kept = calloc(count + 1, sizeof(*kept));
+
+    streams->ranges = FAULT_OR("streams", NULL, calloc(count + 1, sizeof(*streams->ranges)));
+    if (kept == NULL || streams->ranges == NULL)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        const struct bare_map *map = &streams->maps[i];
+        kept[i] = map->source >= 0 ? map->source : map->target;
+    }
+    streams->range_count = descriptor_ranges(kept, count, streams->ranges);
     return true;
 }
 

@@ -26,6 +26,10 @@ struct streams {
 
 #define STREAMS_INIT ((struct streams){.host_ends = {-1, -1, -1}, .error_fd = -1})
 
+/* The ranges to close so that only `kept` (sorted on return) stays open; the top one comes first, because
+ * the call that closes it makes the table private. Room for count + 1 ranges. Returns how many. */
+size_t descriptor_ranges(int *kept, size_t count, struct bare_range *ranges);
+
 bool streams_prepare(struct streams *streams, const struct launch_spec *spec, struct error *err);
 void streams_close_sources(struct streams *streams);
 void streams_free(struct streams *streams);

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* Notifications answered before other descriptors get their turn. */
 #define RECEIVE_BATCH 64
@@ -83,32 +84,59 @@ static bool suggest_for_call(const struct policy *policy, int number, const char
     return false;
 }
 
-/* With explain, calls that the filter refuses whatever their arguments arrive here instead, and get
- * the answer the filter would have given. */
+/* "AF_INET SOCK_DGRAM", numbers where there is no name. */
+static void name_socket(const struct seccomp_data *data, char *text, size_t size)
+{
+    unsigned family = (unsigned)(uint32_t)data->args[0];
+    unsigned type = (unsigned)(uint32_t)data->args[1] & 0xf; /* without CLOEXEC and NONBLOCK */
+    static const char *const types[] = {[SOCK_STREAM] = "SOCK_STREAM",
+                                        [SOCK_DGRAM] = "SOCK_DGRAM",
+                                        [SOCK_RAW] = "SOCK_RAW",
+                                        [SOCK_SEQPACKET] = "SOCK_SEQPACKET"};
+    const char *name = family == AF_INET      ? "AF_INET"
+                       : family == AF_INET6   ? "AF_INET6"
+                       : family == AF_NETLINK ? "AF_NETLINK"
+                       : family == AF_PACKET  ? "AF_PACKET"
+                                              : NULL;
+    int length = name != NULL ? snprintf(text, size, "%s ", name)
+                              : snprintf(text, size, "family %u ", family);
+
+    if (type < sizeof(types) / sizeof(types[0]) && types[type] != NULL)
+        snprintf(text + length, size - (size_t)length, "%s", types[type]);
+    else
+        snprintf(text + length, size - (size_t)length, "type %u", type);
+}
+
+/* With explain, calls that the filter refuses whatever their arguments, and sockets that it refuses by
+ * theirs, arrive here instead and get the answer the filter would have given. */
 static bool judge_explained(struct supervisor *supervisor, struct request *request,
                             struct verdict *verdict)
 {
     const struct policy *policy = supervisor->config.policy;
-    int number = request->notification.data.nr;
+    const struct seccomp_data *data = &request->notification.data;
+    char suggest[128], object[64];
 
     if (supervisor->explained == NULL)
         return false;
-    const char *reason = member_filter_denial_reason(arch_native, policy, true, number);
-    if (reason == NULL)
+    const char *reason = member_filter_denial_reason(arch_native, policy, true, data->nr);
+    uint32_t action = filter_plan_evaluate(supervisor->explained, data);
+    bool refused = (action & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO;
+    int error = refused ? (int)(action & SECCOMP_RET_DATA) : EPERM;
+
+    if (reason == NULL && !refused)
         return false;
-
-    uint32_t action = filter_plan_evaluate(supervisor->explained, &request->notification.data);
-    int error = EPERM;
-    if ((action & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO)
-        error = (int)(action & SECCOMP_RET_DATA);
-
-    char suggest[128];
-    bool has_suggestion = suggest_for_call(policy, number, reason, suggest, sizeof(suggest));
+    *verdict = verdict_errno(error);
+    if (reason == NULL) {
+        name_socket(data, object, sizeof(object));
+        request_record_denial(request, object, "create", error, "filter",
+                              "only TCP and unix sockets", NULL);
+        return true;
+    }
+    bool has_suggestion = suggest_for_call(policy, data->nr, reason, suggest, sizeof(suggest));
     /* ENOSYS sends callers on their older path (clone3 in every thread creation): no denial. */
     if (error != ENOSYS)
         request_record_denial(request, NULL, "call", error, "filter", reason,
                               has_suggestion ? suggest : NULL);
-    *verdict = verdict_errno(error);
     return true;
 }
 

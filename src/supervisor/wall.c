@@ -105,7 +105,7 @@ static const struct wall_row rows[] = {
     {"lstat", S | W},
     {"fstat", S | W},
     {"newfstatat", S | W},
-    {"statx", S | W},
+    {"statx", S | W | G},
     {"readlink", S | W},
     {"readlinkat", S | W},
     {"getdents64", S | W | G},
@@ -119,7 +119,7 @@ static const struct wall_row rows[] = {
     /* The run's own files at its end. */
     {"flock", S}, /* the name is given up under the lock of the runtime root */
     {"unlink", S},
-    {"unlinkat", S},
+    {"unlinkat", S | G},
     {"rmdir", S},
 
     /* Members. */

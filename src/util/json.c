@@ -79,12 +79,28 @@ void json_array_end(struct json *json)
     end(json, ']');
 }
 
+/* The code point of a two or three byte sequence that drives a terminal or turns the direction of
+ * text: C1 controls and the controls of bidirectional text; 0 for every other. */
+static unsigned unsafe_code_point(const unsigned char *text, size_t sequence)
+{
+    unsigned point = 0;
+
+    if (sequence == 2)
+        point = (text[0] & 0x1fu) << 6 | (text[1] & 0x3fu);
+    else if (sequence == 3)
+        point = (text[0] & 0x0fu) << 12 | (text[1] & 0x3fu) << 6 | (text[2] & 0x3fu);
+    bool unsafe = (point >= 0x80 && point <= 0x9f) || point == 0x200e || point == 0x200f ||
+                  (point >= 0x202a && point <= 0x202e) || (point >= 0x2066 && point <= 0x2069);
+    return unsafe ? point : 0;
+}
+
 static void write_quoted(struct json *json, const char *text, size_t length)
 {
     buffer_append_char(json->out, '"');
     for (size_t at = 0; at < length;) {
         size_t sequence = text_utf8_sequence(text + at, length - at);
         unsigned char byte = (unsigned char)text[at];
+        unsigned unsafe = unsafe_code_point((const unsigned char *)text + at, sequence);
         if (byte == '"' || byte == '\\')
             buffer_printf(json->out, "\\%c", byte);
         else if (byte == '\n')
@@ -95,6 +111,8 @@ static void write_quoted(struct json *json, const char *text, size_t length)
             buffer_append_text(json->out, "\\r");
         else if (sequence == 0 || byte < 0x20 || byte == 0x7f)
             buffer_printf(json->out, "\\u%04x", byte);
+        else if (unsafe != 0)
+            buffer_printf(json->out, "\\u%04x", unsafe);
         else
             buffer_append(json->out, text + at, sequence);
         at += sequence == 0 ? 1 : sequence;

@@ -108,7 +108,7 @@ static void the_guardians_list_is_pinned(void **state)
     assert_list(CLI(ROLE_GUARDIAN),
                 "read write close poll rt_sigprocmask nanosleep getpid exit wait4 kill getppid "
                 "rt_sigtimedwait prctl? gettid futex getdents64 restart_syscall exit_group waitid "
-                "openat ppoll ");
+                "openat unlinkat ppoll statx ");
 }
 
 /* ---- Conditions on arguments ------------------------------------------------------------------- */

@@ -101,6 +101,34 @@ static void bytes_that_are_not_utf8_keep_an_exact_copy(void **state)
                         "\"three\":\"\\u00ff\\u00fe\\u00fd\",\"three_b64\":\"//79\"}");
 }
 
+static void what_drives_a_terminal_or_turns_text_is_escaped(void **state)
+{
+    CLEANUP_BUFFER struct buffer out = BUFFER_INIT;
+    struct json json;
+
+    (void)state;
+    json_init(&json, &out, 0);
+    json_string(&json, "\xc2\x80\xc2\x9b\xc2\x9f|\xe2\x80\x8e\xe2\x80\x8f|"
+                       "\xe2\x80\xaa\xe2\x80\xae|\xe2\x81\xa6\xe2\x81\xa9");
+    assert_string_equal(buffer_text(&out),
+                        "\"\\u0080\\u009b\\u009f|\\u200e\\u200f|\\u202a\\u202e|\\u2066\\u2069\"");
+}
+
+static void their_neighbours_stay_as_they_are(void **state)
+{
+    /* U+00A0, U+200D, U+2010, U+2029, U+202F, U+2065, U+206A */
+    static const char text[] = "\xc2\xa0\xe2\x80\x8d\xe2\x80\x90\xe2\x80\xa9\xe2\x80\xaf"
+                               "\xe2\x81\xa5\xe2\x81\xaa";
+    CLEANUP_BUFFER struct buffer out = BUFFER_INIT;
+    struct json json;
+
+    (void)state;
+    json_init(&json, &out, 0);
+    json_bytes(&json, text, sizeof(text) - 1);
+    assert_int_equal(out.length, sizeof(text) - 1 + 2);
+    assert_memory_equal(out.data + 1, text, sizeof(text) - 1);
+}
+
 static void a_number_that_json_lacks_is_null(void **state)
 {
     CLEANUP_BUFFER struct buffer out = BUFFER_INIT;
@@ -152,6 +180,8 @@ int main(void)
         cmocka_unit_test(an_indented_object),
         cmocka_unit_test(any_bytes_leave_as_a_valid_string),
         cmocka_unit_test(bytes_that_are_not_utf8_keep_an_exact_copy),
+        cmocka_unit_test(what_drives_a_terminal_or_turns_text_is_escaped),
+        cmocka_unit_test(their_neighbours_stay_as_they_are),
         cmocka_unit_test(a_number_that_json_lacks_is_null),
         cmocka_unit_test(nesting_beyond_the_limit_fails_the_buffer),
         cmocka_unit_test(closing_more_than_was_opened_fails_the_buffer),
