@@ -22,7 +22,7 @@ BENCH_PACKAGES = bubblewrap firejail
 
 SOURCES = $(shell find src include tests bench tools -name '*.c' -o -name '*.h' 2>/dev/null | sort)
 
-.PHONY: build demo check unit integration faults sanitize bench fuzz fuzz-short build-fuzz soak install \
+.PHONY: build demo check werror unit integration faults sanitize bench fuzz fuzz-short build-fuzz soak install \
 	uninstall clean format format-check lint packages-build packages-check packages-lint packages-bench
 
 build: packages-build $(BUILD)/build.ninja
@@ -36,10 +36,12 @@ demo: build
 
 # ---- Checks -------------------------------------------------------------------------------------
 
-# A build directory made here takes warnings as errors.
-check: MESON_OPTIONS += -Dwerror=true
-check: packages-check packages-lint build lint unit sanitize fuzz-short integration faults
+check: packages-check packages-lint werror build lint unit sanitize fuzz-short integration faults
 	@echo "make check: all passed"
+
+# Warnings are errors where a change is judged.
+werror: packages-build $(BUILD)/build.ninja
+	@$(MESON) configure $(BUILD) -Dwerror=true
 
 unit: build
 	$(MESON) test -C $(BUILD) --suite unit --print-errorlogs
@@ -78,7 +80,8 @@ format: packages-lint
 # ---- Longer runs --------------------------------------------------------------------------------
 
 bench: packages-bench build
-	SANDLOCK_BUILD=$(abspath $(BUILD)) SANDLOCK_BIN=$(abspath $(BUILD))/sandlock $(PYTHON) bench/run
+	SANDLOCK_BUILD=$(abspath $(BUILD)) SANDLOCK_BIN=$(abspath $(BUILD))/sandlock \
+		$(PYTHON) bench/run --check
 
 fuzz: build-fuzz
 	tests/fuzz/run $(BUILD)-clang $(FUZZ_SECONDS)
@@ -96,8 +99,13 @@ soak: packages-check build
 
 # ---- Installation -------------------------------------------------------------------------------
 
-install: build
-	DESTDIR=$(DESTDIR) $(MESON) install -C $(BUILD) --no-rebuild
+# The prefix is part of the build (the library's pkg-config file, the place of the profiles).
+install: packages-build $(BUILD)/build.ninja
+	$(MESON) configure $(BUILD) -Dprefix=$(abspath $(PREFIX))
+	$(NINJA) -C $(BUILD) -j $(JOBS)
+	@dir="$(DESTDIR)$(abspath $(PREFIX))"; while [ ! -e "$$dir" ]; do dir=$$(dirname "$$dir"); done; \
+		[ -w "$$dir" ] || { echo "make install: $$dir is not writable: use sudo, or PREFIX=DIR" >&2; exit 1; }
+	DESTDIR=$(DESTDIR) $(MESON) install -C $(BUILD) --no-rebuild --quiet
 
 uninstall:
 	$(NINJA) -C $(BUILD) uninstall

@@ -1,6 +1,7 @@
 /*
  * Advice after a failed run: what to grant when the command could not be executed, and that a denial
- * may be behind a failure. Text only; nothing is looked up, because by then this process is confined.
+ * may be behind a failure. The process is confined by then: it may look at any file (stat, links), but
+ * reads only what the policy grants.
  */
 #ifndef SANDLOCK_CLI_ADVICE_H
 #define SANDLOCK_CLI_ADVICE_H

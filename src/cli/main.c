@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/help.h"
 
+#include "policy/options.h"
 #include "policy/quote.h"
 #include "supervisor/wall.h"
 #include "util/fd.h"
@@ -59,7 +60,8 @@ static int unknown_command(const char *name)
     if (meant != NULL)
         return cli_usage_error("", "unknown command %s; did you mean '%s'?", quote(name).text,
                                meant);
-    return cli_usage_error("", "unknown command %s", quote(name).text);
+    return cli_usage_error("", "unknown command %s; to run a program: sandlock run ... -- %s",
+                           quote(name).text, name);
 }
 
 static int help_on_stderr(void)
@@ -101,6 +103,15 @@ int cli_help_main(int argc, const char *const *argv)
     return cli_help(command, true);
 }
 
+static bool is_option_of_run(const char *word)
+{
+    if (word[0] != '-' || word[1] == '\0')
+        return false;
+    if (word[1] != '-')
+        return option_find_short(word[1]) != NULL;
+    return option_find_long(word + 2, strcspn(word + 2, "=")) != NULL;
+}
+
 int main(int argc, char **argv)
 {
     if (!occupy_standard_descriptors())
@@ -114,6 +125,9 @@ int main(int argc, char **argv)
         return help_on_stdout();
     if (strcmp(words[1], "-V") == 0 || strcmp(words[1], "--version") == 0)
         return print_version();
+    if (is_option_of_run(words[1]))
+        return cli_usage_error("", "%s is an option of run; write: sandlock run %s ...",
+                               quote(words[1]).text, words[1]);
     if (words[1][0] == '-')
         return cli_usage_error("", "unknown option %s", quote(words[1]).text);
     const struct cli_command *command = cli_command_find(words[1]);

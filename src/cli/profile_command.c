@@ -51,13 +51,22 @@ static bool read_profile(const char *path, struct buffer *out, struct error *err
     return true;
 }
 
+/* The name was wrong, or there is no such profile. */
+static int fail_with_list(const struct error *err)
+{
+    cli_say("%s (sandlock profile list shows all names)", err->text);
+    return CLI_FAILURE;
+}
+
 static int show_profile(const char *name)
 {
     CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
     struct error err = {0};
     CLEANUP_FREE char *path = profile_find(name, &err);
 
-    if (path == NULL || !read_profile(path, &text, &err))
+    if (path == NULL)
+        return fail_with_list(&err);
+    if (!read_profile(path, &text, &err))
         return cli_fail_plain(&err);
     return cli_print(&text);
 }

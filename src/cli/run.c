@@ -270,7 +270,8 @@ static bool create(struct run *run, struct error *err)
     close_missing_streams(spec.launch.streams);
     run->sandbox = sandbox_create(&spec, err);
     if (run->sandbox != NULL && sandbox_warning(run->sandbox) != NULL)
-        cli_say("warning: %s", sandbox_warning(run->sandbox));
+        cli_say("warning: %s (the run is not listed and its name is not protected)",
+                sandbox_warning(run->sandbox));
     return run->sandbox != NULL;
 }
 

@@ -188,8 +188,8 @@ static bool add_argument_rules(struct builder *builder, int number, enum rule_se
         if (row->rule.action == RULE_PASS)
             added = add_passing_row(builder, number, &row->rule, passes);
         else
-            added = add_rule(builder, number, row->rule,
-                             refusal_of(builder, set, row->rule.action));
+            added =
+                add_rule(builder, number, row->rule, refusal_of(builder, set, row->rule.action));
         if (!added)
             return false;
     }

@@ -7,9 +7,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct build {
     const struct domains_options *options;
@@ -46,6 +48,30 @@ static bool pin(struct build *build, const char *path, int *fd, bool write, bool
     return true;
 }
 
+/* Where a relative path was looked for, and which spelling would have said what was meant. */
+static void grant_failed(struct build *build, int error, bool write, const char *path)
+{
+    const char *option = write ? "--fs-write" : "--fs-read";
+    const char *start = build->options->start_directory;
+    char own[PATH_MAX];
+    char place[PATH_MAX + 64] = "";
+    char hint[96] = "";
+
+    if (path[0] != '/' && getcwd(own, sizeof(own)) != NULL) {
+        bool absolute = start != NULL && start[0] == '/';
+        snprintf(place, sizeof(place), " (in %s%s%s)", absolute ? "" : own,
+                 start == NULL || absolute ? "" : "/", start == NULL ? "" : start);
+    }
+    if (path[0] == '~')
+        snprintf(hint, sizeof(hint), "; the shell expands ~ only unquoted, $HOME also in quotes");
+    else if (!write && strcmp(path, "w") == 0)
+        snprintf(hint, sizeof(hint), "; -rw is -r with the value w, -w alone grants both");
+    else if (error == ENOENT)
+        snprintf(hint, sizeof(hint), "; if it may be missing use %s-try", option);
+    error_runtime(build->err, 0, "grant %s %s%s: %s%s", option, path, place, strerror(error), hint);
+    build->err->sys_errno = error;
+}
+
 /* O_PATH: a FIFO must not block and an unreadable target must not fail. */
 static bool add_grant(struct build *build, const char *path, bool write, bool optional)
 {
@@ -56,7 +82,7 @@ static bool add_grant(struct build *build, const char *path, bool write, bool op
         return true;
     if (fd < 0 || fstat(fd, &status) != 0) {
         int error = errno;
-        error_runtime(build->err, error, "grant %s %s", write ? "--fs-write" : "--fs-read", path);
+        grant_failed(build, error, write, path);
         if (error != EMFILE && error != ENFILE && error != ENOMEM && error != EIO)
             build->err->kind = ERROR_CONFIG; /* asked for wrongly, found before a process exists */
         return false;
@@ -198,8 +224,8 @@ bool domains_build(struct domains *domains, const struct domains_options *option
 
     if (options->start_directory != NULL) {
         start_fd = open(options->start_directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (start_fd < 0) {
-            error_runtime(err, errno, "working directory %s", options->start_directory);
+        if (start_fd < 0 || access(options->start_directory, X_OK) != 0) {
+            error_runtime(err, errno, "--cwd %s", options->start_directory);
             err->kind = ERROR_CONFIG;
             return false;
         }

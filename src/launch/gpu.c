@@ -17,8 +17,15 @@
 typedef bool (*add_node)(void *data, const char *path, bool write, bool requested);
 
 static const char *const control_nodes[] = {
-    "/dev/nvidiactl",      "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools",
-    "/dev/nvidia-modeset", "/dev/kfd",        "/dev/nvidia-caps",
+    "/dev/nvidiactl",
+    "/dev/nvidia-uvm",
+    "/dev/nvidia-uvm-tools",
+    "/dev/kfd",
+};
+/* These reach every card: the displays, and the parts that cards are divided into. */
+static const char *const shared_nodes[] = {
+    "/dev/nvidia-modeset",
+    "/dev/nvidia-caps",
 };
 static const char *const information_files[] = {
     "/proc/driver/nvidia",
@@ -99,6 +106,15 @@ static bool add_listed(const struct policy *policy, add_node add, void *data)
     return true;
 }
 
+static bool add_every_card(add_node add, void *data)
+{
+    for (size_t i = 0; i < sizeof(shared_nodes) / sizeof(shared_nodes[0]); i++) {
+        if (!add(data, shared_nodes[i], true, false))
+            return false;
+    }
+    return add_all_numbered("/dev", "nvidia", add, data) && add(data, "/dev/dri", true, false);
+}
+
 bool gpu_each_node(const struct policy *policy, add_node add, void *data)
 {
     if (policy->gpu == GPU_NONE)
@@ -113,5 +129,5 @@ bool gpu_each_node(const struct policy *policy, add_node add, void *data)
     }
     if (policy->gpu == GPU_LIST)
         return add_listed(policy, add, data);
-    return add_all_numbered("/dev", "nvidia", add, data) && add(data, "/dev/dri", true, false);
+    return add_every_card(add, data);
 }

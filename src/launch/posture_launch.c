@@ -4,8 +4,10 @@
 #include "kernel/task_memory.h"
 #include "launch/registry.h"
 #include "util/buffer.h"
+#include "util/fd.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -23,8 +25,7 @@ static const struct absent_gate absent_gates[] = {
      "listen() on a TCP socket that was never bound opens a port chosen by the kernel"},
     {"netlink-view", "not part of this build; AF_NETLINK sockets are refused", NULL},
     {"network-rules", "not part of this build; all outgoing connections are refused", NULL},
-    {"proc-view", "not part of this build",
-     "with a grant on /proc other processes of the user are visible"},
+    {"proc-view", "not part of this build", NULL}, /* its exception depends on the grants */
     {"hosts-view", "not part of this build", NULL},
     {"hostname-view", "not part of this build; the host's name is visible", NULL},
 };
@@ -142,6 +143,29 @@ static void describe_supervision(struct launch *launch)
         posture_exception(posture, "the supervisor may write below /proc, as root also /proc/sys");
 }
 
+/* True if a grant on this path shows something of /proc: itself, above or below it. */
+static bool path_shows_proc(const char *path)
+{
+    CLEANUP_FREE char *real = realpath(path, NULL);
+    const char *name = real != NULL ? real : path;
+
+    return strcmp(name, "/") == 0 || strcmp(name, "/proc") == 0 || strncmp(name, "/proc/", 6) == 0;
+}
+
+static bool proc_is_granted(const struct policy *policy)
+{
+    const struct strv *lists[] = {&policy->fs_read, &policy->fs_read_try, &policy->fs_write,
+                                  &policy->fs_write_try};
+
+    for (size_t list = 0; list < sizeof(lists) / sizeof(lists[0]); list++) {
+        for (size_t i = 0; i < lists[list]->count; i++) {
+            if (path_shows_proc(lists[list]->items[i]))
+                return true;
+        }
+    }
+    return false;
+}
+
 static void describe_exceptions(struct launch *launch)
 {
     const struct strv *lists[] = {&launch->policy->fs_write, &launch->policy->fs_write_try};
@@ -159,6 +183,8 @@ static void describe_exceptions(struct launch *launch)
         if (gate->exception != NULL)
             posture_exception(&launch->posture, "%s", gate->exception);
     }
+    if (proc_is_granted(launch->policy))
+        posture_exception(&launch->posture, "the grant on /proc shows other processes of the user");
 }
 
 void posture_describe_launch(struct launch *launch)

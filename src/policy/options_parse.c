@@ -112,6 +112,13 @@ static bool store(const struct parser *parser, const struct option_spec *spec, c
     return true;
 }
 
+/* Numbers, and lists of them, have no sign: the form with = would not help. */
+static bool refuses_sign(const struct option_spec *spec)
+{
+    return spec->kind == VALUE_UINT || spec->kind == VALUE_SIZE || spec->kind == VALUE_DURATION ||
+           spec->kind == VALUE_UINT_LIST || spec->kind == VALUE_PORT_LIST;
+}
+
 /* `shown` is the option as the user wrote it, "--fs-read" or "-r". */
 static bool store_next_word(struct parser *parser, const struct option_spec *spec,
                             const char *shown)
@@ -121,6 +128,8 @@ static bool store_next_word(struct parser *parser, const struct option_spec *spe
     if (value == NULL || strcmp(value, "--") == 0)
         return error_config(parser->err, "option %s needs a value: %s %s", shown, shown,
                             spec->metavar);
+    if (refuses_sign(spec) && value[0] == '-' && value[1] >= '0' && value[1] <= '9')
+        return error_config(parser->err, "option %s: %s is negative", shown, quote(value).text);
     /* A lone "-" is a value, as usual for standard error or input. */
     if (value[0] == '-' && value[1] != '\0')
         return error_config(parser->err,
@@ -161,6 +170,8 @@ static bool store_attached(struct parser *parser, const struct option_spec *spec
 {
     if (rest[0] == '=')
         return store(parser, spec, rest + 1);
+    if (refuses_sign(spec) && rest[0] == '-' && rest[1] >= '0' && rest[1] <= '9')
+        return error_config(parser->err, "option %s: %s is negative", shown, quote(rest).text);
     if (rest[0] == '-')
         return error_config(parser->err,
                             "option %s: a value that begins with '-' is written %s=%s, got %s",

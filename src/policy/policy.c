@@ -213,8 +213,10 @@ bool policy_check_unsupervised(const struct record *record, const char *source, 
     if (names.length == 0)
         return true;
     if (file == NULL)
-        return error_config(err, "--no-supervisor is incompatible with: %s", buffer_text(&names));
-    return error_config(err, "--no-supervisor is incompatible with: %s (profile %s)",
+        return error_config(err, "--no-supervisor is incompatible with: %s; leave one of them out",
+                            buffer_text(&names));
+    return error_config(err,
+                        "--no-supervisor is incompatible with: %s (profile %s); leave one of them out",
                         buffer_text(&names), quote(source != NULL ? source : file).text);
 }
 

@@ -126,8 +126,7 @@ static bool take_user(struct policy *policy, const struct record *record, struct
 
 /* ---- Limits ---------------------------------------------------------------------------------- */
 
-static bool take_limit(const struct record *record, enum option_id id, const char *field,
-                       const char *omitted, uint32_t *limit, struct error *err)
+static bool take_limit(const struct record *record, enum option_id id, const char *omitted, uint32_t *limit, struct error *err)
 {
     const struct raw_value *value = last_value(record, id);
 
@@ -137,14 +136,14 @@ static bool take_limit(const struct record *record, enum option_id id, const cha
         return false;
     if (*limit != 0)
         return true;
-    return policy_refuse(err, id, value, "%s must be at least 1; omit it %s", field, omitted);
+    return policy_refuse(err, id, value, "must be at least 1; omit it %s", omitted);
 }
 
 static bool take_limits(struct policy *policy, const struct record *record, struct error *err)
 {
-    return take_limit(record, OPTION_MAX_OPEN_FILES, "max_open_files", "to inherit the limit",
+    return take_limit(record, OPTION_MAX_OPEN_FILES, "to inherit the limit",
                       &policy->max_open_files, err) &&
-           take_limit(record, OPTION_MAX_PROCESSES, "max_processes", "for no limit",
+           take_limit(record, OPTION_MAX_PROCESSES, "for no limit",
                       &policy->max_processes, err);
 }
 

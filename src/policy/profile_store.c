@@ -1,6 +1,7 @@
 /*
- * Where profiles live (spec 60 §2.6): the directory below the user's home first, then one below
- * XDG_CONFIG_HOME if nobody else can write there. A policy is never read from a shared or relative
+ * Where profiles live: the directory below the user's home first, then one below XDG_CONFIG_HOME if
+ * nobody else can write there, then the machine's own (/etc and where sandlock was installed), which
+ * only root or the caller may be able to write. A policy is never read from a shared or relative
  * place, and a name never leads out of the directories. Every directory is opened once and judged,
  * listed and searched through that descriptor.
  */
@@ -21,7 +22,17 @@
 
 #define PROFILE_NAME_MAX 64
 #define PROFILE_SUFFIX ".toml"
-#define PROFILE_DIRECTORIES_MAX 2
+#define PROFILE_DIRECTORIES_MAX 5
+
+#ifndef SANDLOCK_PROFILE_DIRECTORY
+#define SANDLOCK_PROFILE_DIRECTORY "/usr/local/share/sandlock/profiles"
+#endif
+
+static const char *const system_directories[] = {
+    "/etc/sandlock/profiles",
+    SANDLOCK_PROFILE_DIRECTORY,
+    "/usr/share/sandlock/profiles",
+};
 
 /* ---- Home ------------------------------------------------------------------------------------ */
 
@@ -100,8 +111,9 @@ char *profile_directory(struct error *err)
 }
 
 struct directory {
-    char *path; /* owned */
-    int fd;     /* -1: it does not exist */
+    char *path;  /* owned */
+    int fd;      /* -1: it does not exist */
+    bool system; /* the machine's: read only, and its files are judged like the directory */
 };
 
 struct directories {
@@ -162,6 +174,34 @@ static bool add_xdg_directory(struct directories *directories, struct error *err
     return true;
 }
 
+static bool only_root_or_caller_writes(const struct stat *status)
+{
+    return (status->st_uid == 0 || status->st_uid == getuid()) &&
+           (status->st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+/* Skipped without a word where they are missing or not safe. */
+static bool add_system_directories(struct directories *directories, struct error *err)
+{
+    for (size_t i = 0; i < sizeof(system_directories) / sizeof(system_directories[0]); i++) {
+        CLEANUP_FD int fd = open_directory(system_directories[i]);
+        struct stat status;
+        bool known = false;
+        if (fd < 0 || fstat(fd, &status) != 0 || !only_root_or_caller_writes(&status))
+            continue;
+        for (size_t k = 0; k < directories->count; k++)
+            known = known || is_same_directory(fd, directories->items[k].fd);
+        if (known)
+            continue;
+        char *path = strdup(system_directories[i]);
+        if (path == NULL)
+            return out_of_memory(err);
+        directories->items[directories->count++] =
+            (struct directory){.path = path, .fd = fd_steal(&fd), .system = true};
+    }
+    return true;
+}
+
 static bool directories_open(struct directories *directories, struct error *err)
 {
     char *path = profile_directory(err);
@@ -174,7 +214,7 @@ static bool directories_open(struct directories *directories, struct error *err)
     directories->items[directories->count++] = (struct directory){.path = path, .fd = fd};
     if (fd < 0 && reason != ENOENT && reason != ENOTDIR)
         return error_config(err, "open profile directory %s: %s", path, strerror(reason));
-    return add_xdg_directory(directories, err);
+    return add_xdg_directory(directories, err) && add_system_directories(directories, err);
 }
 
 /* ---- Names ----------------------------------------------------------------------------------- */
@@ -243,8 +283,12 @@ static const struct directory *find_directory(const char *name, const char *file
         struct stat status;
         if (directory->fd < 0)
             continue;
-        if (fstatat(directory->fd, file, &status, AT_SYMLINK_NOFOLLOW) == 0)
-            return directory;
+        if (fstatat(directory->fd, file, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+            if (!directory->system || only_root_or_caller_writes(&status))
+                return directory;
+            error_config(err, "profile %s/%s can be written by others", directory->path, file);
+            return NULL;
+        }
         if (errno != ENOENT) {
             error_config(err, "profile %s/%s: %s", directory->path, file, strerror(errno));
             return NULL;
@@ -322,6 +366,9 @@ bool profile_delete(const char *name, struct error *err)
     const struct directory *directory = find_directory(name, file, &directories, err);
     if (directory == NULL)
         return false;
+    if (directory->system)
+        return error_config(err, "profile %s belongs to the machine (%s) and is not deleted",
+                            quote(name).text, directory->path);
     if (unlinkat(directory->fd, file, 0) != 0)
         return error_runtime(err, errno, "delete profile %s/%s", directory->path, file);
     return true;

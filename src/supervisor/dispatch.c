@@ -107,6 +107,12 @@ static void name_socket(const struct seccomp_data *data, char *text, size_t size
         snprintf(text + length, size - (size_t)length, "type %u", type);
 }
 
+static bool makes_socket(int number)
+{
+    return number == arch_syscall_number(arch_native, "socket") ||
+           number == arch_syscall_number(arch_native, "socketpair");
+}
+
 /* With explain, calls that the filter refuses whatever their arguments, and sockets that it refuses by
  * theirs, arrive here instead and get the answer the filter would have given. */
 static bool judge_explained(struct supervisor *supervisor, struct request *request,
@@ -123,7 +129,7 @@ static bool judge_explained(struct supervisor *supervisor, struct request *reque
     bool refused = (action & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO;
     int error = refused ? (int)(action & SECCOMP_RET_DATA) : EPERM;
 
-    if (reason == NULL && !refused)
+    if (reason == NULL && !(refused && makes_socket(data->nr)))
         return false;
     *verdict = verdict_errno(error);
     if (reason == NULL) {

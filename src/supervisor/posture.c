@@ -1,7 +1,9 @@
 /* The posture record: see posture.h. */
 #include "supervisor/posture.h"
 
+#include "util/buffer.h"
 #include "util/json.h"
+#include "util/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -111,6 +113,23 @@ void posture_method(struct posture *posture, const char *need, const char *metho
         posture->failed = true;
 }
 
+static bool unknown_entry(const struct posture *posture, const char *name, struct error *err)
+{
+    CLEANUP_BUFFER struct buffer known = BUFFER_INIT;
+    const char *names[64];
+    size_t count = 0;
+
+    for (size_t i = 0; i < posture->count && count < 63; i++) {
+        names[count++] = posture->entries[i].name;
+        buffer_printf(&known, "%s%s", i > 0 ? ", " : "", posture->entries[i].name);
+    }
+    names[count] = NULL;
+    const char *meant = text_closest(name, names);
+    return error_config(err, "--require: no posture entry is called \"%s\"%s%s%s (known: %s)", name,
+                        meant != NULL ? "; did you mean \"" : "", meant != NULL ? meant : "",
+                        meant != NULL ? "\"?" : "", buffer_text(&known));
+}
+
 bool posture_check_required(const struct posture *posture, const struct strv *required,
                             struct error *err)
 {
@@ -118,7 +137,7 @@ bool posture_check_required(const struct posture *posture, const struct strv *re
         const char *name = required->items[i];
         const struct posture_entry *entry = posture_find(posture, name);
         if (entry == NULL)
-            return error_config(err, "required protection \"%s\": no such posture entry", name);
+            return unknown_entry(posture, name, err);
         if (entry->state != POSTURE_ACTIVE)
             return error_runtime(err, 0, "required protection \"%s\" is %s%s%s", name,
                                  state_names[entry->state], entry->why == NULL ? "" : ": ",

@@ -4,9 +4,16 @@
 #include "cli/advice.h"
 #include "cli/command.h"
 #include "cli/help.h"
+#include "util/buffer.h"
 #include "util/strv.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- Command selection ------------------------------------------------------------------------- */
 
@@ -89,32 +96,104 @@ static void test_without_grants_the_advice_says_that_nothing_is_accessible(void 
                   "nothing is accessible without -r or -w; try -r /usr -r /lib -r /lib64");
     assert_advice(NOTHING, "/usr/bin/true", EACCES,
                   "nothing is accessible without -r or -w; try -r /usr -r /lib -r /lib64");
-    assert_advice(NOTHING, "/opt/my prog", EACCES,
-                  "nothing is accessible without -r or -w; try -r '/opt/my prog' -r /usr -r /lib "
-                  "-r /lib64");
 }
 
-static void test_an_ungranted_program_is_named(void **state)
+/* A directory with files for the cases below; the process stands in it. */
+static char area[] = "/tmp/sandlock-advice-XXXXXX";
+
+static int enter_area(void **state)
 {
-    assert_advice(WORDS("-r", "/usr"), "/opt/x/tool", EACCES,
-                  "no grant covers it; add -r /opt/x/tool");
-    assert_advice(WORDS("-r", "/opt/x2"), "/opt/x", EACCES, "no grant covers it; add -r /opt/x");
+    (void)state;
+    return mkdtemp(area) == NULL || chdir(area) != 0 || mkdir("bin", 0755) != 0;
 }
 
-static void test_a_missing_loader_is_explained(void **state)
+static int leave_area(void **state)
 {
-    assert_advice(WORDS("-r", "/opt/"), "/opt/x/tool", EACCES,
-                  "the program, its interpreter or its loader is not readable; add -r for their "
-                  "directories, usually -r /usr -r /lib -r /lib64");
-    assert_advice(WORDS("-r", "/"), "/opt/x/tool", EACCES,
-                  "it has no execute permission, or its interpreter or loader is outside the -r "
-                  "grants");
+    static const char *const files[] = {"plain", "script", "orphan", "dos", "bin/tool"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+        unlink(files[i]);
+    return rmdir("bin") != 0 || chdir("/") != 0 || rmdir(area) != 0;
+}
+
+static void make_file(const char *name, const char *text, mode_t mode)
+{
+    int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    assert_int_equal(fchmod(fd, mode), 0);
+    close(fd);
+}
+
+/* As assert_advice; %s in `expected` is the area. */
+static void assert_area_advice(const char *const *options, const char *program, int failed_errno,
+                               const char *format)
+{
+    CLEANUP_BUFFER struct buffer expected = BUFFER_INIT;
+    const char *rest = format;
+
+    for (const char *at; (at = strstr(rest, "%s")) != NULL; rest = at + 2) {
+        buffer_append(&expected, rest, (size_t)(at - rest));
+        buffer_append_text(&expected, area);
+    }
+    buffer_append_text(&expected, rest);
+    assert_advice(options, program, failed_errno, buffer_text(&expected));
+}
+
+static void test_a_relative_program_is_judged_from_the_start_directory(void **state)
+{
+    (void)state;
+    make_file("script", "#!/usr/bin/env sh\n", 0755);
+    assert_area_advice(WORDS("-r", "/usr"), "./script", EACCES,
+                       "no grant covers '%s/script'; add -r %s/script");
+    assert_area_advice(WORDS("-r", "/usr", "--cwd", "bin"), "../script", EACCES,
+                       "no grant covers '%s/bin/../script'; add -r %s/bin/../script");
+    assert_area_advice(WORDS("-r", "/usr", "-r", "."), "./missing", ENOENT,
+                       "'%s/missing' does not exist");
+}
+
+static void test_a_program_without_execute_permission_is_named(void **state)
+{
+    (void)state;
+    make_file("plain", "#!/bin/sh\n", 0644);
+    assert_advice(WORDS("-r", "."), "./plain", EACCES,
+                  "it has no execute permission; chmod +x ./plain");
+    assert_area_advice(WORDS("-r", "."), "bin/", EACCES, "'%s/bin/' is a directory");
+}
+
+static void test_what_a_granted_program_lacks_is_named(void **state)
+{
+    (void)state;
+    make_file("orphan", "#! /nowhere/interpreter -x\n", 0755);
+    make_file("dos", "#!/usr/bin/env\r\n", 0755);
+    make_file("script", "#!/usr/bin/env sh\n", 0755);
+    assert_advice(WORDS("-r", "."), "./orphan", ENOENT,
+                  "its interpreter '/nowhere/interpreter' does not exist");
+    assert_advice(WORDS("-r", "."), "./dos", ENOENT,
+                  "its interpreter '/usr/bin/env\\r' does not exist");
+    assert_advice(WORDS("-r", "."), "./script", EACCES,
+                  "no grant covers its interpreter '/usr/bin/env'; add -r /usr");
+}
+
+static void test_a_command_is_looked_for_in_path(void **state)
+{
+    char path[128];
+
+    (void)state;
+    snprintf(path, sizeof(path), "PATH=/nowhere:%s/bin", area);
+    make_file("bin/tool", "#!/usr/bin/env sh\n", 0755);
+    assert_area_advice(WORDS("-r", "/usr", "--env", path), "tool", EACCES,
+                       "no grant covers '%s/bin/tool'; add -r %s/bin/tool");
+    assert_area_advice(WORDS("-r", "/usr", "--env", path), "loot", ENOENT,
+                       "command not found in PATH='/nowhere:%s/bin'");
 }
 
 static void test_other_errors_need_no_advice(void **state)
 {
-    assert_advice(NOTHING, "nothing-of-that-name", ENOENT, "");
     assert_advice(NOTHING, "/usr/bin/true", ENOEXEC, "");
+    assert_advice(NOTHING, "/nowhere/program", ENOENT, "");
 }
 
 /* ---- Help -------------------------------------------------------------------------------------- */
@@ -189,8 +268,10 @@ int main(void)
         cmocka_unit_test(test_shell_wins_and_takes_words_as_parameters),
         cmocka_unit_test(test_no_command_is_an_error),
         cmocka_unit_test(test_without_grants_the_advice_says_that_nothing_is_accessible),
-        cmocka_unit_test(test_an_ungranted_program_is_named),
-        cmocka_unit_test(test_a_missing_loader_is_explained),
+        cmocka_unit_test(test_a_relative_program_is_judged_from_the_start_directory),
+        cmocka_unit_test(test_a_program_without_execute_permission_is_named),
+        cmocka_unit_test(test_what_a_granted_program_lacks_is_named),
+        cmocka_unit_test(test_a_command_is_looked_for_in_path),
         cmocka_unit_test(test_other_errors_need_no_advice),
         cmocka_unit_test(test_both_forms_of_the_help_mention_every_option),
         cmocka_unit_test(test_every_value_of_an_option_is_explained),
@@ -198,5 +279,5 @@ int main(void)
         cmocka_unit_test(test_top_help_lists_the_commands_of_this_build),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, enter_area, leave_area);
 }

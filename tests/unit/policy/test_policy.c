@@ -161,7 +161,7 @@ static void test_bad_ports_name_the_option(void **state)
 static void test_zero_limits_say_what_omitting_means(void **state)
 {
     assert_build_refused(WORDS("--max-open-files=0"),
-                         TEXTS("--max-open-files", "max_open_files", "omit", "inherit"));
+                         TEXTS("--max-open-files: must be at least 1", "omit", "inherit"));
     assert_setter_refused(OPTION_MAX_OPEN_FILES, "0", TEXTS("max_open_files", "omit"));
     assert_build_refused(WORDS("-P0"), TEXTS("--max-processes", "omit", "no limit"));
     assert_build_refused(WORDS("-P", "many"), TEXTS("--max-processes", "many"));

@@ -1,0 +1,394 @@
+/*
+ * Names of sandboxes. The runtime root is named after the user id, so this program answers getuid()
+ * and geteuid() itself: an id that nobody has gives it a root of its own, and a foreign owner of that
+ * root can be imitated by any user.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "launch/claim.h"
+#include "util/fd.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static uid_t own_id;      /* names the root */
+static int foreign_owner; /* the files here are another user's */
+
+uid_t getuid(void)
+{
+    return own_id;
+}
+
+uid_t geteuid(void)
+{
+    return (uid_t)syscall(SYS_geteuid) + (foreign_owner ? 1 : 0);
+}
+
+/* ---- Helpers --------------------------------------------------------------------------------- */
+
+static char root[64];
+
+static void path_in_root(char path[160], const char *name)
+{
+    snprintf(path, 160, "%s/%.80s", root, name);
+}
+
+static bool exists(const char *name)
+{
+    char path[160];
+
+    path_in_root(path, name);
+    return access(path, F_OK) == 0;
+}
+
+static void make_directory(const char *name)
+{
+    char path[160];
+
+    path_in_root(path, name);
+    assert_int_equal(mkdir(path, 0700), 0);
+}
+
+static void make_file(const char *name, const char *text)
+{
+    char path[160];
+
+    path_in_root(path, name);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+}
+
+static void take(struct claim *claim, const char *name)
+{
+    char warning[256] = "unset";
+    struct error err = {0};
+
+    if (!claim_take(claim, name, warning, sizeof(warning), &err))
+        fail_msg("refused: %s", err.text);
+    assert_string_equal(warning, "");
+    assert_true(claim->active);
+}
+
+static void assert_in_use(const char *name)
+{
+    struct claim claim;
+    char warning[256];
+    char text[128];
+    struct error err = {0};
+
+    snprintf(text, sizeof(text), "sandbox '%s' is already running", name);
+    assert_false(claim_take(&claim, name, warning, sizeof(warning), &err));
+    assert_int_equal(err.kind, ERROR_RUNTIME);
+    assert_string_equal(err.text, text);
+    assert_false(claim.active);
+    claim_release(&claim); /* does not touch what another one holds */
+    assert_true(exists(name));
+}
+
+/* The run goes on, without a claim and with a warning that says this. */
+static void assert_warning(const char *part)
+{
+    struct claim claim;
+    char warning[256];
+    struct error err = {0};
+
+    assert_true(claim_take(&claim, "name", warning, sizeof(warning), &err));
+    if (strstr(warning, part) == NULL || strstr(warning, root) == NULL)
+        fail_msg("\"%s\" is missing in: %s", part, warning);
+    assert_false(claim.active);
+    assert_int_equal(claim_publish(&claim, 1, 2), 0);
+    claim_release(&claim);
+    assert_false(exists("name"));
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    own_id = (uid_t)(4100000000U + (unsigned)getpid());
+    snprintf(root, sizeof(root), "/dev/shm/sandlock-%lu", (unsigned long)own_id);
+    rmdir(root);
+    foreign_owner = 0;
+    return 0;
+}
+
+/* Every test leaves an empty root. */
+static int teardown(void **state)
+{
+    (void)state;
+    foreign_owner = 0;
+    if (rmdir(root) != 0 && errno != ENOENT && errno != ENOTDIR) {
+        print_error("%s: %s\n", root, strerror(errno));
+        return -1;
+    }
+    unlink(root);
+    return 0;
+}
+
+/* A process that holds a name until it is killed. */
+static pid_t start_owner(const char *name)
+{
+    int ready[2];
+    char byte;
+
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct claim claim;
+        char warning[256];
+        struct error err = {0};
+        if (!claim_take(&claim, name, warning, sizeof(warning), &err) || !claim.active ||
+            claim_publish(&claim, 1, 2) != 0 || write(ready[1], "x", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    assert_true(pid > 0);
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    return pid;
+}
+
+static void end_owner(pid_t pid)
+{
+    int status;
+
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status));
+}
+
+/* ---- Names ----------------------------------------------------------------------------------- */
+
+static void automatic_names_are_counted(void **state)
+{
+    char first[65];
+    char second[65];
+    char given[65];
+    char prefix[32];
+
+    (void)state;
+    claim_resolve_name(NULL, first);
+    claim_resolve_name("given", given);
+    claim_resolve_name(NULL, second);
+    int length = snprintf(prefix, sizeof(prefix), "sandbox-%ld-", (long)getpid());
+    assert_memory_equal(first, prefix, (size_t)length);
+    assert_memory_equal(second, prefix, (size_t)length);
+    assert_int_equal(atol(second + length), atol(first + length) + 1);
+    assert_string_equal(given, "given");
+}
+
+static void a_name_is_taken_published_and_given_up(void **state)
+{
+    struct claim claim;
+    struct stat status;
+    char path[160];
+    char text[64] = "";
+
+    (void)state;
+    take(&claim, "one");
+    assert_int_equal(stat(root, &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0700);
+    assert_false(exists("one/pid"));
+    assert_int_equal(claim_publish(&claim, 123, 45), 0);
+    path_in_root(path, "one/pid");
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* Any descriptor of the file drops the lock when it is closed: this claim is not needed again. */
+    assert_true(read(fd, text, sizeof(text) - 1) > 0);
+    close(fd);
+    assert_string_equal(text, "123\n45\n");
+    claim_release(&claim);
+    assert_false(exists("one"));
+    claim_release(&claim); /* once is enough */
+}
+
+static void a_claim_that_was_never_published_leaves_nothing(void **state)
+{
+    struct claim claim;
+
+    (void)state;
+    take(&claim, "one");
+    claim_release(&claim);
+    assert_false(exists("one"));
+}
+
+static void a_second_claim_of_this_process_is_refused(void **state)
+{
+    struct claim claim;
+    struct claim other;
+
+    (void)state;
+    take(&claim, "one");
+    assert_in_use("one");
+    assert_int_equal(claim_publish(&claim, 1, 2), 0);
+    assert_in_use("one");
+    take(&other, "two");
+    claim_release(&other);
+    claim_release(&claim);
+    take(&claim, "one");
+    claim_release(&claim);
+}
+
+static void the_claim_of_another_process_is_respected_until_it_is_killed(void **state)
+{
+    struct claim claim;
+    pid_t owner = start_owner("one");
+
+    (void)state;
+    assert_in_use("one");
+    assert_in_use("one"); /* looking at it did not take it away */
+    end_owner(owner);
+    assert_true(exists("one/pid")); /* nobody tidied up */
+    take(&claim, "one");
+    assert_false(exists("one/pid"));
+    claim_release(&claim);
+    assert_false(exists("one"));
+}
+
+/* A refused attempt in the owning process must not drop the lock that others look at. */
+static void a_refused_second_claim_does_not_free_the_name_for_others(void **state)
+{
+    struct claim claim;
+    int status;
+
+    (void)state;
+    take(&claim, "one");
+    assert_int_equal(claim_publish(&claim, 1, 2), 0);
+    assert_in_use("one");
+    pid_t pid = fork();
+    if (pid == 0) { /* by exec another process would know nothing; a fork knows the list as well */
+        char path[160];
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        path_in_root(path, "one/pid");
+        int fd = open(path, O_RDWR | O_CLOEXEC);
+        _exit(fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type == F_WRLCK &&
+                      lock.l_pid == getppid()
+                  ? 0
+                  : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    claim_release(&claim);
+}
+
+static void a_stale_directory_is_taken_over(void **state)
+{
+    struct claim claim;
+
+    (void)state;
+    assert_int_equal(mkdir(root, 0700), 0);
+    make_directory("one");
+    make_file("one/pid", "1\n1\n"); /* a live number, but nobody's lock */
+    make_file("one/.pid.tmp", "");
+    make_file("one/mode", "x");
+    take(&claim, "one");
+    assert_false(exists("one/pid"));
+    assert_false(exists("one/mode"));
+    assert_int_equal(claim_publish(&claim, 123, 45), 0);
+    assert_true(exists("one/pid"));
+    claim_release(&claim);
+    assert_false(exists("one"));
+}
+
+static void files_of_others_are_not_removed(void **state)
+{
+    struct claim claim;
+    char path[160];
+
+    (void)state;
+    assert_int_equal(mkdir(root, 0700), 0);
+    make_directory("one");
+    make_file("one/keep", "");
+    take(&claim, "one");
+    claim_release(&claim);
+    assert_true(exists("one/keep"));
+    path_in_root(path, "one/keep");
+    unlink(path);
+    path_in_root(path, "one");
+    rmdir(path);
+}
+
+/* ---- A root that cannot be trusted ----------------------------------------------------------- */
+
+static void a_root_of_another_user_gives_a_warning(void **state)
+{
+    struct claim claim;
+
+    (void)state;
+    assert_int_equal(mkdir(root, 0700), 0);
+    foreign_owner = 1;
+    assert_warning("is owned by another user");
+    foreign_owner = 0;
+    take(&claim, "name");
+    claim_release(&claim);
+}
+
+static void a_root_that_others_can_write_gives_a_warning(void **state)
+{
+    static const mode_t modes[] = {0770, 0702, 01777};
+
+    (void)state;
+    assert_int_equal(mkdir(root, 0700), 0);
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        assert_int_equal(chmod(root, modes[i]), 0);
+        assert_warning("is writable for others");
+    }
+}
+
+static void a_root_that_others_can_read_is_closed(void **state)
+{
+    struct claim claim;
+    struct stat status;
+
+    (void)state;
+    assert_int_equal(mkdir(root, 0700), 0);
+    assert_int_equal(chmod(root, 0755), 0);
+    take(&claim, "one");
+    assert_int_equal(stat(root, &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0700);
+    claim_release(&claim);
+}
+
+static void a_link_in_place_of_the_root_is_not_followed(void **state)
+{
+    (void)state;
+    assert_int_equal(symlink("/dev/shm", root), 0);
+    assert_warning("runtime directory");
+    unlink(root);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(automatic_names_are_counted),
+        CASE(a_name_is_taken_published_and_given_up),
+        CASE(a_claim_that_was_never_published_leaves_nothing),
+        CASE(a_second_claim_of_this_process_is_refused),
+        CASE(the_claim_of_another_process_is_respected_until_it_is_killed),
+        CASE(a_refused_second_claim_does_not_free_the_name_for_others),
+        CASE(a_stale_directory_is_taken_over),
+        CASE(files_of_others_are_not_removed),
+        CASE(a_root_of_another_user_gives_a_warning),
+        CASE(a_root_that_others_can_write_gives_a_warning),
+        CASE(a_root_that_others_can_read_is_closed),
+        CASE(a_link_in_place_of_the_root_is_not_followed),
+    };
+#undef CASE
+
+    return cmocka_run_group_tests_name("claim", tests, NULL, NULL);
+}
