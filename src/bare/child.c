@@ -271,12 +271,27 @@ static long restore_signals(const struct child_plan *plan)
                                 KERNEL_SIGSET_SIZE));
 }
 
+/* Runs the host's function in place of a command. Only what is mapped already can run here. */
+static int enter(const struct child_plan *plan)
+{
+    for (size_t i = 0; i < plan->map_count; i++) {
+        if (plan->maps[i].source >= 0)
+            sys_call1(SYS_close, plan->maps[i].source);
+    }
+    sys_call5(SYS_prctl, PR_SET_NAME, (long)plan->argv[0], 0, 0, 0);
+    plan->entry(plan->entry_data);
+    return 0;
+}
+
 /* execvp's rules on the prepared list; returns the error to report. */
 static long execute(const struct child_plan *plan)
 {
     long error = -ENOENT;
     bool saw_access = false;
 
+    if (plan->exec_fd >= 0)
+        return sys_call5(SYS_execveat, plan->exec_fd, (long)"", (long)plan->argv,
+                         (long)plan->envp, AT_EMPTY_PATH);
     for (size_t i = 0; plan->candidates[i] != NULL; i++) {
         const char *path = plan->candidates[i];
         long result =
@@ -355,6 +370,8 @@ int child_main(void *argument)
     result = restore_signals(plan);
     if (result < 0)
         return fail(plan, error_fd, STEP_SIGNALS, NULL, result);
+    if (plan->entry != NULL)
+        return enter(plan);
     result = execute(plan);
     return fail(plan, error_fd, STEP_EXEC, plan->argv[0], result);
 }

@@ -72,6 +72,14 @@ struct child_plan {
     char *const *argv;
     char *const *envp;
     const char *const *candidates; /* paths to try, NULL-terminated */
+    /* Instead of the candidates: an open image, executed without any path. -1: none. */
+    int exec_fd;
+
+    /* Instead of an exec: a function of this program, in a process that does not share the host's
+     * memory. Nothing is executed, so nothing that is close-on-exec closes by itself. */
+    void (*entry)(void *data);
+    void *entry_data;
+
     const char **shell_argv;       /* "/bin/sh", slot for the path, argv[1..], NULL */
 };
 

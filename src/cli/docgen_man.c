@@ -109,6 +109,54 @@ static void write_options(struct buffer *out)
     }
 }
 
+/* One line of JSON and what its members mean. */
+static void write_format(struct buffer *out, const char *option, const char *text,
+                         const char *example)
+{
+    buffer_append_text(out, ".TP\n\\fB\\-\\-");
+    roff(out, option);
+    buffer_append_text(out, "\\fR\n");
+    roff_line(out, text);
+    buffer_append_text(out, ".IP\n.nf\n");
+    roff_line(out, example);
+    buffer_append_text(out, ".fi\n");
+}
+
+static void write_reports(struct buffer *out)
+{
+    section(out, "REPORTS");
+    buffer_append_text(out, "Each is JSON on one line; members may be added, \\fBv\\fR then stays. "
+                            "Text that is not UTF\\-8 has a member of the same name with "
+                            "\\fB_b64\\fR, the exact bytes in base64.\n");
+    write_format(
+        out, "status-fd",
+        "The outcome. exit_code: of the command, -1 after a signal; signal, if one ended it; reason: "
+        "exited, signaled, timeout, killed or error; status: what sandlock exits with; limit: "
+        "timeout, if it fired; error, or step and errno, after a failed start; name and pid of the "
+        "sandbox; wall_ms, cpu_ms, max_memory_bytes and denials.",
+        "{\"exit_code\":1,\"v\":1,\"reason\":\"exited\",\"status\":1,\"name\":\"sandbox-4711-1\",\n"
+        " \"pid\":4713,\"wall_ms\":22,\"cpu_ms\":2,\"max_memory_bytes\":1572864,\"denials\":1}");
+    write_format(
+        out, "log-denials",
+        "One line for each denial, appended to DEST. seq counts from 1; ts: seconds since 1970; pid "
+        "and comm of the process; call; object: what it was about; want: what was asked for; errno; "
+        "layer: what refused it; rule: why; suggest: the option that would allow it, or null; count: "
+        "how many repetitions the line stands for.",
+        "{\"seq\":1,\"ts\":1795646746.951332,\"pid\":4713,\"comm\":\"cat\",\"call\":\"openat\",\n"
+        " \"object\":\"/etc/passwd\",\"want\":\"read\",\"errno\":\"EACCES\",\"layer\":\"landlock\",\n"
+        " \"rule\":\"no rule\",\"suggest\":\"--fs-read /etc/passwd\",\"count\":1}");
+    write_format(
+        out, "posture",
+        "Written before the command starts. sandbox: its name; kernel; landlock: abi and errata; "
+        "mode: supervised, kernel-only or no-supervisor; entries: each with name (for --require), "
+        "state (active, degraded, disabled, off, absent), by (what enforces it) and why; methods: "
+        "how a need was met; exceptions: sentences on what this run leaves open.",
+        "{\"v\":1,\"sandbox\":\"sandbox-4711-1\",\"kernel\":\"6.12.0\",\n"
+        " \"landlock\":{\"abi\":6,\"errata\":0},\"mode\":\"supervised\",\"entries\":[\n"
+        " {\"name\":\"net-tcp\",\"state\":\"active\",\"by\":\"landlock\",\"why\":null}],\n"
+        " \"methods\":{\"listener\":\"shared-table\"},\"exceptions\":[]}");
+}
+
 void docgen_man(struct buffer *out)
 {
     buffer_printf(out, ".TH SANDLOCK 1 \"\" \"sandlock %s\" \"User Commands\"\n", SANDLOCK_VERSION);
@@ -141,6 +189,7 @@ void docgen_man(struct buffer *out)
     buffer_append_text(out, "Of \\fBrun\\fR; the other commands exit with 0, 1 after a failure and "
                             "2 after a usage error.\n");
     write_pairs(out, help_statuses);
+    write_reports(out);
     section(out, "EXAMPLES");
     for (const struct help_pair *example = help_examples; example->name != NULL; example++) {
         buffer_append_text(out, ".PP\n");
@@ -228,8 +277,10 @@ void docgen_man_profile(struct buffer *out)
         "section and key may be left out; an unknown one is an error. Options on the command "
         "line are added to lists, replace single values and switch flags on.\n"
         ".PP\nIn paths \\fB${HOME}\\fR is the home directory of the user and \\fB$$\\fR a "
-        "dollar sign; a leading tilde and other variables are errors. Relative paths are taken "
-        "from the directory sandlock is started in.\n");
+        "dollar sign; a leading tilde and other variables are errors. Nothing is replaced in the "
+        "values of \\fBenv\\fR and \\fBargs\\fR. Relative paths are taken from "
+        "\\fB[program].cwd\\fR if it is given, else from the directory sandlock is started in.\n"
+        ".PP\n\\fBuid\\fR and \\fBgid\\fR are given together or not at all.\n");
     section(out, "KEYS");
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         if (option_specs[i].section != NULL && is_first_of_section(i))

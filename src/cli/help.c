@@ -51,7 +51,8 @@ const struct help_pair help_statuses[] = {
 
 const struct help_pair help_examples[] = {
     {"sandlock run -r /usr -r /lib -r /lib64 -r /etc -- ls -l /etc", "Look, but touch nothing."},
-    {"sandlock run -r /usr -r /lib -r /lib64 -r /etc -w . -t 5m -- make",
+    {"sandlock run -r /usr -r /lib -r /lib64 -r /etc -w /dev/null -w . --env TMPDIR=$PWD -t 5m -- "
+     "make",
      "Build in the current directory, for five minutes at most."},
     {"sandlock run -r /usr -r /lib -r /lib64 --explain -- python3 -c 'open(\"/etc/passwd\")'",
      "Find out what was refused and which option would allow it."},
@@ -158,6 +159,10 @@ static void write_option(struct buffer *out, const struct option_spec *spec, boo
     if (spec->details != NULL) {
         pad(out, 0, DETAILS_COLUMN);
         wrap(out, spec->details, DETAILS_COLUMN, DETAILS_COLUMN);
+    }
+    if (!spec->unsupervised) {
+        pad(out, 0, DETAILS_COLUMN);
+        buffer_append_text(out, "Not available with --no-supervisor.\n");
     }
     if (spec->section != NULL) {
         pad(out, 0, DETAILS_COLUMN);

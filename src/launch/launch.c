@@ -283,6 +283,9 @@ static void fill_child_plan(struct launch *launch, const struct launch_spec *spe
     child->maps = launch->streams.maps;
     child->map_count = launch->streams.map_count;
     child->error_fd = launch->streams.error_fd;
+    child->exec_fd = launch->streams.exec_fd;
+    child->entry = spec->entry;
+    child->entry_data = spec->entry_data;
     child->argv = launch->command.argv.items;
     child->envp = launch->command.envp.items;
     child->candidates = (const char *const *)launch->command.candidates.items;
@@ -308,7 +311,8 @@ static void fill_guardian_plan(struct launch *launch, const struct launch_spec *
     guardian->ruleset = launch->domains.guardian;
     guardian->signal_scope = (launch->domains.masks.scoped & LL_SCOPE_SIGNAL) != 0;
     /* Flags of the address space, and a user namespace, must not be the guardian's or the host's. */
-    guardian->share_memory = !launch->map_user && !policy->no_coredump && !policy->no_huge_pages;
+    guardian->share_memory = !launch->map_user && !policy->no_coredump && !policy->no_huge_pages &&
+                             spec->entry == NULL;
     guardian->end_with_child = spec->end_with_child;
     guardian->lifeline = launch->lifeline[0];
     guardian->report_fd = launch->report_fd;

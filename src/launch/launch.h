@@ -60,6 +60,11 @@ struct launch_spec {
     struct stream_spec streams[3];
     const struct fd_map *fds;
     size_t fd_count;
+    const int *exec_fd;  /* execute this open image (a sealed memfd, say) instead of argv[0]: no path is
+                            resolved, so no grant is needed for it; borrowed; NULL: no */
+    void (*entry)(void *data); /* run this function instead of executing anything; the descriptors 0 to
+                                  2 and the mapped ones are all it has; returning is exit status 0 */
+    void *entry_data;
     bool park;           /* the child waits for launch_release() before exec */
     bool end_with_child; /* one-shot: the guardian ends the sandbox when the command exits */
     bool own_process;    /* the CLI: guardian does not share memory, violations trap */

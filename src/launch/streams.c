@@ -130,20 +130,22 @@ static bool plan_ranges(struct streams *streams)
     size_t count = streams->map_count;
     CLEANUP_FREE int *kept = calloc(count + 1, sizeof(*kept));
 
-    streams->ranges = FAULT_OR("streams", NULL, calloc(count + 1, sizeof(*streams->ranges)));
+    streams->ranges = FAULT_OR("streams", NULL, calloc(count + 2, sizeof(*streams->ranges)));
     if (kept == NULL || streams->ranges == NULL)
         return false;
     for (size_t i = 0; i < count; i++) {
         const struct bare_map *map = &streams->maps[i];
         kept[i] = map->source >= 0 ? map->source : map->target;
     }
+    if (streams->exec_fd >= 0)
+        kept[count++] = streams->exec_fd;
     streams->range_count = descriptor_ranges(kept, count, streams->ranges);
     return true;
 }
 
 bool streams_prepare(struct streams *streams, const struct launch_spec *spec, struct error *err)
 {
-    size_t count = 3 + spec->fd_count;
+    size_t count = 4 + spec->fd_count;
     int floor = 3;
 
     *streams = STREAMS_INIT;
@@ -173,6 +175,14 @@ bool streams_prepare(struct streams *streams, const struct launch_spec *spec, st
             return error_runtime(err, -source, "descriptor for target %d", target);
         }
         add_map(streams, source, spec->fds[i].target);
+    }
+    if (spec->exec_fd != NULL) {
+        streams->exec_fd = add_source(streams, fcntl(*spec->exec_fd, F_DUPFD_CLOEXEC, floor), floor);
+        if (streams->exec_fd < 0) {
+            int error = -streams->exec_fd;
+            streams_free(streams);
+            return error_runtime(err, error, "descriptor of the image");
+        }
     }
     if (!plan_ranges(streams))
         goto no_memory;

@@ -21,10 +21,11 @@ struct streams {
     int *sources; /* owned descriptors of the child's side, closed in the host after the launch */
     size_t source_count;
     int host_ends[3]; /* owned; -1 where the stream is not piped */
+    int exec_fd;      /* the image to execute, kept until exec; -1: none */
     int error_fd;     /* the descriptor that will become 2 */
 };
 
-#define STREAMS_INIT ((struct streams){.host_ends = {-1, -1, -1}, .error_fd = -1})
+#define STREAMS_INIT ((struct streams){.host_ends = {-1, -1, -1}, .exec_fd = -1, .error_fd = -1})
 
 /* The ranges to close so that only `kept` (sorted on return) stays open; the top one comes first, because
  * the call that closes it makes the table private. Room for count + 1 ranges. Returns how many. */

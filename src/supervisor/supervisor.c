@@ -113,9 +113,8 @@ static bool build_tables(struct supervisor *supervisor)
 static bool build_explained(struct supervisor *supervisor, struct error *err)
 {
     const struct policy *policy = supervisor->config.policy;
-    struct member_filter_options options = {.supervised = true,
-                                            .traps = supervisor->traps,
-                                            .trap_count = supervisor->trap_count};
+    struct member_filter_options options = {
+        .supervised = true, .traps = supervisor->traps, .trap_count = supervisor->trap_count};
 
     if (!policy->explain || policy->no_supervisor)
         return true;

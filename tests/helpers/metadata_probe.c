@@ -130,7 +130,7 @@ static long do_ioctl_setversion(const struct target *t)
 
 static long by_link(const char *directory, int fd)
 {
-    char link[64];
+    char link[80];
 
     snprintf(link, sizeof(link), "%s/%d", directory, fd);
     return syscall(SYS_fchmodat, AT_FDCWD, link, MODE);

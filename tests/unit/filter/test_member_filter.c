@@ -502,6 +502,48 @@ static void sockets_are_unix_and_tcp(void **state)
     }
 }
 
+/* Explained refusals of sockets reach the supervisor; what may be made, what the kernel itself would
+ * refuse, and every other argument rule stay as they are. */
+static void refused_sockets_are_notified_only_where_explained(void **state)
+{
+    static const struct {
+        const char *call;
+        uint64_t family, type, protocol;
+        uint32_t plain, explained;
+    } cases[] = {
+        {"socket", AF_INET, SOCK_DGRAM, 0, FILTER_ERRNO(EPERM), FILTER_NOTIFY},
+        {"socket", AF_INET6, SOCK_RAW | SOCK_CLOEXEC, 58, FILTER_ERRNO(EPERM), FILTER_NOTIFY},
+        {"socket", AF_INET, SOCK_STREAM, 262, FILTER_ERRNO(EPROTONOSUPPORT), FILTER_NOTIFY},
+        {"socket", AF_NETLINK, SOCK_RAW, 0, FILTER_ERRNO(EAFNOSUPPORT), FILTER_NOTIFY},
+        {"socketpair", AF_VSOCK, SOCK_STREAM, 0, FILTER_ERRNO(EAFNOSUPPORT), FILTER_NOTIFY},
+        {"socket", AF_INET, 9, 0, FILTER_ERRNO(ESOCKTNOSUPPORT), FILTER_ERRNO(ESOCKTNOSUPPORT)},
+        {"socket", AF_INET, SOCK_STREAM, 0, FILTER_ALLOW, FILTER_ALLOW},
+        {"socketpair", AF_UNIX, SOCK_DGRAM, 0, FILTER_ALLOW, FILTER_ALLOW},
+        {"setsockopt", 3, 6, 31, FILTER_ERRNO(EPERM), FILTER_ERRNO(EPERM)},
+    };
+    struct policy explaining = {.explain = true};
+
+    (void)state;
+    for (size_t a = 0; arch_all[a] != NULL; a++) {
+        CLEANUP_PLAN struct filter_plan *plain =
+            plan_for(arch_all[a], &default_policy, &supervised);
+        CLEANUP_PLAN struct filter_plan *explained =
+            plan_for(arch_all[a], &explaining, &supervised);
+        CLEANUP_PLAN struct filter_plan *alone = plan_for(arch_all[a], &explaining, &unsupervised);
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+            uint64_t family = cases[i].family, type = cases[i].type;
+            uint64_t protocol = cases[i].protocol;
+            assert_int_equal(ask(plain, cases[i].call, family, type, protocol, 0), cases[i].plain);
+            assert_int_equal(ask(alone, cases[i].call, family, type, protocol, 0), cases[i].plain);
+            assert_int_equal(ask(explained, cases[i].call, family, type, protocol, 0),
+                             cases[i].explained);
+        }
+        struct bpf_program program = {0};
+        compile_and_verify(explained, &program);
+        bpf_program_free(&program);
+    }
+}
+
 static void routing_options_are_refused(void **state)
 {
     static const uint32_t ipv6[] = {5, 6, 54, 55, 57, 59};
@@ -925,6 +967,7 @@ int main(void)
         cmocka_unit_test(prctl_and_personality_keep_the_process_inspectable),
         cmocka_unit_test(ioctl_keeps_off_terminals_and_interfaces),
         cmocka_unit_test(sockets_are_unix_and_tcp),
+        cmocka_unit_test(refused_sockets_are_notified_only_where_explained),
         cmocka_unit_test(routing_options_are_refused),
         cmocka_unit_test(groups_packet_filters_and_repair_are_refused),
         cmocka_unit_test(leases_and_queues_are_refused),

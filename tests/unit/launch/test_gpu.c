@@ -87,6 +87,8 @@ static void all_gpus_are_the_directory_of_all_cards(void **state)
     (void)state;
     assert_true(gpu_each_node(&policy, add, &nodes));
     assert_common_nodes(&nodes);
+    assert_true(position(&nodes, "/dev/nvidia-caps") >= 0);
+    assert_true(position(&nodes, "/dev/nvidia-modeset") >= 0);
     ptrdiff_t at = position(&nodes, "/dev/dri");
     assert_true(at >= 0 && nodes.items[at].write);
     for (size_t i = 0; i < nodes.count; i++)
@@ -103,7 +105,11 @@ static void listed_gpus_are_their_own_nodes_only(void **state)
     (void)state;
     assert_true(gpu_each_node(&policy, add, &nodes));
     assert_common_nodes(&nodes);
+    /* Nothing that reaches other cards. */
     assert_int_equal(position(&nodes, "/dev/dri"), -1);
+    assert_int_equal(position(&nodes, "/dev/nvidia-caps"), -1);
+    assert_int_equal(position(&nodes, "/dev/nvidia-modeset"), -1);
+    assert_int_equal(position(&nodes, "/dev/nvidia0"), -1);
     for (size_t i = 0; i < nodes.count; i++) {
         unsigned number;
         if (sscanf(nodes.items[i].path, "/dev/nvidia%u", &number) != 1)

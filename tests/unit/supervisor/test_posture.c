@@ -36,7 +36,14 @@ static void required_entries_must_be_known_and_active(void **state)
         enum error_kind kind;
     } cases[] = {
         {"deny-list", NULL, ERROR_NONE},
-        {"typo", "required protection \"typo\": no such posture entry", ERROR_CONFIG},
+        {"typo",
+         "--require: no posture entry is called \"typo\" (known: deny-list, net-tcp, guardian, "
+         "unix-gate, process-gate)",
+         ERROR_CONFIG},
+        {"deny-lits",
+         "--require: no posture entry is called \"deny-lits\"; did you mean \"deny-list\"? (known: "
+         "deny-list, net-tcp, guardian, unix-gate, process-gate)",
+         ERROR_CONFIG},
         {"net-tcp", "required protection \"net-tcp\" is degraded: needs Landlock ABI 4",
          ERROR_RUNTIME},
         {"guardian", "required protection \"guardian\" is off", ERROR_RUNTIME},

@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 /* ---- Features made for the tests --------------------------------------------------------------- */
@@ -821,6 +822,37 @@ static void explained_calls_get_the_filters_answer_and_a_record(void **state)
     strv_free(&scene->policy.extra_deny);
 }
 
+static int body_explained_sockets(void *data)
+{
+    int pair[2];
+
+    (void)data;
+    REQUIRE(syscall(SYS_socket, AF_INET, SOCK_DGRAM, 0) == -1 && errno == EPERM);
+    REQUIRE(syscall(SYS_socket, AF_INET, SOCK_STREAM, 262) == -1 && errno == EPROTONOSUPPORT);
+    REQUIRE(syscall(SYS_socketpair, 44, 77, 0, pair) == -1 && errno == EAFNOSUPPORT);
+    return 7;
+}
+
+static void explained_sockets_get_the_filters_answer_and_a_record(void **state)
+{
+    static const int numbers[] = {SYS_socket, SYS_socketpair};
+    struct scene *scene = *state;
+    struct buffer summary = BUFFER_INIT;
+
+    scene->policy.explain = true;
+    build(scene, denying_registry);
+    assert_int_equal(run_numbers(scene, numbers, 2, body_explained_sockets, NULL), 7);
+    assert_int_equal(denial_log_total(scene->denials), 3);
+    denial_log_summary(scene->denials, &summary);
+    const char *text = buffer_text(&summary);
+    assert_non_null(strstr(text, "AF_INET SOCK_DGRAM"));
+    assert_non_null(strstr(text, "AF_INET SOCK_STREAM"));
+    assert_non_null(strstr(text, "family 44 type 13")); /* 77 less the flag bits */
+    assert_non_null(strstr(text, "EPROTONOSUPPORT (filter: only TCP and unix sockets)"));
+    assert_null(strstr(text, "allow with"));
+    buffer_free(&summary);
+}
+
 #define SUPERVISOR_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -842,6 +874,7 @@ int main(void)
         SUPERVISOR_TEST(a_violation_in_a_worker_ends_the_run_on_the_loops_thread),
         SUPERVISOR_TEST(a_recorded_denial_names_caller_call_and_rule),
         SUPERVISOR_TEST(explained_calls_get_the_filters_answer_and_a_record),
+        SUPERVISOR_TEST(explained_sockets_get_the_filters_answer_and_a_record),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
