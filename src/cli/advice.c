@@ -208,8 +208,8 @@ static bool elf_loader(int fd, const char *text, size_t length, char name[PATH_M
     if (length < sizeof(header))
         return false;
     memcpy(&header, text, sizeof(header));
-    if (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
-        header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_phentsize != sizeof(segment))
+    if (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64 ||
+        header.e_phentsize != sizeof(segment))
         return false;
     for (unsigned i = 0; i < header.e_phnum && i < 64; i++) {
         off_t at = (off_t)(header.e_phoff + i * sizeof(segment));

@@ -69,8 +69,8 @@ static void bash_value_case(struct buffer *out, const struct option_spec *spec)
         break;
     case COMPLETE_PROFILE:
         buffer_append_text(out,
-                           "COMPREPLY=($(compgen -W \"$(sandlock profile list 2>/dev/null | sed -n "
-                           "'s/^  //p')\" -- \"$cur\"))");
+                           "compopt -o filenames\n            "
+                           "COMPREPLY=($(compgen -W \"$(_sandlock_profiles)\" -f -- \"$cur\"))");
         break;
     case COMPLETE_WORDS:
         buffer_printf(out, "COMPREPLY=($(compgen -W \"%s\" -- \"$cur\"))", words_of(spec));
@@ -85,10 +85,22 @@ static void bash_value_case(struct buffer *out, const struct option_spec *spec)
 void docgen_bash(struct buffer *out)
 {
     buffer_append_text(
-        out, "# bash completion for sandlock; generated from the option table\n"
-             "_sandlock_run() {\n"
-             "    local cur=\"${COMP_WORDS[COMP_CWORD]}\" prev=\"${COMP_WORDS[COMP_CWORD-1]}\"\n"
-             "    case \"$prev\" in\n");
+        out,
+        "# bash completion for sandlock; generated from the option table\n"
+        "_sandlock_profiles() {\n"
+        "    sandlock profile list 2>/dev/null | sed -n 's/^  //p'\n"
+        "}\n\n"
+        "_sandlock_run() {\n"
+        "    local word cur=\"${COMP_WORDS[COMP_CWORD]}\" prev=\"${COMP_WORDS[COMP_CWORD-1]}\"\n"
+        "    # Behind -- is the command, whose words are its own affair.\n"
+        "    for word in \"${COMP_WORDS[@]:2:COMP_CWORD-2}\"; do\n"
+        "        if [[ $word == -- ]]; then\n"
+        "            [[ $prev == -- ]] && COMPREPLY=($(compgen -c -- \"$cur\")) ||\n"
+        "                compopt -o default\n"
+        "            return\n"
+        "        fi\n"
+        "    done\n"
+        "    case \"$prev\" in\n");
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         if (help_shows(&option_specs[i]) && option_takes_value(&option_specs[i]))
             bash_value_case(out, &option_specs[i]);
@@ -112,13 +124,20 @@ void docgen_bash(struct buffer *out)
                             "        COMPREPLY=($(compgen -W \"");
     append_commands(out);
     buffer_append_text(
-        out, " --help --version\" -- \"$cur\"))\n"
-             "        return\n"
-             "    fi\n"
-             "    case \"${COMP_WORDS[1]}\" in\n"
-             "        run) _sandlock_run;;\n"
-             "        check) COMPREPLY=($(compgen -W \"--json --profile --help\" -- \"$cur\"));;\n"
-             "        help) COMPREPLY=($(compgen -W \"");
+        out,
+        " --help --version\" -- \"$cur\"))\n"
+        "        return\n"
+        "    fi\n"
+        "    case \"${COMP_WORDS[1]}\" in\n"
+        "        run) _sandlock_run;;\n"
+        "        check)\n"
+        "            case \"${COMP_WORDS[COMP_CWORD-1]}\" in\n"
+        "                -p|--profile)\n"
+        "                    compopt -o filenames\n"
+        "                    COMPREPLY=($(compgen -W \"$(_sandlock_profiles)\" -f -- \"$cur\"));;\n"
+        "                *) COMPREPLY=($(compgen -W \"--json --profile --help\" -- \"$cur\"));;\n"
+        "            esac;;\n"
+        "        help) COMPREPLY=($(compgen -W \"");
     append_commands(out);
     buffer_append_text(
         out, "\" -- \"$cur\"));;\n"
@@ -126,8 +145,7 @@ void docgen_bash(struct buffer *out)
              "            if ((COMP_CWORD == 2)); then\n"
              "                COMPREPLY=($(compgen -W \"list show delete\" -- \"$cur\"))\n"
              "            elif ((COMP_CWORD == 3)); then\n"
-             "                COMPREPLY=($(compgen -W \"$(sandlock profile list 2>/dev/null | sed "
-             "-n 's/^  //p')\" -- \"$cur\"))\n"
+             "                COMPREPLY=($(compgen -W \"$(_sandlock_profiles)\" -- \"$cur\"))\n"
              "            fi;;\n"
              "    esac\n"
              "}\n"

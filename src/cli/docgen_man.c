@@ -130,7 +130,8 @@ static void write_reports(struct buffer *out)
                             "\\fB_b64\\fR, the exact bytes in base64.\n");
     write_format(
         out, "status-fd",
-        "The outcome. exit_code: of the command, -1 after a signal; signal, if one ended it; reason: "
+        "The outcome. exit_code: of the command, -1 after a signal; signal, if one ended it; "
+        "reason: "
         "exited, signaled, timeout, killed or error; status: what sandlock exits with; limit: "
         "timeout, if it fired; error, or step and errno, after a failed start; name and pid of the "
         "sandbox; wall_ms, cpu_ms, max_memory_bytes and denials.",
@@ -138,12 +139,16 @@ static void write_reports(struct buffer *out)
         " \"pid\":4713,\"wall_ms\":22,\"cpu_ms\":2,\"max_memory_bytes\":1572864,\"denials\":1}");
     write_format(
         out, "log-denials",
-        "One line for each denial, appended to DEST. seq counts from 1; ts: seconds since 1970; pid "
-        "and comm of the process; call; object: what it was about; want: what was asked for; errno; "
-        "layer: what refused it; rule: why; suggest: the option that would allow it, or null; count: "
+        "One line for each denial, appended to DEST. seq counts from 1; ts: seconds since 1970; "
+        "pid "
+        "and comm of the process; call; object: what it was about; want: what was asked for; "
+        "errno; "
+        "layer: what refused it; rule: why; suggest: the option that would allow it, or null; "
+        "count: "
         "how many repetitions the line stands for.",
         "{\"seq\":1,\"ts\":1795646746.951332,\"pid\":4713,\"comm\":\"cat\",\"call\":\"openat\",\n"
-        " \"object\":\"/etc/passwd\",\"want\":\"read\",\"errno\":\"EACCES\",\"layer\":\"landlock\",\n"
+        " \"object\":\"/etc/"
+        "passwd\",\"want\":\"read\",\"errno\":\"EACCES\",\"layer\":\"landlock\",\n"
         " \"rule\":\"no rule\",\"suggest\":\"--fs-read /etc/passwd\",\"count\":1}");
     write_format(
         out, "posture",
@@ -202,6 +207,9 @@ void docgen_man(struct buffer *out)
     buffer_append_text(out, ".TP\n\\fI$HOME/.config/sandlock/profiles/NAME.toml\\fR\n"
                             "Profiles of the user. \\fI$XDG_CONFIG_HOME/sandlock/profiles\\fR is "
                             "searched second, if nobody else can write there.\n"
+                            ".TP\n\\fI/etc/sandlock/profiles\\fR, "
+                            "\\fIPREFIX/share/sandlock/profiles\\fR\n"
+                            "Profiles of the machine and those that come with sandlock.\n"
                             ".TP\n\\fI/dev/shm/sandlock\\-UID/NAME/\\fR\nA running sandbox.\n");
     section(out, "SEE ALSO");
     buffer_append_text(out,

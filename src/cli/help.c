@@ -282,8 +282,9 @@ void help_profile(struct buffer *out, bool long_form)
     buffer_append_char(out, '\n');
     wrap(out,
          "Profiles are files NAME.toml in $HOME/.config/sandlock/profiles, then in "
-         "$XDG_CONFIG_HOME/sandlock/profiles if nobody else can write there. sandlock-profile(5) "
-         "describes their contents.",
+         "$XDG_CONFIG_HOME/sandlock/profiles if nobody else can write there, then in "
+         "/etc/sandlock/profiles and in share/sandlock/profiles of the installation. "
+         "sandlock-profile(5) describes their contents.",
          0, 0);
 }
 

@@ -269,8 +269,8 @@ bool claim_take(struct claim *claim, const char *name, char *warning, size_t war
     own_claims_remove(claim);
     claim_close(claim);
     if (result == IN_USE)
-        return error_runtime(err, 0, "sandbox '%s' is already running; give another --name or leave it out",
-                             name);
+        return error_runtime(
+            err, 0, "sandbox '%s' is already running; give another --name or leave it out", name);
     snprintf(warning, warning_size, "runtime directory of sandbox '%s': %s", name, strerror(error));
     return true;
 }

@@ -2,13 +2,13 @@
 #include "launch/domains.h"
 
 #include "launch/gpu.h"
+#include "util/buffer.h"
 #include "util/fault.h"
 #include "util/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -53,22 +53,25 @@ static void grant_failed(struct build *build, int error, bool write, const char 
 {
     const char *option = write ? "--fs-write" : "--fs-read";
     const char *start = build->options->start_directory;
+    CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
     char own[PATH_MAX];
-    char place[PATH_MAX + 64] = "";
-    char hint[96] = "";
 
+    buffer_printf(&text, "grant %s %s", option, path);
     if (path[0] != '/' && getcwd(own, sizeof(own)) != NULL) {
         bool absolute = start != NULL && start[0] == '/';
-        snprintf(place, sizeof(place), " (in %s%s%s)", absolute ? "" : own,
-                 start == NULL || absolute ? "" : "/", start == NULL ? "" : start);
+        buffer_printf(&text, " (that is %s%s%s/%s)", absolute ? "" : own,
+                      start == NULL || absolute ? "" : "/", start == NULL ? "" : start,
+                      strncmp(path, "./", 2) == 0 ? path + 2 : path);
     }
+    buffer_printf(&text, ": %s", strerror(error));
     if (path[0] == '~')
-        snprintf(hint, sizeof(hint), "; the shell expands ~ only unquoted, $HOME also in quotes");
+        buffer_append_text(&text,
+                           "; the shell expands ~ only unquoted, $HOME also in double quotes");
     else if (!write && strcmp(path, "w") == 0)
-        snprintf(hint, sizeof(hint), "; -rw is -r with the value w, -w alone grants both");
+        buffer_append_text(&text, "; -rw is -r with the value w, -w alone grants both");
     else if (error == ENOENT)
-        snprintf(hint, sizeof(hint), "; if it may be missing use %s-try", option);
-    error_runtime(build->err, 0, "grant %s %s%s: %s%s", option, path, place, strerror(error), hint);
+        buffer_printf(&text, "; if it may be missing use %s-try", option);
+    error_runtime(build->err, 0, "%s", buffer_text(&text));
     build->err->sys_errno = error;
 }
 

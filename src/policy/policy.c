@@ -215,9 +215,9 @@ bool policy_check_unsupervised(const struct record *record, const char *source, 
     if (file == NULL)
         return error_config(err, "--no-supervisor is incompatible with: %s; leave one of them out",
                             buffer_text(&names));
-    return error_config(err,
-                        "--no-supervisor is incompatible with: %s (profile %s); leave one of them out",
-                        buffer_text(&names), quote(source != NULL ? source : file).text);
+    return error_config(
+        err, "--no-supervisor is incompatible with: %s (profile %s); leave one of them out",
+        buffer_text(&names), quote(source != NULL ? source : file).text);
 }
 
 bool policy_check_confine(const struct policy *policy, struct error *err)

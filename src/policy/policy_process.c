@@ -126,7 +126,8 @@ static bool take_user(struct policy *policy, const struct record *record, struct
 
 /* ---- Limits ---------------------------------------------------------------------------------- */
 
-static bool take_limit(const struct record *record, enum option_id id, const char *omitted, uint32_t *limit, struct error *err)
+static bool take_limit(const struct record *record, enum option_id id, const char *omitted,
+                       uint32_t *limit, struct error *err)
 {
     const struct raw_value *value = last_value(record, id);
 
@@ -143,8 +144,7 @@ static bool take_limits(struct policy *policy, const struct record *record, stru
 {
     return take_limit(record, OPTION_MAX_OPEN_FILES, "to inherit the limit",
                       &policy->max_open_files, err) &&
-           take_limit(record, OPTION_MAX_PROCESSES, "for no limit",
-                      &policy->max_processes, err);
+           take_limit(record, OPTION_MAX_PROCESSES, "for no limit", &policy->max_processes, err);
 }
 
 /* ---- CPUs and GPUs --------------------------------------------------------------------------- */

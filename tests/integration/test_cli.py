@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import shutil
 import subprocess
 import time
 
@@ -33,6 +34,35 @@ def test_top_help_lists_the_commands(sandlock, words):
     for command in COMMANDS:
         assert re.search(rf"^  {command}\b", result.stdout, re.M)
     assert not re.search(r"^  list\b", result.stdout, re.M)
+
+
+def help_examples(sandlock):
+    text = sandlock("run", "--help").stdout
+    return re.findall(r"^      (sandlock run .*)$", text[text.index("\nExamples:\n"):], re.M)
+
+
+def test_the_examples_of_the_help_work_as_pasted(sandlock, tmp_path):
+    examples = help_examples(sandlock)
+    assert len(examples) == 3
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "sandlock").symlink_to(sandlock.binary)
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "main.c").write_text("int main(void) { return 0; }\n")
+    (project / "Makefile").write_text("main: main.c\n\tgcc -o main main.c 2>/dev/null\n")
+    for example in examples:
+        program = example.split(" -- ")[1].split()[0]
+        if shutil.which(program, path="/usr/bin") is None or shutil.which("gcc") is None:
+            pytest.skip(f"{program} or gcc is not installed")
+        done = subprocess.run(
+            ["/bin/bash", "-c", example], cwd=project,
+            env=sandlock.environment({"PATH": f"{tools}:/usr/bin:/bin"}),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            timeout=60, check=False)
+        assert done.returncode == (1 if "--explain" in example else 0), (example, done.stdout)
+        assert ("allow with: " in done.stdout) == ("--explain" in example), done.stdout
+    assert (project / "main").exists()
 
 
 @pytest.mark.parametrize("word", ["-V", "--version"])
@@ -67,6 +97,28 @@ def test_unknown_commands_and_options_are_usage_errors(sandlock, word):
 def test_a_mistyped_word_gets_a_suggestion(sandlock):
     assert "'run'" in sandlock("rnu").stderr
     assert "--fs-read" in sandlock("run", "--fs-raed", "/usr", "--", "true").stderr
+
+
+@pytest.mark.parametrize("words, expected", [
+    (["-r", "/usr", "--", "true"], "sandlock run -r"),
+    (["ls"], "sandlock run ... -- ls"),
+    (["run", "-P", "-1", "--", "true"], "'-1' is negative"),
+    (["run", "-P", "0", "--", "true"], "--max-processes: must be at least 1"),
+    (["run", "-rw", "--", "true"], "-rw is -r with the value w"),
+    (["run", "-r", "missing", "--", "true"], "/missing): No such file or directory; if it may be missing"),
+    (["run", "-r", "~/x", "--", "true"], "the shell expands ~ only unquoted"),
+    (["run", "--cwd", "/nowhere", "-r", "/usr", "--", "true"], "--cwd /nowhere: No such file"),
+    (["run", "-r", "/usr", "--require", "signal-scop", "--", "true"], 'did you mean "signal-scope"?'),
+])
+def test_a_usage_error_says_what_to_write_instead(sandlock, words, expected):
+    result = sandlock(*words)
+    assert result.code == 2
+    assert result.stderr.count("sandlock: ") == 1
+    assert expected in result.stderr
+
+
+def test_an_unknown_profile_points_at_the_list(sandlock):
+    assert "profile list" in sandlock("profile", "show", "nope").stderr
 
 
 def test_profile_without_an_action_is_a_usage_error(sandlock):
@@ -252,6 +304,32 @@ def test_an_ungranted_program_is_named_with_the_grant_it_needs(sandlock, area):
     assert result.code == 126
     assert f"-r {program}" in result.stderr
     assert sandlock.run("-r", program, "--", program).code == 0
+
+
+def test_why_a_program_cannot_be_executed_is_named(sandlock, area):
+    def file(name, text, mode):
+        path = area / name
+        path.write_text(text)
+        path.chmod(mode)
+        return path
+
+    def advice(*words, **options):
+        result = sandlock("run", *words, **options)
+        assert result.code in (126, 127)
+        return result.stderr
+
+    script = file("script", "#!/bin/sh\n", 0o755)
+    assert f"no grant covers '{script}'; add -r {script}" in advice(
+        "-r", "/usr", "--", "./script", cwd=area)
+    assert "chmod +x ./plain" in (file("plain", "#!/bin/sh\n", 0o644) and advice(
+        "-r", "/usr", "-r", area, "--", "./plain", cwd=area))
+    orphan = file("orphan", "#!/nowhere/interpreter\n", 0o755)
+    assert "its interpreter '/nowhere/interpreter' does not exist" in advice("-r", area, "--", orphan)
+    assert "no grant covers its interpreter '/bin/sh'; add -r /" in advice("-r", area, "--", script)
+    assert "command not found in PATH='/nowhere'" in advice(
+        "-r", "/usr", "--env", "PATH=/nowhere", "--", "true")
+    assert f"no grant covers '{script}'" in advice(
+        "-r", "/usr", "--env", f"PATH=/nowhere:{area}", "--", "script")
 
 
 def wait_for_output(process, text):

@@ -175,6 +175,14 @@ def test_a_failed_step_ends_the_launch(fault, step, options):
     assert posture.read_text() == ""
 
 
+@pytest.mark.parametrize("step", ["user namespace", "uid_map", "gid_map"])
+def test_a_user_that_cannot_be_mapped_names_the_settings_that_forbid_it(fault, step):
+    done = fault.run(f"step:{step}", "--user", OTHER_USER)
+    assert_refused(fault, done, f"sandlock: {step}: {IO_ERROR}; ")
+    for name in ("kernel.apparmor_restrict_unprivileged_userns", "user.max_user_namespaces"):
+        assert name in done.stderr, done
+
+
 @pytest.mark.parametrize("name, text", PREPARATIONS, ids=[name for name, _ in PREPARATIONS])
 def test_a_failed_preparation_ends_the_launch(fault, name, text):
     assert_refused(fault, fault.run(name), text)

@@ -188,6 +188,71 @@ static void pause_stops_and_resume_continues(void)
     sandlock_handle_free(handle);
 }
 
+static void pause_reaches_a_session_of_its_own(void)
+{
+    int out = -1;
+    char data[32] = "";
+    sandlock_handle_t *handle = sandlock_popen(
+        policy, NULL, SHELL("setsid sleep 0.5 >/dev/null & echo $!; wait $!; exit 6"),
+        SANDLOCK_STDIO_NULL, SANDLOCK_STDIO_PIPED, SANDLOCK_STDIO_INHERIT, NULL, &out, NULL);
+
+    CHECK(handle != NULL && read(out, data, sizeof(data) - 1) > 1);
+    int pid = atoi(data);
+    for (int i = 0; i < 100 && getsid(pid) != pid; i++)
+        sleep_ms(2);
+    CHECK(pid > 0 && getsid(pid) == pid);
+    CHECK(sandlock_handle_pause(handle) == 0);
+    CHECK(settled_state(pid, 'T') == 'T');
+    sleep_ms(700); /* its time is over, and it has not noticed */
+    CHECK(process_state(pid) == 'T');
+    CHECK(process_state(sandlock_handle_pid(handle)) == 'T');
+    CHECK(sandlock_handle_resume(handle) == 0);
+    check_exit(sandlock_handle_wait_timeout(handle, 20000), 6);
+    close(out);
+    sandlock_handle_free(handle);
+}
+
+/* Changing a mode is a call that the supervisor carries out, also when the command has gone. */
+static void a_descendant_is_answered_while_nobody_waits(bool by_popen)
+{
+    char path[] = "/tmp/sandlock-c-abi-XXXXXX";
+    char file[64];
+    char mark[64];
+    char script[256];
+    struct stat status;
+
+    CHECK(mkdtemp(path) != NULL);
+    snprintf(file, sizeof(file), "%s/file", path);
+    snprintf(mark, sizeof(mark), "%s/mark", path);
+    int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    CHECK(fd >= 0 && fchmod(fd, 0600) == 0);
+    close(fd);
+    snprintf(script, sizeof(script), "(sleep 0.3; chmod 640 %s && : >%s; sleep 1000) & exit 3",
+             file, mark);
+    sandlock_sandbox_t *writer = build(sandlock_sandbox_builder_fs_write(base_builder(), path));
+    sandlock_handle_t *handle =
+        by_popen ? sandlock_popen(writer, NULL, SHELL(script), SANDLOCK_STDIO_NULL,
+                                  SANDLOCK_STDIO_NULL, SANDLOCK_STDIO_NULL, NULL, NULL, NULL)
+                 : sandlock_create(writer, NULL, SHELL(script));
+    CHECK(handle != NULL);
+    if (!by_popen)
+        CHECK(sandlock_start(handle) == 0);
+    struct pollfd ended = {.fd = sandlock_handle_poll_fd(handle), .events = POLLIN};
+    CHECK(poll(&ended, 1, 20000) == 1);
+    close(ended.fd);
+    CHECK(access(mark, F_OK) != 0); /* the command has exited before its descendant's call */
+    for (int i = 0; i < 1000 && access(mark, F_OK) != 0; i++)
+        sleep_ms(10);
+    CHECK(access(mark, F_OK) == 0);
+    CHECK(stat(file, &status) == 0 && (status.st_mode & 07777) == 0640);
+    check_exit(sandlock_handle_wait(handle), 3);
+    sandlock_handle_free(handle);
+    sandlock_sandbox_free(writer);
+    unlink(mark);
+    unlink(file);
+    rmdir(path);
+}
+
 static void *wait_for_handle(void *handle)
 {
     return sandlock_handle_wait(handle);
@@ -307,6 +372,9 @@ int main(int argc, char **argv)
     a_time_limit_kills_everything_and_keeps_the_output();
     kill_reaches_all_and_can_be_repeated();
     pause_stops_and_resume_continues();
+    pause_reaches_a_session_of_its_own();
+    a_descendant_is_answered_while_nobody_waits(false);
+    a_descendant_is_answered_while_nobody_waits(true);
     other_threads_may_act_while_one_waits();
     the_creating_thread_may_end();
     posture_and_denials_are_json();

@@ -1,12 +1,13 @@
 /*
  * Unusual hosts. The first argument names the kind:
- *   threads       8 threads that run sandboxes at once
+ *   threads       8 threads that run sandboxes at once, 800 runs in all, and nothing is left
  *   big           1 GiB of touched memory and 8 busy threads
  *   closed-fds    descriptors 0 to 2 closed
  *   no-threads    threads cannot be created (ENOSYS for clone3, EAGAIN for thread clones)
  *   no-clone3     clone3 is refused with EPERM, as container profiles did
  *   sigpipe       standard error is a broken pipe and SIGPIPE has its default action
  *   state         nothing of the process is changed by runs
+ *   terminal      a captured run leaves the terminal's foreground group alone
  */
 #include "check.h"
 
@@ -16,14 +17,17 @@
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 static sandlock_sandbox_t *policy;
 
+static int runs_per_thread = 25;
+
 static void *run_many(void *unused)
 {
     (void)unused;
-    for (int i = 0; i < 25; i++) {
+    for (int i = 0; i < runs_per_thread; i++) {
         sandlock_result_t *result = sandlock_run(policy, NULL, SHELL("echo out; exit 5"));
         char *text = sandlock_result_stdout(result);
         CHECK_TEXT(text, "out\n");
@@ -41,6 +45,19 @@ static void run_in_threads(int count)
         CHECK(pthread_create(&threads[i], NULL, run_many, NULL) == 0);
     for (int i = 0; i < count; i++)
         pthread_join(threads[i], NULL);
+}
+
+static void run_in_threads_and_leave_nothing(void)
+{
+    runs_per_thread = 2; /* what is made once is made now */
+    run_in_threads(8);
+    int descriptors = count_entries("/proc/self/fd");
+    int threads = count_entries("/proc/self/task");
+    runs_per_thread = 100;
+    run_in_threads(8);
+    CHECK(count_entries("/proc/self/fd") == descriptors);
+    CHECK(count_entries("/proc/self/task") == threads);
+    CHECK(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);
 }
 
 static void *keep_busy(void *data)
@@ -232,6 +249,104 @@ static void nothing_of_the_process_changes(void)
     close(fd);
 }
 
+static void read_core_filter(char text[32])
+{
+    int fd = open("/proc/self/coredump_filter", O_RDONLY | O_CLOEXEC);
+
+    CHECK(fd >= 0);
+    size_t length = read_all(fd, text, 31);
+    close(fd);
+    text[length] = '\0';
+}
+
+/* The child shares the host's memory until it executes the command. */
+static void limits_of_the_command_are_not_the_hosts(void)
+{
+    char before[32];
+    char after[32];
+    struct rlimit core_before;
+    struct rlimit core_after;
+    sandlock_builder_t *b = sandlock_sandbox_builder_fs_read(base_builder(), "/proc");
+
+    read_core_filter(before);
+    CHECK(strtoul(before, NULL, 16) != 0);
+    CHECK(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 0);
+    CHECK(getrlimit(RLIMIT_CORE, &core_before) == 0);
+    b = sandlock_sandbox_builder_no_coredump(b, true);
+    b = sandlock_sandbox_builder_no_huge_pages(b, true);
+    sandlock_sandbox_t *limited = build(sandlock_sandbox_builder_no_randomize_memory(b, true));
+    sandlock_result_t *result = sandlock_run(
+        limited, NULL, SHELL("grep -i thp_enabled /proc/self/status; cat /proc/self/coredump_filter"));
+    char *text = sandlock_result_stdout(result);
+    CHECK_CONTAINS(text, "\t0\n00000000\n"); /* the command has them */
+    sandlock_string_free(text);
+    check_exit(result, 0);
+    sandlock_sandbox_free(limited);
+
+    read_core_filter(after);
+    CHECK_TEXT(after, before);
+    CHECK(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 0);
+    CHECK(getrlimit(RLIMIT_CORE, &core_after) == 0);
+    CHECK(memcmp(&core_after, &core_before, sizeof(core_after)) == 0);
+}
+
+static volatile int watch_ended;
+
+/* Returns a non-null pointer if another group was seen in front. */
+static void *watch_foreground(void *unused)
+{
+    static int seen;
+
+    (void)unused;
+    seen = 0;
+    while (!watch_ended) {
+        if (tcgetpgrp(STDIN_FILENO) != getpgrp())
+            seen = 1;
+        sleep_ms(1);
+    }
+    return seen ? &seen : NULL;
+}
+
+static bool foreground_moves(bool captured)
+{
+    pthread_t watcher;
+    void *seen = NULL;
+
+    watch_ended = 0;
+    CHECK(pthread_create(&watcher, NULL, watch_foreground, NULL) == 0);
+    if (captured)
+        check_exit(sandlock_run(policy, NULL, SHELL("sleep 0.2; exit 5")), 5);
+    else
+        CHECK(sandlock_run_interactive(policy, NULL, SHELL("sleep 0.2; exit 5")) == 5);
+    watch_ended = 1;
+    pthread_join(watcher, &seen);
+    CHECK(tcgetpgrp(STDIN_FILENO) == getpgrp());
+    return seen != NULL;
+}
+
+static int captured_runs_on_a_terminal(void)
+{
+    int status = -1;
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+    CHECK(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        CHECK(setsid() > 0);
+        int fd = open(ptsname(terminal), O_RDWR); /* becomes the controlling terminal */
+        CHECK(fd >= 0 && dup2(fd, STDIN_FILENO) == STDIN_FILENO);
+        CHECK(tcgetpgrp(STDIN_FILENO) == getpgrp());
+        CHECK(!foreground_moves(true));
+        CHECK(foreground_moves(false)); /* an interactive run is seen by this watcher */
+        CHECK(!foreground_moves(true));
+        _exit(0);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid);
+    close(terminal);
+    return status == 0 ? 0 : 10;
+}
+
 int main(int argc, char **argv)
 {
     const char *kind = argc > 1 ? argv[1] : "";
@@ -239,7 +354,7 @@ int main(int argc, char **argv)
 
     policy = base_policy();
     if (strcmp(kind, "threads") == 0)
-        run_in_threads(8);
+        run_in_threads_and_leave_nothing();
     else if (strcmp(kind, "big") == 0)
         big_host();
     else if (strcmp(kind, "closed-fds") == 0)
@@ -252,8 +367,11 @@ int main(int argc, char **argv)
         run_where_threads_fail();
     } else if (strcmp(kind, "sigpipe") == 0)
         status = broken_standard_error();
-    else if (strcmp(kind, "state") == 0)
+    else if (strcmp(kind, "state") == 0) {
         nothing_of_the_process_changes();
+        limits_of_the_command_are_not_the_hosts();
+    } else if (strcmp(kind, "terminal") == 0)
+        status = captured_runs_on_a_terminal();
     else
         status = 2;
     sandlock_sandbox_free(policy);

@@ -53,6 +53,25 @@ static void null_streams_are_the_null_device(void)
     sandlock_handle_free(handle);
 }
 
+static void null_streams_are_the_character_device(void)
+{
+    const char *line = "character special file 1:3\n";
+    int out = -1;
+    char data[256];
+    sandlock_handle_t *handle = sandlock_popen(
+        policy, NULL, SHELL("stat -c '%F %t:%T' -; stat -c '%F %t:%T' - <&2"), SANDLOCK_STDIO_NULL,
+        SANDLOCK_STDIO_PIPED, SANDLOCK_STDIO_NULL, NULL, &out, NULL);
+
+    CHECK(handle != NULL);
+    size_t length = read_all(out, data, sizeof(data) - 1);
+    data[length] = '\0';
+    close(out);
+    CHECK(length == 2 * strlen(line));
+    CHECK(strncmp(data, line, strlen(line)) == 0 && strcmp(data + strlen(line), line) == 0);
+    check_exit(sandlock_handle_wait(handle), 0);
+    sandlock_handle_free(handle);
+}
+
 /* Our end of a piped stream nobody wants is closed: input ends at once, output breaks. */
 static void an_unwanted_end_is_closed(void)
 {
@@ -172,6 +191,7 @@ static void all(void)
 {
     a_conversation_over_pipes();
     null_streams_are_the_null_device();
+    null_streams_are_the_character_device();
     an_unwanted_end_is_closed();
     inherited_streams_are_the_hosts();
     unknown_modes_are_refused();

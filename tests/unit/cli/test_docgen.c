@@ -85,7 +85,7 @@ static void test_every_profile_key_is_described(void **state)
 static void test_no_line_of_a_man_page_is_an_accidental_request(void **state)
 {
     static const char *const known[] = {".TH ", ".SH ", ".SS ", ".TP", ".PP", ".br",
-                                        ".B ",  ".RS",  ".RE",  ".nf", ".fi"};
+                                        ".B ",  ".IP",  ".RS",  ".RE", ".nf", ".fi"};
     char *text = document(docgen_man);
 
     for (const char *line = text; *line != '\0';) {

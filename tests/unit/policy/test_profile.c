@@ -197,7 +197,7 @@ static void test_errors_of_the_build_name_the_place(void **state)
     struct record record;
 
     load_text("[limits]\nopen_files = 0\n", &record);
-    assert_record_refused(&record, TEXTS("p.toml:2:14: [limits].open_files", "max_open_files"));
+    assert_record_refused(&record, TEXTS("p.toml:2:14: [limits].open_files: must be at least 1"));
     load_text("[protections]\ndisabled = [\n  \"fs-refer\"]\n", &record);
     assert_record_refused(&record, TEXTS("p.toml:3:3: [protections].disabled"));
 }

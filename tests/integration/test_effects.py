@@ -1,0 +1,217 @@
+"""What single options do to the command, and when a sandbox ends: each with the control that shows the
+difference."""
+
+import json
+import os
+import pathlib
+import pty
+import resource
+import signal
+import subprocess
+import time
+
+import pytest
+
+from test_lifecycle import PYTHON, RUNTIME, Terminal, python, user_namespaces_work
+
+
+@pytest.fixture(params=["supervised", "unsupervised"])
+def mode(request):
+    return [] if request.param == "supervised" else ["--no-supervisor"]
+
+
+@pytest.fixture
+def terminal(sandlock):
+    shell = Terminal(sandlock)
+    yield shell
+    shell.close()
+
+
+def eventually(condition, seconds):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def processes_with(mark):
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if mark.encode() in pathlib.Path(f"/proc/{entry}/cmdline").read_bytes():
+                found.append(int(entry))
+        except OSError:
+            pass
+    return found
+
+
+# ---- Files and devices --------------------------------------------------------------------------
+
+
+def test_a_write_grant_of_a_try_option_allows_writing(sandlock, area, mode):
+    missing = area / "missing"
+    words = ["--", "sh", "-c", f"echo text >{area}/file"]
+    refused = sandlock.run(*mode, "--fs-read-try", area, *words)
+    assert refused.code != 0 and not (area / "file").exists()
+    done = sandlock.run(*mode, "--fs-write-try", missing, "--fs-write-try", area, *words)
+    assert (done.code, done.stderr) == (0, "")
+    assert (area / "file").read_text() == "text\n"
+    assert not missing.exists()
+
+
+TERMINAL_REQUEST = """
+import os, sys, termios
+for name, fd in (("inherited", 0), ("opened", os.open(sys.argv[1], os.O_RDONLY | os.O_NOCTTY))):
+    try: termios.tcgetattr(fd); print(name, "works")
+    except termios.error as error: print(name, os.strerror(error.args[0]))
+"""
+
+
+def test_requests_to_devices_need_a_write_grant_or_no_protection(sandlock, mode):
+    """TCGETS is none of the few requests that the kernel leaves to every open device."""
+    ours, theirs = pty.openpty()
+    name = os.ttyname(theirs)
+    words = ["--", *PYTHON, "-c", TERMINAL_REQUEST, name]
+    try:
+        for options, opened in ((["-r", name], "Permission denied"), (["-w", name], "works"),
+                                (["-r", name, "--disable", "fs-ioctl-dev"], "works")):
+            done = sandlock.run(*mode, *options, *words, stdin=theirs)
+            assert done.stdout.splitlines() == ["inherited works", f"opened {opened}"], (options, done)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+# ---- Limits and identity ------------------------------------------------------------------------
+
+
+@pytest.mark.root
+def test_the_limit_of_open_files_is_raised_again_only_by_whom_the_kernel_lets(sandlock, mode):
+    """Nobody without CAP_SYS_RESOURCE, which root keeps inside if it has it."""
+    script = ("import resource\ntry: resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))\n"
+              "except (OSError, ValueError): print('refused')\n"
+              "print(*resource.getrlimit(resource.RLIMIT_NOFILE))")
+    outside = subprocess.run([*PYTHON, "-c", script], capture_output=True, text=True, check=True,
+                             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))).stdout
+    capabilities = pathlib.Path("/proc/self/status").read_text().split("CapEff:")[1].split()[0]
+    may_raise = bool(int(capabilities, 16) >> 24 & 1)
+    assert outside == ("100 100\n" if may_raise else "refused\n30 30\n")
+    assert python(sandlock, script, *mode, "--max-open-files", "30").stdout == outside
+
+
+@pytest.mark.skipif(not user_namespaces_work(), reason="this user cannot create user namespaces")
+def test_uid_alone_maps_the_user_and_keeps_the_group(sandlock, mode):
+    wanted = 4321
+    done = sandlock.run(*mode, "--uid", wanted, "--", "sh", "-c", "id -u; id -g")
+    control = sandlock.run(*mode, "--", "sh", "-c", "id -u; id -g")
+    assert control.stdout.split() == [str(os.getuid()), str(os.getgid())]
+    assert done.code == 0 and done.stdout.split()[0] == str(wanted), done
+
+
+def test_a_refused_namespace_names_the_settings_that_refuse_it(sandlock, mode):
+    helper = pathlib.Path(os.environ.get("SANDLOCK_BUILD", pathlib.Path(__file__).parents[2] / "build"))
+    done = subprocess.run([helper.resolve() / "tests/helpers/container_filter", "--", sandlock.binary, "run",
+                           *sandlock.base, *mode, "--user", "4321:4321", "--", "echo", "ran"],
+                          capture_output=True, text=True, env=sandlock.environment(), timeout=30,
+                          stdin=subprocess.DEVNULL, check=False)
+    assert (done.returncode, done.stdout) == (125, "")
+    for name in ("kernel.apparmor_restrict_unprivileged_userns", "user.max_user_namespaces"):
+        assert name in done.stderr, done.stderr
+
+
+# ---- Protections and features -------------------------------------------------------------------
+
+
+def entries_of(sandlock, area, *options):
+    path = area / "posture"
+    done = sandlock.run("--posture", path, *options, "--", "echo", "ran")
+    assert (done.code, done.stdout) == (0, "ran\n"), done
+    return {entry["name"]: entry["state"] for entry in json.loads(path.read_text())["entries"]}
+
+
+@pytest.mark.parametrize("feature", ["metadata-gate", "process-gate"])
+def test_with_switches_on_what_a_profile_switched_off(sandlock, area, feature):
+    sandlock.profile("weak", f'[features]\nwithout = ["{feature}"]\n')
+    assert entries_of(sandlock, area, "-p", "weak")[feature] == "disabled"
+    assert entries_of(sandlock, area, "-p", "weak", "--with", feature)[feature] == "active"
+
+
+def test_a_gate_that_was_switched_on_again_refuses(sandlock, area, secret):
+    """The effect, not only the posture: the mode of a file outside the grants."""
+    sandlock.profile("weak", '[features]\nwithout = ["metadata-gate"]\n')
+    words = ["--", "chmod", "604", str(secret)]
+    secret.chmod(0o644)
+    assert sandlock.run("-p", "weak", "--with", "metadata-gate", *words).code != 0
+    assert secret.stat().st_mode & 0o777 == 0o644
+    assert sandlock.run("-p", "weak", *words).code == 0
+    assert secret.stat().st_mode & 0o777 == 0o604
+
+
+@pytest.mark.parametrize("protection", ["fs-refer", "fs-truncate", "net-tcp", "fs-ioctl-dev", "signal-scope",
+                                        "abstract-unix-socket-scope"])
+def test_a_protection_that_may_be_missing_is_enforced_where_it_is_there(sandlock, area, protection):
+    assert entries_of(sandlock, area, "--allow-degraded", protection)[protection] == "active"
+    assert entries_of(sandlock, area)[protection] == "active"
+
+
+def test_a_truncation_is_refused_where_it_might_have_been_missing(sandlock, area, mode):
+    target = area / "file"
+    target.write_text("text")
+    script = f"import os; os.truncate('{target}', 0)"
+    assert python(sandlock, script, *mode, "-r", area, "--allow-degraded", "fs-truncate").code != 0
+    assert target.read_text() == "text"
+    assert python(sandlock, script, *mode, "-w", area, "--allow-degraded", "fs-truncate").code == 0
+    assert target.read_text() == ""
+
+
+# ---- Terminal -----------------------------------------------------------------------------------
+
+
+def test_interactive_takes_the_terminal_when_the_input_is_something_else(terminal):
+    look = "import os; t = os.open('/dev/tty', 0); print('in', 'front' if os.tcgetpgrp(t) == os.getpgrp() else 'back')"
+    for option, place in (("", "back"), ("-i", "front")):
+        terminal.say(f"run {option} -w /dev/tty -- {' '.join(PYTHON)} -c \"{look}\" </dev/null; echo code-$?")
+        terminal.expect(f"in {place}")
+        terminal.expect("code-0")
+    terminal.say("read -r line; echo \"got $line\"")
+    terminal.say("a word")
+    terminal.expect("got a word")
+
+
+# ---- Ends ---------------------------------------------------------------------------------------
+
+
+def test_a_deaf_program_dies_when_both_times_are_over(sandlock, mode):
+    mark = f"3600.{os.getpid():07d}1"
+    script = f"trap '' TERM; setsid sleep {mark} & echo up; while :; do sleep {mark}; done"
+    started = time.monotonic()
+    done = sandlock.run(*mode, "-t", "500ms", "--kill-after", "700ms", "--", "sh", "-c", script)
+    took = time.monotonic() - started
+    assert (done.code, done.stdout) == (124, "up\n"), done
+    assert 0.9 <= took <= 1.5, took
+    assert processes_with(mark) == []
+
+
+def test_what_hears_ends_at_the_first_time(sandlock, mode):
+    started = time.monotonic()
+    done = sandlock.run(*mode, "-t", "300ms", "--kill-after", "20s", "--", "sleep", "60")
+    assert done.code == 124 and time.monotonic() - started < 5
+
+
+def test_a_killed_sandlock_leaves_neither_processes_nor_a_runtime_directory(sandlock, mode):
+    name = f"gone-{os.getpid()}"
+    mark = f"3600.{os.getpid():07d}2"
+    process = sandlock.start(*mode, "--name", name, "--", "sh", "-c",
+                             f"setsid sleep {mark} & echo up; exec sleep {mark}")
+    try:
+        assert process.stdout.readline() == "up\n"
+        assert (RUNTIME / name / "pid").exists() and len(processes_with(mark)) >= 1
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert eventually(lambda: not (RUNTIME / name).exists(), 1.0), list((RUNTIME / name).iterdir())
+        assert eventually(lambda: not processes_with(mark), 1.0)
+    finally:
+        process.kill()
+        process.communicate(timeout=10)
