@@ -290,8 +290,8 @@ static long execute(const struct child_plan *plan)
     bool saw_access = false;
 
     if (plan->exec_fd >= 0)
-        return sys_call5(SYS_execveat, plan->exec_fd, (long)"", (long)plan->argv,
-                         (long)plan->envp, AT_EMPTY_PATH);
+        return sys_call5(SYS_execveat, plan->exec_fd, (long)"", (long)plan->argv, (long)plan->envp,
+                         AT_EMPTY_PATH);
     for (size_t i = 0; plan->candidates[i] != NULL; i++) {
         const char *path = plan->candidates[i];
         long result =

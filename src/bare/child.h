@@ -80,7 +80,7 @@ struct child_plan {
     void (*entry)(void *data);
     void *entry_data;
 
-    const char **shell_argv;       /* "/bin/sh", slot for the path, argv[1..], NULL */
+    const char **shell_argv; /* "/bin/sh", slot for the path, argv[1..], NULL */
 };
 
 /* Runs all steps and execs; returns only the exit status of a failed launch (127). The argument is a

@@ -34,11 +34,11 @@ struct guardian {
     struct guardian_plan *plan;
     struct launch_record *record;
     long child;
-    bool child_done; /* its status is in the record; its zombie is kept */
-    bool finish;     /* end as soon as the child is done */
-    bool killed;     /* a kill was ordered */
-    bool walled;     /* its own filter is installed */
-    bool host_is_gone;   /* it died or executed something else */
+    bool child_done;   /* its status is in the record; its zombie is kept */
+    bool finish;       /* end as soon as the child is done */
+    bool killed;       /* a kill was ordered */
+    bool walled;       /* its own filter is installed */
+    bool host_is_gone; /* it died or executed something else */
     bool paused;
     int stopped[STOPPED_MAX];
     int stopped_count;

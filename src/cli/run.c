@@ -171,7 +171,7 @@ static bool open_destinations(struct run *run, struct error *err)
            destination_open(denials, "--log-denials", DESTINATION_APPEND, &run->denials, err);
 }
 
-/* Profile, overlay, command, validation: the order of messages a user sees (spec 60 §3.1). */
+/* Profile, overlay, command, validation: the order of messages a user sees. */
 static bool settle(struct run *run, int argc, const char *const *argv, struct error *err)
 {
     const char *const *words = argv + run->parsed.command_index;

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What can be strict, degradable or disabled. The numbers are part of the C ABI (spec 70 §2.3): never
+/* What can be strict, degradable or disabled. The numbers are part of the C ABI: never
  * reused, new ones appended. */
 enum protection {
     PROTECTION_FS_REFER = 0,
@@ -85,7 +85,7 @@ const struct landlock_support *landlock_support_get(void);
 /* Pure: support that an unmodified kernel of this ABI would have. */
 void landlock_support_for_abi(int abi, struct landlock_support *support);
 
-/* Pure: resolves the requests of a policy against the host (spec 10 §2.3, §3.6). */
+/* Pure: resolves the requests of a policy against the host. */
 void landlock_resolve(const struct landlock_support *support,
                       const enum protection_request requests[PROTECTION_COUNT],
                       struct landlock_masks *masks);

@@ -1,4 +1,4 @@
-/* confine(): the calling thread under the path grants of a policy, irreversibly (spec 10 §3.10). */
+/* confine(): the calling thread under the path grants of a policy, irreversibly. */
 #include "launch/internal.h"
 
 #include <dirent.h>

@@ -147,7 +147,7 @@ static bool add_ports(struct build *build)
     return true;
 }
 
-/* What the supervisor needs beyond the members: see the table of spec 90 §20. */
+/* What the supervisor needs beyond the members (docs/security-model.md, "The second wall"). */
 static bool add_supervisor_needs(struct build *build)
 {
     const struct domains *domains = build->domains;

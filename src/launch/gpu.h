@@ -1,4 +1,4 @@
-/* Device nodes and files of the GPUs a policy allows (spec 10 §3.6.5). */
+/* Device nodes and files of the GPUs a policy allows. */
 #ifndef SANDLOCK_LAUNCH_GPU_H
 #define SANDLOCK_LAUNCH_GPU_H
 

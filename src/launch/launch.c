@@ -311,8 +311,8 @@ static void fill_guardian_plan(struct launch *launch, const struct launch_spec *
     guardian->ruleset = launch->domains.guardian;
     guardian->signal_scope = (launch->domains.masks.scoped & LL_SCOPE_SIGNAL) != 0;
     /* Flags of the address space, and a user namespace, must not be the guardian's or the host's. */
-    guardian->share_memory = !launch->map_user && !policy->no_coredump && !policy->no_huge_pages &&
-                             spec->entry == NULL;
+    guardian->share_memory =
+        !launch->map_user && !policy->no_coredump && !policy->no_huge_pages && spec->entry == NULL;
     guardian->end_with_child = spec->end_with_child;
     guardian->lifeline = launch->lifeline[0];
     guardian->report_fd = launch->report_fd;
@@ -328,8 +328,7 @@ static void fill_guardian_plan(struct launch *launch, const struct launch_spec *
         if (kept[i] >= 0)
             numbers[kept_count++] = kept[i];
     }
-    guardian->close_range_count =
-        descriptor_ranges(numbers, kept_count, launch->guardian_ranges);
+    guardian->close_range_count = descriptor_ranges(numbers, kept_count, launch->guardian_ranges);
     guardian->close_ranges = launch->guardian_ranges;
     if ((policy->without & FEATURE_SUPERVISOR_CONFINEMENT) == 0) {
         guardian->program.len = (unsigned short)precompiled_guardian_filter.length;

@@ -49,7 +49,7 @@ struct fd_map {
     int source; /* borrowed */
 };
 
-/* Caps against absurd values (spec 70 §4.9). */
+/* Caps against absurd values. */
 #define LAUNCH_ARGV_MAX (1 << 20)
 
 struct launch_spec {
@@ -60,9 +60,11 @@ struct launch_spec {
     struct stream_spec streams[3];
     const struct fd_map *fds;
     size_t fd_count;
-    const int *exec_fd;  /* execute this open image (a sealed memfd, say) instead of argv[0]: no path is
+    const int
+        *exec_fd; /* execute this open image (a sealed memfd, say) instead of argv[0]: no path is
                             resolved, so no grant is needed for it; borrowed; NULL: no */
-    void (*entry)(void *data); /* run this function instead of executing anything; the descriptors 0 to
+    void (*entry)(
+        void *data); /* run this function instead of executing anything; the descriptors 0 to
                                   2 and the mapped ones are all it has; returning is exit status 0 */
     void *entry_data;
     bool park;           /* the child waits for launch_release() before exec */
@@ -118,7 +120,7 @@ void launch_foreground_take_back(struct launch *launch); /* if the child's group
 void launch_finish(struct launch *launch);
 void launch_free(struct launch *launch); /* finishes first; NULL is accepted */
 
-/* 10 §3.10: confines the calling thread to the policy's path grants. */
+/* Confines the calling thread to the policy's path grants. */
 bool launch_confine(const struct policy *policy, struct error *err);
 
 /* The posture this policy would have here, without running anything. */

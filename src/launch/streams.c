@@ -177,7 +177,8 @@ bool streams_prepare(struct streams *streams, const struct launch_spec *spec, st
         add_map(streams, source, spec->fds[i].target);
     }
     if (spec->exec_fd != NULL) {
-        streams->exec_fd = add_source(streams, fcntl(*spec->exec_fd, F_DUPFD_CLOEXEC, floor), floor);
+        streams->exec_fd =
+            add_source(streams, fcntl(*spec->exec_fd, F_DUPFD_CLOEXEC, floor), floor);
         if (streams->exec_fd < 0) {
             int error = -streams->exec_fd;
             streams_free(streams);

@@ -1,5 +1,5 @@
 /*
- * The value grammars of the command line, the profiles and the C library (spec 60 §2.3), one
+ * The value grammars of the command line, the profiles and the C library, one
  * function each. They judge text only: no state, no system call. Messages quote the text and give
  * the reason; the caller prefixes the name of the option or key.
  */

@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Default-on features that --without switches off (90 §11). Bits of policy.without. */
+/* Default-on features that --without switches off. Bits of policy.without. */
 enum switchable_feature {
     FEATURE_METADATA_GATE = 1 << 0,
     FEATURE_PROCESS_GATE = 1 << 1,
@@ -85,11 +85,11 @@ bool policy_build(const struct record *record, struct policy **policy, struct er
 struct policy *policy_ref(struct policy *policy);
 void policy_unref(struct policy *policy); /* NULL is accepted */
 
-/* The rule list of --no-supervisor (10 §3.9): false and an error naming every refused option or key
+/* The rule list of --no-supervisor: false and an error naming every refused option or key
  * of the record. `source` names the profile for messages, or NULL. */
 bool policy_check_unsupervised(const struct record *record, const char *source, struct error *err);
 
-/* The rule of confine() (10 §3.10): false and an error naming every field it does not accept. */
+/* The rule of confine(): false and an error naming every field it does not accept. */
 bool policy_check_confine(const struct policy *policy, struct error *err);
 
 /* Calls that the launch itself makes between installing the filter and exec. A policy that denies
@@ -104,7 +104,7 @@ const char *policy_feature_name(unsigned bit);
  * built again. `record` must be empty. False when out of memory. */
 bool policy_to_record(const struct policy *policy, struct record *record);
 
-/* The effective policy as a profile (60 §2.5 writer rules) or as JSON of the same schema. False
+/* The effective policy as a profile or as JSON of the same schema. False
  * when out of memory. */
 bool policy_to_toml(const struct policy *policy, struct buffer *out);
 bool policy_to_json(const struct policy *policy, struct buffer *out);

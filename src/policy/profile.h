@@ -1,7 +1,7 @@
 /*
  * Profiles: TOML files that hold a policy and a command. Reading puts raw text into a record, with
- * the file, line and column of every value; variables are expanded in path values only (spec 60
- * §2.5). Profile names are looked up in the user's profile directories, never elsewhere.
+ * the file, line and column of every value; variables are expanded in path values only. Profile
+ * names are looked up in the user's and the machine's profile directories, never elsewhere.
  */
 #ifndef SANDLOCK_POLICY_PROFILE_H
 #define SANDLOCK_POLICY_PROFILE_H
@@ -28,7 +28,7 @@ bool profile_load_file(const char *path, struct record *record, struct error *er
  * a path. *path receives the owned path of the file used. */
 bool profile_load(const char *name, struct record *record, char **path, struct error *err);
 
-/* HOME/.config/sandlock/profiles (60 §2.6); it need not exist. Owned; NULL and an error without a
+/* HOME/.config/sandlock/profiles; it need not exist. Owned; NULL and an error without a
  * usable home. */
 char *profile_directory(struct error *err);
 

@@ -1,5 +1,5 @@
 /*
- * Private to the policy room: variables in path values of profiles (spec 60 §2.5). `${HOME}` is the
+ * Private to the policy room: variables in path values of profiles. `${HOME}` is the
  * one variable, `$$` is a dollar sign, and whatever else looks like a variable is refused, so that
  * a variable added later never changes the meaning of an old grant.
  */

@@ -34,7 +34,7 @@ size_t task_index_count(const struct task_index *index);
 /* The record of the process that thread `tid` belongs to, created if new: resolve the thread group,
  * open the pidfd, then validate `notification_id` on `listener`, so that a recycled number is never
  * recorded. NULL and *error set: ESRCH (the caller is gone), EAGAIN (no descriptor or memory left: the
- * call must be refused, 10 §4.15), ENOTRECOVERABLE (the supervisor's own filter refused a call). */
+ * call must be refused), ENOTRECOVERABLE (the supervisor's own filter refused a call). */
 struct task *task_index_find(struct task_index *index, pid_t tid, int listener,
                              uint64_t notification_id, int *error);
 

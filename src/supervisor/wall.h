@@ -1,5 +1,5 @@
 /*
- * The walls around the supervisor itself (spec 90 §20): domain S, which is what the policy grants plus what
+ * The walls around the supervisor itself: domain S, which is what the policy grants plus what
  * the run needs, and an allow-list filter per role. A wrong verdict or a memory error in the
  * supervisor then still meets the kernel.
  */

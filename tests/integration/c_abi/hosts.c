@@ -276,7 +276,8 @@ static void limits_of_the_command_are_not_the_hosts(void)
     b = sandlock_sandbox_builder_no_huge_pages(b, true);
     sandlock_sandbox_t *limited = build(sandlock_sandbox_builder_no_randomize_memory(b, true));
     sandlock_result_t *result = sandlock_run(
-        limited, NULL, SHELL("grep -i thp_enabled /proc/self/status; cat /proc/self/coredump_filter"));
+        limited, NULL,
+        SHELL("grep -i thp_enabled /proc/self/status; cat /proc/self/coredump_filter"));
     char *text = sandlock_result_stdout(result);
     CHECK_CONTAINS(text, "\t0\n00000000\n"); /* the command has them */
     sandlock_string_free(text);

@@ -132,9 +132,9 @@ static void given_variables_replace_in_place_and_the_last_value_wins(void **stat
     strv_add(&policy.env, "EMPTY=");
     strv_add(&policy.env, "HOME=/last=one");
     strv_add(&policy.env, "NEW=2");
-    assert_environment(&policy, LIST("HOME=/h", "USER=u"),
-                       LIST("HOME=/last=one", "USER=u", "PATH=/usr/local/bin:/usr/bin:/bin",
-                            "NEW=2", "EMPTY="));
+    assert_environment(
+        &policy, LIST("HOME=/h", "USER=u"),
+        LIST("HOME=/last=one", "USER=u", "PATH=/usr/local/bin:/usr/bin:/bin", "NEW=2", "EMPTY="));
     strv_free(&policy.env);
 }
 
@@ -149,9 +149,8 @@ static void listed_gpus_are_named_for_both_vendors(void **state)
                        LIST("CUDA_VISIBLE_DEVICES=0,2", "A=1", "CUDA_DEVICE_ORDER=PCI_BUS_ID",
                             "ROCR_VISIBLE_DEVICES=0,2"));
     policy.gpu = GPU_ALL;
-    assert_environment(
-        &policy, LIST("CUDA_VISIBLE_DEVICES=7"),
-        LIST("CUDA_VISIBLE_DEVICES=7", "CUDA_DEVICE_ORDER=FASTEST_FIRST"));
+    assert_environment(&policy, LIST("CUDA_VISIBLE_DEVICES=7"),
+                       LIST("CUDA_VISIBLE_DEVICES=7", "CUDA_DEVICE_ORDER=FASTEST_FIRST"));
     strv_free(&policy.env);
 }
 

@@ -49,7 +49,8 @@ static int closed_times(const struct streams *streams, int fd)
     int times = 0;
 
     for (size_t i = 0; i < streams->range_count; i++)
-        times += (unsigned)fd >= streams->ranges[i].first && (unsigned)fd <= streams->ranges[i].last;
+        times +=
+            (unsigned)fd >= streams->ranges[i].first && (unsigned)fd <= streams->ranges[i].last;
     return times;
 }
 

@@ -35,7 +35,7 @@ static int setup(void **state)
     fixture->write_end = ends[1];
     *state = fixture;
     return fixture->loop != NULL && capture_start(&fixture->capture, fixture->loop, ends[0]) ? 0
-                                                                                              : -1;
+                                                                                             : -1;
 }
 
 static int teardown(void **state)

@@ -122,7 +122,8 @@ static void entry(void *data)
     host_secret = 42; /* in a copy of the memory */
     for (int fd = 0; fd < 1024; fd++)
         descriptors += sys_call3(SYS_fcntl, fd, F_GETFD, 0) >= 0;
-    int length = snprintf(text, sizeof(text), "%s %d %d\n", (const char *)data, open_result, descriptors);
+    int length =
+        snprintf(text, sizeof(text), "%s %d %d\n", (const char *)data, open_result, descriptors);
     sys_call3(SYS_write, 1, (long)text, length);
 }
 
