@@ -67,7 +67,7 @@ static void append_system_grants(const struct policy *policy, struct buffer *out
  * of the supervisor does not allow it. */
 static void append_absolute(const struct policy *policy, const char *path, struct buffer *out)
 {
-    char current[PATH_MAX];
+    char current[PATH_MAX] = "";
 
     if (path[0] != '/' && policy->cwd != NULL && policy->cwd[0] == '/') {
         buffer_printf(out, "%s/", policy->cwd);
@@ -102,7 +102,7 @@ static bool list_reaches(const struct policy *policy, const struct strv *grants,
 {
     for (size_t i = 0; i < grants->count; i++) {
         CLEANUP_BUFFER struct buffer place = BUFFER_INIT;
-        char grant[PATH_MAX];
+        char grant[PATH_MAX] = "";
         append_absolute(policy, grants->items[i], &place);
         if (covers(buffer_text(&place), path))
             return true;
@@ -115,7 +115,7 @@ static bool list_reaches(const struct policy *policy, const struct strv *grants,
 
 static bool reaches(const struct policy *policy, const char *path)
 {
-    char real[PATH_MAX];
+    char real[PATH_MAX] = "";
 
     real_place(path, real);
     return list_reaches(policy, &policy->fs_read, path, real) ||
@@ -245,7 +245,7 @@ static const char *read_helper(const char *program, char name[PATH_MAX])
 /* -r for the place itself, or for the system directory that holds it. */
 static void append_grant(const char *path, struct buffer *out)
 {
-    char real[PATH_MAX];
+    char real[PATH_MAX] = "";
 
     real_place(path, real);
     for (size_t i = 0; i < SYSTEM_DIRECTORY_COUNT; i++) {
@@ -261,7 +261,7 @@ static void append_grant(const char *path, struct buffer *out)
 /* What a program needs besides itself: the interpreter of a script, the loader of a binary. */
 static bool advise_helper(const struct policy *policy, const char *program, struct buffer *out)
 {
-    char name[PATH_MAX];
+    char name[PATH_MAX] = "";
     CLEANUP_BUFFER struct buffer place = BUFFER_INIT;
     struct stat status;
     const char *kind = read_helper(program, name);
@@ -303,7 +303,7 @@ static void advise_without_grants(const struct policy *policy, const char *place
 {
     buffer_append_text(out, "nothing is accessible without -r or -w; try");
     if (place[0] == '/' && !covers("/usr", place)) {
-        char real[PATH_MAX];
+        char real[PATH_MAX] = "";
         real_place(place, real);
         if (!covers("/usr", real)) {
             buffer_append_text(out, " -r ");

@@ -12,19 +12,12 @@ import time
 
 import pytest
 
-from test_lifecycle import PYTHON, RUNTIME, Terminal, python, user_namespaces_work
+from test_lifecycle import PYTHON, RUNTIME, python, user_namespaces_work
 
 
 @pytest.fixture(params=["supervised", "unsupervised"])
 def mode(request):
     return [] if request.param == "supervised" else ["--no-supervisor"]
-
-
-@pytest.fixture
-def terminal(sandlock):
-    shell = Terminal(sandlock)
-    yield shell
-    shell.close()
 
 
 def eventually(condition, seconds):
@@ -169,15 +162,29 @@ def test_a_truncation_is_refused_where_it_might_have_been_missing(sandlock, area
 # ---- Terminal -----------------------------------------------------------------------------------
 
 
-def test_interactive_takes_the_terminal_when_the_input_is_something_else(terminal):
-    look = "import os; t = os.open('/dev/tty', 0); print('in', 'front' if os.tcgetpgrp(t) == os.getpgrp() else 'back')"
-    for option, place in (("", "back"), ("-i", "front")):
-        terminal.say(f"run {option} -w /dev/tty -- {' '.join(PYTHON)} -c \"{look}\" </dev/null; echo code-$?")
-        terminal.expect(f"in {place}")
-        terminal.expect("code-0")
-    terminal.say("read -r line; echo \"got $line\"")
-    terminal.say("a word")
-    terminal.expect("got a word")
+def on_a_terminal(sandlock, *words):
+    """What a run says whose process leads the session of a terminal, but reads from elsewhere."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+        command = [str(sandlock.binary), "run", *sandlock.base, *map(str, words)]
+        os.execve(command[0], command, sandlock.environment())
+    text = b""
+    try:
+        while piece := os.read(fd, 4096):
+            text += piece
+    except OSError:
+        pass  # the other side is closed
+    status = os.waitpid(pid, 0)[1]
+    os.close(fd)
+    return os.waitstatus_to_exitcode(status), text.decode().split()
+
+
+def test_interactive_takes_the_terminal_when_the_input_is_something_else(sandlock, mode):
+    look = "import os; t = os.open('/dev/tty', 0); print('front' if os.tcgetpgrp(t) == os.getpgrp() else 'back')"
+    for option, place in (([], "back"), (["-i"], "front")):
+        seen = on_a_terminal(sandlock, *mode, *option, "-w", "/dev/tty", "--", *PYTHON, "-c", look)
+        assert seen == (0, [place])
 
 
 # ---- Ends ---------------------------------------------------------------------------------------
