@@ -5,10 +5,15 @@ ordinary user and root must give the same results unless a test says otherwise.
 """
 
 import os
+import signal
 import pathlib
 import subprocess
 
 import pytest
+
+# An ignored signal stays ignored in every command (nohup, some CI runners); the tests send them.
+for _signal in (signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
+    signal.signal(_signal, signal.SIG_DFL)
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
