@@ -6,6 +6,8 @@
 #include "util/buffer.h"
 #include "util/fd.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,8 +148,11 @@ static void describe_supervision(struct launch *launch)
 /* True if a grant on this path shows something of /proc: itself, above or below it. */
 static bool path_shows_proc(const char *path)
 {
-    CLEANUP_FREE char *real = realpath(path, NULL);
-    const char *name = real != NULL ? real : path;
+    CLEANUP_FD int fd = open(path, O_PATH | O_CLOEXEC);
+    char real[PATH_MAX];
+    bool unlinked;
+    bool known = fd >= 0 && grants_path_of(fd, real, sizeof(real), &unlinked) == 0;
+    const char *name = known ? real : path;
 
     return strcmp(name, "/") == 0 || strcmp(name, "/proc") == 0 || strncmp(name, "/proc/", 6) == 0;
 }
