@@ -28,7 +28,7 @@ static bool has_other_threads(void)
 
 bool launch_confine(const struct policy *policy, struct error *err)
 {
-    struct domains domains;
+    struct domains domains = DOMAINS_INIT;
     struct posture posture = POSTURE_INIT;
     struct domains_options options = {.policy = policy, .confine_only = true};
     uint32_t flags = 0;
