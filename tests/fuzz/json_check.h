@@ -37,7 +37,7 @@ static inline int json_hex_digit(char c)
     return found == NULL ? -1 : (int)(found - digits);
 }
 
-/* One character or escape inside a string. Escapes above \u00ff do not occur here. -1: not allowed. */
+/* One byte inside a string, or the number of an escape. -1: not allowed. */
 static inline int json_take_char(struct json_cursor *json)
 {
     static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
@@ -62,7 +62,7 @@ static inline int json_take_char(struct json_cursor *json)
         value = value * 16 + digit;
         json->at++;
     }
-    return value <= 0xff ? value : -1;
+    return value;
 }
 
 /* A string; its bytes go to `out` (NULL: nowhere), which has room for all of them. */
@@ -76,9 +76,18 @@ static inline bool json_take_string(struct json_cursor *json, char *out, size_t 
         int c = json_take_char(json);
         if (c < 0)
             return false;
+        /* Up to 0xff a byte, escaped or not; above that a character, which takes three. */
+        char bytes[3] = {(char)c};
+        size_t taken = 1;
+        if (c > 0xff) {
+            bytes[0] = (char)(0xe0 | (c >> 12));
+            bytes[1] = (char)(0x80 | ((c >> 6) & 0x3f));
+            bytes[2] = (char)(0x80 | (c & 0x3f));
+            taken = 3;
+        }
         if (out != NULL)
-            out[count] = (char)c;
-        count++;
+            memcpy(out + count, bytes, taken);
+        count += taken;
     }
     if (length != NULL)
         *length = count;
