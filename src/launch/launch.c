@@ -568,8 +568,8 @@ bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
         launch_finish(launch);
         return false;
     }
-    if (result !=
-        0) { /* only now: killed while it installs its filter it would leave us a listener */
+    if (result != 0) {
+        /* Only now: killed while it installs its filter it would leave us a listener. */
         launch_finish(launch);
         return error_runtime(err, -result, "names of the grants");
     }
@@ -626,13 +626,23 @@ int launch_signal_group(struct launch *launch, int signal)
 
 /* ---- Terminal ----------------------------------------------------------------------------------- */
 
+/* Whoever is not in front at this moment would be stopped by SIGTTOU for the call. */
+static int set_foreground(int terminal, pid_t group)
+{
+    sigset_t set;
+    sigset_t before;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTTOU);
+    pthread_sigmask(SIG_BLOCK, &set, &before);
+    int result = ioctl(terminal, TIOCSPGRP, &group) == 0 ? 0 : -errno;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result;
+}
+
 int launch_foreground_give(struct launch *launch)
 {
-    pid_t group = launch->record->child;
-
-    if (launch->terminal < 0)
-        return -ENOTTY;
-    return ioctl(launch->terminal, TIOCSPGRP, &group) == 0 ? 0 : -errno;
+    return launch->terminal < 0 ? -ENOTTY : set_foreground(launch->terminal, launch->record->child);
 }
 
 /* The command's own group, or one that a member put in front and that died with it. */
@@ -643,21 +653,12 @@ static bool is_left_behind(const struct launch *launch, pid_t owner)
 
 void launch_foreground_take_back(struct launch *launch)
 {
-    sigset_t set;
-    sigset_t before;
-    pid_t own = getpgrp();
     pid_t owner = -1;
 
     if (launch->terminal < 0 || launch->record == NULL || launch->record->child <= 0)
         return;
-    if (ioctl(launch->terminal, TIOCGPGRP, &owner) != 0 || !is_left_behind(launch, owner))
-        return;
-    /* We are a background group at this moment: the call would stop us with SIGTTOU. */
-    sigemptyset(&set);
-    sigaddset(&set, SIGTTOU);
-    pthread_sigmask(SIG_BLOCK, &set, &before);
-    ioctl(launch->terminal, TIOCSPGRP, &own);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (ioctl(launch->terminal, TIOCGPGRP, &owner) == 0 && is_left_behind(launch, owner))
+        set_foreground(launch->terminal, getpgrp());
 }
 
 /* A program that was killed had no time to undo raw mode or to switch the echo on again. */

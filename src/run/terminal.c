@@ -75,15 +75,8 @@ static void follow_stop(struct terminal *terminal)
     launch_foreground_take_back(launch);
     kill(0, SIGSTOP);
     /* Here we are again: by `fg` our group has the terminal and passes it on; by `bg` it has not. */
-    if (ioctl(fd, TIOCGPGRP, &owner) == 0 && owner == getpgrp()) {
-        sigset_t set;
-        sigset_t before;
-        sigemptyset(&set);
-        sigaddset(&set, SIGTTOU);
-        pthread_sigmask(SIG_BLOCK, &set, &before);
+    if (ioctl(fd, TIOCGPGRP, &owner) == 0 && owner == getpgrp())
         launch_foreground_give(launch);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-    }
     launch_command(launch, COMMAND_RESUME);
     launch_signal_group(launch, SIGCONT);
 }
