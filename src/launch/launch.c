@@ -546,8 +546,8 @@ bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
     if (!enter_supervisor_domain(launch, err))
         return false;
     launch->guardian_plan.watch_thread = launch->confined || launch->own_process;
-    /* Without S nothing tells members from others: then orphans of a dead guardian must come to us. */
-    if (launch->own_process && !launch->confined)
+    /* Orphans of a guardian that was killed come to us (sweep.c). */
+    if (launch->own_process)
         prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     crash_if("crash-before-clone");
     if (!clone_guardian(launch, err))

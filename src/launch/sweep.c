@@ -1,7 +1,9 @@
 /*
  * The last resort: the guardian died without having ended the sandbox. The first child died with it
- * (PDEATHSIG), other members may live on as orphans. They are found by a right that only we have:
- * from domain S a ptrace-class access succeeds for members and for nothing else of the user.
+ * (PDEATHSIG), other members may live on as orphans. The command line is a subreaper, so they are its
+ * children, and "no child left" is the proof that they ended. A host of the library is none: there they
+ * are found by a right that only we have, as from domain S a ptrace-class access succeeds for members
+ * and for nothing else of the user.
  */
 #include "launch/internal.h"
 
@@ -15,12 +17,16 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* Passes without an end mean that something is wrong; each pass kills all it sees. */
 #define SWEEP_PASSES_MAX 1000
 #define SWEEP_PAUSE_US 1000
+/* Births looked at one after the other before the whole list is read again; of a burst the newest. */
+#define CHASE_STEPS_MAX 20000
+#define CHASE_WINDOW 64
 
 /* Reading the link needs PTRACE_MODE_READ, which Landlock gives for nested domains only. */
 static bool is_member(int proc_fd, const char *number)
@@ -49,9 +55,53 @@ static bool kill_if_member(int proc_fd, const char *number)
     return member;
 }
 
+/* The number given out last in our pid namespace, or -1. */
+static long last_pid(void)
+{
+    char text[128];
+    CLEANUP_FD int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? -1 : fd_read_full(fd, text, sizeof(text) - 1);
+
+    if (length <= 0)
+        return -1;
+    text[length] = '\0';
+    const char *number = strrchr(text, ' ');
+    return number == NULL ? -1 : strtol(number, NULL, 10);
+}
+
+static bool kill_members_in(DIR *proc, long first, long last)
+{
+    bool found = false;
+
+    for (long pid = last; pid >= first; pid--) {
+        char number[24];
+        snprintf(number, sizeof(number), "%ld", pid);
+        found = kill_if_member(dirfd(proc), number) || found;
+    }
+    return found;
+}
+
+/* Looks only at what was born since: a process that forks and exits moves on faster than a directory is
+ * listed, but it cannot do so without using up numbers. Ends when nothing new was born meanwhile. */
+static bool chase_newborn(DIR *proc, long since)
+{
+    bool found = false;
+
+    for (int step = 0; step < CHASE_STEPS_MAX; step++) {
+        long newest = last_pid();
+        if (newest < 0 || newest <= since) /* nothing new, or the numbers began anew: list again */
+            break;
+        long first = newest - since > CHASE_WINDOW ? newest - CHASE_WINDOW : since + 1;
+        found = kill_members_in(proc, first, newest) || found;
+        since = newest;
+    }
+    return found;
+}
+
 static void sweep_by_access(void)
 {
     for (int pass = 0; pass < SWEEP_PASSES_MAX; pass++) {
+        long newest = last_pid();
         DIR *proc = opendir("/proc");
         struct dirent *entry;
         bool found = false;
@@ -62,15 +112,15 @@ static void sweep_by_access(void)
             if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
                 found = kill_if_member(dirfd(proc), entry->d_name) || found;
         }
+        found = chase_newborn(proc, newest) || found;
         closedir(proc);
         if (!found)
             return;
-        usleep(SWEEP_PAUSE_US);
     }
 }
 
-/* Without S the command line made itself a subreaper before the guardian existed: what it inherits
- * are the sandbox's orphans, and it has no other children. */
+/* The command line made itself a subreaper before the guardian existed: what it inherits are the
+ * sandbox's orphans, and it has no other children. */
 static void sweep_children(void)
 {
     for (int pass = 0; pass < SWEEP_PASSES_MAX; pass++) {
@@ -105,8 +155,8 @@ static void sweep_children(void)
 
 void launch_sweep_members(struct launch *launch)
 {
-    if (launch->confined)
-        sweep_by_access();
-    else if (launch->own_process)
+    if (launch->own_process)
         sweep_children();
+    else if (launch->confined)
+        sweep_by_access();
 }
