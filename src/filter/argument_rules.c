@@ -98,6 +98,7 @@ static const struct argument_rule ioctl_rules[] = {
     /* Routes (SIOCADDRT, for root) and interface requests (SIOCGIFNAME to private and wireless
      * ones) change or tell the host's network, which no Landlock right covers. 0x894B in their midst
      * is SIOCOUTQNSD, a question to a TCP socket; 0x89E0 to 0x89EF belong to the protocols. */
+    ROW_WHEN(RULE_INTERFACES_TRAPPED, PASS, BETWEEN(1, 0x8910, 0x894A)),
     ROW(DENY(EPERM), BETWEEN(1, 0x890B, 0x894A)), ROW(DENY(EPERM), BETWEEN(1, 0x894C, 0x89DF)),
     ROW(DENY(EPERM), BETWEEN(1, 0x89F0, 0x8BFF)),
     /* File systems do more through a descriptor than reading it: make and destroy subvolumes,
@@ -149,26 +150,32 @@ enum {
 
 /*
  * Landlock's TCP rights do not see other stream protocols (MPTCP, SCTP, SMC), which reach the same
- * peers; programs fall back to TCP on EPROTONOSUPPORT. UDP and ping sockets need a network rule,
- * and there are none that would allow one.
+ * peers; programs fall back to TCP on EPROTONOSUPPORT. UDP and ping sockets need a network rule.
+ * Other datagram protocols (UDP-Lite, L2TP) never exist.
  */
-#define INET_ROWS                                                                \
-    ROW(PASS, MASKED(1, TYPE_MASK, TYPE_STREAM), EQUAL(2, 0)),                   \
-        ROW(PASS, MASKED(1, TYPE_MASK, TYPE_STREAM), EQUAL(2, PROTOCOL_TCP)),    \
-        ROW(DENY(EPROTONOSUPPORT), MASKED(1, TYPE_MASK, TYPE_STREAM)),           \
-        ROW(DENY(EPERM), MASKED(1, TYPE_MASK, TYPE_RAW)),                        \
-        ROW(DENY(EPERM), MASKED(1, TYPE_MASK, TYPE_PACKET)),                     \
-        ROW(DENY(ESOCKTNOSUPPORT), MASKED_NOT(1, TYPE_MASK, TYPE_DGRAM)),        \
-        ROW(DENY(EPERM), EQUAL(2, 0)), ROW(DENY(EPERM), EQUAL(2, PROTOCOL_UDP)), \
-        ROW(DENY(EPERM), EQUAL(2, PROTOCOL_ICMP), EQUAL(0, FAMILY_INET)),        \
-        ROW(DENY(EPERM), EQUAL(2, PROTOCOL_ICMPV6), EQUAL(0, FAMILY_INET6)),     \
+#define INET_ROWS                                                                                \
+    ROW(PASS, MASKED(1, TYPE_MASK, TYPE_STREAM), EQUAL(2, 0)),                                   \
+        ROW(PASS, MASKED(1, TYPE_MASK, TYPE_STREAM), EQUAL(2, PROTOCOL_TCP)),                    \
+        ROW(DENY(EPROTONOSUPPORT), MASKED(1, TYPE_MASK, TYPE_STREAM)),                           \
+        ROW(DENY(EPERM), MASKED(1, TYPE_MASK, TYPE_RAW)),                                        \
+        ROW(DENY(EPERM), MASKED(1, TYPE_MASK, TYPE_PACKET)),                                     \
+        ROW(DENY(ESOCKTNOSUPPORT), MASKED_NOT(1, TYPE_MASK, TYPE_DGRAM)),                        \
+        ROW_WHEN(RULE_UDP_CLOSED, DENY(EPERM), EQUAL(2, 0)),                                     \
+        ROW_WHEN(RULE_UDP_CLOSED, DENY(EPERM), EQUAL(2, PROTOCOL_UDP)),                          \
+        ROW_WHEN(RULE_UDP_POSSIBLE, PASS, EQUAL(2, 0)),                                          \
+        ROW_WHEN(RULE_UDP_POSSIBLE, PASS, EQUAL(2, PROTOCOL_UDP)),                               \
+        ROW_WHEN(RULE_PING_CLOSED, DENY(EPERM), EQUAL(2, PROTOCOL_ICMP), EQUAL(0, FAMILY_INET)), \
+        ROW_WHEN(RULE_PING_CLOSED, DENY(EPERM), EQUAL(2, PROTOCOL_ICMPV6),                       \
+                 EQUAL(0, FAMILY_INET6)),                                                        \
+        ROW_WHEN(RULE_PING_POSSIBLE, PASS, EQUAL(2, PROTOCOL_ICMP), EQUAL(0, FAMILY_INET)),      \
+        ROW_WHEN(RULE_PING_POSSIBLE, PASS, EQUAL(2, PROTOCOL_ICMPV6), EQUAL(0, FAMILY_INET6)),   \
         ROW_ELSE(DENY(EPROTONOSUPPORT))
 
 static const struct argument_rule socket_rules[] = {
     ROW(PASS, EQUAL(0, FAMILY_UNIX)),
-    /* Routing sockets (protocol 0) are the ones a supervisor can stand in for: the row that such a
-     * feature turns into RULE_PASS, beside its trap. The others show the host's state. */
-    ROW(DENY(EAFNOSUPPORT), EQUAL(0, FAMILY_NETLINK), EQUAL(2, 0)),
+    /* Routing sockets (protocol 0) are the ones the supervisor stands in for. The others show the
+     * host's state. */
+    ROW_WHEN(RULE_NETLINK_TRAPPED, PASS, EQUAL(0, FAMILY_NETLINK), EQUAL(2, 0)),
     ROW(DENY(EAFNOSUPPORT), MASKED_NOT(0, INET_MASK, FAMILY_INET)),
     INET_ROWS,
 };

@@ -15,6 +15,12 @@ enum rule_condition {
     RULE_ALWAYS,
     RULE_UNGATED,       /* the process gate does not judge this number: no supervisor, gate off */
     RULE_SENDS_TRAPPED, /* sends are performed by the supervisor */
+    RULE_UDP_CLOSED,    /* UDP sockets cannot be made (policy/network.h) */
+    RULE_UDP_POSSIBLE,  /* they can, inert or not */
+    RULE_PING_CLOSED,
+    RULE_PING_POSSIBLE,
+    RULE_NETLINK_TRAPPED,    /* the supervisor stands in for routing sockets */
+    RULE_INTERFACES_TRAPPED, /* it answers interface requests of ioctl */
 };
 
 struct argument_rule {

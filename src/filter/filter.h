@@ -116,6 +116,8 @@ struct member_filter_options {
     bool supervised;
     const struct filter_trap *traps; /* of all wanted features; several may name one number */
     size_t trap_count;
+    bool netlink_view;   /* a trap of `socket` answers routing sockets */
+    bool interface_view; /* a trap of `ioctl` answers interface requests */
 };
 
 /* The plan for a policy: deny list, argument rules, traps, in that order of precedence, so that a

@@ -10,6 +10,7 @@
 #include "filter/argument_rules.h"
 #include "filter/filter.h"
 #include "filter/syscall_class.h"
+#include "policy/network.h"
 #include "util/fd.h"
 
 #include <errno.h>
@@ -32,6 +33,7 @@ struct builder {
     struct filter_plan *plan;
     const bool *is_trapped; /* by number */
     bool sends_trapped;
+    struct network_shape shape;
 };
 
 /* ---- Traps that meet ------------------------------------------------------------------------- */
@@ -135,6 +137,18 @@ static bool takes_part(const struct builder *builder, enum rule_condition when, 
         return !gate || !trapped;
     case RULE_SENDS_TRAPPED:
         return builder->sends_trapped;
+    case RULE_UDP_CLOSED:
+        return builder->shape.udp == UDP_CLOSED;
+    case RULE_UDP_POSSIBLE:
+        return builder->shape.udp != UDP_CLOSED;
+    case RULE_PING_CLOSED:
+        return !builder->shape.ping;
+    case RULE_PING_POSSIBLE:
+        return builder->shape.ping;
+    case RULE_NETLINK_TRAPPED:
+        return builder->options->netlink_view;
+    case RULE_INTERFACES_TRAPPED:
+        return builder->options->interface_view;
     }
     return true;
 }
@@ -295,6 +309,7 @@ struct filter_plan *member_filter_plan(const struct arch *arch, const struct pol
     }
     mark_trapped(arch, options, is_trapped);
     builder.sends_trapped = any_send_is_trapped(&builder);
+    builder.shape = network_shape_of(policy);
     for (int number = 0; number <= arch->newest; number++) {
         if (arch_syscall_name(arch, number) != NULL && !plan_number(&builder, number)) {
             error_runtime(err, ENOMEM, "system call filter");
@@ -333,7 +348,10 @@ uint64_t member_filter_key(const struct policy *policy, const struct member_filt
 
     if (policy->denied_count > 0 || policy->sysv_ipc_allowed || policy->explain)
         return 0;
+    struct network_shape shape = network_shape_of(policy);
     mix(&key, options->supervised);
+    mix(&key, (uint64_t)shape.udp << 3 | (uint64_t)shape.ping << 2 |
+                  (uint64_t)options->netlink_view << 1 | options->interface_view);
     mix(&key, policy->without & FEATURE_PROCESS_GATE);
     for (size_t i = 0; i < options->trap_count; i++) {
         const struct filter_trap *trap = &options->traps[i];

@@ -8,8 +8,8 @@
  * registry, since its answer ends the chain.
  */
 #include "gates/gates.h"
-#include "gates/member_object.h"
-#include "gates/verdict_path.h"
+#include "member/object.h"
+#include "member/path_verdict.h"
 #include "kernel/landlock.h"
 #include "kernel/sys.h"
 #include "kernel/task_memory.h"

@@ -9,9 +9,9 @@
  * (member_identity.h), so nothing is lent.
  */
 #include "gates/gates.h"
-#include "gates/member_identity.h"
+#include "member/identity.h"
 #include "gates/metadata_call.h"
-#include "gates/verdict_path.h"
+#include "member/path_verdict.h"
 #include "supervisor/supervisor.h"
 #include "util/fault.h"
 #include "util/fd.h"

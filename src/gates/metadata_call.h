@@ -5,7 +5,7 @@
 #ifndef SANDLOCK_GATES_METADATA_CALL_H
 #define SANDLOCK_GATES_METADATA_CALL_H
 
-#include "gates/member_object.h"
+#include "member/object.h"
 
 #include <linux/seccomp.h>
 #include <stdbool.h>

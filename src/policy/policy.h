@@ -8,6 +8,7 @@
 #define SANDLOCK_POLICY_POLICY_H
 
 #include "kernel/landlock.h"
+#include "policy/net_rule.h"
 #include "policy/record.h"
 #include "util/buffer.h"
 #include "util/error.h"
@@ -22,13 +23,13 @@ enum switchable_feature {
     FEATURE_METADATA_GATE = 1 << 0,
     FEATURE_PROCESS_GATE = 1 << 1,
     FEATURE_SUPERVISOR_CONFINEMENT = 1 << 2,
+    FEATURE_UNIX_GATE = 1 << 3,
+    FEATURE_NETLINK_VIEW = 1 << 4,
+    FEATURE_HOSTS_VIEW = 1 << 5,
+    FEATURE_LISTEN_GATE = 1 << 6,
 };
 
 enum gpu_mode { GPU_NONE = 0, GPU_ALL, GPU_LIST };
-
-struct port_range {
-    uint16_t low, high; /* inclusive */
-};
 
 struct policy {
     atomic_uint references;
@@ -39,10 +40,15 @@ struct policy {
     struct strv fs_write;
     struct strv fs_write_try;
 
-    /* Network: TCP ports that may be bound, sorted and disjoint; bind_any covers every port. */
+    /* Network: destinations, and TCP ports that may be bound (sorted and disjoint; bind_any covers
+     * every port). What the two pairs of lists leave possible is told by policy/network.h. */
+    struct net_rules net_allow, net_deny;
     bool bind_any;
     struct port_range *bind_ports;
     size_t bind_port_count;
+    struct port_range *deny_bind_ports;
+    size_t deny_bind_port_count;
+    bool port_remap;
 
     /* System calls: numbers of the running architecture, beyond the built-in deny list. */
     struct strv extra_deny;  /* names as given, for rendering */

@@ -18,13 +18,13 @@
 /* Notifications answered before other descriptors get their turn. */
 #define RECEIVE_BATCH 64
 
-static bool is_passed(const struct trap *trap, const struct seccomp_data *data)
+static bool is_passed(const struct chain_link *link, const struct seccomp_data *data)
 {
-    for (size_t i = 0; i < trap->pass_count; i++) {
+    for (size_t i = 0; i < link->pass_count; i++) {
         uint64_t args[6];
         for (int arg = 0; arg < 6; arg++)
             args[arg] = data->args[arg];
-        if (filter_rule_holds(&trap->passes[i], args))
+        if (filter_rule_holds(&link->passes[i], args))
             return true;
     }
     return false;
@@ -40,7 +40,7 @@ static struct verdict judge_by_chain(struct supervisor *supervisor, struct reque
     for (size_t i = supervisor->first_link[data->nr]; i < supervisor->first_link[data->nr + 1];
          i++) {
         const struct chain_link *link = &supervisor->links[i];
-        if (is_passed(link->trap, data))
+        if (is_passed(link, data))
             continue;
         asked = true;
         request->trap = link->trap;

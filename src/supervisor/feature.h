@@ -90,7 +90,16 @@ struct trap {
     size_t pass_count;
     trap_handler handle;
     int detail; /* free for the handler: which operation, which argument is what */
+    bool in_window; /* only while argument 0 is a descriptor of the reserved window; no `passes` */
 };
+
+/* Descriptor numbers set aside for what the supervisor injects and wants to recognise by register:
+ * an optimisation, never a check, since a member can put any descriptor there. */
+struct descriptor_window {
+    uint32_t first, last; /* inclusive; first > last: there is none */
+};
+
+#define DESCRIPTOR_WINDOW_NONE ((struct descriptor_window){.first = 1, .last = 0})
 
 /* What the supervisor needs in its own domain for a feature, beyond the grants of the policy. */
 struct feature_needs {

@@ -21,6 +21,8 @@ struct chain_link {
     int number;
     const struct trap *trap;
     struct active_feature *owner;
+    const struct filter_rule *passes; /* of the trap, or those of the window */
+    size_t pass_count;
 };
 
 struct supervisor {
@@ -35,6 +37,8 @@ struct supervisor {
     struct filter_trap *traps; /* traps[i] is what links[i] tells the filter */
     struct chain_link *links;  /* by number, within one number in registry order */
     size_t trap_count;
+    struct filter_rule outside_window[2]; /* conditions that hold for numbers outside */
+    size_t outside_window_count;
     uint16_t *first_link; /* by number: links[first_link[n] .. first_link[n + 1]) */
 
     /* With explain: what the members' filter would answer by itself. NULL otherwise. */

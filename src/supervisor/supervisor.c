@@ -50,6 +50,22 @@ static bool choose_features(struct supervisor *supervisor)
     return true;
 }
 
+/* A call on a descriptor below or above the window is not trapped for it. */
+static void describe_window(struct supervisor *supervisor)
+{
+    struct descriptor_window window = supervisor->config.window;
+
+    if (window.first > window.last || window.first == 0)
+        return;
+    supervisor->outside_window[0] = (struct filter_rule){
+        .test_count = 1, .tests = {{.arg = 0, .op = ARG_IN_RANGE, .value_high = window.first - 1}}};
+    supervisor->outside_window[1] = (struct filter_rule){
+        .test_count = 1,
+        .tests = {
+            {.arg = 0, .op = ARG_IN_RANGE, .value = window.last + 1, .value_high = UINT32_MAX}}};
+    supervisor->outside_window_count = 2;
+}
+
 /* Visits the traps in registry order; those whose call the architecture lacks are left out. */
 static size_t for_each_trap(struct supervisor *supervisor,
                             void (*visit)(struct supervisor *supervisor, struct chain_link link))
@@ -61,10 +77,15 @@ static size_t for_each_trap(struct supervisor *supervisor,
         for (size_t t = 0; t < owner->feature->trap_count; t++) {
             const struct trap *trap = &owner->feature->traps[t];
             int number = arch_syscall_number(arch_native, trap->syscall);
-            if (number < 0)
+            if (number < 0 || (trap->in_window && supervisor->outside_window_count == 0))
                 continue;
+            struct chain_link link = {number, trap, owner, trap->passes, trap->pass_count};
+            if (trap->in_window) {
+                link.passes = supervisor->outside_window;
+                link.pass_count = supervisor->outside_window_count;
+            }
             if (visit != NULL)
-                visit(supervisor, (struct chain_link){number, trap, owner});
+                visit(supervisor, link);
             count++;
         }
     }
@@ -83,7 +104,7 @@ static void place_link(struct supervisor *supervisor, struct chain_link link)
 
     supervisor->links[place] = link;
     supervisor->traps[place] = (struct filter_trap){
-        .number = link.number, .passes = link.trap->passes, .pass_count = link.trap->pass_count};
+        .number = link.number, .passes = link.passes, .pass_count = link.pass_count};
 }
 
 /* A counting sort: stable, so links of one number stay in registry order. */
@@ -91,6 +112,7 @@ static bool build_tables(struct supervisor *supervisor)
 {
     size_t numbers = (size_t)arch_native->newest + 1;
 
+    describe_window(supervisor);
     supervisor->trap_count = for_each_trap(supervisor, NULL);
     supervisor->first_link = calloc(numbers + 1, sizeof(*supervisor->first_link));
     supervisor->links = calloc(supervisor->trap_count + 1, sizeof(*supervisor->links));
@@ -455,6 +477,25 @@ pid_t supervisor_guardian(const struct supervisor *supervisor)
 pid_t supervisor_child(const struct supervisor *supervisor)
 {
     return supervisor->child;
+}
+
+struct network *supervisor_network(const struct supervisor *supervisor)
+{
+    return supervisor->config.network;
+}
+
+struct descriptor_window supervisor_window(const struct supervisor *supervisor)
+{
+    return supervisor->config.window;
+}
+
+bool supervisor_has(const struct supervisor *supervisor, const struct feature *feature)
+{
+    for (size_t i = 0; i < supervisor->feature_count; i++) {
+        if (supervisor->wanted[i] == feature)
+            return true;
+    }
+    return false;
 }
 
 struct loop *supervisor_loop(const struct supervisor *supervisor)

@@ -31,6 +31,8 @@ enum violation_policy {
     VIOLATION_ERRNO, /* a library host must live: ENOTRECOVERABLE, the wrapper ends the run */
 };
 
+struct network;
+
 struct supervisor_config {
     const struct policy *policy;           /* borrowed */
     const struct feature *const *registry; /* all features in dispatch order, NULL-terminated */
@@ -39,6 +41,8 @@ struct supervisor_config {
     enum violation_policy violation;
     bool confined;    /* install the role filters (supervisor-confinement) */
     bool interactive; /* the role filter allows terminal hand-over and job control */
+    struct network *network; /* borrowed, for the network room; may be NULL */
+    struct descriptor_window window;
 };
 
 struct supervisor *supervisor_new(const struct supervisor_config *config, struct error *err);
@@ -87,6 +91,11 @@ int supervisor_listener(const struct supervisor *supervisor);
 pid_t supervisor_guardian(const struct supervisor *supervisor);
 pid_t supervisor_child(const struct supervisor *supervisor);
 struct loop *supervisor_loop(const struct supervisor *supervisor);
+struct network *supervisor_network(const struct supervisor *supervisor);
+struct descriptor_window supervisor_window(const struct supervisor *supervisor);
+
+/* True if the feature is wanted by the policy (started, trapping). */
+bool supervisor_has(const struct supervisor *supervisor, const struct feature *feature);
 
 /* True, and the run is ended, if `result` (a value or -errno) says that the role filter refused the
  * call. For results that do not become an answer; an answer of ENOTRECOVERABLE is noticed by itself. */

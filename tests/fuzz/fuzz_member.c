@@ -4,7 +4,7 @@
  * cover of grants, the advice.
  */
 #include "gates/metadata_call.h"
-#include "gates/verdict_path.h"
+#include "member/path_verdict.h"
 #include "kernel/procfs.h"
 #include "util/fd.h"
 

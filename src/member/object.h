@@ -3,8 +3,8 @@
  * member would see it. A verdict is made on the pinned object and the operation is performed on it,
  * so that nothing a member changes afterwards (memory, links, names) can swap it.
  */
-#ifndef SANDLOCK_GATES_MEMBER_OBJECT_H
-#define SANDLOCK_GATES_MEMBER_OBJECT_H
+#ifndef SANDLOCK_MEMBER_OBJECT_H
+#define SANDLOCK_MEMBER_OBJECT_H
 
 #include <limits.h>
 #include <pthread.h>

@@ -7,9 +7,9 @@
 
 #include "grant_now.h"
 #include "gates/affinity.h"
-#include "gates/member_identity.h"
-#include "gates/member_object.h"
-#include "gates/verdict_path.h"
+#include "member/identity.h"
+#include "member/object.h"
+#include "member/path_verdict.h"
 #include "kernel/procfs.h"
 #include "kernel/sys.h"
 #include "util/fd.h"

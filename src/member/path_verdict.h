@@ -1,8 +1,8 @@
 /*
  * The verdict of the path grants on a pinned object, and the advice that goes with a refusal.
  */
-#ifndef SANDLOCK_GATES_VERDICT_PATH_H
-#define SANDLOCK_GATES_VERDICT_PATH_H
+#ifndef SANDLOCK_MEMBER_PATH_VERDICT_H
+#define SANDLOCK_MEMBER_PATH_VERDICT_H
 
 #include "supervisor/grants.h"
 #include "util/buffer.h"

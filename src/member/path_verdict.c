@@ -1,6 +1,6 @@
 /* See verdict_path.h. The name compared is the one the kernel prints for the pinned object, never one
  * that a member wrote. */
-#include "gates/verdict_path.h"
+#include "member/path_verdict.h"
 
 #include "kernel/procfs.h"
 #include "util/fault.h"

@@ -4,8 +4,8 @@
  * capabilities that a member may have dropped, or lost to a user mapping, or left with another user
  * id: it must not lend them.
  */
-#ifndef SANDLOCK_GATES_MEMBER_IDENTITY_H
-#define SANDLOCK_GATES_MEMBER_IDENTITY_H
+#ifndef SANDLOCK_MEMBER_IDENTITY_H
+#define SANDLOCK_MEMBER_IDENTITY_H
 
 #include <stdbool.h>
 #include <stdint.h>

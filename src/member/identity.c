@@ -1,5 +1,5 @@
 /* Capabilities of a member and of the thread that acts for it: see member_identity.h. */
-#include "gates/member_identity.h"
+#include "member/identity.h"
 
 #include "kernel/procfs.h"
 #include "kernel/sys.h"

@@ -6,7 +6,7 @@
  * The caller's own links are therefore taken apart before the walk, and the walk refuses all magic
  * links. What still ends in procfs is for the judge to refuse.
  */
-#include "gates/member_object.h"
+#include "member/object.h"
 
 #include "kernel/procfs.h"
 #include "kernel/sys.h"

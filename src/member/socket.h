@@ -1,0 +1,37 @@
+/*
+ * A member's socket, pinned: a duplicate of the descriptor that the calling thread named. Whatever the
+ * member does to the number afterwards, the verdict and the operation are on this one. It shares the
+ * open file description, so its O_NONBLOCK must never be changed.
+ */
+#ifndef SANDLOCK_MEMBER_SOCKET_H
+#define SANDLOCK_MEMBER_SOCKET_H
+
+#include "supervisor/supervisor.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pinned_socket {
+    int fd; /* owned, O_CLOEXEC */
+    int domain, type, protocol;
+    uint64_t cookie; /* SO_COOKIE: the identity of the socket, never reused */
+};
+
+#define PINNED_SOCKET_INIT ((struct pinned_socket){.fd = -1})
+
+/* A duplicate of any descriptor of the calling thread. -EBADF, -ESRCH, -EPERM, -EMFILE … */
+int member_get_fd(const struct request *request, int fd);
+
+/* The same for a socket, with its stable properties. -ENOTSOCK for anything else. The notification was
+ * validated after the pin. 0 or -errno. */
+int socket_pin(const struct request *request, int fd, struct pinned_socket *socket);
+
+/* The cookie alone; 0 if it is no socket or cannot be pinned ("not ours"). */
+uint64_t socket_cookie_of(int fd);
+
+void socket_unpin(struct pinned_socket *socket);
+
+/* True if the description has O_NONBLOCK. */
+bool socket_is_nonblocking(int fd);
+
+#endif

@@ -1,0 +1,31 @@
+/* The features of the network room, in the order of the registry. */
+#ifndef SANDLOCK_NET_NET_H
+#define SANDLOCK_NET_NET_H
+
+#include "supervisor/feature.h"
+
+/* AF_NETLINK sockets of protocol NETLINK_ROUTE that show a host with a loopback interface alone. */
+extern const struct feature feature_netlink_view;
+
+/* Interface requests of ioctl(2), answered for the loopback interface. */
+extern const struct feature feature_interface_view;
+
+/* UDP sockets that the kernel lets neither send nor receive, where no rule is for UDP. */
+extern const struct feature feature_inert_udp;
+
+/* connect, sendto, sendmsg, sendmmsg: destinations by rule, named unix sockets by write grant. */
+extern const struct feature feature_destinations;
+
+/* bind: deny list, port virtualization, datagram sockets without a rule. */
+extern const struct feature feature_bind;
+
+/* listen: no port without bind. */
+extern const struct feature feature_listen;
+
+/* getsockname and getpeername with virtual ports. */
+extern const struct feature feature_port_names;
+
+/* open and its kin: the synthetic /etc/hosts and /proc/net. */
+extern const struct feature feature_network_files;
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * The network of one sandbox: the rules with their names resolved, and what its features share. Made by
+ * the launch on the caller's thread, before anything is confined; lives as long as the launch.
+ */
+#ifndef SANDLOCK_NET_NETWORK_H
+#define SANDLOCK_NET_NETWORK_H
+
+#include "net/held.h"
+#include "net/port_map.h"
+#include "net/verdict.h"
+#include "policy/network.h"
+#include "util/error.h"
+
+struct supervisor;
+
+struct network {
+    const struct policy *policy; /* borrowed */
+    struct network_shape shape;
+    struct net_verdicts *verdicts; /* immutable after network_new() */
+    char *hosts;                   /* content of the synthetic /etc/hosts, owned */
+    size_t hosts_length;
+    struct port_map *ports; /* NULL without port_remap */
+    struct holder *holder;  /* blocking calls that wait; made with the network */
+};
+
+/* Resolves host names (may take seconds, never more than RESOLVE_DEADLINE_SECONDS). NULL and an error:
+ * "failed to resolve host 'NAME': reason" (ERROR_RUNTIME), or out of memory. */
+struct network *network_new(const struct policy *policy, struct error *err);
+void network_free(struct network *network); /* NULL is accepted */
+
+/* The network of the sandbox a feature works for; never NULL inside a feature of this room. */
+struct network *network_of(const struct supervisor *supervisor);
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * The one network verdict: may a socket of this protocol reach this address and port? Two layers, both
+ * must pass: the allow rules (default deny per protocol when there are any) and the deny rules. Built
+ * once, immutable, usable from every thread.
+ */
+#ifndef SANDLOCK_NET_VERDICT_H
+#define SANDLOCK_NET_VERDICT_H
+
+#include "policy/net_rule.h"
+#include "policy/policy.h"
+
+struct net_verdicts;
+
+/* One resolved name: every address becomes an exact rule with the rule's ports. */
+struct net_resolved {
+    const char *host; /* as in the rule */
+    const struct net_address *addresses;
+    size_t count;
+};
+
+/* NULL when out of memory. Rules whose host is not among `resolved` allow nothing. */
+struct net_verdicts *net_verdicts_new(const struct policy *policy,
+                                      const struct net_resolved *resolved, size_t resolved_count);
+void net_verdicts_free(struct net_verdicts *verdicts); /* NULL is accepted */
+
+struct net_verdict {
+    bool allowed;
+    char rule[160];    /* refused: "no rule", or the text of the deny rule */
+    char suggest[160]; /* the option that would allow it, "" if none would */
+};
+
+/* The fast question; the address is canonicalised inside. */
+bool net_allows(const struct net_verdicts *verdicts, enum net_protocol protocol,
+                const struct net_address *address, uint16_t port);
+
+/* The same with the reason, for denial records. */
+void net_explain(const struct net_verdicts *verdicts, enum net_protocol protocol,
+                 const struct net_address *address, uint16_t port, struct net_verdict *verdict);
+
+#endif

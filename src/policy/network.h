@@ -1,0 +1,38 @@
+/*
+ * What kinds of network use a policy leaves possible: pure questions to a built policy. The filter, the
+ * rulesets, the features and the posture ask here, so that they cannot disagree.
+ */
+#ifndef SANDLOCK_POLICY_NETWORK_H
+#define SANDLOCK_POLICY_NETWORK_H
+
+#include "policy/policy.h"
+
+enum udp_use {
+    UDP_CLOSED, /* no rules at all, or no supervisor: socket() is EPERM in the kernel */
+    UDP_INERT,  /* rules exist but none lets a UDP datagram pass: sockets exist, use is refused */
+    UDP_OPEN,   /* some destination passes: each use is judged */
+};
+
+struct network_shape {
+    bool destination_policy; /* an allow or a deny rule exists */
+    bool allow_layer; /* default deny per protocol; without it (deny rules alone) default allow */
+    enum udp_use udp;
+    bool ping;        /* ping sockets can be created */
+    bool named_hosts; /* an allow rule names a host */
+    bool
+        unix_gate; /* named unix sockets are judged by the supervisor (grants exist, no kernel right) */
+    bool
+        bind_restricted; /* TCP bind has an allow layer or a deny list: not every port may be bound */
+    bool bind_zero;      /* bind(0) and listen without bind are allowed */
+    bool tcp_allow_layer;   /* of bind: an allow list holds (also the empty one) */
+    bool connect_on_behalf; /* connect is trapped and performed by the supervisor */
+    bool bind_on_behalf;    /* bind is trapped and performed by the supervisor */
+    bool hosts_view;        /* /etc/hosts is the sandbox's own */
+};
+
+struct network_shape network_shape_of(const struct policy *policy);
+
+/* True if the port may be bound by the lists (allow minus deny). Exact match also for 0. */
+bool network_may_bind(const struct policy *policy, uint16_t port);
+
+#endif
