@@ -194,10 +194,29 @@ sandlock_builder_t *sandlock_sandbox_builder_max_processes(sandlock_builder_t *b
 sandlock_builder_t *sandlock_sandbox_builder_cpu_cores(sandlock_builder_t *b, const uint32_t *cores,
                                                        uint32_t len);
 
+/* Allows connections to a destination: "[SCHEME://][TARGET][:PORTS]". SCHEME is tcp, udp or icmp; without
+ * one the rule is for TCP and UDP. TARGET is a host, an address, a CIDR or "*" (any address, as without
+ * TARGET); PORTS is a comma list of "N" and "LO-HI", or "*" (every port, as without PORTS); icmp takes no
+ * ports. An IPv6 address with ports stands in brackets. Hosts are resolved once, when a run begins. May
+ * be called repeatedly. A malformed spec is refused by the build. Default: none. */
+sandlock_builder_t *sandlock_sandbox_builder_net_allow(sandlock_builder_t *b, const char *spec);
+
+/* Denies a destination, whatever else allows it; the same form without host names. Without any
+ * net_allow every other destination is allowed. May be called repeatedly. */
+sandlock_builder_t *sandlock_sandbox_builder_net_deny(sandlock_builder_t *b, const char *spec);
+
 /* Allows binding TCP ports: "8080", "8000-8010", a comma list of those, or "*" for every port. May be
  * called repeatedly, but "*" cannot be combined with ports. Default: none. */
 sandlock_builder_t *sandlock_sandbox_builder_net_allow_bind(sandlock_builder_t *b,
                                                             const char *spec);
+
+/* Denies binding TCP ports ("8080", "8000-8010", a comma list), whatever else allows it. Without any
+ * net_allow_bind every other port may be bound. May be called repeatedly. */
+sandlock_builder_t *sandlock_sandbox_builder_net_deny_bind(sandlock_builder_t *b, const char *spec);
+
+/* true: a port that is taken on the host is replaced by a free one, which the command does not see.
+ * Allows no port by itself. Default: false. */
+sandlock_builder_t *sandlock_sandbox_builder_port_remap(sandlock_builder_t *b, bool v);
 
 /* Runs the command as this user and group, through a user namespace with this one entry. Default:
  * unchanged. */
@@ -249,9 +268,9 @@ sandlock_builder_t *sandlock_sandbox_builder_disable(sandlock_builder_t *b, uint
  * sandbox; settings that need supervision are refused by the build. Default: false. */
 sandlock_builder_t *sandlock_sandbox_builder_no_supervisor(sandlock_builder_t *b, bool v);
 
-/* Switches off a feature that is on by default: "metadata-gate", "process-gate" or
- * "supervisor-confinement". Weakens the sandbox. May be called repeatedly; an unknown name is refused
- * by the build. */
+/* Switches off a feature that is on by default: "metadata-gate", "process-gate", "unix-gate",
+ * "listen-gate", "netlink-view", "hosts-view" or "supervisor-confinement". Weakens the sandbox. May be
+ * called repeatedly; an unknown name is refused by the build. */
 sandlock_builder_t *sandlock_sandbox_builder_without(sandlock_builder_t *b, const char *feature);
 
 /* true: what the kernel refuses by itself is also recorded, for sandlock_handle_denials(). Costs time
@@ -320,7 +339,7 @@ int sandlock_run_interactive(const sandlock_sandbox_t *policy, const char *name,
 /* ---- Live sandboxes ---------------------------------------------------------------------------------
  *
  * While one thread waits for a handle, other threads may call pid, kill, pause, resume, poll_fd,
- * posture, denials and start on it, and wait too. sandlock_handle_free() is called when no other call
+ * posture, denials, port_mappings and start on it, and wait too. sandlock_handle_free() is called when no other call
  * is in progress. A handle may be used by another thread than the one that made it, and that thread
  * may end.
  */
@@ -387,6 +406,11 @@ char *sandlock_handle_posture(const sandlock_handle_t *handle);
 /* The denials recorded so far as a JSON array, oldest first: what was refused, on which object, why,
  * and what would allow it. Owned string; NULL for NULL, and for a run that nothing supervises. */
 char *sandlock_handle_denials(const sandlock_handle_t *handle);
+
+/* With port_remap: the ports the sandbox has bound whose real port on the host is another one, as a JSON
+ * object from virtual ports to real ones, {"80":9001,"443":9002}. Ports of sockets that are closed are
+ * not listed any more. Released with sandlock_string_free(). NULL if there are none, and for NULL. */
+char *sandlock_handle_port_mappings(const sandlock_handle_t *handle);
 
 /* Kills every process of the sandbox, also of one that was never started, waits until they are gone
  * and releases the handle. Results obtained from it stay valid. */

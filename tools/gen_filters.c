@@ -5,6 +5,7 @@
  */
 #include "filter/filter.h"
 #include "launch/registry.h"
+#include "net/net.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/wall.h"
 
@@ -23,11 +24,17 @@ struct variant {
 static const struct variant variants[] = {
     {"ordinary", {OPTION_FS_READ}, {"/usr"}, 1},
     {"process limit", {OPTION_MAX_PROCESSES}, {"8"}, 1},
+    {"all readable", {OPTION_FS_READ}, {"/"}, 1},
     {"all writable", {OPTION_FS_WRITE}, {"/"}, 1},
     {"all writable, process limit", {OPTION_FS_WRITE, OPTION_MAX_PROCESSES}, {"/", "8"}, 2},
     {"cpu cores", {OPTION_CPU_CORES}, {"0"}, 1},
     {"no supervisor", {OPTION_NO_SUPERVISOR}, {"true"}, 1},
 };
+
+/* Soft limits of open files that most systems start programs with; see netlink_window(). */
+static const unsigned limits[] = {1024, 65536};
+
+#define LIMIT_COUNT (sizeof(limits) / sizeof(limits[0]))
 
 static void stop(const char *what, const struct error *err)
 {
@@ -75,8 +82,11 @@ static struct policy *build_policy(const struct variant *variant)
 
 static uint64_t print_variant(size_t index)
 {
-    struct policy *policy = build_policy(&variants[index]);
-    struct supervisor_config config = {.policy = policy, .registry = feature_registry};
+    const struct variant *variant = &variants[index / LIMIT_COUNT];
+    struct policy *policy = build_policy(variant);
+    struct supervisor_config config = {.policy = policy,
+                                       .registry = feature_registry,
+                                       .window = netlink_window(limits[index % LIMIT_COUNT])};
     struct member_filter_options options = {.supervised = !policy->no_supervisor};
     struct supervisor *supervisor = NULL;
     struct error err = {0};
@@ -85,17 +95,18 @@ static uint64_t print_variant(size_t index)
     if (options.supervised) {
         supervisor = supervisor_new(&config, &err);
         if (supervisor == NULL)
-            stop(variants[index].name, &err);
-        options.traps = supervisor_traps(supervisor, &options.trap_count);
+            stop(variant->name, &err);
+        options = supervisor_filter_options(supervisor);
     }
     struct filter_plan *plan = member_filter_plan(arch_native, policy, &options, &err);
     if (plan == NULL)
-        stop(variants[index].name, &err);
-    struct bpf_program program = compile(plan, variants[index].name);
+        stop(variant->name, &err);
+    struct bpf_program program = compile(plan, variant->name);
     uint64_t key = member_filter_key(policy, &options);
 
     snprintf(label, sizeof(label), "members_%zu", index);
-    printf("/* %s: %zu instructions */\n", variants[index].name, program.length);
+    printf("/* %s, %u open files: %zu instructions */\n", variant->name,
+           limits[index % LIMIT_COUNT], program.length);
     print_program(label, &program);
     bpf_program_free(&program);
     filter_plan_free(plan);
@@ -106,9 +117,9 @@ static uint64_t print_variant(size_t index)
 
 int main(void)
 {
-    uint64_t keys[sizeof(variants) / sizeof(variants[0])];
+    uint64_t keys[sizeof(variants) / sizeof(variants[0]) * LIMIT_COUNT];
     const struct wall_options guardian = {.role = ROLE_GUARDIAN};
-    size_t count = sizeof(variants) / sizeof(variants[0]);
+    size_t count = sizeof(keys) / sizeof(keys[0]);
 
     printf("/* Written by tools/gen_filters.c. */\n#include \"launch/precompiled.h\"\n\n");
     for (size_t i = 0; i < count; i++)

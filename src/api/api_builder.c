@@ -208,9 +208,29 @@ sandlock_builder_t *sandlock_sandbox_builder_cpu_cores(sandlock_builder_t *b, co
     return set_numbers(b, OPTION_CPU_CORES, cores, len);
 }
 
+sandlock_builder_t *sandlock_sandbox_builder_net_allow(sandlock_builder_t *b, const char *spec)
+{
+    return add_text(b, OPTION_NET_ALLOW, spec);
+}
+
+sandlock_builder_t *sandlock_sandbox_builder_net_deny(sandlock_builder_t *b, const char *spec)
+{
+    return add_text(b, OPTION_NET_DENY, spec);
+}
+
 sandlock_builder_t *sandlock_sandbox_builder_net_allow_bind(sandlock_builder_t *b, const char *spec)
 {
     return add_text(b, OPTION_NET_ALLOW_BIND, spec);
+}
+
+sandlock_builder_t *sandlock_sandbox_builder_net_deny_bind(sandlock_builder_t *b, const char *spec)
+{
+    return add_text(b, OPTION_NET_DENY_BIND, spec);
+}
+
+sandlock_builder_t *sandlock_sandbox_builder_port_remap(sandlock_builder_t *b, bool v)
+{
+    return set_flag(b, OPTION_PORT_REMAP, v);
 }
 
 sandlock_builder_t *sandlock_sandbox_builder_user(sandlock_builder_t *b, uint32_t uid, uint32_t gid)

@@ -147,6 +147,16 @@ char *sandlock_handle_denials(const sandlock_handle_t *handle)
     return give_text(&json);
 }
 
+char *sandlock_handle_port_mappings(const sandlock_handle_t *handle)
+{
+    CLEANUP_BUFFER struct buffer json = BUFFER_INIT;
+    struct sandbox *sandbox = sandbox_of(handle);
+
+    if (sandbox == NULL || !sandbox_ports(sandbox, &json))
+        return NULL;
+    return give_text(&json);
+}
+
 void sandlock_handle_free(sandlock_handle_t *handle)
 {
     if (!api_is(handle, API_HANDLE))

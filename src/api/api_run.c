@@ -91,6 +91,7 @@ sandlock_result_t *sandlock_run(const sandlock_sandbox_t *policy, const char *na
     }
     struct sandbox_spec spec = captured_spec(policy, name, argv, argc);
     spec.launch.end_with_child = true;
+    spec.once = true;
     struct sandbox *sandbox = sandbox_create(&spec, &err);
     if (sandbox == NULL) {
         api_report(&err);

@@ -244,6 +244,20 @@ static void wire_descriptors(const struct child_plan *plan)
     }
 }
 
+/* The supervisor puts descriptors at high numbers. Growing the table here costs little; later, with
+ * other threads, the kernel would wait for a grace period of many milliseconds. */
+static void grow_table(const struct child_plan *plan)
+{
+    for (int source = 0; plan->table_top > 0 && source <= 2; source++) {
+        /* The lowest free number from there on, so that nothing is replaced. */
+        long fd = sys_call3(SYS_fcntl, source, F_DUPFD_CLOEXEC, plan->table_top);
+        if (fd >= 0) {
+            sys_call1(SYS_close, fd);
+            return;
+        }
+    }
+}
+
 /* Handlers are reset before the mask is lifted: until exec they would run the host's code, in the
  * library inside the host's memory. Ignored signals stay ignored (nohup), but not SIGPIPE, which
  * language runtimes ignore for themselves. */
@@ -252,7 +266,9 @@ static long restore_signals(const struct child_plan *plan)
     struct bare_sigaction action;
     const struct bare_sigaction by_default = {0};
 
-    for (int number = 1; number <= SIGNAL_COUNT; number++) {
+    if (!plan->has_handlers)
+        sys_call4(SYS_rt_sigaction, SIGPIPE, (long)&by_default, 0, KERNEL_SIGSET_SIZE);
+    for (int number = 1; plan->has_handlers && number <= SIGNAL_COUNT; number++) {
         if (number == SIGKILL || number == SIGSTOP)
             continue;
         action.handler = 0; /* for analyzers, which do not see what a raw system call writes */
@@ -343,6 +359,7 @@ int child_main(void *argument)
     if (result < 0)
         return fail(plan, error_fd, STEP_DESCRIPTORS, NULL, result);
     wire_descriptors(plan);
+    grow_table(plan);
     if (error_fd >= 0)
         error_fd = 2;
 

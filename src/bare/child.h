@@ -62,12 +62,14 @@ struct child_plan {
     size_t close_range_count;
     const struct bare_map *maps;
     size_t map_count;
+    int table_top; /* the table gets room for this number; 0: as it is */
     int error_fd; /* where messages go before stdio is wired; -1: nowhere */
 
     bool limit_open_files;
     struct bare_rlimit open_files;
 
     uint64_t signal_mask; /* the caller's */
+    bool has_handlers;    /* those of the host: there is no clone3 */
 
     char *const *argv;
     char *const *envp;

@@ -11,4 +11,10 @@
 long bare_clone(unsigned long flags, void *stack_top, int *parent_tid, int *child_tid,
                 int (*function)(void *), void *argument);
 
+/* The same without an exit signal and without the signal handlers of the caller, which the child has
+ * not: CLONE_CLEAR_SIGHAND, Linux 5.5. Handled signals are at their default there, ignored ones stay
+ * ignored. -ENOSYS or -EPERM: no clone3 (containers refuse it); use bare_clone(). */
+long bare_clone_without_handlers(unsigned long flags, void *stack_top, int *pidfd,
+                                 int (*function)(void *), void *argument);
+
 #endif

@@ -18,6 +18,8 @@ const struct help_command help_commands[] = {
 
 const struct help_pair help_values[] = {
     {"PATH", "a file, directory or device; a relative one is taken from the start directory"},
+    {"SPEC", "[tcp://|udp://|icmp://][TARGET][:PORTS]; TARGET is a host, an address, a CIDR or *; "
+             "[ADDRESS]:PORTS for IPv6; PORTS is a comma list of N and LO-HI (1 to 65535), or *"},
     {"PORTS", "a comma list of N and LO-HI (0 to 65535), or * alone for every port"},
     {"TIME", "N, Nms, Ns, Nm or Nh; a bare number is seconds; 0 is refused: omit the option"},
     {"N", "a decimal number"},
@@ -30,7 +32,8 @@ const struct help_pair help_values[] = {
     {"GROUP", "sysv_ipc"},
     {"PROTECTION", "fs-refer, fs-truncate, net-tcp, fs-ioctl-dev, signal-scope or "
                    "abstract-unix-socket-scope, in any case"},
-    {"FEATURE", "metadata-gate, process-gate or supervisor-confinement"},
+    {"FEATURE", "metadata-gate, process-gate, unix-gate, listen-gate, netlink-view, hosts-view or "
+                "supervisor-confinement"},
     {"DEST", "a path (created with mode 0600, symbolic links are not followed), fd:N for an open "
              "descriptor, or - for standard error"},
     {"FD", "the number of a descriptor that is open for writing"},

@@ -98,7 +98,13 @@ static const struct argument_rule ioctl_rules[] = {
     /* Routes (SIOCADDRT, for root) and interface requests (SIOCGIFNAME to private and wireless
      * ones) change or tell the host's network, which no Landlock right covers. 0x894B in their midst
      * is SIOCOUTQNSD, a question to a TCP socket; 0x89E0 to 0x89EF belong to the protocols. */
-    ROW_WHEN(RULE_INTERFACES_TRAPPED, PASS, BETWEEN(1, 0x8910, 0x894A)),
+    ROW_WHEN(RULE_INTERFACES_TRAPPED, PASS, EQUAL(1, 0x8910 /* SIOCGIFNAME */)),
+    /* SIOCGIFFLAGS, ADDR, DSTADDR, BRDADDR, NETMASK and METRIC: odd numbers to 0x891F. */
+    ROW_WHEN(RULE_INTERFACES_TRAPPED, PASS, MASKED(1, ~(uint32_t)0xE, 0x8911)),
+    ROW_WHEN(RULE_INTERFACES_TRAPPED, PASS, EQUAL(1, 0x8921 /* SIOCGIFMTU */)),
+    ROW_WHEN(RULE_INTERFACES_TRAPPED, PASS, EQUAL(1, 0x8927 /* SIOCGIFHWADDR */)),
+    ROW_WHEN(RULE_INTERFACES_TRAPPED, PASS, EQUAL(1, 0x8933 /* SIOCGIFINDEX */)),
+    ROW_WHEN(RULE_INTERFACES_TRAPPED, PASS, EQUAL(1, 0x8942 /* SIOCGIFTXQLEN */)),
     ROW(DENY(EPERM), BETWEEN(1, 0x890B, 0x894A)), ROW(DENY(EPERM), BETWEEN(1, 0x894C, 0x89DF)),
     ROW(DENY(EPERM), BETWEEN(1, 0x89F0, 0x8BFF)),
     /* File systems do more through a descriptor than reading it: make and destroy subvolumes,
@@ -211,6 +217,8 @@ static const struct argument_rule setsockopt_rules[] = {
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 42, 48)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 64, 65)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 200, 0xFFFFFFFF)),
+    /* A flow label brings a routing header of its own to the packets that carry it. */
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 32 /* IPV6_FLOWLABEL_MGR */)),
     /* IPV6_2292RTHDR, IPV6_2292PKTOPTIONS */
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 5, 6)),
     /* IPV6_HOPOPTS, IPV6_RTHDRDSTOPTS, IPV6_RTHDR, IPV6_DSTOPTS */

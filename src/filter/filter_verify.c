@@ -15,7 +15,7 @@
 
 /* Interesting values of one argument. An entry with more has the rest left out here; random values
  * still reach them. */
-#define VALUES_MAX 192
+#define VALUES_MAX 512
 
 /* Numbers without rules must not look at arguments at all, so a few cases show it. */
 #define RANDOM_CASES 64

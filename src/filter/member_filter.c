@@ -53,17 +53,85 @@ static bool has_test(const struct filter_rule *rule, const struct arg_test *test
     return false;
 }
 
-/* The rule that holds when both hold. False: it needs more tests than a rule has. */
+/* The values of the low word for which the test can hold. True: and it holds for all of them. False
+ * with *low > *high cannot happen: what is not an interval of its own is everything. */
+static bool interval_of(const struct arg_test *test, uint32_t *low, uint32_t *high)
+{
+    bool masked = test->mask != 0 && test->mask != UINT32_MAX;
+
+    *low = 0;
+    *high = UINT32_MAX;
+    if (test->op == ARG_EQUAL) {
+        *low = test->value;
+        *high = masked ? test->value | ~test->mask : test->value;
+        return !masked;
+    }
+    if (test->op != ARG_IN_RANGE || masked)
+        return false;
+    *low = test->value;
+    *high = test->value_high;
+    return true;
+}
+
+enum meeting {
+    MEETING_NONE,       /* the tests have nothing to say about each other */
+    MEETING_JOINED,     /* *left now stands for both */
+    MEETING_IMPOSSIBLE, /* they never hold together */
+};
+
+/* Tests of one argument often exclude or contain each other; the filter need not ask twice. */
+static enum meeting meet(struct arg_test *left, const struct arg_test *right)
+{
+    uint32_t low, high, right_low, right_high;
+    bool exact, right_exact;
+
+    if (left->arg != right->arg)
+        return MEETING_NONE;
+    exact = interval_of(left, &low, &high);
+    if (left->op == ARG_EQUAL && right->op == ARG_NOT_EQUAL && exact &&
+        (right->mask == 0 || right->mask == UINT32_MAX))
+        return low == right->value ? MEETING_IMPOSSIBLE : MEETING_JOINED;
+    right_exact = interval_of(right, &right_low, &right_high);
+    if (right_low > high || right_high < low)
+        return MEETING_IMPOSSIBLE;
+    if (right_exact && low >= right_low && high <= right_high)
+        return MEETING_JOINED;
+    if (!exact || !right_exact)
+        return MEETING_NONE;
+    low = low > right_low ? low : right_low;
+    high = high < right_high ? high : right_high;
+    *left = low == high ? (struct arg_test){.arg = left->arg, .op = ARG_EQUAL, .value = low}
+                        : (struct arg_test){.arg = left->arg,
+                                            .op = ARG_IN_RANGE,
+                                            .value = low,
+                                            .value_high = high};
+    return MEETING_JOINED;
+}
+
+/* False: it cannot hold, or needs more tests than a rule has. */
+static bool add_test(struct filter_rule *rule, const struct arg_test *test)
+{
+    if (has_test(rule, test))
+        return true;
+    for (size_t i = 0; i < rule->test_count; i++) {
+        enum meeting meeting = meet(&rule->tests[i], test);
+        if (meeting != MEETING_NONE)
+            return meeting == MEETING_JOINED;
+    }
+    if (rule->test_count == FILTER_TESTS_MAX)
+        return false;
+    rule->tests[rule->test_count++] = *test;
+    return true;
+}
+
+/* The rule that holds when both hold. False: there is none that could be told. */
 static bool both_hold(const struct filter_rule *left, const struct filter_rule *right,
                       struct filter_rule *both)
 {
     *both = *left;
     for (size_t i = 0; i < right->test_count; i++) {
-        if (has_test(both, &right->tests[i]))
-            continue;
-        if (both->test_count == FILTER_TESTS_MAX)
+        if (!add_test(both, &right->tests[i]))
             return false;
-        both->tests[both->test_count++] = right->tests[i];
     }
     return true;
 }
@@ -166,9 +234,12 @@ static bool add_passing_row(struct builder *builder, int number,
     struct filter_rule both;
 
     for (size_t i = 0; i < passes->count; i++) {
-        if (both_hold(condition, &passes->rules[i], &both) &&
-            !add_rule(builder, number, both, FILTER_ALLOW))
+        if (!both_hold(condition, &passes->rules[i], &both))
+            continue;
+        if (!add_rule(builder, number, both, FILTER_ALLOW))
             return false;
+        if (same_rule(condition, &both))
+            return true; /* it passes whenever the condition holds */
     }
     return add_rule(builder, number, *condition, passes->trapped ? FILTER_NOTIFY : FILTER_ALLOW);
 }

@@ -8,11 +8,13 @@
  * registry, since its answer ends the chain.
  */
 #include "gates/gates.h"
-#include "member/object.h"
-#include "member/path_verdict.h"
 #include "kernel/landlock.h"
 #include "kernel/sys.h"
 #include "kernel/task_memory.h"
+#include "member/object.h"
+#include "member/path_verdict.h"
+#include "member/socket.h"
+#include "policy/network.h"
 #include "supervisor/supervisor.h"
 #include "util/fd.h"
 
@@ -402,13 +404,27 @@ static struct verdict on_path_call(struct request *request)
 
 /* ---- Addresses ------------------------------------------------------------------------------------ */
 
-static bool port_is_granted(const struct policy *policy, uint16_t port)
+/* Where Landlock judges connections by itself, every rule is for TCP ports of any address. */
+static bool may_connect(const struct policy *policy, uint16_t port)
 {
-    for (size_t i = 0; i < policy->bind_port_count; i++) {
-        if (port >= policy->bind_ports[i].low && port <= policy->bind_ports[i].high)
+    for (size_t i = 0; i < policy->net_allow.count; i++) {
+        const struct net_rule *rule = &policy->net_allow.items[i];
+        if (rule->protocol == NET_TCP &&
+            (rule->port_count == 0 || port_ranges_contain(rule->ports, rule->port_count, port)))
             return true;
     }
-    return policy->bind_any;
+    return false;
+}
+
+static bool is_tcp(const struct request *request)
+{
+    struct pinned_socket pinned = PINNED_SOCKET_INIT;
+
+    if (socket_pin(request, (int)request->notification.data.args[0], &pinned) != 0)
+        return false;
+    bool tcp = pinned.protocol == IPPROTO_TCP;
+    socket_unpin(&pinned);
+    return tcp;
 }
 
 /* "192.0.2.1:80", "[::1]:80". False: not an address of the internet families. */
@@ -442,19 +458,22 @@ static struct verdict on_address_call(struct request *request)
     uint64_t right = bind ? LL_NET_BIND_TCP : LL_NET_CONNECT_TCP;
     struct sockaddr_storage address = {0};
     uint32_t size = (uint32_t)request->notification.data.args[2];
-    char text[INET6_ADDRSTRLEN + 16], advice[32];
+    char text[INET6_ADDRSTRLEN + 16], object[INET6_ADDRSTRLEN + 24], advice[INET6_ADDRSTRLEN + 48];
     uint16_t port;
 
-    if ((explain->handled_net & right) == 0 || size > sizeof(address) ||
+    if ((explain->handled_net & right) == 0 || size > sizeof(address) || !is_tcp(request) ||
         task_memory_read_all((pid_t)request->notification.pid, request->notification.data.args[1],
                              &address, size) != 0 ||
         !format_address(&address, size, text, sizeof(text), &port) || !request_is_valid(request))
         return verdict_next();
-    if (bind && port_is_granted(explain->policy, port))
+    if (bind ? network_may_bind(explain->policy, port) : may_connect(explain->policy, port))
         return verdict_next();
-    snprintf(advice, sizeof(advice), "--net-allow-bind %u", port);
-    request_record_denial(request, text, bind ? "bind" : "connect", EACCES, LAYER, NULL,
-                          bind ? advice : NULL);
+    snprintf(object, sizeof(object), "tcp://%s", text);
+    if (bind)
+        snprintf(advice, sizeof(advice), "--net-allow-bind %u", port);
+    else
+        snprintf(advice, sizeof(advice), "--net-allow %s", object);
+    request_record_denial(request, bind ? text : object, bind ? "bind" : "connect", EACCES, LAYER, NULL, advice);
     return verdict_next();
 }
 
@@ -476,7 +495,8 @@ static const struct trap traps[] = {
 #undef EXPLAIN_CALL
 };
 
-static const char *const needs[] = {"faccessat2", "fstatfs", NULL};
+static const char *const needs[] = {"faccessat2",  "fstatfs",    "pidfd_open",
+                                    "pidfd_getfd", "getsockopt", NULL};
 
 const struct feature feature_explain = {
     .name = "explain",

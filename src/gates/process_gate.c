@@ -14,7 +14,6 @@
 #include "util/fd.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 #define LAYER "process-gate"
 
@@ -36,11 +35,8 @@ static int id_arg(const struct request *request, int number)
 
 static struct verdict refuse(const struct request *request, const char *kind, int id)
 {
-    char object[48];
-
-    snprintf(object, sizeof(object), "%s %d", kind, id);
-    request_record_denial(request, object, "control", EPERM, LAYER, "only the caller's own process",
-                          NULL);
+    request_record_numbered_denial(request, kind, id, "control", EPERM, LAYER,
+                                   "only the caller's own process");
     return verdict_errno(EPERM);
 }
 

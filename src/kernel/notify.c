@@ -125,6 +125,11 @@ int notify_answer_fd(int listener, uint64_t id, int fd, bool close_on_exec)
     return add_fd(listener, id, fd, -1, close_on_exec, SECCOMP_ADDFD_FLAG_SEND);
 }
 
+int notify_answer_fd_at(int listener, uint64_t id, int fd, int at, bool close_on_exec)
+{
+    return add_fd(listener, id, fd, at, close_on_exec, SECCOMP_ADDFD_FLAG_SEND);
+}
+
 int notify_add_fd(int listener, uint64_t id, int fd, int at, bool close_on_exec)
 {
     return add_fd(listener, id, fd, at, close_on_exec, 0);

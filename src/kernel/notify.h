@@ -46,6 +46,10 @@ int notify_check_id(int listener, uint64_t id);
  * still pending. An O_PATH descriptor fails with -EBADF. */
 int notify_answer_fd(int listener, uint64_t id, int fd, bool close_on_exec);
 
+/* The same into the number `at`, which is replaced as by dup3(): -EBADF where the task's limit of open
+ * files does not allow the number. */
+int notify_answer_fd_at(int listener, uint64_t id, int fd, int at, bool close_on_exec);
+
 /* The same without answering. `at` < 0 takes the lowest free number, otherwise the number is
  * replaced as by dup3(). Returns the number or -errno. */
 int notify_add_fd(int listener, uint64_t id, int fd, int at, bool close_on_exec);

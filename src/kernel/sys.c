@@ -5,6 +5,7 @@
 #include "kernel/sys.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <sys/uio.h>
 
 /* A scoped lookup fails EAGAIN if any rename or mount happened meanwhile; someone who renames in a
@@ -46,6 +47,25 @@ pid_t sys_gettid(void)
     return (pid_t)sys_call0(SYS_gettid);
 }
 
+int sys_shorten_slice(uint64_t nanoseconds)
+{
+    struct { /* sched_setattr(2), in its first version */
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    } attributes = {.size = sizeof(attributes)};
+    long result = sys_call4(SYS_sched_getattr, 0, (long)&attributes, sizeof(attributes), 0);
+
+    if (result < 0)
+        return (int)result;
+    if (attributes.policy != SCHED_OTHER)
+        return -EINVAL;
+    attributes.runtime = nanoseconds;
+    return (int)sys_call3(SYS_sched_setattr, 0, (long)&attributes, 0);
+}
+
 int sys_memfd(const char *name, unsigned flags)
 {
     flags |= MFD_CLOEXEC | MFD_ALLOW_SEALING;
@@ -69,6 +89,13 @@ static ssize_t process_move(long number, pid_t tid, uint64_t address, void *data
 ssize_t sys_process_read(pid_t tid, uint64_t address, void *data, size_t size)
 {
     return process_move(SYS_process_vm_readv, tid, address, data, size);
+}
+
+ssize_t sys_process_gather(pid_t tid, const struct iovec *ranges, size_t range_count,
+                           const struct iovec *places, size_t place_count)
+{
+    return sys_call6(SYS_process_vm_readv, tid, (long)places, (long)place_count, (long)ranges,
+                     (long)range_count, 0);
 }
 
 ssize_t sys_process_write(pid_t tid, uint64_t address, const void *data, size_t size)

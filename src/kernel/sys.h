@@ -17,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 /* ---- numbers: identical on every architecture since 5.1 ("unified" numbers, 424 and up) ---- */
 
@@ -311,6 +312,11 @@ int sys_openat2(int dir_fd, const char *path, uint64_t open_flags, uint64_t mode
 int sys_close_range(unsigned first, unsigned last, unsigned flags);
 pid_t sys_gettid(void);
 
+/* Asks for shorter time slices of the calling thread, which then gets its turn sooner when it wakes up
+ * on a busy CPU; its share of the CPU stays the same. Only where the scheduler is the ordinary one. Linux
+ * 6.12; before, and after a refusal, nothing changes. 0 or -errno. */
+int sys_shorten_slice(uint64_t nanoseconds);
+
 /* An anonymous file, close-on-exec, sealable. Not executable unless MFD_EXEC is among the flags
  * (before 6.3 the kernel has no such distinction, and the file is an ordinary one). */
 int sys_memfd(const char *name, unsigned flags);
@@ -319,5 +325,9 @@ int sys_memfd(const char *name, unsigned flags);
  * an unmapped page), or -errno. */
 ssize_t sys_process_read(pid_t tid, uint64_t address, void *data, size_t size);
 ssize_t sys_process_write(pid_t tid, uint64_t address, const void *data, size_t size);
+
+/* process_vm_readv of several ranges. */
+ssize_t sys_process_gather(pid_t tid, const struct iovec *ranges, size_t range_count,
+                           const struct iovec *places, size_t place_count);
 
 #endif

@@ -250,6 +250,54 @@ int task_memory_read_all(pid_t tid, uint64_t address, void *data, size_t size)
     return 0;
 }
 
+int task_memory_gather(pid_t tid, const struct iovec *ranges, size_t count, void *data, size_t size)
+{
+    struct iovec place = {.iov_base = data, .iov_len = size};
+
+    if (size == 0)
+        return 0;
+    if (task_memory_read_method() == TASK_MEMORY_CALL) {
+        ssize_t got = sys_process_gather(tid, ranges, count, &place, 1);
+        if (got == (ssize_t)size)
+            return 0;
+        if (got < 0)
+            return (int)got;
+    }
+    /* One by one; once more also because a signal can cut the call short. */
+    for (char *next = data; count > 0; next += ranges->iov_len, ranges++, count--) {
+        int result =
+            task_memory_read_all(tid, (uintptr_t)ranges->iov_base, next, ranges->iov_len);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
+int task_memory_gather_into(pid_t tid, const struct iovec *ranges, const struct iovec *places,
+                            size_t count)
+{
+    size_t size = 0;
+
+    for (size_t i = 0; i < count; i++)
+        size += ranges[i].iov_len;
+    if (size == 0)
+        return 0;
+    if (task_memory_read_method() == TASK_MEMORY_CALL) {
+        ssize_t got = sys_process_gather(tid, ranges, count, places, count);
+        if (got == (ssize_t)size)
+            return 0;
+        if (got < 0)
+            return (int)got;
+    }
+    for (size_t i = 0; i < count; i++) {
+        int result = task_memory_read_all(tid, (uintptr_t)ranges[i].iov_base, places[i].iov_base,
+                                          ranges[i].iov_len);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
 int task_memory_write_all(pid_t tid, uint64_t address, const void *data, size_t size)
 {
     for (size_t done = 0; done < size;) {

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 enum task_memory_method {
     TASK_MEMORY_NONE = 0, /* neither works */
@@ -38,6 +39,16 @@ ssize_t task_memory_read(pid_t tid, uint64_t address, void *data, size_t size);
 
 /* Reads exactly `size` bytes: 0, or -errno (-EFAULT if not all are mapped). */
 int task_memory_read_all(pid_t tid, uint64_t address, void *data, size_t size);
+
+/* Reads `size` bytes that lie in `count` (at most 1024) ranges of the task, one behind the other: 0, or
+ * -errno (-EFAULT if not all are mapped). The ranges hold addresses of the task; their lengths add up to
+ * `size`. */
+int task_memory_gather(pid_t tid, const struct iovec *ranges, size_t count, void *data,
+                       size_t size);
+
+/* The same with a place of the same size for each range. */
+int task_memory_gather_into(pid_t tid, const struct iovec *ranges, const struct iovec *places,
+                            size_t count);
 
 /* Reads a NUL-terminated string into `text`, which has room for `max` bytes including the NUL.
  * Returns the length without it. Never touches a page behind the one that holds the NUL.

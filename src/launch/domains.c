@@ -1,6 +1,8 @@
 /* Rulesets from grants: see domains.h. */
 #include "launch/domains.h"
 
+#include "launch/domain_ports.h"
+#include "launch/domain_shadow.h"
 #include "launch/gpu.h"
 #include "util/buffer.h"
 #include "util/fault.h"
@@ -18,6 +20,8 @@ struct build {
     struct domains *domains;
     struct posture *posture;
     struct error *err;
+    struct domain_ports ports;
+    struct shadow shadow;
     int start_fd; /* base of relative grants, AT_FDCWD or a directory */
 };
 
@@ -31,6 +35,30 @@ static bool add_object(struct build *build, const char *path, int fd, uint64_t r
 {
     int result = FAULT_OR("rule", -EIO, landlock_add_path(build->domains->members, fd, rights));
 
+    if (result == 0 && build->domains->supervisor >= 0)
+        result = landlock_add_path(build->domains->supervisor, fd, rights);
+    return result == 0 || rule_failed(build->err, path, result);
+}
+
+/* The rules of a grant. What a view hides is left to the supervisor. */
+static bool add_rules(struct build *build, const char *path, int fd, bool write, bool directory)
+{
+    uint64_t handled = build->domains->masks.fs;
+    uint64_t rights = write ? landlock_write_rights(handled, directory)
+                            : landlock_read_rights(handled, directory);
+    struct object_identity object;
+    enum shadow_kind kind = SHADOW_NONE;
+
+    if (build->shadow.hosts || build->shadow.kernel) {
+        if (!object_identify(fd, &object))
+            return error_runtime(build->err, EIO, "grant %s", path);
+        kind = shadow_kind_of(&build->shadow, path, &object, write);
+    }
+    if (kind == SHADOW_NONE)
+        return add_object(build, path, fd, rights);
+    int result = FAULT_OR(
+        "rule", -EIO,
+        domain_shadow_add(&build->shadow, build->domains->members, handled, fd, kind, write));
     if (result == 0 && build->domains->supervisor >= 0)
         result = landlock_add_path(build->domains->supervisor, fd, rights);
     return result == 0 || rule_failed(build->err, path, result);
@@ -91,10 +119,7 @@ static bool add_grant(struct build *build, const char *path, bool write, bool op
         return false;
     }
     bool directory = S_ISDIR(status.st_mode);
-    uint64_t handled = build->domains->masks.fs;
-    uint64_t rights = write ? landlock_write_rights(handled, directory)
-                            : landlock_read_rights(handled, directory);
-    return add_object(build, path, fd, rights) && pin(build, path, &fd, write, directory);
+    return add_rules(build, path, fd, write, directory) && pin(build, path, &fd, write, directory);
 }
 
 static bool add_list(struct build *build, const struct strv *paths, bool write, bool optional)
@@ -122,29 +147,6 @@ static bool add_gpu_node(void *data, const char *path, bool write, bool requeste
     uint64_t rights = write ? landlock_write_rights(handled, directory)
                             : landlock_read_rights(handled, directory);
     return add_object(build, path, fd, rights) && pin(build, path, &fd, write, directory);
-}
-
-/* TCP bind: one rule per port, or the right unhandled when every port is allowed. */
-static bool add_ports(struct build *build)
-{
-    const struct policy *policy = build->options->policy;
-
-    if ((build->domains->masks.net & LL_NET_BIND_TCP) == 0)
-        return true;
-    for (size_t i = 0; i < policy->bind_port_count; i++) {
-        for (uint32_t port = policy->bind_ports[i].low; port <= policy->bind_ports[i].high;
-             port++) {
-            int result = FAULT_OR(
-                "port-rule", -EIO,
-                landlock_add_port(build->domains->members, (uint16_t)port, LL_NET_BIND_TCP));
-            if (result == 0 && build->domains->supervisor >= 0)
-                result =
-                    landlock_add_port(build->domains->supervisor, (uint16_t)port, LL_NET_BIND_TCP);
-            if (result != 0)
-                return error_runtime(build->err, -result, "landlock rule for TCP port %u", port);
-        }
-    }
-    return true;
 }
 
 /* What the supervisor needs beyond the members (docs/security-model.md, "The second wall"). */
@@ -184,6 +186,8 @@ static bool create_rulesets(struct build *build)
     struct landlock_masks guardian = {.fs = domains->masks.fs & LL_FS_REFER,
                                       .scoped = domains->masks.scoped};
 
+    members.net = build->ports.members.handled;
+    supervisor.net = build->ports.supervisor.handled;
     domains->members = FAULT_OR("ruleset-members", -EIO, landlock_create(&members));
     if (domains->members < 0)
         return error_runtime(build->err, -domains->members, "landlock ruleset");
@@ -211,7 +215,13 @@ bool domains_build(struct domains *domains, const struct domains_options *option
 {
     const struct policy *policy = options->policy;
     const struct landlock_support *support = landlock_support_get();
-    struct build build = {options, domains, posture, err, AT_FDCWD};
+    struct build build = {
+        .options = options,
+        .domains = domains,
+        .posture = posture,
+        .err = err,
+        .start_fd = AT_FDCWD,
+    };
     CLEANUP_FD int start_fd = -1;
 
     *domains = DOMAINS_INIT;
@@ -222,9 +232,10 @@ bool domains_build(struct domains *domains, const struct domains_options *option
         return false;
     if (options->confine_only)
         domains->masks.net = 0;
-    else if (policy->bind_any)
-        domains->masks.net &= ~LL_NET_BIND_TCP;
+    build.ports = domain_ports_plan(policy, domains->masks.net);
 
+    if (!options->confine_only)
+        shadow_init(&build.shadow, policy);
     if (options->start_directory != NULL) {
         start_fd = open(options->start_directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (start_fd < 0 || access(options->start_directory, X_OK) != 0) {
@@ -239,7 +250,8 @@ bool domains_build(struct domains *domains, const struct domains_options *option
         !add_list(&build, &policy->fs_write, true, false) ||
         !add_list(&build, &policy->fs_write_try, true, true) ||
         (!options->confine_only && !gpu_each_node(policy, add_gpu_node, &build)) ||
-        !add_ports(&build) || !add_supervisor_needs(&build)) {
+        !domain_ports_add(&build.ports, policy, domains->members, domains->supervisor, err) ||
+        !add_supervisor_needs(&build)) {
         domains_free(domains);
         return false;
     }

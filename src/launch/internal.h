@@ -9,6 +9,7 @@
 #include "launch/domains.h"
 #include "launch/launch.h"
 #include "launch/streams.h"
+#include "supervisor/feature.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -34,6 +35,7 @@ struct launch {
     struct streams streams;
     const struct bpf_program *filter; /* of the members: precompiled, or `program` */
     struct bpf_program program;       /* compiled for this policy; empty if precompiled */
+    struct network *network;          /* NULL without supervisor */
     struct supervisor *supervisor;
     struct denial_log *denials;
     struct posture posture; /* of launch_posture(); before that only what the grants left to say */
@@ -53,12 +55,13 @@ struct launch {
     int report_fd;
     int lifeline[2];
 
+    void *memory; /* stacks and record */
+    size_t memory_size;
     struct launch_record *record;
-    void *stacks;
-    size_t stacks_size;
     void *guardian_stack_top;
     void *child_stack_top;
     struct child_plan child_plan;
+    struct descriptor_window window; /* of the members' virtual routing sockets */
     struct guardian_plan guardian_plan;
 
     struct bare_range guardian_ranges[GUARDIAN_KEEPS + 1];
@@ -69,6 +72,9 @@ struct launch {
 
 /* Fills the posture of a prepared launch (posture_launch.c). */
 void posture_describe_launch(struct launch *launch);
+
+/* The part about the network, after the features (posture_network.c). */
+void posture_describe_network(struct launch *launch);
 
 /* The guardian died out of turn: ends the members that PDEATHSIG did not reach (sweep.c). */
 void launch_sweep_members(struct launch *launch);

@@ -16,6 +16,8 @@
 #include "launch/precompiled.h"
 #include "launch/registry.h"
 #include "launch/streams.h"
+#include "net/network.h"
+#include "net/net.h"
 #include "policy/grammar.h"
 #include "util/fault.h"
 #include "util/fd.h"
@@ -91,36 +93,67 @@ static void crash_if(const char *at)
 
 /* ---- Preparation ------------------------------------------------------------------------------- */
 
-static bool prepare_memory(struct launch *launch, struct error *err)
+/* Flags of the address space, and a user namespace, must not be the guardian's or the host's. */
+static bool guardian_can_share(const struct launch *launch, const struct launch_spec *spec)
 {
-    size_t size = 2 * (STACK_SIZE + STACK_GUARD);
+    const struct policy *policy = launch->policy;
 
-    launch->record = FAULT_OR("record", MAP_FAILED,
-                              mmap(NULL, sizeof(*launch->record), PROT_READ | PROT_WRITE,
-                                   MAP_SHARED | MAP_ANONYMOUS, -1, 0));
-    if (launch->record == MAP_FAILED) {
-        launch->record = NULL;
-        return error_runtime(err, errno, "shared record");
-    }
+    return !launch->map_user && !policy->no_coredump && !policy->no_huge_pages &&
+           spec->entry == NULL;
+}
+
+/* Both stacks, each above a guard page, and the record. A guardian with an address space of its own
+ * sees the host's writes in a shared mapping only, which costs the kernel a file. */
+static bool prepare_memory(struct launch *launch, const struct launch_spec *spec, struct error *err)
+{
+    size_t stacks = 2 * (STACK_SIZE + STACK_GUARD);
+    bool same_space = !launch->own_process && guardian_can_share(launch, spec);
+    int flags = MAP_ANONYMOUS | (same_space ? MAP_PRIVATE : MAP_SHARED);
+
+    launch->memory_size = stacks + sizeof(*launch->record);
+    char *base = FAULT_OR("memory", MAP_FAILED,
+                          mmap(NULL, launch->memory_size, PROT_READ | PROT_WRITE, flags, -1, 0));
+    if (base == MAP_FAILED)
+        return error_runtime(err, errno, "launch memory");
+    launch->memory = base;
+    if (FAULT_OR("stacks", -1, mprotect(base, STACK_GUARD, PROT_NONE)) != 0 ||
+        mprotect(base + STACK_GUARD + STACK_SIZE, STACK_GUARD, PROT_NONE) != 0)
+        return error_runtime(err, errno, "launch stacks");
+    launch->guardian_stack_top = base + STACK_GUARD + STACK_SIZE;
+    launch->child_stack_top = base + stacks;
+    launch->record = (struct launch_record *)(void *)(base + stacks);
     launch->record->listener = -1;
 #if defined(SANDLOCK_FAULT_INJECTION)
     launch->record->fault = chosen_fault();
 #endif
-    launch->stacks =
-        FAULT_OR("stacks", MAP_FAILED,
-                 mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0));
-    if (launch->stacks == MAP_FAILED) {
-        launch->stacks = NULL;
-        return error_runtime(err, errno, "launch stacks");
-    }
-    launch->stacks_size = size;
-    char *base = launch->stacks;
-    if (mprotect(base + STACK_GUARD, STACK_SIZE, PROT_READ | PROT_WRITE) != 0 ||
-        mprotect(base + 2 * STACK_GUARD + STACK_SIZE, STACK_SIZE, PROT_READ | PROT_WRITE) != 0)
-        return error_runtime(err, errno, "launch stacks");
-    launch->guardian_stack_top = base + STACK_GUARD + STACK_SIZE;
-    launch->child_stack_top = base + size;
     return true;
+}
+
+/* Soft = hard = min(asked, inherited soft, inherited hard): a cap, never a grant. Before the
+ * supervisor, whose window of descriptors lies below this limit. */
+static void prepare_open_files(struct launch *launch, const struct launch_spec *spec)
+{
+    struct child_plan *child = &launch->child_plan;
+    struct rlimit inherited;
+
+    if (spec->inherited_nofile != NULL)
+        inherited = *spec->inherited_nofile;
+    else if (getrlimit(RLIMIT_NOFILE, &inherited) != 0)
+        return;
+    launch->window = netlink_window(inherited.rlim_cur);
+    if (launch->policy->max_open_files > 0) {
+        rlim_t limit = launch->policy->max_open_files;
+        if (limit > inherited.rlim_cur)
+            limit = inherited.rlim_cur;
+        if (limit > inherited.rlim_max)
+            limit = inherited.rlim_max;
+        child->open_files = (struct bare_rlimit){limit, limit};
+        child->limit_open_files = true;
+        launch->window = netlink_window(limit);
+    } else if (spec->inherited_nofile != NULL) {
+        child->open_files = (struct bare_rlimit){inherited.rlim_cur, inherited.rlim_max};
+        child->limit_open_files = true;
+    }
 }
 
 static bool prepare_supervisor(struct launch *launch, struct error *err)
@@ -134,11 +167,17 @@ static bool prepare_supervisor(struct launch *launch, struct error *err)
         .violation = launch->own_process ? VIOLATION_TRAP : VIOLATION_ERRNO,
         .confined = launch->confine,
         .interactive = launch->terminal >= 0,
+        .window = launch->window,
     };
     size_t traps;
 
     if (policy->no_supervisor)
         return true;
+    /* Asks resolvers, on this thread and before anything is confined. */
+    launch->network = FAULT_OR("network", NULL, network_new(policy, err));
+    if (launch->network == NULL)
+        return fault_is("network") ? error_runtime(err, ENOMEM, "network of the sandbox") : false;
+    config.network = launch->network;
     launch->denials = FAULT_OR("denials", NULL, denial_log_new());
     if (launch->denials == NULL)
         return error_runtime(err, ENOMEM, "denial records");
@@ -158,7 +197,7 @@ static bool prepare_filter(struct launch *launch, struct error *err)
     if (fault_is("filter"))
         return error_runtime(err, EIO, "filter of the members");
     if (launch->supervised)
-        options.traps = supervisor_traps(launch->supervisor, &options.trap_count);
+        options = supervisor_filter_options(launch->supervisor);
     launch->filter = precompiled_members_filter(member_filter_key(launch->policy, &options));
     if (launch->filter != NULL)
         return true;
@@ -210,30 +249,6 @@ static void prepare_user(struct launch *launch)
     snprintf(launch->gid_map, sizeof(launch->gid_map), "%u %u 1", policy->gid, (unsigned)getgid());
 }
 
-/* Soft = hard = min(asked, inherited soft, inherited hard): a cap, never a grant. */
-static void prepare_open_files(struct launch *launch, const struct launch_spec *spec,
-                               struct child_plan *child)
-{
-    struct rlimit inherited;
-
-    if (spec->inherited_nofile != NULL)
-        inherited = *spec->inherited_nofile;
-    else if (getrlimit(RLIMIT_NOFILE, &inherited) != 0)
-        return;
-    if (launch->policy->max_open_files > 0) {
-        rlim_t limit = launch->policy->max_open_files;
-        if (limit > inherited.rlim_cur)
-            limit = inherited.rlim_cur;
-        if (limit > inherited.rlim_max)
-            limit = inherited.rlim_max;
-        child->open_files = (struct bare_rlimit){limit, limit};
-        child->limit_open_files = true;
-    } else if (spec->inherited_nofile != NULL) {
-        child->open_files = (struct bare_rlimit){inherited.rlim_cur, inherited.rlim_max};
-        child->limit_open_files = true;
-    }
-}
-
 /* The terminal goes to the child only if all three streams are inherited, standard input is a
  * terminal, and our own group is its foreground group: a captured or background run never takes it. */
 static void prepare_terminal(struct launch *launch, const struct launch_spec *spec)
@@ -280,6 +295,8 @@ static void fill_child_plan(struct launch *launch, const struct launch_spec *spe
     child->listener = launch->supervised;
     child->close_ranges = launch->streams.ranges;
     child->close_range_count = launch->streams.range_count;
+    if (launch->supervised && launch->window.first <= launch->window.last)
+        child->table_top = (int)launch->window.last;
     child->maps = launch->streams.maps;
     child->map_count = launch->streams.map_count;
     child->error_fd = launch->streams.error_fd;
@@ -290,7 +307,6 @@ static void fill_child_plan(struct launch *launch, const struct launch_spec *spe
     child->envp = launch->command.envp.items;
     child->candidates = (const char *const *)launch->command.candidates.items;
     child->shell_argv = launch->command.shell_argv;
-    prepare_open_files(launch, spec, child);
 
     sigset_t mask = {0};
     if (spec->signal_mask != NULL)
@@ -310,9 +326,7 @@ static void fill_guardian_plan(struct launch *launch, const struct launch_spec *
     guardian->host = getpid();
     guardian->ruleset = launch->domains.guardian;
     guardian->signal_scope = (launch->domains.masks.scoped & LL_SCOPE_SIGNAL) != 0;
-    /* Flags of the address space, and a user namespace, must not be the guardian's or the host's. */
-    guardian->share_memory =
-        !launch->map_user && !policy->no_coredump && !policy->no_huge_pages && spec->entry == NULL;
+    guardian->share_memory = guardian_can_share(launch, spec);
     guardian->end_with_child = spec->end_with_child;
     guardian->lifeline = launch->lifeline[0];
     guardian->report_fd = launch->report_fd;
@@ -348,6 +362,7 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
     if (!command_prepare(&launch->command, policy, spec->argv, spec->argc, environ, err))
         return false;
     prepare_terminal(launch, spec); /* before the supervisor, whose filter depends on it */
+    prepare_open_files(launch, spec);
     if (!prepare_supervisor(launch, err))
         return false;
 
@@ -365,7 +380,7 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
     if (!claim_take(&launch->claim, launch->name, launch->warning, sizeof(launch->warning), err) ||
         !domains_build(&launch->domains, &options, &launch->posture, err) ||
         !prepare_filter(launch, err) || !prepare_affinity(launch, err) ||
-        !streams_prepare(&launch->streams, spec, err) || !prepare_memory(launch, err))
+        !streams_prepare(&launch->streams, spec, err) || !prepare_memory(launch, spec, err))
         return false;
     if (FAULT_OR("lifeline", -1, pipe2(launch->lifeline, O_CLOEXEC)) != 0)
         return error_runtime(err, errno, "lifeline pipe");
@@ -396,6 +411,7 @@ struct launch *launch_prepare(const struct launch_spec *spec, struct error *err)
     launch->park = spec->park;
     launch->confine =
         spec->confine && (launch->policy->without & FEATURE_SUPERVISOR_CONFINEMENT) == 0;
+    launch->window = DESCRIPTOR_WINDOW_NONE;
     launch->claim = CLAIM_INIT;
     launch->domains = DOMAINS_INIT;
     launch->streams = STREAMS_INIT;
@@ -439,9 +455,15 @@ static bool clone_guardian(struct launch *launch, struct error *err)
     sigfillset(&all);
     /* No handler of the host may run in guardian or child, which share its memory or its copy. */
     pthread_sigmask(SIG_SETMASK, &all, &before);
+    launch->child_plan.has_handlers = false;
     long pid = FAULT_OR("guardian-clone", -EIO,
-                        bare_clone(flags, launch->guardian_stack_top, &pidfd, NULL, guardian_main,
-                                   &launch->guardian_plan));
+                        bare_clone_without_handlers(flags, launch->guardian_stack_top, &pidfd,
+                                                    guardian_main, &launch->guardian_plan));
+    if (pid == -ENOSYS || pid == -EPERM || pid == -EINVAL) {
+        launch->child_plan.has_handlers = true;
+        pid = bare_clone(flags, launch->guardian_stack_top, &pidfd, NULL, guardian_main,
+                         &launch->guardian_plan);
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (pid < 0)
         return error_runtime(err, (int)-pid, "clone of the guardian");
@@ -700,6 +722,7 @@ void launch_free(struct launch *launch)
         return;
     launch_finish(launch);
     supervisor_free(launch->supervisor);
+    network_free(launch->network);
     denial_log_free(launch->denials);
     streams_free(&launch->streams);
     domains_free(&launch->domains);
@@ -712,10 +735,8 @@ void launch_free(struct launch *launch)
     fd_close(launch->lifeline[1]);
     fd_close(launch->terminal);
     fd_close(launch->report_fd);
-    if (launch->record != NULL)
-        munmap(launch->record, sizeof(*launch->record));
-    if (launch->stacks != NULL)
-        munmap(launch->stacks, launch->stacks_size);
+    if (launch->memory != NULL)
+        munmap(launch->memory, launch->memory_size);
     policy_unref(launch->policy);
     free(launch);
 }
@@ -755,6 +776,12 @@ const char *launch_command_name(const struct launch *launch)
 struct supervisor *launch_supervisor(const struct launch *launch)
 {
     return launch->supervised ? launch->supervisor : NULL;
+}
+
+bool launch_ports(const struct launch *launch, struct buffer *json)
+{
+    return launch->network != NULL && launch->network->ports != NULL &&
+           port_map_json(launch->network->ports, json);
 }
 
 struct denial_log *launch_denials(const struct launch *launch)

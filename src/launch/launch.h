@@ -21,6 +21,7 @@
 #include "supervisor/loop.h"
 #include "supervisor/posture.h"
 #include "supervisor/supervisor.h"
+#include "util/buffer.h"
 #include "util/error.h"
 
 #include <signal.h>
@@ -101,6 +102,10 @@ const char *launch_command_name(const struct launch *launch);      /* argv[0] */
 struct supervisor *launch_supervisor(const struct launch *launch); /* NULL without listener */
 struct denial_log *launch_denials(const struct launch *launch);
 const struct posture *launch_posture(struct launch *launch); /* any thread */
+
+/* Appends {"V":R,…} of the ports that lie elsewhere on the host. False, and nothing appended: there are
+ * none. Any thread. */
+bool launch_ports(const struct launch *launch, struct buffer *json);
 bool launch_confined(const struct launch *launch);           /* domain S is really in force */
 
 /* Why the run goes on without introspection, NULL if it does not; for a person to read. */

@@ -3,6 +3,7 @@
 
 #include "kernel/task_memory.h"
 #include "launch/registry.h"
+#include "net/shadow.h"
 #include "util/buffer.h"
 #include "util/fd.h"
 
@@ -21,14 +22,6 @@ struct absent_gate {
 };
 
 static const struct absent_gate absent_gates[] = {
-    {"unix-gate", "not part of this build",
-     "named unix sockets outside the grants can be connected to, if file modes allow it"},
-    {"listen-gate", "not part of this build",
-     "listen() on a TCP socket that was never bound opens a port chosen by the kernel"},
-    {"netlink-view", "not part of this build; AF_NETLINK sockets are refused", NULL},
-    {"network-rules", "not part of this build; all outgoing connections are refused", NULL},
-    {"proc-view", "not part of this build", NULL}, /* its exception depends on the grants */
-    {"hosts-view", "not part of this build", NULL},
     {"hostname-view", "not part of this build; the host's name is visible", NULL},
 };
 
@@ -60,25 +53,6 @@ static void describe_protections(struct launch *launch)
     }
 }
 
-static void describe_network(struct launch *launch)
-{
-    struct posture *posture = &launch->posture;
-    bool tcp = launch->domains.masks.status[PROTECTION_NET_TCP] == STATUS_ACTIVE;
-    const struct policy *policy = launch->policy;
-
-    posture_set(posture, "tcp", tcp ? POSTURE_ACTIVE : POSTURE_OFF, tcp ? "landlock" : NULL,
-                tcp ? "no outgoing connection is allowed" : "net-tcp is not enforced");
-    posture_set(posture, "udp", POSTURE_ACTIVE, "filter", "UDP sockets are refused");
-    posture_set(posture, "icmp", POSTURE_ACTIVE, "filter", "raw and ping sockets are refused");
-    if (policy->bind_any)
-        posture_set(posture, "bind", POSTURE_OFF, NULL, "every TCP port is allowed");
-    else
-        posture_set(posture, "bind", tcp ? POSTURE_ACTIVE : POSTURE_OFF, tcp ? "landlock" : NULL,
-                    tcp ? NULL : "net-tcp is not enforced");
-    if (!tcp)
-        posture_exception(posture, "TCP connect and bind are not restricted");
-}
-
 static void describe_limits(struct launch *launch)
 {
     const struct policy *policy = launch->policy;
@@ -104,6 +78,24 @@ static void describe_switched_off(struct launch *launch)
     if ((launch->policy->without & FEATURE_PROCESS_GATE) != 0)
         posture_exception(&launch->posture,
                           "--without process-gate: members can join process groups of the session");
+}
+
+/* The feature says so itself where it judges. */
+static void describe_unix_gate(struct launch *launch)
+{
+    struct posture *posture = &launch->posture;
+    const struct policy *policy = launch->policy;
+
+    if (posture_find(posture, "unix-gate") != NULL)
+        return;
+    if (policy->no_supervisor)
+        posture_set(posture, "unix-gate", POSTURE_OFF, NULL, "no supervisor");
+    else if ((policy->without & FEATURE_UNIX_GATE) != 0)
+        posture_set(posture, "unix-gate", POSTURE_DISABLED, NULL, "--without");
+    else
+        posture_set(posture, "unix-gate", POSTURE_OFF, NULL, "no path is granted");
+    posture_exception(posture, "named unix sockets outside the grants can be connected to, if "
+                               "file modes allow it");
 }
 
 static void describe_supervision(struct launch *launch)
@@ -134,6 +126,7 @@ static void describe_supervision(struct launch *launch)
         else if (!launch->confine)
             why = "the calling thread supervises and must not be confined for good";
     }
+    describe_unix_gate(launch);
     posture_set(posture, "supervisor-landlock", why == NULL ? POSTURE_ACTIVE : POSTURE_OFF,
                 why == NULL ? "landlock" : NULL, why);
     posture_set(posture, "supervisor-filter", why == NULL ? POSTURE_ACTIVE : POSTURE_OFF,
@@ -145,30 +138,19 @@ static void describe_supervision(struct launch *launch)
         posture_exception(posture, "the supervisor may write below /proc, as root also /proc/sys");
 }
 
-/* True if a grant on this path shows something of /proc: itself, above or below it. */
-static bool path_shows_proc(const char *path)
+/* What the proc view does not hide, or what its absence shows. */
+static void describe_kernel_files(struct launch *launch)
 {
-    CLEANUP_FD int fd = open(path, O_PATH | O_CLOEXEC);
-    char real[PATH_MAX];
-    bool unlinked;
-    bool known = fd >= 0 && grants_path_of(fd, real, sizeof(real), &unlinked) == 0;
-    const char *name = known ? real : path;
-
-    return strcmp(name, "/") == 0 || strcmp(name, "/proc") == 0 || strncmp(name, "/proc/", 6) == 0;
-}
-
-static bool proc_is_granted(const struct policy *policy)
-{
-    const struct strv *lists[] = {&policy->fs_read, &policy->fs_read_try, &policy->fs_write,
-                                  &policy->fs_write_try};
-
-    for (size_t list = 0; list < sizeof(lists) / sizeof(lists[0]); list++) {
-        for (size_t i = 0; i < lists[list]->count; i++) {
-            if (path_shows_proc(lists[list]->items[i]))
-                return true;
-        }
-    }
-    return false;
+    if (!shadow_policy_shows_kernel(launch->policy))
+        return;
+    if (launch->policy->no_supervisor)
+        posture_exception(&launch->posture,
+                          "without a supervisor the grant on /proc shows other processes of the user "
+                          "and the host's network (/proc/net, with /sys /sys/class/net)");
+    else
+        posture_exception(&launch->posture,
+                          "the grant on /proc shows other processes by number, one on /sys "
+                          "interfaces by name: to stat, and in the list of /proc");
 }
 
 static void describe_exceptions(struct launch *launch)
@@ -188,16 +170,15 @@ static void describe_exceptions(struct launch *launch)
         if (gate->exception != NULL)
             posture_exception(&launch->posture, "%s", gate->exception);
     }
-    if (proc_is_granted(launch->policy))
-        posture_exception(&launch->posture, "the grant on /proc shows other processes of the user");
+    describe_kernel_files(launch);
 }
 
 void posture_describe_launch(struct launch *launch)
 {
     describe_protections(launch);
-    describe_network(launch);
     describe_limits(launch);
     describe_supervision(launch);
+    posture_describe_network(launch);
     describe_exceptions(launch);
     posture_method(&launch->posture, "listener", launch->supervised ? "shared-table" : "none");
     posture_method(&launch->posture, "child-memory",

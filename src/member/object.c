@@ -287,13 +287,14 @@ struct statx_answer {
     uint32_t rdev_major, rdev_minor, dev_major, dev_minor;
     uint64_t rest[14];
 };
+#define BASIC_STATS 0x7ff
 _Static_assert(sizeof(struct statx_answer) == 256, "struct statx has 256 bytes");
 
 /* What is known without asking a server or a daemon. */
 static bool look_without_waiting(int path_fd, struct statx_answer *answer)
 {
-    long result = sys_call5(SYS_statx, path_fd, (long)"", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 1,
-                            (long)answer);
+    long result = sys_call5(SYS_statx, path_fd, (long)"", AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
+                            BASIC_STATS, (long)answer);
 
     return result == 0;
 }
@@ -366,6 +367,28 @@ unsigned object_type(int path_fd)
     struct statx_answer answer = {0};
 
     return look_without_waiting(path_fd, &answer) ? answer.mode & S_IFMT : 0;
+}
+
+bool object_identify_path(int directory, const char *path, struct object_identity *identity)
+{
+    struct statx_answer answer = {0};
+    int flags = AT_STATX_DONT_SYNC | (path[0] == '\0' ? AT_EMPTY_PATH : 0);
+
+    if (sys_call5(SYS_statx, directory, (long)path, flags, BASIC_STATS, (long)&answer) != 0)
+        return false;
+    *identity = (struct object_identity){
+        .device = (uint64_t)answer.dev_major << 32 | answer.dev_minor,
+        .inode = answer.inode,
+        .mode = answer.mode,
+        .uid = answer.uid,
+        .changed = (int64_t)answer.times[4], /* access, birth, change, modification: two words each */
+    };
+    return true;
+}
+
+bool object_identify(int path_fd, struct object_identity *identity)
+{
+    return object_identify_path(path_fd, "", identity);
 }
 
 bool object_is_in_procfs(int path_fd)

@@ -72,6 +72,20 @@ void local_devices_learn(struct local_devices *local, int path_fd);
 /* The type bits of the object's mode (S_IFMT), 0 if unknown. Never waits. */
 unsigned object_type(int path_fd);
 
+/* Which object it is, and when it was last changed (ctime, seconds); from what the kernel knows without
+ * asking anybody. False if it cannot be told. */
+struct object_identity {
+    uint64_t device, inode;
+    unsigned mode;
+    uint32_t uid;
+    int64_t changed;
+};
+
+bool object_identify(int path_fd, struct object_identity *identity);
+
+/* The same by name, links followed: for the host's own side. */
+bool object_identify_path(int directory, const char *path, struct object_identity *identity);
+
 /* True if the object lies in a procfs, and if it cannot be told. */
 bool object_is_in_procfs(int path_fd);
 

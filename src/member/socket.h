@@ -26,6 +26,13 @@ int member_get_fd(const struct request *request, int fd);
  * validated after the pin. 0 or -errno. */
 int socket_pin(const struct request *request, int fd, struct pinned_socket *socket);
 
+/* Fills in the properties of socket->fd, which the caller has. -ENOTSOCK, -EBADF (O_PATH) … */
+int socket_identify(struct pinned_socket *socket);
+
+/* The same without the cookie, and with the type that an IP socket of TCP or UDP ordinarily has: for
+ * calls where each question counts. */
+int socket_pin_kind(const struct request *request, int fd, struct pinned_socket *socket);
+
 /* The cookie alone; 0 if it is no socket or cannot be pinned ("not ours"). */
 uint64_t socket_cookie_of(int fd);
 

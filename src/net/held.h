@@ -6,6 +6,7 @@
 #ifndef SANDLOCK_NET_HELD_H
 #define SANDLOCK_NET_HELD_H
 
+#include "net/watch.h"
 #include "supervisor/supervisor.h"
 
 #include <stdbool.h>
@@ -34,7 +35,10 @@ struct held {
      * gone. */
     void (*release)(struct held *held);
 
-    struct held *next; /* the holder's */
+    bool progressed; /* set by step() when it moved on and is to be asked again at once */
+
+    struct held *next;   /* the holder's, like the next */
+    int64_t muted_until; /* set to 0 by the caller */
 };
 
 struct holder;
@@ -42,9 +46,27 @@ struct holder;
 struct holder *holder_new(void);         /* NULL when out of memory or descriptors */
 void holder_free(struct holder *holder); /* releases what is still held; NULL is accepted */
 
-/* Takes the operation over (request detached by the caller). Any thread of the supervisor; the polling
- * thread is a worker that is started when needed (`starter`: a request of the receiving thread to
- * submit it with, or NULL if it runs already). False: not taken, the caller answers and frees. */
+/* On the receiving thread, before an operation that may be held is handed to a worker or held: sees
+ * to it that the polling thread runs (a worker of its own until holder_stop()). Cheap when it does. False:
+ * no thread; the call must be refused. */
+bool holder_start(struct holder *holder, const struct request *request);
+
+/* Ends the polling thread; held_submit() is refused from now on. For leave_loop hooks; may be called
+ * several times. */
+void holder_stop(struct holder *holder);
+
+/* What watches the polling thread, and the receiving thread where it wants to be; runs after a successful
+ * holder_start(). */
+struct watch *holder_watch(struct holder *holder);
+
+/* Takes the operation over (request detached by the caller), after a successful holder_start(). Any
+ * thread of the supervisor. False: not taken, the caller answers and frees. */
 bool held_submit(struct holder *holder, struct held *held);
+
+/* ---- For tests ---------------------------------------------------------------------------------- */
+
+/* Pure: from /proc/<tid>/status. True if a signal is pending that ends a wait of this thread: one of
+ * its own, or one of its process where no other thread would take it first. */
+bool held_signal_waits(const char *status, pid_t tid);
 
 #endif

@@ -4,6 +4,10 @@
 
 #include "supervisor/feature.h"
 
+/* The descriptor numbers for virtual routing sockets in a sandbox whose processes start with this soft
+ * limit of open files. */
+struct descriptor_window netlink_window(uint64_t open_files);
+
 /* AF_NETLINK sockets of protocol NETLINK_ROUTE that show a host with a loopback interface alone. */
 extern const struct feature feature_netlink_view;
 
@@ -25,7 +29,9 @@ extern const struct feature feature_listen;
 /* getsockname and getpeername with virtual ports. */
 extern const struct feature feature_port_names;
 
-/* open and its kin: the synthetic /etc/hosts and /proc/net. */
-extern const struct feature feature_network_files;
+/* open and its kin: the sandbox's own /etc/hosts; /proc and /sys without the host's network. Where both
+ * are on, the proc view does the work of the hosts view. */
+extern const struct feature feature_hosts_view;
+extern const struct feature feature_proc_view;
 
 #endif

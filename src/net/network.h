@@ -12,6 +12,7 @@
 #include "util/error.h"
 
 struct supervisor;
+struct netlink_view;
 
 struct network {
     const struct policy *policy; /* borrowed */
@@ -20,6 +21,7 @@ struct network {
     char *hosts;                   /* content of the synthetic /etc/hosts, owned */
     size_t hosts_length;
     struct port_map *ports; /* NULL without port_remap */
+    struct netlink_view *netlink; /* virtual routing sockets; the feature's, NULL while it is off */
     struct holder *holder;  /* blocking calls that wait; made with the network */
 };
 

@@ -18,18 +18,19 @@ struct net_resolved {
     size_t count;
 };
 
-/* NULL when out of memory. Rules whose host is not among `resolved` allow nothing. */
+/* NULL when out of memory. Rules whose host is not among `resolved` allow nothing. `policy` is borrowed
+ * for the life of the verdicts; `resolved` is copied. */
 struct net_verdicts *net_verdicts_new(const struct policy *policy,
                                       const struct net_resolved *resolved, size_t resolved_count);
 void net_verdicts_free(struct net_verdicts *verdicts); /* NULL is accepted */
 
 struct net_verdict {
     bool allowed;
-    char rule[160];    /* refused: "no rule", or the text of the deny rule */
-    char suggest[160]; /* the option that would allow it, "" if none would */
+    char rule[160];    /* refused: "no rule", or the option with the deny rule */
+    char suggest[320]; /* the option that would allow it, "" if none would */
 };
 
-/* The fast question; the address is canonicalised inside. */
+/* The fast question; the address is canonicalised inside. Without any rule nothing is allowed. */
 bool net_allows(const struct net_verdicts *verdicts, enum net_protocol protocol,
                 const struct net_address *address, uint16_t port);
 

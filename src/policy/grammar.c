@@ -208,33 +208,6 @@ static bool read_port_range(struct part part, struct port_range *range, struct e
     return true;
 }
 
-static int compare_ranges(const void *left, const void *right)
-{
-    const struct port_range *a = left;
-    const struct port_range *b = right;
-
-    return (a->low > b->low) - (a->low < b->low);
-}
-
-/* Sorts and joins ranges that overlap or touch. Returns how many remain. */
-static size_t merge_ranges(struct port_range *ranges, size_t count)
-{
-    size_t kept = 0;
-
-    if (count == 0)
-        return 0;
-    qsort(ranges, count, sizeof(*ranges), compare_ranges);
-    for (size_t i = 1; i < count; i++) {
-        if (ranges[i].low <= (unsigned)ranges[kept].high + 1) {
-            if (ranges[i].high > ranges[kept].high)
-                ranges[kept].high = ranges[i].high;
-        } else {
-            ranges[++kept] = ranges[i];
-        }
-    }
-    return kept + 1;
-}
-
 bool grammar_ports(const char *const *texts, size_t count, bool allow_any, bool *any,
                    struct port_range **ranges, size_t *range_count, struct error *err)
 {
@@ -260,7 +233,7 @@ bool grammar_ports(const char *const *texts, size_t count, bool allow_any, bool 
     if (found_any && found_count > 0)
         return error_config(err, "wildcard `*` cannot be combined with port lists");
     *any = found_any;
-    *range_count = merge_ranges(found, found_count);
+    *range_count = port_ranges_merge(found, found_count);
     *ranges = NULL;
     if (found_count > 0) {
         *ranges = found;

@@ -5,16 +5,13 @@
 #ifndef SANDLOCK_POLICY_NET_RULE_H
 #define SANDLOCK_POLICY_NET_RULE_H
 
+#include "policy/port_list.h"
 #include "util/buffer.h"
 #include "util/error.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-struct port_range {
-    uint16_t low, high; /* inclusive */
-};
 
 enum net_protocol {
     NET_TCP,
@@ -38,7 +35,7 @@ enum net_target {
 struct net_rule {
     enum net_protocol protocol;
     enum net_target target;
-    struct net_address base;
+    struct net_address base;  /* without host bits */
     uint8_t prefix;           /* bits */
     char *host;               /* owned; as given, NET_TARGET_HOST only */
     struct port_range *ports; /* owned; sorted and disjoint; NULL: every port */
@@ -46,8 +43,9 @@ struct net_rule {
 };
 
 struct net_rules {
-    struct net_rule *items; /* owned; duplicates removed, in the order given */
+    struct net_rule *items; /* owned; in the order given */
     size_t count;
+    size_t capacity;
 };
 
 enum net_rule_side {
@@ -60,7 +58,14 @@ enum net_rule_side {
 bool net_rules_parse(struct net_rules *rules, const char *spec, enum net_rule_side side,
                      struct error *err);
 
+/* Drops every rule that is equal to an earlier one. False when out of memory. */
+bool net_rules_drop_duplicates(struct net_rules *rules);
+
 void net_rules_free(struct net_rules *rules);
+
+/* True if every address and port that `rule` names is named by `cover` too, as far as one rule can
+ * tell. Host names cover only themselves. Of different protocols: false. */
+bool net_rule_covers(const struct net_rule *cover, const struct net_rule *rule);
 
 /* The rule as text that parses back to it: always with a scheme, "tcp://[::1]:443",
  * "icmp://host". */
@@ -86,5 +91,13 @@ bool net_address_in(const struct net_address *address, const struct net_address 
 struct net_address net_address_canonical(const struct net_address *address);
 
 bool net_address_is_loopback(const struct net_address *address);
+
+/* 32 or 128. */
+unsigned net_address_bits(const struct net_address *address);
+
+/* Clears the bits behind the prefix. */
+void net_address_mask(struct net_address *address, unsigned prefix);
+
+bool net_address_equal(const struct net_address *one, const struct net_address *other);
 
 #endif

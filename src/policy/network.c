@@ -1,25 +1,10 @@
 /* What a policy leaves possible: see network.h. */
 #include "policy/network.h"
 
-/* Rules that together cover every address and port of a protocol leave no allow or deny layer open. */
-static bool covers_everything(const struct net_rule *rule)
-{
-    return rule->target == NET_TARGET_ANY && rule->port_count == 0;
-}
-
-static bool any_rule(const struct net_rules *rules, enum net_protocol protocol)
+static bool any_covers(const struct net_rules *rules, const struct net_rule *rule)
 {
     for (size_t i = 0; i < rules->count; i++) {
-        if (rules->items[i].protocol == protocol)
-            return true;
-    }
-    return false;
-}
-
-static bool any_total(const struct net_rules *rules, enum net_protocol protocol)
-{
-    for (size_t i = 0; i < rules->count; i++) {
-        if (rules->items[i].protocol == protocol && covers_everything(&rules->items[i]))
+        if (net_rule_covers(&rules->items[i], rule))
             return true;
     }
     return false;
@@ -34,19 +19,29 @@ static bool any_host(const struct net_rules *rules)
     return false;
 }
 
-static bool may_pass(const struct policy *policy, bool allow_layer, enum net_protocol protocol)
+/* Every IPv4 and every IPv6 address, separately: two rules may deny them all together. */
+static bool denies_all(const struct net_rules *deny, enum net_protocol protocol)
 {
-    return (!allow_layer || any_rule(&policy->net_allow, protocol)) &&
-           !any_total(&policy->net_deny, protocol);
+    const struct net_rule families[] = {
+        {.protocol = protocol, .target = NET_TARGET_RANGE, .base = {.family = 4}},
+        {.protocol = protocol, .target = NET_TARGET_RANGE, .base = {.family = 6}},
+    };
+
+    return any_covers(deny, &families[0]) && any_covers(deny, &families[1]);
 }
 
-static bool in_ranges(const struct port_range *ranges, size_t count, uint16_t port)
+/* True if some destination of the protocol is allowed and, as far as single deny rules tell, not
+ * denied. */
+static bool may_pass(const struct policy *policy, bool allow_layer, enum net_protocol protocol)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (port >= ranges[i].low && port <= ranges[i].high)
+    if (denies_all(&policy->net_deny, protocol))
+        return false;
+    for (size_t i = 0; i < policy->net_allow.count; i++) {
+        const struct net_rule *rule = &policy->net_allow.items[i];
+        if (rule->protocol == protocol && !any_covers(&policy->net_deny, rule))
             return true;
     }
-    return false;
+    return !allow_layer;
 }
 
 static bool tcp_is_protected(const struct policy *policy)
@@ -70,10 +65,22 @@ static bool bind_has_allow_layer(const struct policy *policy)
 
 bool network_may_bind(const struct policy *policy, uint16_t port)
 {
-    if (in_ranges(policy->deny_bind_ports, policy->deny_bind_port_count, port))
+    if (port_ranges_contain(policy->deny_bind_ports, policy->deny_bind_port_count, port))
         return false;
     return !bind_has_allow_layer(policy) ||
-           in_ranges(policy->bind_ports, policy->bind_port_count, port);
+           port_ranges_contain(policy->bind_ports, policy->bind_port_count, port);
+}
+
+/* Rules that Landlock can judge by itself, if the protection is sure to be enforced. */
+static bool are_tcp_ports(const struct policy *policy)
+{
+    for (size_t i = 0; i < policy->net_allow.count; i++) {
+        const struct net_rule *rule = &policy->net_allow.items[i];
+        if (rule->protocol != NET_TCP || rule->target != NET_TARGET_ANY)
+            return false;
+    }
+    return policy->net_allow.count > 0 && policy->net_deny.count == 0 && !policy->port_remap &&
+           policy->protections[PROTECTION_NET_TCP] == PROTECTION_STRICT;
 }
 
 struct network_shape network_shape_of(const struct policy *policy)
@@ -88,13 +95,17 @@ struct network_shape network_shape_of(const struct policy *policy)
         shape.udp = may_pass(policy, shape.allow_layer, NET_UDP) ? UDP_OPEN : UDP_INERT;
         shape.ping = may_pass(policy, shape.allow_layer, NET_ICMP);
     }
+    shape.egress = shape.udp == UDP_OPEN || shape.ping ||
+                   (shape.destination_policy && may_pass(policy, shape.allow_layer, NET_TCP));
     shape.tcp_allow_layer = bind_has_allow_layer(policy);
     shape.bind_restricted = shape.tcp_allow_layer || policy->deny_bind_port_count > 0;
     shape.bind_zero = network_may_bind(policy, 0);
     shape.unix_gate =
         supervised && has_grants(policy) && (policy->without & FEATURE_UNIX_GATE) == 0;
-    shape.connect_on_behalf =
-        supervised && (shape.unix_gate || shape.destination_policy || policy->port_remap);
+    /* With the gate in the supervisor every connect and send goes there anyway. */
+    shape.direct = !shape.unix_gate && are_tcp_ports(policy);
+    shape.connect_on_behalf = supervised && !shape.direct &&
+                              (shape.unix_gate || shape.destination_policy || policy->port_remap);
     shape.bind_on_behalf = supervised && (policy->port_remap || policy->deny_bind_port_count > 0);
     shape.hosts_view =
         supervised && shape.destination_policy && (policy->without & FEATURE_HOSTS_VIEW) == 0;

@@ -18,13 +18,15 @@ struct network_shape {
     bool allow_layer; /* default deny per protocol; without it (deny rules alone) default allow */
     enum udp_use udp;
     bool ping;        /* ping sockets can be created */
+    bool egress;      /* some destination may pass, of whatever protocol */
     bool named_hosts; /* an allow rule names a host */
     bool
         unix_gate; /* named unix sockets are judged by the supervisor (grants exist, no kernel right) */
     bool
         bind_restricted; /* TCP bind has an allow layer or a deny list: not every port may be bound */
     bool bind_zero;      /* bind(0) and listen without bind are allowed */
-    bool tcp_allow_layer;   /* of bind: an allow list holds (also the empty one) */
+    bool tcp_allow_layer; /* of bind: an allow list holds (also the empty one) */
+    bool direct; /* the rules are ports of TCP to any address: Landlock alone judges them */
     bool connect_on_behalf; /* connect is trapped and performed by the supervisor */
     bool bind_on_behalf;    /* bind is trapped and performed by the supervisor */
     bool hosts_view;        /* /etc/hosts is the sandbox's own */

@@ -24,18 +24,24 @@ struct parser {
 static const struct {
     const char *former;
     enum option_id now; /* OPTION_COUNT: none */
+    const char *value;  /* how its value is written now, if that changed */
 } former_names[] = {
-    {"net-bind", OPTION_NET_ALLOW_BIND}, {"net-allow-host", OPTION_COUNT},
-    {"net-connect", OPTION_COUNT},       {"https-ca", OPTION_COUNT},
-    {"https-key", OPTION_COUNT},         {"fs-isolation", OPTION_COUNT},
+    {"net-bind", OPTION_NET_ALLOW_BIND, NULL},
+    {"net-allow-host", OPTION_NET_ALLOW, NULL},
+    {"net-connect", OPTION_NET_ALLOW, " tcp://*:PORT"},
+    {"https-ca", OPTION_COUNT, NULL},
+    {"https-key", OPTION_COUNT, NULL},
+    {"fs-isolation", OPTION_COUNT, NULL},
 };
 
-static bool find_former_name(const char *name, size_t length, enum option_id *now)
+static bool find_former_name(const char *name, size_t length, enum option_id *now,
+                             const char **value)
 {
     for (size_t i = 0; i < sizeof(former_names) / sizeof(former_names[0]); i++) {
         if (strlen(former_names[i].former) == length &&
             memcmp(former_names[i].former, name, length) == 0) {
             *now = former_names[i].now;
+            *value = former_names[i].value != NULL ? former_names[i].value : "";
             return true;
         }
     }
@@ -58,13 +64,14 @@ static const char *closest_long_name(const char *name)
 
 static bool refuse_unknown_long(const struct parser *parser, const char *word, size_t length)
 {
-    enum option_id now;
-    bool is_former = find_former_name(word + 2, length - 2, &now);
+    enum option_id now = OPTION_COUNT;
+    const char *value = "";
+    bool is_former = find_former_name(word + 2, length - 2, &now, &value);
 
     if (is_former && now != OPTION_COUNT)
-        return error_config(parser->err, "unknown option %s: it is spelled %s now",
-                            quote_bytes(word, length).text,
-                            option_display_name(&option_specs[now]));
+        return error_config(parser->err, "unknown option %s: it is spelled %s%s now",
+                            quote_bytes(word, length).text, option_display_name(&option_specs[now]),
+                            value);
 
     char name[64];
     snprintf(name, sizeof(name), "%.*s", (int)(length > 64 ? 64 : length) - 2, word + 2);

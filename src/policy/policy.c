@@ -65,35 +65,68 @@ static bool take_files(struct policy *policy, const struct record *record, struc
            take_paths(&policy->fs_write_try, record, OPTION_FS_WRITE_TRY, err);
 }
 
-static bool take_network(struct policy *policy, const struct record *record, struct error *err)
+static bool take_rules(struct net_rules *rules, const struct record *record, enum option_id id,
+                       enum net_rule_side side, struct error *err)
 {
-    const struct raw_list *list = &record->lists[OPTION_NET_ALLOW_BIND];
+    const struct raw_list *list = &record->lists[id];
+
+    for (size_t i = 0; i < list->count; i++) {
+        if (!net_rules_parse(rules, list->values[i].text, side, err))
+            return policy_blame(err, id, &list->values[i]);
+    }
+    return net_rules_drop_duplicates(rules) || policy_out_of_memory(err);
+}
+
+/* One value alone, so that a bad one is named with its own place. */
+static bool check_ports(const struct raw_value *value, enum option_id id, bool allow_any,
+                        struct error *err)
+{
+    const char *text = value->text;
+    struct port_range *ranges = NULL;
+    size_t range_count = 0;
+    bool any = false;
+
+    if (grammar_ports(&text, 1, allow_any, &any, &ranges, &range_count, err)) {
+        free(ranges);
+        return true;
+    }
+    /* The reason names the item; "" of "80-" alone would not help. */
+    if (err != NULL && strstr(err->text, text) == NULL)
+        error_wrap(err, "%s", quote(text).text);
+    return policy_blame(err, id, value);
+}
+
+static bool take_ports(const struct record *record, enum option_id id, bool *any,
+                       struct port_range **ranges, size_t *range_count, struct error *err)
+{
+    const struct raw_list *list = &record->lists[id];
+    bool found_any = false;
 
     if (list->count == 0)
         return true;
-
     CLEANUP_FREE const char **texts = calloc(list->count, sizeof(*texts));
     if (texts == NULL)
         return policy_out_of_memory(err);
-    /* One by one first, so that a bad value is named with its own place. */
     for (size_t i = 0; i < list->count; i++) {
-        struct port_range *ranges = NULL;
-        size_t range_count = 0;
-        bool any = false;
         texts[i] = list->values[i].text;
-        bool good = grammar_ports(&texts[i], 1, true, &any, &ranges, &range_count, err);
-        free(ranges);
-        if (!good) {
-            /* The reason names the item; "" of "80-" alone would not help. */
-            if (err != NULL && strstr(err->text, texts[i]) == NULL)
-                error_wrap(err, "%s", quote(texts[i]).text);
-            return policy_blame(err, OPTION_NET_ALLOW_BIND, &list->values[i]);
-        }
+        if (!check_ports(&list->values[i], id, any != NULL, err))
+            return false;
     }
-    if (!grammar_ports(texts, list->count, true, &policy->bind_any, &policy->bind_ports,
-                       &policy->bind_port_count, err))
-        return policy_blame(err, OPTION_NET_ALLOW_BIND, &list->values[list->count - 1]);
+    if (!grammar_ports(texts, list->count, any != NULL, &found_any, ranges, range_count, err))
+        return policy_blame(err, id, &list->values[list->count - 1]);
+    if (any != NULL)
+        *any = found_any;
     return true;
+}
+
+static bool take_network(struct policy *policy, const struct record *record, struct error *err)
+{
+    return take_rules(&policy->net_allow, record, OPTION_NET_ALLOW, NET_ALLOW, err) &&
+           take_rules(&policy->net_deny, record, OPTION_NET_DENY, NET_DENY, err) &&
+           take_ports(record, OPTION_NET_ALLOW_BIND, &policy->bind_any, &policy->bind_ports,
+                      &policy->bind_port_count, err) &&
+           take_ports(record, OPTION_NET_DENY_BIND, NULL, &policy->deny_bind_ports,
+                      &policy->deny_bind_port_count, err);
 }
 
 /* ---- Build ----------------------------------------------------------------------------------- */
@@ -118,6 +151,7 @@ static void take_flags(struct policy *policy)
     policy->no_randomize_memory = policy->given[OPTION_NO_RANDOMIZE_MEMORY];
     policy->no_supervisor = policy->given[OPTION_NO_SUPERVISOR];
     policy->explain = policy->given[OPTION_EXPLAIN];
+    policy->port_remap = policy->given[OPTION_PORT_REMAP];
 }
 
 static bool take_record(struct policy *policy, const struct record *record, struct error *err)
@@ -165,7 +199,10 @@ void policy_unref(struct policy *policy)
     strv_free(&policy->fs_read_try);
     strv_free(&policy->fs_write);
     strv_free(&policy->fs_write_try);
+    net_rules_free(&policy->net_allow);
+    net_rules_free(&policy->net_deny);
     free(policy->bind_ports);
+    free(policy->deny_bind_ports);
     strv_free(&policy->extra_deny);
     strv_free(&policy->extra_allow);
     free(policy->denied_numbers);
@@ -199,13 +236,34 @@ static void name_offender(struct buffer *names, const struct record *record, enu
     }
 }
 
+/* Destinations that Landlock judges alone: TCP ports of any address. A spec that does not parse is left
+ * to those who name its fault. */
+static bool kernel_can_judge(const struct raw_list *specs)
+{
+    bool judged = true;
+
+    for (size_t i = 0; i < specs->count && judged; i++) {
+        struct net_rules rules = {0};
+        net_rules_parse(&rules, specs->values[i].text, NET_ALLOW, NULL);
+        for (size_t rule = 0; rule < rules.count; rule++)
+            judged = judged && rules.items[rule].protocol == NET_TCP &&
+                     rules.items[rule].target == NET_TARGET_ANY;
+        net_rules_free(&rules);
+    }
+    return judged;
+}
+
 bool policy_check_unsupervised(const struct record *record, const char *source, struct error *err)
 {
     CLEANUP_BUFFER struct buffer names = BUFFER_INIT;
     const char *file = NULL;
+    const char *hint = "";
 
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if (!option_specs[i].unsupervised)
+        bool judged = i != OPTION_NET_ALLOW || kernel_can_judge(&record->lists[i]);
+        if (!judged)
+            hint = "; of destinations the kernel alone judges tcp://*:PORTS";
+        if (!judged || !option_specs[i].unsupervised)
             name_offender(&names, record, option_specs[i].id, &file);
     }
     if (buffer_failed(&names))
@@ -213,11 +271,12 @@ bool policy_check_unsupervised(const struct record *record, const char *source, 
     if (names.length == 0)
         return true;
     if (file == NULL)
-        return error_config(err, "--no-supervisor is incompatible with: %s; leave one of them out",
-                            buffer_text(&names));
+        return error_config(err,
+                            "--no-supervisor is incompatible with: %s%s; leave one of them out",
+                            buffer_text(&names), hint);
     return error_config(
-        err, "--no-supervisor is incompatible with: %s (profile %s); leave one of them out",
-        buffer_text(&names), quote(source != NULL ? source : file).text);
+        err, "--no-supervisor is incompatible with: %s (profile %s)%s; leave one of them out",
+        buffer_text(&names), quote(source != NULL ? source : file).text, hint);
 }
 
 bool policy_check_confine(const struct policy *policy, struct error *err)

@@ -61,10 +61,16 @@ static const struct {
 } features[] = {
     {FEATURE_METADATA_GATE, "metadata-gate"},
     {FEATURE_PROCESS_GATE, "process-gate"},
+    {FEATURE_UNIX_GATE, "unix-gate"},
+    {FEATURE_LISTEN_GATE, "listen-gate"},
+    {FEATURE_NETLINK_VIEW, "netlink-view"},
+    {FEATURE_HOSTS_VIEW, "hosts-view"},
     {FEATURE_SUPERVISOR_CONFINEMENT, "supervisor-confinement"},
 };
 
-#define FEATURE_NAMES "metadata-gate, process-gate, supervisor-confinement"
+#define FEATURE_NAMES                                                                 \
+    "metadata-gate, process-gate, unix-gate, listen-gate, netlink-view, hosts-view, " \
+    "supervisor-confinement"
 
 const char *policy_feature_name(unsigned bit)
 {

@@ -57,21 +57,39 @@ static bool put_flag(struct record *record, enum option_id id, bool on)
     return !on || put(record, id, "true");
 }
 
-static bool put_bind_ports(const struct policy *policy, struct record *record)
+static bool put_rules(struct record *record, enum option_id id, const struct net_rules *rules)
 {
-    if (policy->bind_any)
-        return put(record, OPTION_NET_ALLOW_BIND, "*");
-    for (size_t i = 0; i < policy->bind_port_count; i++) {
-        const struct port_range *range = &policy->bind_ports[i];
-        char text[16];
-        if (range->low == range->high)
-            snprintf(text, sizeof(text), "%u", range->low);
-        else
-            snprintf(text, sizeof(text), "%u-%u", range->low, range->high);
-        if (!put(record, OPTION_NET_ALLOW_BIND, text))
+    for (size_t i = 0; i < rules->count; i++) {
+        CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
+        net_rule_render(&rules->items[i], &text);
+        if (buffer_failed(&text) || !put(record, id, buffer_text(&text)))
             return false;
     }
     return true;
+}
+
+static bool put_ports(struct record *record, enum option_id id, const struct port_range *ranges,
+                      size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
+        port_range_render(&ranges[i], &text);
+        if (buffer_failed(&text) || !put(record, id, buffer_text(&text)))
+            return false;
+    }
+    return true;
+}
+
+static bool put_network(const struct policy *policy, struct record *record)
+{
+    if (policy->bind_any && !put(record, OPTION_NET_ALLOW_BIND, "*"))
+        return false;
+    return put_rules(record, OPTION_NET_ALLOW, &policy->net_allow) &&
+           put_rules(record, OPTION_NET_DENY, &policy->net_deny) &&
+           put_ports(record, OPTION_NET_ALLOW_BIND, policy->bind_ports, policy->bind_port_count) &&
+           put_ports(record, OPTION_NET_DENY_BIND, policy->deny_bind_ports,
+                     policy->deny_bind_port_count) &&
+           put_flag(record, OPTION_PORT_REMAP, policy->port_remap);
 }
 
 static bool put_process(const struct policy *policy, struct record *record)
@@ -137,7 +155,7 @@ bool policy_to_record(const struct policy *policy, struct record *record)
            put_texts(record, OPTION_FS_READ_TRY, &policy->fs_read_try) &&
            put_texts(record, OPTION_FS_WRITE, &policy->fs_write) &&
            put_texts(record, OPTION_FS_WRITE_TRY, &policy->fs_write_try) &&
-           put_bind_ports(policy, record) && put_process(policy, record) &&
+           put_network(policy, record) && put_process(policy, record) &&
            put_limits(policy, record) && put_hardening(policy, record);
 }
 

@@ -54,6 +54,7 @@ struct sandbox {
     pthread_cond_t changed;
     enum phase phase;
     bool parked;
+    bool once;
     bool driven; /* a waiter serves the loop; further ones wait for it as for a thread of ours */
     bool timed_out;
     bool failed; /* the supervisor failed */
@@ -132,6 +133,15 @@ static void on_supervisor_failure(void *data)
     launch_command(sandbox->launch, COMMAND_KILL);
 }
 
+/* On another thread than the loop's, which will see the failure if it ever comes back. */
+static void on_supervisor_stuck(void *data)
+{
+    struct sandbox *sandbox = data;
+
+    launch_command(sandbox->launch, COMMAND_FINISH);
+    launch_command(sandbox->launch, COMMAND_KILL);
+}
+
 static bool watch_streams(struct sandbox *sandbox, struct error *err)
 {
     for (int stream = 1; sandbox->capture_output && stream <= 2; stream++) {
@@ -147,15 +157,18 @@ static bool begin(struct sandbox *sandbox, struct error *err)
     struct launch *launch = sandbox->launch;
 
     sandbox->started_ns = loop_now();
-    if (launch_supervised(launch))
+    if (launch_supervised(launch)) {
         supervisor_on_failure(launch_supervisor(launch), on_supervisor_failure, sandbox);
+        supervisor_on_stuck(launch_supervisor(launch), on_supervisor_stuck, sandbox);
+    }
     /* All that can fail before the command may run. */
     if (!watch_streams(sandbox, err) ||
         (sandbox->forward_signals &&
          !terminal_watch(&sandbox->terminal, sandbox->loop, launch, err)) ||
         !launch_begin(launch, sandbox->loop, err))
         return false;
-    if (!loop_add(sandbox->loop, launch_guardian_pidfd(launch), POLLIN, on_guardian_gone, sandbox))
+    if (!loop_add_quiet(sandbox->loop, launch_guardian_pidfd(launch), POLLIN, on_guardian_gone,
+                        sandbox))
         return error_runtime(err, ENOMEM, "event loop");
     return true;
 }
@@ -197,7 +210,8 @@ static void *supervise(void *data)
         set_phase(sandbox, PHASE_FAILED);
         return NULL;
     }
-    set_phase(sandbox, PHASE_RUNNING);
+    if (!sandbox->once) /* one wake-up of the caller less, while the command starts */
+        set_phase(sandbox, PHASE_RUNNING);
     serve(sandbox);
     return NULL;
 }
@@ -250,6 +264,7 @@ static struct sandbox *sandbox_new(const struct sandbox_spec *spec, struct error
     sandbox->forward_signals = spec->forward_signals;
     sandbox->end_with_child = spec->launch.end_with_child;
     sandbox->parked = spec->launch.park;
+    sandbox->once = spec->once;
     sandbox->joined = true;
     sandbox->loop = loop_new();
     if (sandbox->loop == NULL || !init_sync(sandbox)) {
@@ -489,7 +504,8 @@ static bool await_end_until(struct sandbox *sandbox, uint64_t milliseconds)
 static void wait_for_thread(struct sandbox *sandbox, uint64_t timeout_ms, uint64_t kill_after_ms)
 {
     pthread_mutex_lock(&sandbox->lock);
-    command_locked(sandbox, COMMAND_FINISH);
+    if (!sandbox->end_with_child) /* else the guardian knows, and needs no wall for a command */
+        command_locked(sandbox, COMMAND_FINISH);
     if (timeout_ms > 0 && !await_end_until(sandbox, timeout_ms)) {
         sandbox->timed_out = true;
         bool ended = false;
@@ -566,6 +582,11 @@ const char *sandbox_output(const struct sandbox *sandbox, int stream, size_t *le
     *captured = true;
     *length = sandbox->captures[stream].bytes.length;
     return buffer_text(&sandbox->captures[stream].bytes);
+}
+
+bool sandbox_ports(const struct sandbox *sandbox, struct buffer *json)
+{
+    return launch_ports(sandbox->launch, json);
 }
 
 const struct posture *sandbox_posture(struct sandbox *sandbox)

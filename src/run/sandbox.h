@@ -59,7 +59,9 @@ struct sandbox_spec {
     struct launch_spec launch;
     enum supervision supervision;
     bool background; /* progress must not depend on a waiter (create, popen) */
-    bool capture;    /* drain piped streams 1 and 2 into the result; false: the caller takes them */
+    bool once;    /* the caller goes on to wait for the end, without a time limit: with a thread of
+                        its own the creation returns only then */
+    bool capture; /* drain piped streams 1 and 2 into the result; false: the caller takes them */
     bool forward_signals; /* CLI: SIGTERM, SIGINT, … go to the command's group */
     int denial_fd;        /* JSON line per denial; -1: none */
 };
@@ -102,6 +104,10 @@ int sandbox_take_stream(struct sandbox *sandbox, int stream);
  * not captured. Borrowed until free. */
 const char *sandbox_output(const struct sandbox *sandbox, int stream, size_t *length,
                            bool *captured);
+
+/* Appends {"V":R,…}: virtual ports whose real port is another one, sorted. False, and nothing appended:
+ * there are none. */
+bool sandbox_ports(const struct sandbox *sandbox, struct buffer *json);
 
 const struct posture *sandbox_posture(struct sandbox *sandbox);
 struct denial_log *sandbox_denials(const struct sandbox *sandbox); /* NULL without supervisor */

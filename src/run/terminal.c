@@ -103,8 +103,8 @@ bool terminal_watch(struct terminal *terminal, struct loop *loop, struct launch 
 
     terminal->launch = launch;
     terminal->loop = loop;
-    if (!loop_add(loop, terminal->signal_fd, POLLIN, on_signal, terminal) ||
-        (report >= 0 && !loop_add(loop, report, POLLIN, on_report, terminal)))
+    if (!loop_add_quiet(loop, terminal->signal_fd, POLLIN, on_signal, terminal) ||
+        (report >= 0 && !loop_add_quiet(loop, report, POLLIN, on_report, terminal)))
         return error_runtime(err, ENOMEM, "event loop");
     return true;
 }

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #define NO_RECORD UINT32_MAX
+#define KEYS_KEPT 32 /* power of two */
 #define NO_RULE "no rule"
 #define ELLIPSIS "..."
 
@@ -25,6 +26,11 @@ struct record_slot {
     uint32_t next; /* chain */
 };
 
+struct kept_key {
+    struct denial_key key;
+    uint32_t record; /* meaningless while key.call is NULL */
+};
+
 struct denial_log {
     pthread_mutex_t lock; /* guards everything below */
     struct record_slot *slots;
@@ -32,6 +38,7 @@ struct denial_log {
     uint32_t *buckets; /* `capacity` of them */
     uint64_t total, dropped;
     int sink; /* borrowed, -1: none */
+    struct kept_key keys[KEYS_KEPT];
 };
 
 #define ERRNO_NAME(name) [name] = #name
@@ -379,6 +386,51 @@ void denial_log_add(struct denial_log *log, const struct denial *denial)
         if (!append(log, denial, hash))
             log->dropped++;
     }
+    pthread_mutex_unlock(&log->lock);
+}
+
+/* ---- Keys -------------------------------------------------------------------------------------- */
+
+static struct kept_key *place_of_key(struct denial_log *log, const struct denial_key *key)
+{
+    uintptr_t mixed = (uintptr_t)key->number ^ ((uintptr_t)key->call >> 2) ^
+                      ((uintptr_t)key->kind >> 3) ^ (uintptr_t)key->error;
+
+    return &log->keys[(mixed ^ (mixed >> 8)) & (KEYS_KEPT - 1)];
+}
+
+static bool is_same_key(const struct denial_key *left, const struct denial_key *right)
+{
+    return left->call == right->call && left->kind == right->kind && left->want == right->want &&
+           left->layer == right->layer && left->number == right->number &&
+           left->error == right->error;
+}
+
+bool denial_log_merge_key(struct denial_log *log, const struct denial_key *key)
+{
+    if (log == NULL)
+        return true;
+    pthread_mutex_lock(&log->lock);
+    const struct kept_key *kept = place_of_key(log, key);
+    bool found = key->call != NULL && is_same_key(&kept->key, key);
+    if (found) {
+        log->slots[kept->record].denial.count++;
+        log->total++;
+    }
+    pthread_mutex_unlock(&log->lock);
+    return found;
+}
+
+void denial_log_set_key(struct denial_log *log, const struct denial *denial,
+                        const struct denial_key *key)
+{
+    if (log == NULL)
+        return;
+    pthread_mutex_lock(&log->lock);
+    struct record_slot *slot = find(log, denial, denial_hash(denial));
+    if (slot != NULL)
+        *place_of_key(log, key) =
+            (struct kept_key){.key = *key, .record = (uint32_t)(slot - log->slots)};
     pthread_mutex_unlock(&log->lock);
 }
 

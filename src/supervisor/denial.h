@@ -49,6 +49,23 @@ void denial_log_add(struct denial_log *log, const struct denial *denial);
  * finding out `comm`, which is kept for the first occurrence only. `log` NULL: true. */
 bool denial_log_merge(struct denial_log *log, const struct denial *denial);
 
+/* What a denial is about, if its object is a kind and a number: a record that was added under a key is
+ * found by it without any text being written or compared. The texts are static and told apart by their
+ * address. */
+struct denial_key {
+    const char *call, *kind, *want, *layer;
+    int64_t number;
+    int error;
+};
+
+/* Counts the denial if its key is among those of late. False: the caller goes on as without a key.
+ * `log` NULL: true. */
+bool denial_log_merge_key(struct denial_log *log, const struct denial_key *key);
+
+/* The record that is equal to `denial`, if there is one, is found by `key` from now on. */
+void denial_log_set_key(struct denial_log *log, const struct denial *denial,
+                        const struct denial_key *key);
+
 /* "EACCES"; "E?" for a number without a name. */
 const char *denial_errno_name(int error);
 

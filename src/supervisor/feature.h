@@ -118,6 +118,9 @@ struct feature {
 
     struct feature_needs needs;
 
+    /* Argument rules of the members' filter that make way for the traps (member_filter_options). */
+    bool netlink_view, interface_view;
+
     /* Before the child exists, outside the supervisor's own confinement. *state is handed to the
      * handlers. NULL: no state. */
     bool (*start)(struct supervisor *supervisor, void **state, struct error *err);

@@ -10,9 +10,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #define DELETED_SUFFIX " (deleted)"
 
@@ -93,6 +96,14 @@ int grants_pin(struct grants *grants, int path_fd, bool writable, bool directory
     return 0;
 }
 
+/* The kernel drops and remakes the names of procfs at will, so there "unlinked" says nothing. */
+static bool is_in_procfs(int fd)
+{
+    struct statfs status;
+
+    return fstatfs(fd, &status) == 0 && (uint32_t)status.f_type == PROC_SUPER_MAGIC;
+}
+
 /* Fills in the name. A grant whose object is unlinked covers nothing: its name would cover whatever
  * is created there next. */
 static int resolve(struct grant *grant)
@@ -101,7 +112,7 @@ static int resolve(struct grant *grant)
     bool unlinked;
 
     int result = grants_path_of(grant->path_fd, path, sizeof(path), &unlinked);
-    if (result < 0 || unlinked)
+    if (result < 0 || (unlinked && !is_in_procfs(grant->path_fd)))
         return result < 0 ? result : -ENOENT;
     grant->path = strdup(path);
     return grant->path == NULL ? -ENOMEM : 0;

@@ -63,6 +63,8 @@ struct supervisor {
     bool failure_reported; /* loop thread only */
     void (*on_failure)(void *data);
     void *on_failure_data;
+    void (*on_stuck)(void *data);
+    void *on_stuck_data;
 
     pthread_mutex_t borrowed_lock; /* config.denials is cleared when threads are left behind */
 };

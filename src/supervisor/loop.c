@@ -1,19 +1,29 @@
 /*
- * The event loop: see loop.h. The pollfd array and the watcher array run in parallel. A descriptor
- * that is removed while events are being delivered only becomes a hole (poll ignores fd -1), so that
- * an event of an old descriptor can never reach a new one that got the same number; holes are closed
- * before the next wait.
+ * The event loop: see loop.h. The pollfd array and the watcher array run in parallel; a
+ * descriptor behind epoll has its events fetched from epoll into its pollfd, where poll itself sees fd -1, so that
+ * all are delivered in the order in which they were added. A descriptor that is removed while events
+ * are being delivered only becomes a hole, so that an event of an old descriptor can never reach a new
+ * one that got the same number; holes are closed before the next wait.
+ *
+ * The first entry is always the epoll instance, or -1 while there is none.
  */
 #include "supervisor/loop.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <time.h>
+#include <unistd.h>
+
+#define QUIET_EVENTS 16
 
 #define NANOSECONDS 1000000000LL
 
 struct watcher {
+    int fd; /* -1: a hole */
+    bool quiet, behind_epoll;
+    uint64_t id; /* of a quiet one, never reused */
     loop_callback callback;
     void *data;
 };
@@ -31,6 +41,8 @@ struct loop {
     struct watcher *watchers;
     size_t count, capacity;
     bool has_holes;
+    bool hurried; /* epoll is used, or was given up */
+    uint64_t last_id;
     struct timer *timers; /* by deadline, equal ones in the order of their creation */
     struct timer *due;    /* taken out of `timers`, not yet called */
     int last_timer_id;
@@ -60,6 +72,8 @@ void loop_free(struct loop *loop)
         return;
     free_timers(loop->timers);
     free_timers(loop->due);
+    if (loop->count > 0 && loop->polls[0].fd >= 0)
+        close(loop->polls[0].fd);
     free(loop->polls);
     free(loop->watchers);
     free(loop);
@@ -81,11 +95,26 @@ static bool grow(struct loop *loop)
     return true;
 }
 
+static bool add(struct loop *loop, const struct pollfd *poll, const struct watcher *watcher)
+{
+    if (loop->count == loop->capacity && !grow(loop))
+        return false;
+    loop->polls[loop->count] = *poll;
+    loop->watchers[loop->count] = *watcher;
+    loop->count++;
+    return true;
+}
+
+static void fetch_quiet_events(void *data, short revents);
+
 struct loop *loop_new(void)
 {
     struct loop *loop = calloc(1, sizeof(*loop));
 
-    if (loop != NULL && !grow(loop)) {
+    if (loop == NULL)
+        return NULL;
+    if (!add(loop, &(struct pollfd){.fd = -1, .events = POLLIN},
+             &(struct watcher){.fd = -1, .callback = fetch_quiet_events, .data = loop})) {
         loop_free(loop);
         return NULL;
     }
@@ -94,33 +123,69 @@ struct loop *loop_new(void)
 
 bool loop_add(struct loop *loop, int fd, short events, loop_callback callback, void *data)
 {
-    if (loop->count == loop->capacity && !grow(loop))
+    return add(loop, &(struct pollfd){.fd = fd, .events = events},
+               &(struct watcher){.fd = fd, .callback = callback, .data = data});
+}
+
+/* Its bits and those of poll are the same (epoll_ctl(2)). */
+static void put_behind_epoll(struct loop *loop, size_t index)
+{
+    struct watcher *watcher = &loop->watchers[index];
+    struct pollfd *poll = &loop->polls[index];
+    struct epoll_event event = {.events = (uint16_t)poll->events, .data.u64 = watcher->id};
+
+    if (watcher->fd < 0 || epoll_ctl(loop->polls[0].fd, EPOLL_CTL_ADD, watcher->fd, &event) != 0)
+        return;
+    watcher->behind_epoll = true;
+    poll->fd = -1;
+}
+
+bool loop_add_quiet(struct loop *loop, int fd, short events, loop_callback callback, void *data)
+{
+    struct watcher watcher = {
+        .fd = fd, .quiet = true, .id = ++loop->last_id, .callback = callback, .data = data};
+
+    if (!add(loop, &(struct pollfd){.fd = fd, .events = events}, &watcher))
         return false;
-    loop->polls[loop->count] = (struct pollfd){.fd = fd, .events = events};
-    loop->watchers[loop->count] = (struct watcher){.callback = callback, .data = data};
-    loop->count++;
+    if (loop->polls[0].fd >= 0)
+        put_behind_epoll(loop, loop->count - 1);
     return true;
+}
+
+void loop_hurry(struct loop *loop)
+{
+    if (loop->polls[0].fd >= 0 || loop->hurried)
+        return;
+    loop->hurried = true;
+    loop->polls[0].fd = epoll_create1(EPOLL_CLOEXEC);
+    for (size_t i = 1; loop->polls[0].fd >= 0 && i < loop->count; i++) {
+        if (loop->watchers[i].quiet)
+            put_behind_epoll(loop, i);
+    }
 }
 
 void loop_remove(struct loop *loop, int fd)
 {
     for (size_t i = 0; fd >= 0 && i < loop->count; i++) {
-        if (loop->polls[i].fd == fd) {
-            loop->polls[i].fd = -1;
-            loop->polls[i].revents = 0;
-            loop->has_holes = true;
-        }
+        if (loop->watchers[i].fd != fd)
+            continue;
+        if (loop->watchers[i].behind_epoll)
+            epoll_ctl(loop->polls[0].fd, EPOLL_CTL_DEL, fd, NULL);
+        loop->watchers[i].fd = -1;
+        loop->polls[i].fd = -1;
+        loop->polls[i].revents = 0;
+        loop->has_holes = true;
     }
 }
 
 static void close_holes(struct loop *loop)
 {
-    size_t kept = 0;
+    size_t kept = 1;
 
     if (!loop->has_holes)
         return;
-    for (size_t i = 0; i < loop->count; i++) {
-        if (loop->polls[i].fd < 0)
+    for (size_t i = 1; i < loop->count; i++) {
+        if (loop->watchers[i].fd < 0)
             continue;
         loop->polls[kept] = loop->polls[i];
         loop->watchers[kept] = loop->watchers[i];
@@ -129,6 +194,50 @@ static void close_holes(struct loop *loop)
     loop->count = kept;
     loop->has_holes = false;
 }
+
+/* ---- Quiet descriptors --------------------------------------------------------------------------- */
+
+/* An event that belongs to nobody: a descriptor was closed before it was removed, while another process
+ * still has it. It could not be got rid of, so everything goes back to poll. */
+static void give_up_epoll(struct loop *loop)
+{
+    close(loop->polls[0].fd);
+    loop->polls[0].fd = -1;
+    for (size_t i = 1; i < loop->count; i++) {
+        if (!loop->watchers[i].behind_epoll)
+            continue;
+        loop->watchers[i].behind_epoll = false;
+        loop->polls[i].fd = loop->watchers[i].fd;
+    }
+}
+
+static bool note_quiet_event(struct loop *loop, const struct epoll_event *event)
+{
+    for (size_t i = 1; i < loop->count; i++) {
+        if (loop->watchers[i].behind_epoll && loop->watchers[i].id == event->data.u64) {
+            if (loop->watchers[i].fd >= 0)
+                loop->polls[i].revents = (short)event->events;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The callback of the first entry: the events found are delivered with the others of this round. */
+static void fetch_quiet_events(void *data, short revents)
+{
+    struct loop *loop = data;
+    struct epoll_event events[QUIET_EVENTS];
+    int ready = epoll_wait(loop->polls[0].fd, events, QUIET_EVENTS, 0);
+    bool known = true;
+
+    for (int i = 0; i < ready; i++)
+        known &= note_quiet_event(loop, &events[i]);
+    if (!known)
+        give_up_epoll(loop);
+}
+
+/* ---- Timers ------------------------------------------------------------------------------------ */
 
 static bool timer_id_in_use(const struct loop *loop, int id)
 {
@@ -206,6 +315,8 @@ static void run_timers(struct loop *loop)
     }
 }
 
+/* ---- The wait ---------------------------------------------------------------------------------- */
+
 static int wait_for_events(struct loop *loop)
 {
     struct timespec timeout, *limit = NULL;
@@ -230,7 +341,7 @@ static void deliver(struct loop *loop)
 
     for (size_t i = 0; i < count && !loop->stopped; i++) {
         short revents = loop->polls[i].revents;
-        if (loop->polls[i].fd < 0 || revents == 0)
+        if (revents == 0)
             continue;
         loop->polls[i].revents = 0;
         struct watcher watcher = loop->watchers[i]; /* the array may move in the callback */

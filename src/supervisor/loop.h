@@ -1,5 +1,7 @@
 /*
- * A small event loop on ppoll: descriptors with callbacks and one timer list. It belongs to one
+ * A small event loop on ppoll: descriptors with callbacks and one timer list. Descriptors on which
+ * something happens rarely can stand behind one epoll instance, so that the wait for the others is
+ * not slowed down by them. It belongs to one
  * thread; the only call for other threads is none. Everything is allocated on the owner's side
  * before or while it runs; nothing is opened lazily except what a callback opens itself.
  */
@@ -25,6 +27,14 @@ void loop_free(struct loop *loop);
 /* Watches a borrowed descriptor until loop_remove(). False when out of memory. Callbacks may add and
  * remove descriptors, their own included. */
 bool loop_add(struct loop *loop, int fd, short events, loop_callback callback, void *data);
+/* The same for a descriptor that is seldom ready: from loop_hurry() on it stands behind epoll. */
+bool loop_add_quiet(struct loop *loop, int fd, short events, loop_callback callback, void *data);
+
+/* The loop has become busy. Opens the epoll instance, if it is not there yet; without it, and for what
+ * epoll does not take, everything goes on as before. */
+void loop_hurry(struct loop *loop);
+
+/* Must come before the descriptor is closed. */
 void loop_remove(struct loop *loop, int fd);
 
 /* Calls back once at or after `deadline` (CLOCK_MONOTONIC nanoseconds). Returns an id > 0, 0 when

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,6 +79,21 @@ void request_answer_continue(const struct request *request)
     if (claim_answer(request))
         check_sent(request,
                    notify_continue(request->supervisor->listener, request->notification.id));
+}
+
+int request_answer_fd(const struct request *request, int fd, int at, bool close_on_exec)
+{
+    int listener = request->supervisor->listener;
+    uint64_t id = request->notification.id;
+
+    if (request->fate != NULL && *request->fate != REQUEST_PENDING)
+        return -EIO;
+    int number = at < 0 ? notify_answer_fd(listener, id, fd, close_on_exec)
+                        : notify_answer_fd_at(listener, id, fd, at, close_on_exec);
+    supervisor_check_violation(request->supervisor, number, "ioctl");
+    if (number >= 0)
+        claim_answer(request);
+    return number;
 }
 
 /* ---- Copies ------------------------------------------------------------------------------------ */
@@ -187,7 +203,8 @@ static bool make_workers(struct supervisor *supervisor)
     supervisor->workers = workers_new(&hooks);
     if (supervisor->workers == NULL)
         return false;
-    if (!loop_add(supervisor->loop, supervisor->wake_fd, POLLIN, supervisor_on_wake, supervisor)) {
+    if (!loop_add_quiet(supervisor->loop, supervisor->wake_fd, POLLIN, supervisor_on_wake,
+                        supervisor)) {
         workers_free(supervisor->workers);
         supervisor->workers = NULL;
     }
@@ -217,6 +234,11 @@ bool request_submit(const struct request *request,
     return true;
 }
 
+void request_job_stays(const struct request *request)
+{
+    workers_one_stays(request->supervisor->workers);
+}
+
 /* ---- Denials ----------------------------------------------------------------------------------- */
 
 /* The command's name, for people. Read by number, so believed only if the caller still waits. */
@@ -231,13 +253,31 @@ static void read_comm(const struct request *request, char comm[16])
     comm[length > 0 && request_is_valid(request) ? length : 0] = '\0';
 }
 
+static const char *call_name(const struct request *request)
+{
+    const char *name = arch_syscall_name(arch_native, request->notification.data.nr);
+
+    return name == NULL ? "unknown system call" : name;
+}
+
+/* With the lock of what is borrowed held. */
+static void record(const struct request *request, struct denial *denial)
+{
+    struct denial_log *log = request->supervisor->config.denials;
+
+    denial->pid = request->tgid > 0 ? request->tgid : (pid_t)request->notification.pid;
+    if (!denial_log_merge(log, denial)) {
+        read_comm(request, denial->comm);
+        denial_log_add(log, denial);
+    }
+}
+
 void request_record_denial(const struct request *request, const char *object, const char *want,
                            int error, const char *layer, const char *rule, const char *suggest)
 {
     struct supervisor *supervisor = request->supervisor;
     struct denial denial = {
-        .pid = request->tgid > 0 ? request->tgid : (pid_t)request->notification.pid,
-        .call = arch_syscall_name(arch_native, request->notification.data.nr),
+        .call = call_name(request),
         .object = (char *)object, /* copied, not changed */
         .want = want,
         .error = error,
@@ -246,12 +286,44 @@ void request_record_denial(const struct request *request, const char *object, co
         .suggest = (char *)suggest,
     };
 
-    if (denial.call == NULL)
-        denial.call = "unknown system call";
     pthread_mutex_lock(&supervisor->borrowed_lock);
-    if (!denial_log_merge(supervisor->config.denials, &denial)) {
-        read_comm(request, denial.comm);
-        denial_log_add(supervisor->config.denials, &denial);
-    }
+    record(request, &denial);
+    pthread_mutex_unlock(&supervisor->borrowed_lock);
+}
+
+static void write_out_and_record(const struct request *request, const struct denial_key *key,
+                                 const char *rule)
+{
+    struct denial_log *log = request->supervisor->config.denials;
+    char object[64];
+    struct denial denial = {
+        .call = key->call,
+        .object = object,
+        .want = key->want,
+        .error = key->error,
+        .layer = key->layer,
+        .rule = rule,
+    };
+
+    snprintf(object, sizeof(object), "%s %lld", key->kind, (long long)key->number);
+    record(request, &denial);
+    denial_log_set_key(log, &denial, key);
+}
+
+void request_record_numbered_denial(const struct request *request, const char *kind, int64_t number,
+                                    const char *want, int error, const char *layer,
+                                    const char *rule)
+{
+    struct supervisor *supervisor = request->supervisor;
+    struct denial_key key = {.call = call_name(request),
+                             .kind = kind,
+                             .want = want,
+                             .layer = layer,
+                             .number = number,
+                             .error = error};
+
+    pthread_mutex_lock(&supervisor->borrowed_lock);
+    if (!denial_log_merge_key(supervisor->config.denials, &key))
+        write_out_and_record(request, &key, rule);
     pthread_mutex_unlock(&supervisor->borrowed_lock);
 }

@@ -21,6 +21,10 @@
 /* What a worker that is stuck in a blocking call may cost the end of a run. */
 #define WORKER_PATIENCE 2000000000LL
 
+/* The shortest that the scheduler accepts: members wait for this thread, and until it has received a
+ * call, a signal can make that call fail with EINTR. */
+#define TIME_SLICE 100000
+
 /* ---- Building ---------------------------------------------------------------------------------- */
 
 static bool is_wanted(const struct feature *feature, const struct policy *policy)
@@ -131,12 +135,26 @@ static bool build_tables(struct supervisor *supervisor)
     return true;
 }
 
+struct member_filter_options supervisor_filter_options(const struct supervisor *supervisor)
+{
+    struct member_filter_options options = {
+        .supervised = !supervisor->config.policy->no_supervisor,
+        .traps = supervisor->traps,
+        .trap_count = supervisor->trap_count,
+    };
+
+    for (size_t i = 0; i < supervisor->feature_count; i++) {
+        options.netlink_view |= supervisor->wanted[i]->netlink_view;
+        options.interface_view |= supervisor->wanted[i]->interface_view;
+    }
+    return options;
+}
+
 /* The filter as it would be without explain: it knows which errno each refused call gets. */
 static bool build_explained(struct supervisor *supervisor, struct error *err)
 {
     const struct policy *policy = supervisor->config.policy;
-    struct member_filter_options options = {
-        .supervised = true, .traps = supervisor->traps, .trap_count = supervisor->trap_count};
+    struct member_filter_options options = supervisor_filter_options(supervisor);
 
     if (!policy->explain || policy->no_supervisor)
         return true;
@@ -216,8 +234,9 @@ static unsigned switch_of(const char *name)
         const char *name;
         unsigned bit;
     } switches[] = {
-        {"metadata-gate", FEATURE_METADATA_GATE},
-        {"process-gate", FEATURE_PROCESS_GATE},
+        {"metadata-gate", FEATURE_METADATA_GATE}, {"process-gate", FEATURE_PROCESS_GATE},
+        {"unix-gate", FEATURE_UNIX_GATE},         {"netlink-view", FEATURE_NETLINK_VIEW},
+        {"hosts-view", FEATURE_HOSTS_VIEW},       {"listen-gate", FEATURE_LISTEN_GATE},
     };
 
     for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++)
@@ -314,6 +333,19 @@ const char *supervisor_failure(const struct supervisor *supervisor)
     return atomic_load(&supervisor->failed) ? supervisor->failure_text : NULL;
 }
 
+void supervisor_on_stuck(struct supervisor *supervisor, void (*kill)(void *data), void *data)
+{
+    supervisor->on_stuck = kill;
+    supervisor->on_stuck_data = data;
+}
+
+void supervisor_report_stuck(struct supervisor *supervisor, const char *why)
+{
+    supervisor_fail(supervisor, "the supervisor is stuck: %s", why);
+    if (supervisor->on_stuck != NULL)
+        supervisor->on_stuck(supervisor->on_stuck_data);
+}
+
 void supervisor_on_failure(struct supervisor *supervisor, void (*callback)(void *data), void *data)
 {
     supervisor->on_failure = callback;
@@ -349,6 +381,9 @@ int supervisor_enter_filter(struct supervisor *supervisor)
 
     if (supervisor->filter_entered)
         return 0;
+    sys_shorten_slice(TIME_SLICE); /* a refusal costs time only */
+    if (supervisor->loop != NULL)
+        loop_hurry(supervisor->loop);
     int result = supervisor->config.confined ? enter_filter(supervisor, &err) : 0;
     if (result < 0)
         supervisor_fail(supervisor, "%s", err.text);
@@ -372,7 +407,8 @@ bool supervisor_attach(struct supervisor *supervisor, struct loop *loop, int lis
     if (supervisor->tasks == NULL)
         return error_runtime(err, 0, "internal error: a listener without a feature");
     if (!loop_add(loop, listener, POLLIN, dispatch_on_listener, supervisor) ||
-        !loop_add(loop, task_index_fd(supervisor->tasks), POLLIN, dispatch_on_exits, supervisor))
+        !loop_add_quiet(loop, task_index_fd(supervisor->tasks), POLLIN, dispatch_on_exits,
+                        supervisor))
         return error_runtime(err, ENOMEM, "watch the listener");
     supervisor->listener_watched = true;
     return true;
@@ -477,6 +513,11 @@ pid_t supervisor_guardian(const struct supervisor *supervisor)
 pid_t supervisor_child(const struct supervisor *supervisor)
 {
     return supervisor->child;
+}
+
+bool supervisor_is_confined(const struct supervisor *supervisor)
+{
+    return supervisor->config.confined;
 }
 
 struct network *supervisor_network(const struct supervisor *supervisor)

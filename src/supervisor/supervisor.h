@@ -56,6 +56,9 @@ void supervisor_free(struct supervisor *supervisor);
  * listener is needed. */
 const struct filter_trap *supervisor_traps(const struct supervisor *supervisor, size_t *count);
 
+/* All that the members' filter must know of the wanted features; the traps are borrowed. */
+struct member_filter_options supervisor_filter_options(const struct supervisor *supervisor);
+
 bool supervisor_start_features(struct supervisor *supervisor, struct error *err);
 
 /* Posture entries of the features, wanted or not. */
@@ -76,6 +79,10 @@ const char *supervisor_failure(const struct supervisor *supervisor);
  * members. Without a callback the loop is stopped. Set before attach. */
 void supervisor_on_failure(struct supervisor *supervisor, void (*callback)(void *data), void *data);
 
+/* Who kills all members where the loop's thread does not come back from a call. Called once, on another
+ * thread of the supervisor's. Set before attach. */
+void supervisor_on_stuck(struct supervisor *supervisor, void (*kill)(void *data), void *data);
+
 /* Installs the supervisor role's filter on the calling thread now (normally done lazily). 0/-errno. */
 int supervisor_enter_filter(struct supervisor *supervisor);
 
@@ -90,6 +97,7 @@ int supervisor_proc_fd(const struct supervisor *supervisor); /* O_PATH on /proc 
 int supervisor_listener(const struct supervisor *supervisor);
 pid_t supervisor_guardian(const struct supervisor *supervisor);
 pid_t supervisor_child(const struct supervisor *supervisor);
+bool supervisor_is_confined(const struct supervisor *supervisor); /* its threads are in domain S */
 struct loop *supervisor_loop(const struct supervisor *supervisor);
 struct network *supervisor_network(const struct supervisor *supervisor);
 struct descriptor_window supervisor_window(const struct supervisor *supervisor);
@@ -104,10 +112,18 @@ bool supervisor_check_violation(struct supervisor *supervisor, long result, cons
 /* True if the notification is still waiting: to be asked after every look at the task by number. */
 bool request_is_valid(const struct request *request);
 
+/* On a worker: the loop's thread does not come back from a call, `why` (static). Ends the run. */
+void supervisor_report_stuck(struct supervisor *supervisor, const char *why);
+
 /* The answers for VERDICT_TAKEN. Any thread; exactly one per request. */
 void request_answer_errno(const struct request *request, int error);
 void request_answer_value(const struct request *request, int64_t value);
 void request_answer_continue(const struct request *request);
+
+/* Answers with a duplicate of `fd` (borrowed) in the caller's table: at number `at`, which is replaced
+ * as by dup3(), or at the lowest free one if `at` < 0. The number, or -errno: then nothing was answered
+ * yet. The kernel makes the caller itself install it and waits for that. */
+int request_answer_fd(const struct request *request, int fd, int at, bool close_on_exec);
 
 /* Runs `work` on a worker thread with a copy of the request (task is NULL there) and `data`; an
  * unanswered request is answered EIO when `work` returns. `release` (may be NULL) is called with
@@ -119,6 +135,10 @@ bool request_submit(const struct request *request,
                     void (*work)(const struct request *request, void *data), void *data,
                     void (*release)(void *data));
 
+/* Inside `work`: the job lasts until the feature's leave_loop hook ends it, so its thread is none that
+ * waiting jobs could count on. */
+void request_job_stays(const struct request *request);
+
 /* A copy to be answered later (task is NULL there); the handler returns VERDICT_TAKEN. NULL when out
  * of memory. request_drop() frees it and answers EIO if nobody did. */
 struct request *request_detach(const struct request *request);
@@ -128,5 +148,11 @@ void request_drop(struct request *request); /* NULL is accepted */
  * NULL and are copied. */
 void request_record_denial(const struct request *request, const char *object, const char *want,
                            int error, const char *layer, const char *rule, const char *suggest);
+
+/* The same for an object that is a kind and a number ("process 12"): cheap when it comes again. The
+ * texts are static. Nothing is suggested. */
+void request_record_numbered_denial(const struct request *request, const char *kind, int64_t number,
+                                    const char *want, int error, const char *layer,
+                                    const char *rule);
 
 #endif

@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -41,6 +42,7 @@ struct wall_row {
     uint8_t test_count;
     struct arg_test tests[2];
     bool own_process; /* tests[0].value is our process id */
+    const char *need; /* NEEDED: the name in a feature's list, if it is not the call's: "bind:unix" */
 };
 
 /* Not in every libc's headers. */
@@ -56,6 +58,13 @@ struct wall_row {
 #define IS_NULL(number) .test_count = 1, .tests = {{.arg = (number), .op = ARG_IS_NULL}}
 #define OWN_PROCESS(number) \
     .own_process = true, .test_count = 1, .tests = {{.arg = (number), .op = ARG_EQUAL}}
+
+#define DATAGRAMS_OF(family)                                           \
+    .test_count = 2, .tests = {{.arg = 0, .op = ARG_EQUAL, .value = (family)}, \
+                               {.arg = 1, .op = ARG_EQUAL, .mask = 0xf, .value = 2}}
+#define SOCKET_OPTION(option)                                          \
+    .test_count = 2, .tests = {{.arg = 1, .op = ARG_EQUAL, .value = 1 /* SOL_SOCKET */}, \
+                               {.arg = 2, .op = ARG_EQUAL, .value = (option)}}
 
 static const struct wall_row rows[] = {
     /* Answers. */
@@ -193,6 +202,37 @@ static const struct wall_row rows[] = {
 
     /* Wider calls that a feature may name; only this form of them is then allowed. */
     {"socketpair", S | W, NEEDED, EQUALS(0, 1 /* AF_UNIX */)},
+    /* The descriptor does not tell the family, but no IP address is as short. */
+    {"bind", S, NEEDED, EQUALS(2, 12), .need = "bind:unix"},
+    {"sendto", S, NEEDED, IS_NULL(4), .need = "sendto:connected"},
+    {"recvfrom", S, NEEDED, IS_NULL(4), .need = "recvfrom:connected"},
+    /* Inert UDP sockets, and a filter in front of a listener. */
+    {"socket", S, NEEDED, DATAGRAMS_OF(2 /* AF_INET */), .need = "socket:datagram"},
+    {"socket", S, NEEDED, DATAGRAMS_OF(10 /* AF_INET6 */), .need = "socket:datagram"},
+    {"setsockopt", S | W, NEEDED, SOCKET_OPTION(26 /* SO_ATTACH_FILTER */),
+     .need = "setsockopt:filter"},
+    {"setsockopt", S | W, NEEDED, SOCKET_OPTION(27 /* SO_DETACH_FILTER */),
+     .need = "setsockopt:filter"},
+    {"setsockopt", S | W, NEEDED, SOCKET_OPTION(44 /* SO_LOCK_FILTER */),
+     .need = "setsockopt:filter"},
+    /* A member's blocking connect, so that it does not block us. */
+    {"setsockopt", S | W, NEEDED, SOCKET_OPTION(SO_SNDTIMEO), .need = "setsockopt:send-timeout"},
+    /* Messages of members: never waiting, and never connecting, which no domain would see. A broken
+     * stream's signal goes with the answer. */
+    {"sendmsg", S | W, NEEDED, .test_count = 2,
+     .tests = {{.arg = 2, .op = ARG_ANY_BIT, .mask = MSG_DONTWAIT},
+               {.arg = 2, .op = ARG_NO_BIT, .mask = 0x20000000 /* MSG_FASTOPEN */}},
+     .need = "sendmsg:no-wait"},
+    /* A command to the guardian, when the supervisor's thread is stuck. */
+    {"pidfd_send_signal", W, NEEDED, EQUALS(1, SIGUSR1), .need = "pidfd_send_signal:guardian"},
+    {"pidfd_send_signal", S | W, NEEDED, EQUALS(1, SIGPIPE), .need = "pidfd_send_signal:pipe"},
+    /* Virtual ports are not shared with other sandboxes. */
+    {"setsockopt", S | W, NEEDED, SOCKET_OPTION(2 /* SO_REUSEADDR */), .need = "setsockopt:reuse"},
+    {"setsockopt", S | W, NEEDED, SOCKET_OPTION(15 /* SO_REUSEPORT */), .need = "setsockopt:reuse"},
+    /* Questions to the sock_diag socket: no other address is as long. */
+    {"sendto", S | W, NEEDED, EQUALS(5, 12 /* sockaddr_nl */), .need = "sendto:netlink"},
+    /* Files of a view, in sealed memory. */
+    {"fcntl", S | W, NEEDED, EQUALS(1, 1033 /* F_ADD_SEALS */), .need = "fcntl:seal"},
     /* Inode flags and versions on behalf; the requests of gates/metadata_call.c. */
     {"ioctl", S | W, NEEDED, EQUALS(1, 0x40046602)},
     {"ioctl", S | W, NEEDED, EQUALS(1, 0x40046604)},
@@ -255,7 +295,7 @@ static bool row_applies(const struct wall_row *row, const struct wall_options *o
     case INTERACTIVE:
         return options->interactive;
     case NEEDED:
-        return is_needed(options, row->call);
+        return is_needed(options, row->need != NULL ? row->need : row->call);
     }
     return false;
 }
@@ -280,7 +320,7 @@ static bool apply_row(struct filter_plan *plan, const struct wall_row *row)
 static bool has_narrow_form(const char *call)
 {
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        if (rows[i].condition == NEEDED && strcmp(rows[i].call, call) == 0)
+        if (rows[i].condition == NEEDED && rows[i].need == NULL && strcmp(rows[i].call, call) == 0)
             return true;
     return false;
 }

@@ -31,6 +31,7 @@ struct workers {
     unsigned waiting; /* jobs in the list */
     unsigned idle;    /* threads waiting for a job */
     unsigned alive;
+    unsigned staying; /* of those: in a job that lasts as long as the pool */
     unsigned created; /* threads[0..created) */
     bool closing, abandoned;
     pthread_t threads[WORKERS_MAX];
@@ -159,7 +160,7 @@ bool workers_submit(struct workers *workers, void (*run)(void *job, bool usable)
         workers->alive++;
         if (!create_thread(workers)) {
             workers->alive--;
-            accepted = workers->alive > 0;
+            accepted = workers->alive > workers->staying;
         }
     }
     if (accepted) {
@@ -172,6 +173,13 @@ bool workers_submit(struct workers *workers, void (*run)(void *job, bool usable)
     if (!accepted)
         free(entry);
     return accepted;
+}
+
+void workers_one_stays(struct workers *workers)
+{
+    pthread_mutex_lock(&workers->lock);
+    workers->staying++;
+    pthread_mutex_unlock(&workers->lock);
 }
 
 static bool wait_for_threads(struct workers *workers, int64_t patience)

@@ -27,6 +27,9 @@ struct workers *workers_new(const struct workers_hooks *hooks); /* NULL when out
  * false, having taken nothing, if there is no memory, or no thread at all and none can be made. */
 bool workers_submit(struct workers *workers, void (*run)(void *job, bool usable), void *job);
 
+/* By a job that lasts as long as the pool: its thread does not count as one that will take others. */
+void workers_one_stays(struct workers *workers);
+
 /* Drops the waiting jobs and ends the threads. True: all have ended. False: after `patience`
  * nanoseconds some were still in a job; they are detached, and last_left() follows. */
 bool workers_shutdown(struct workers *workers, int64_t patience);

@@ -132,6 +132,7 @@ STEPS = [
 
 # What is prepared before them: fault, message.
 PREPARATIONS = [
+    ("network", "network of the sandbox: Out of memory"),
     ("denials", "denial records: Out of memory"),
     ("proc", "open /proc: I/O error"),
     ("wake", "the supervisor's event descriptor: I/O error"),
@@ -143,7 +144,7 @@ PREPARATIONS = [
     ("supervisor-rule", "landlock rule for the supervisor's own needs: I/O error"),
     ("filter", "filter of the members: I/O error"),
     ("streams", "descriptors: Out of memory"),
-    ("record", "shared record: I/O error"),
+    ("memory", "launch memory: I/O error"),
     ("stacks", "launch stacks: I/O error"),
     ("lifeline", "lifeline pipe: I/O error"),
     ("posture", "posture: Out of memory"),

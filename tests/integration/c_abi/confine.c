@@ -67,7 +67,11 @@ static void other_fields_are_refused_by_name(void)
 
     check_refused(sandlock_sandbox_builder_max_open_files(base_builder(), 100), "max_open_files");
     check_refused(sandlock_sandbox_builder_max_processes(base_builder(), 100), "max_processes");
+    check_refused(sandlock_sandbox_builder_net_allow(base_builder(), "*"), "net_allow");
+    check_refused(sandlock_sandbox_builder_net_deny(base_builder(), "*"), "net_deny");
     check_refused(sandlock_sandbox_builder_net_allow_bind(base_builder(), "80"), "net_allow_bind");
+    check_refused(sandlock_sandbox_builder_net_deny_bind(base_builder(), "80"), "net_deny_bind");
+    check_refused(sandlock_sandbox_builder_port_remap(base_builder(), true), "port_remap");
     check_refused(sandlock_sandbox_builder_cwd(base_builder(), "/"), "cwd");
     check_refused(sandlock_sandbox_builder_env_var(base_builder(), "A", "B"), "env");
     check_refused(sandlock_sandbox_builder_clean_env(base_builder(), true), "clean_env");

@@ -71,7 +71,11 @@ static void every_setter_gives_null_for_a_null_builder(void **state)
     assert_null(sandlock_sandbox_builder_cwd(NULL, "/"));
     assert_null(sandlock_sandbox_builder_max_processes(NULL, 1));
     assert_null(sandlock_sandbox_builder_cpu_cores(NULL, one, 1));
+    assert_null(sandlock_sandbox_builder_net_allow(NULL, "*"));
+    assert_null(sandlock_sandbox_builder_net_deny(NULL, "*"));
     assert_null(sandlock_sandbox_builder_net_allow_bind(NULL, "1"));
+    assert_null(sandlock_sandbox_builder_net_deny_bind(NULL, "1"));
+    assert_null(sandlock_sandbox_builder_port_remap(NULL, true));
     assert_null(sandlock_sandbox_builder_user(NULL, 0, 0));
     assert_null(sandlock_sandbox_builder_clean_env(NULL, true));
     assert_null(sandlock_sandbox_builder_env_var(NULL, "K", "V"));
@@ -98,7 +102,10 @@ static void a_null_argument_leaves_the_builder_as_it_was(void **state)
     assert_ptr_equal(sandlock_sandbox_builder_gpu_devices(b, NULL, 2), b);
     assert_ptr_equal(sandlock_sandbox_builder_cwd(b, NULL), b);
     assert_ptr_equal(sandlock_sandbox_builder_cpu_cores(b, NULL, 2), b);
+    assert_ptr_equal(sandlock_sandbox_builder_net_allow(b, NULL), b);
+    assert_ptr_equal(sandlock_sandbox_builder_net_deny(b, NULL), b);
     assert_ptr_equal(sandlock_sandbox_builder_net_allow_bind(b, NULL), b);
+    assert_ptr_equal(sandlock_sandbox_builder_net_deny_bind(b, NULL), b);
     assert_ptr_equal(sandlock_sandbox_builder_env_var(b, NULL, "V"), b);
     assert_ptr_equal(sandlock_sandbox_builder_env_var(b, "K", NULL), b);
     assert_ptr_equal(sandlock_sandbox_builder_extra_deny_syscalls(b, NULL), b);
@@ -198,7 +205,11 @@ static void setters_reach_the_policy(void **state)
     b = sandlock_sandbox_builder_cpu_cores(b, cores, 1);
     b = sandlock_sandbox_builder_max_processes(b, 5);
     b = sandlock_sandbox_builder_max_open_files(b, 9);
+    b = sandlock_sandbox_builder_net_allow(b, "example.com:443");
+    b = sandlock_sandbox_builder_net_deny(b, "tcp://10.0.0.0/8");
     b = sandlock_sandbox_builder_net_allow_bind(b, "80,8000-8010");
+    b = sandlock_sandbox_builder_net_deny_bind(b, "81");
+    b = sandlock_sandbox_builder_port_remap(b, true);
     b = sandlock_sandbox_builder_user(b, 12, 34);
     b = sandlock_sandbox_builder_clean_env(b, true);
     b = sandlock_sandbox_builder_env_var(b, "A", "1");
@@ -224,7 +235,11 @@ static void setters_reach_the_policy(void **state)
     assert_int_equal(policy->cpu_core_count, 1);
     assert_int_equal(policy->max_processes, 5);
     assert_int_equal(policy->max_open_files, 9);
+    assert_int_equal(policy->net_allow.count, 2);
+    assert_int_equal(policy->net_deny.count, 1);
     assert_int_equal(policy->bind_port_count, 2);
+    assert_int_equal(policy->deny_bind_port_count, 1);
+    assert_true(policy->port_remap);
     assert_true(policy->has_user && policy->uid == 12 && policy->gid == 34);
     assert_true(policy->clean_env);
     assert_int_equal(policy->env.count, 2);
@@ -246,6 +261,8 @@ static void flags_can_be_taken_back(void **state)
 
     b = sandlock_sandbox_builder_clean_env(b, true);
     b = sandlock_sandbox_builder_clean_env(b, false);
+    b = sandlock_sandbox_builder_port_remap(b, true);
+    b = sandlock_sandbox_builder_port_remap(b, false);
     b = sandlock_sandbox_builder_no_supervisor(b, true);
     b = sandlock_sandbox_builder_no_supervisor(b, false);
     sandlock_sandbox_t *policy = build_good(b);
@@ -312,6 +329,14 @@ static void the_build_names_what_it_refuses(void **state)
     BUILD_BAD(sandlock_sandbox_builder_disable(builder(), 0), "FsRefer", "allow_degraded");
     BUILD_BAD(sandlock_sandbox_builder_max_open_files(builder(), 0), "max_open_files", "inherit");
     BUILD_BAD(sandlock_sandbox_builder_max_processes(builder(), 0), "max_processes", "omit");
+    BUILD_BAD(sandlock_sandbox_builder_net_allow(builder(), "x://y"), "net_allow", "x://y",
+              "unknown scheme");
+    BUILD_BAD(sandlock_sandbox_builder_net_deny(builder(), "host"), "net_deny", "hostnames");
+    BUILD_BAD(sandlock_sandbox_builder_net_deny_bind(builder(), "*"), "net_deny_bind",
+              "--net-allow-bind");
+    BUILD_BAD(sandlock_sandbox_builder_port_remap(
+                  sandlock_sandbox_builder_no_supervisor(builder(), true), true),
+              "incompatible", "port_remap");
     BUILD_BAD(sandlock_sandbox_builder_net_allow_bind(builder(), "80-"), "net_allow_bind", "80-");
     BUILD_BAD(sandlock_sandbox_builder_net_allow_bind(builder(), "*,80"), "wildcard");
     BUILD_BAD(sandlock_sandbox_builder_net_allow_bind(

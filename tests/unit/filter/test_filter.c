@@ -238,6 +238,112 @@ static void random_plans_compile_to_their_meaning(void **state)
     }
 }
 
+/* Steps of the kernel until the answer. */
+static size_t way_length(const struct bpf_program *program, const struct seccomp_data *data)
+{
+    const uint32_t *words = (const uint32_t *)(const void *)data;
+    uint32_t a = 0;
+
+    for (size_t pc = 0, steps = 1;; pc++, steps++) {
+        const struct sock_filter *instruction = &program->instructions[pc];
+        bool holds = false;
+        switch (instruction->code) {
+        case BPF_LD | BPF_W | BPF_ABS:
+            a = words[instruction->k / sizeof(words[0])];
+            continue;
+        case BPF_ALU | BPF_AND | BPF_K:
+            a &= instruction->k;
+            continue;
+        case BPF_JMP | BPF_JA:
+            pc += instruction->k;
+            continue;
+        case BPF_JMP | BPF_JEQ | BPF_K:
+            holds = a == instruction->k;
+            break;
+        case BPF_JMP | BPF_JGE | BPF_K:
+            holds = a >= instruction->k;
+            break;
+        case BPF_JMP | BPF_JGT | BPF_K:
+            holds = a > instruction->k;
+            break;
+        default:
+            return steps;
+        }
+        pc += holds ? instruction->jt : instruction->jf;
+    }
+}
+
+/* 64 single requests, 8 of them under a condition, then 16 ranges of their low halves. */
+static struct filter_plan *plan_of_many_comparisons(int number)
+{
+    struct filter_plan *plan = new_plan();
+
+    for (uint32_t i = 0; i < 64; i++) {
+        struct filter_rule rule = {.test_count = i % 8 == 0 ? 2 : 1,
+                                   .tests = {{.arg = 1, .op = ARG_EQUAL, .value = 0x5400 + 3 * i},
+                                             {.arg = 2, .op = ARG_NOT_EQUAL, .value = 7}},
+                                   .action = FILTER_ERRNO(1 + i % 3)};
+        assert_true(filter_plan_add_rule(plan, number, &rule));
+    }
+    for (uint32_t i = 0; i < 16; i++) {
+        struct filter_rule rule = {.test_count = 1,
+                                   .tests = {{.arg = 1,
+                                              .op = ARG_IN_RANGE,
+                                              .mask = 0xFFFF,
+                                              .value = 0x9000 + 0x100 * i,
+                                              .value_high = 0x9020 + 0x100 * i}},
+                                   .action = FILTER_ERRNO(9)};
+        assert_true(filter_plan_add_rule(plan, number, &rule));
+    }
+    return plan;
+}
+
+static void many_comparisons_of_one_argument_are_a_short_way(void **state)
+{
+    CLEANUP_BPF_PROGRAM struct bpf_program program = BPF_PROGRAM_INIT;
+    int ioctl_number = arch_syscall_number(&arch_x86_64, "ioctl");
+    struct filter_plan *plan = plan_of_many_comparisons(ioctl_number);
+    struct seccomp_data data = {.nr = ioctl_number, .arch = arch_x86_64.audit_arch};
+
+    compile_and_verify(plan, &program);
+    data.args[1] = 0x541B; /* decided by the first run */
+    assert_in_range(way_length(&program, &data), 5, 16);
+    data.args[1] = 0x80049140; /* by both */
+    assert_in_range(way_length(&program, &data), 8, 24);
+    filter_plan_free(plan);
+}
+
+static void comparisons_of_any_shape_compile_to_their_meaning(void **state)
+{
+    static const enum arg_operator operators[] = {ARG_EQUAL, ARG_IN_RANGE, ARG_NOT_EQUAL};
+    static const uint32_t masks[] = {0, 0, 0xFF, 0xFFFF, 0xF0F0};
+
+    for (unsigned seed = 1; seed <= 300; seed++) {
+        CLEANUP_BPF_PROGRAM struct bpf_program program = BPF_PROGRAM_INIT;
+        struct filter_plan *plan = new_plan();
+        uint32_t mask = 0;
+
+        random_state = seed * 0x9E3779B97F4A7C15ULL;
+        for (unsigned i = 0; i < 1 + seed % 30; i++) {
+            struct filter_rule rule = {.test_count = (uint8_t)(1 + next_random() % 8 / 6),
+                                       .action = FILTER_ERRNO(next_random() % 5)};
+            if (next_random() % 5 == 0)
+                mask = masks[next_random() % ARRAY_SIZE(masks)];
+            for (unsigned t = 0; t < rule.test_count; t++) {
+                struct arg_test *test = &rule.tests[t];
+                test->arg = (uint8_t)(t + next_random() % 12 / 11);
+                test->op = operators[next_random() % 7 % 3];
+                test->mask = mask;
+                test->value = next_random() % 48 + (next_random() % 9 == 0 ? 0xFFFFFFC0U : 0);
+                test->value_high = test->value + next_random() % 9 - (next_random() % 16 == 0);
+            }
+            assert_true(filter_plan_add_rule(plan, OPEN, &rule));
+        }
+        compile_and_verify(plan, &program);
+        filter_plan_free(plan);
+    }
+}
+
 /* 470 numbers with 470 different answers: no two share a leaf, and the program is far longer than a
  * jump. */
 static void long_programs_are_correct(void **state)
@@ -265,8 +371,9 @@ static void too_long_programs_are_refused(void **state)
     struct error err = {0};
 
     for (uint32_t i = 0; i < 4100; i++) {
-        struct filter_rule rule = {
-            .test_count = 1, .tests = {{.op = ARG_EQUAL, .value = i}}, .action = FILTER_ERRNO(1)};
+        struct filter_rule rule = {.test_count = 1,
+                                   .tests = {{.op = ARG_EQUAL, .value = i}},
+                                   .action = FILTER_ERRNO(1 + i % 4000)};
         assert_true(filter_plan_add_rule(plan, OPEN, &rule));
     }
     assert_false(filter_compile(plan, &program, &err));
@@ -431,6 +538,8 @@ int main(void)
         cmocka_unit_test(every_operator_does_what_it_says),
         cmocka_unit_test(the_first_rule_that_holds_decides),
         cmocka_unit_test(random_plans_compile_to_their_meaning),
+        cmocka_unit_test(many_comparisons_of_one_argument_are_a_short_way),
+        cmocka_unit_test(comparisons_of_any_shape_compile_to_their_meaning),
         cmocka_unit_test(long_programs_are_correct),
         cmocka_unit_test(too_long_programs_are_refused),
         cmocka_unit_test(numbers_without_rules_stay_in_the_kernels_bitmap),

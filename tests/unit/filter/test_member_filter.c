@@ -546,7 +546,7 @@ static void refused_sockets_are_notified_only_where_explained(void **state)
 
 static void routing_options_are_refused(void **state)
 {
-    static const uint32_t ipv6[] = {5, 6, 54, 55, 57, 59};
+    static const uint32_t ipv6[] = {5, 6, 32, 54, 55, 57, 59};
 
     expect_everywhere("setsockopt", 3, 0, 4, 0, FILTER_ERRNO(EPERM));
     for (size_t i = 0; i < ARRAY_SIZE(ipv6); i++) {
@@ -907,6 +907,76 @@ static void random_traps_are_never_missed(void **state)
     }
 }
 
+/* ---- Views: argument rules that make way for a trap ------------------------------------------- */
+
+static void routing_sockets_go_to_the_trap_that_answers_them(void **state)
+{
+    static const struct filter_rule others[] = {
+        {.test_count = 1, .tests = {{.arg = 0, .op = ARG_NOT_EQUAL, .value = AF_NETLINK}}}};
+    struct filter_trap trap = {TRAP("socket"), others, ARRAY_SIZE(others)};
+    struct member_filter_options options = {true, &trap, 1, .netlink_view = true};
+    CLEANUP_PLAN struct filter_plan *plan = plan_for(&arch_x86_64, &default_policy, &options);
+    CLEANUP_BPF_PROGRAM struct bpf_program program = BPF_PROGRAM_INIT;
+
+    assert_int_equal(ask(plan, "socket", AF_NETLINK, SOCK_RAW, 0, 0), FILTER_NOTIFY);
+    assert_int_equal(ask(plan, "socket", AF_NETLINK, SOCK_STREAM, 0, 0), FILTER_NOTIFY);
+    assert_int_equal(ask(plan, "socket", AF_NETLINK, SOCK_RAW, 4, 0), FILTER_ERRNO(EAFNOSUPPORT));
+    assert_int_equal(ask(plan, "socketpair", AF_NETLINK, SOCK_RAW, 0, 0), FILTER_ERRNO(EOPNOTSUPP));
+    assert_int_equal(ask(plan, "socket", AF_UNIX, SOCK_STREAM, 0, 0), FILTER_ALLOW);
+    assert_int_equal(ask(plan, "socket", AF_INET, SOCK_STREAM, 0, 0), FILTER_ALLOW);
+    assert_int_equal(ask(plan, "socket", AF_INET, SOCK_DGRAM, 0, 0), FILTER_ERRNO(EPERM));
+    assert_int_equal(ask(plan, "socket", 38 /* AF_ALG */, 5, 0, 0), FILTER_ERRNO(EAFNOSUPPORT));
+    compile_and_verify(plan, &program);
+}
+
+static void interface_questions_go_to_the_trap_that_answers_them(void **state)
+{
+    static const struct filter_rule others[] = {
+        {.test_count = 1, .tests = {{.arg = 1, .op = ARG_IN_RANGE, .value_high = 0x890f}}},
+        {.test_count = 1,
+         .tests = {{.arg = 1, .op = ARG_IN_RANGE, .value = 0x894b, .value_high = UINT32_MAX}}}};
+    struct filter_trap trap = {TRAP("ioctl"), others, ARRAY_SIZE(others)};
+    struct member_filter_options options = {true, &trap, 1, .interface_view = true};
+    CLEANUP_PLAN struct filter_plan *plan = plan_for(&arch_x86_64, &default_policy, &options);
+    CLEANUP_BPF_PROGRAM struct bpf_program program = BPF_PROGRAM_INIT;
+    static const uint32_t answered[] = {0x8910, 0x8913, 0x8915, 0x8917, 0x8919, 0x891b,
+                                        0x891d, 0x8921, 0x8927, 0x8933, 0x8942};
+    static const uint32_t refused[] = {0x890b, 0x8912, 0x8914, 0x8916, 0x8920,
+                                       0x8922, 0x8929, 0x8938, 0x8946, 0x894a,
+                                       0x894c, 0x8954, 0x8970, 0x89f0, 0x8b00};
+    static const uint32_t others_of_kind[] = {0, 0x5401, 0x8905, 0x894b, 0x89e0, 0x8c00};
+
+    for (size_t i = 0; i < ARRAY_SIZE(answered); i++)
+        assert_int_equal(ask(plan, "ioctl", 0, answered[i], 0, 0), FILTER_NOTIFY);
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
+        assert_int_equal(ask(plan, "ioctl", 0, refused[i], 0, 0), FILTER_ERRNO(EPERM));
+    for (size_t i = 0; i < ARRAY_SIZE(others_of_kind); i++)
+        assert_int_equal(ask(plan, "ioctl", 0, others_of_kind[i], 0, 0), FILTER_ALLOW);
+    compile_and_verify(plan, &program);
+}
+
+/* Conditions on one argument are joined, so that a window and the gaps of another trap stay short. */
+static void conditions_that_meet_are_asked_once(void **state)
+{
+    static const struct filter_rule gaps[] = {
+        {.test_count = 1, .tests = {{.arg = 1, .op = ARG_IN_RANGE, .value = 0, .value_high = 99}}},
+        {.test_count = 1,
+         .tests = {{.arg = 1, .op = ARG_IN_RANGE, .value = 101, .value_high = UINT32_MAX}}}};
+    static const struct filter_rule window[] = {
+        {.test_count = 1, .tests = {{.arg = 1, .op = ARG_IN_RANGE, .value = 0, .value_high = 49}}},
+        {.test_count = 1,
+         .tests = {{.arg = 1, .op = ARG_IN_RANGE, .value = 61, .value_high = UINT32_MAX}}}};
+    struct filter_trap traps[] = {{TRAP("openat"), gaps, 2}, {TRAP("openat"), window, 2}};
+    struct member_filter_options options = {true, traps, 2};
+    CLEANUP_PLAN struct filter_plan *plan = plan_for(&arch_x86_64, &default_policy, &options);
+
+    assert_int_equal(plan->entries[TRAP("openat")].rule_count, 3);
+    for (uint32_t value = 0; value < 200; value++)
+        assert_int_equal(ask(plan, "openat", 0, value, 0, 0),
+                         value == 100 || (value >= 50 && value <= 60) ? FILTER_NOTIFY
+                                                                      : FILTER_ALLOW);
+}
+
 /* ---- Reasons --------------------------------------------------------------------------------- */
 
 static const char *reason(bool with_supervisor, const struct policy *policy, const char *name)
@@ -981,6 +1051,9 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_is_trapped),
         cmocka_unit_test(traps_without_a_supervisor_are_an_error),
         cmocka_unit_test(random_traps_are_never_missed),
+        cmocka_unit_test(routing_sockets_go_to_the_trap_that_answers_them),
+        cmocka_unit_test(interface_questions_go_to_the_trap_that_answers_them),
+        cmocka_unit_test(conditions_that_meet_are_asked_once),
         cmocka_unit_test(refusals_have_reasons),
         cmocka_unit_test(a_reason_is_given_exactly_for_what_is_always_refused),
     };

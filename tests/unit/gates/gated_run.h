@@ -24,6 +24,7 @@ struct gated_run {
     const struct feature *const *features; /* NULL-terminated */
     struct grants *grants;
     struct denial_log *denials;
+    struct descriptor_window window;
     bool confined; /* with the supervisor's own filter: proves what the features declare */
     int (*body)(void *data);
     void *data;
@@ -69,9 +70,7 @@ static inline void gated_reap(void *data)
 static inline bool gated_program(const struct gated_run *run, struct supervisor *supervisor,
                                  struct bpf_program *program, struct error *err)
 {
-    struct member_filter_options options = {.supervised = true};
-
-    options.traps = supervisor_traps(supervisor, &options.trap_count);
+    struct member_filter_options options = supervisor_filter_options(supervisor);
     struct filter_plan *plan = member_filter_plan(arch_native, run->policy, &options, err);
     bool compiled = plan != NULL && filter_compile(plan, program, err);
     filter_plan_free(plan);
@@ -117,6 +116,7 @@ static inline int gated_run_here(struct gated_run *run)
         .denials = run->denials,
         .violation = VIOLATION_ERRNO,
         .confined = run->confined,
+        .window = run->window,
     };
     struct bpf_program program = {0};
     int listener, status;

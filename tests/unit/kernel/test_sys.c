@@ -8,9 +8,11 @@
 #include "kernel/sys.h"
 #include "util/fd.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -124,6 +126,23 @@ static void a_memfd_closes_on_exec_and_can_be_sealed(void **state)
     assert_true((status.st_mode & S_IXUSR) != 0);
 }
 
+/* Old kernels take the request and ignore it; what must hold everywhere is that nothing else changes. */
+static void shorter_slices_change_no_priority(void **state)
+{
+    pid_t child = fork();
+
+    (void)state;
+    if (child == 0) {
+        int nice = getpriority(PRIO_PROCESS, 0), policy = sched_getscheduler(0);
+        bool kept = sys_shorten_slice(100000) == 0 && getpriority(PRIO_PROCESS, 0) == nice &&
+                    sched_getscheduler(0) == policy;
+        _exit(kept ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +152,7 @@ int main(void)
         cmocka_unit_test(a_descriptor_is_fetched_from_a_process),
         cmocka_unit_test(openat2_obeys_its_resolve_flags),
         cmocka_unit_test(a_range_of_descriptors_is_closed),
+        cmocka_unit_test(shorter_slices_change_no_priority),
         cmocka_unit_test(a_memfd_closes_on_exec_and_can_be_sealed),
     };
 

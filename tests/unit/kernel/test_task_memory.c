@@ -223,6 +223,26 @@ static void the_bound_of_a_string_includes_its_nul(void **state)
         -EFAULT);
 }
 
+static void ranges_are_gathered_in_order(void **state)
+{
+    struct fixture *fixture = *state;
+    struct iovec ranges[] = {{(void *)(uintptr_t)address_of(fixture, 1, -3), 6},
+                             {(void *)(uintptr_t)address_of(fixture, 2, -2), 4}};
+    struct iovec places[2];
+    char data[10], first[6], second[4];
+
+    assert_int_equal(task_memory_gather(fixture->child, ranges, 2, data, sizeof(data)), 0);
+    assert_memory_equal(data, "aaaaaaaarr", 10);
+    places[0] = (struct iovec){first, sizeof(first)};
+    places[1] = (struct iovec){second, sizeof(second)};
+    assert_int_equal(task_memory_gather_into(fixture->child, ranges, places, 2), 0);
+    assert_memory_equal(second, "aarr", 4);
+
+    ranges[1].iov_base = (void *)(uintptr_t)address_of(fixture, 3, -2);
+    assert_int_equal(task_memory_gather(fixture->child, ranges, 2, data, sizeof(data)), -EFAULT);
+    assert_int_equal(task_memory_gather_into(fixture->child, ranges, places, 2), -EFAULT);
+}
+
 static void a_write_arrives(void **state)
 {
     struct fixture *fixture = *state;
@@ -280,6 +300,7 @@ int main(void)
         cmocka_unit_test(a_string_at_the_end_of_a_page_does_not_touch_the_next),
         cmocka_unit_test(a_string_goes_on_over_pages),
         cmocka_unit_test(the_bound_of_a_string_includes_its_nul),
+        cmocka_unit_test(ranges_are_gathered_in_order),
         cmocka_unit_test(a_write_arrives),
         cmocka_unit_test(a_write_respects_page_protection),
         cmocka_unit_test(a_method_is_found),

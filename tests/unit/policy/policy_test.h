@@ -139,7 +139,12 @@ static inline void assert_text_refused(const char *text, const char *const *text
 static inline const char *sample_value(enum option_id id)
 {
     switch (id) {
+    case OPTION_NET_ALLOW:
+        return "tcp://*:443";
+    case OPTION_NET_DENY:
+        return "tcp://10.0.0.0/8";
     case OPTION_NET_ALLOW_BIND:
+    case OPTION_NET_DENY_BIND:
         return "8080";
     case OPTION_MAX_PROCESSES:
     case OPTION_MAX_OPEN_FILES:

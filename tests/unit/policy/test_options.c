@@ -181,12 +181,14 @@ static void test_former_spellings_name_the_new_one(void **state)
     struct options_parsed parsed;
     struct record record;
     struct error err = {0};
-    const char *const words[] = {"--net-allow-host=x", NULL};
+    const char *const words[] = {"--https-key=x", NULL};
 
     assert_words_refused(WORDS("--net-bind=80"), TEXTS("'--net-bind'", "--net-allow-bind"));
+    assert_words_refused(WORDS("--net-allow-host=h"), TEXTS("it is spelled --net-allow now"));
+    assert_words_refused(WORDS("--net-connect=80"), TEXTS("--net-allow tcp://*:PORT"));
     record_init(&record);
     assert_false(options_parse(1, words, 0, &record, &parsed, &err));
-    assert_string_equal(err.text, "unknown option '--net-allow-host'");
+    assert_string_equal(err.text, "unknown option '--https-key'");
     record_free(&record);
 }
 

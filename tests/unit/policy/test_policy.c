@@ -130,6 +130,41 @@ static void test_empty_paths_are_refused(void **state)
 
 /* ---- Ports ----------------------------------------------------------------------------------- */
 
+/* ---- Network --------------------------------------------------------------------------------- */
+
+static void test_allow_and_deny_combine(void **state)
+{
+    struct policy *policy = build_words(WORDS(
+        "--net-allow=10.0.0.1:80", "--net-allow=tcp://10.0.0.1:80", "--net-deny=tcp://10.0.0.0/8",
+        "--net-allow-bind=*", "--net-deny-bind=0,22", "--port-remap"));
+
+    assert_int_equal(policy->net_allow.count, 2); /* the repeated one is gone */
+    assert_int_equal(policy->net_deny.count, 1);
+    assert_true(policy->bind_any);
+    assert_int_equal(policy->deny_bind_port_count, 2);
+    assert_true(policy->port_remap);
+    policy_unref(policy);
+}
+
+static void test_bad_rules_are_named_with_their_place(void **state)
+{
+    assert_build_refused(WORDS("--net-allow=*", "--net-allow=sctp://10.0.0.1"),
+                         TEXTS("--net-allow: ", "'sctp://10.0.0.1'", "unknown scheme"));
+    assert_build_refused(WORDS("--net-deny=example.com:80"),
+                         TEXTS("--net-deny: ", "example.com:80", "hostnames are not allowed"));
+    assert_build_refused(WORDS("--net-deny-bind=80", "--net-deny-bind=*"),
+                         TEXTS("--net-deny-bind", "only supported for --net-allow-bind"));
+    assert_build_refused(WORDS("--net-deny-bind=9-1"), TEXTS("--net-deny-bind", "reversed"));
+    assert_setter_refused(OPTION_NET_ALLOW, "icmp://h:1",
+                          TEXTS("net_allow", "icmp://h:1", "icmp rule takes no port"));
+    assert_setter_refused(OPTION_NET_DENY, "", TEXTS("net_deny", "empty rule"));
+    assert_setter_refused(OPTION_NET_DENY_BIND, "80,", TEXTS("net_deny_bind", "empty item"));
+
+    struct record record;
+    load_text("[network]\nallow = [\"*\"]\ndeny = [\n  \"*\",\n  \"10.0.0.0/33\"]\n", &record);
+    assert_record_refused(&record, TEXTS("p.toml:5:3", "[network].deny", "invalid CIDR"));
+}
+
 static void test_bind_ports_are_merged(void **state)
 {
     struct policy *policy =
@@ -416,6 +451,27 @@ static void test_no_supervisor_lists_every_offender(void **state)
     policy_unref(policy);
 }
 
+static void test_no_supervisor_takes_what_the_kernel_can_judge(void **state)
+{
+    struct policy *policy = build_words(
+        WORDS("--no-supervisor", "--net-allow=tcp://*:80,443", "--net-allow=tcp://:9000-9010"));
+
+    assert_int_equal(policy->net_allow.count, 2);
+    policy_unref(policy);
+    policy = build_words(WORDS("--no-supervisor", "--net-allow=tcp://*"));
+    policy_unref(policy);
+    static const char *const refused[] = {"--net-allow=:80", "--net-allow=tcp://10.0.0.1:80",
+                                          "--net-allow=tcp://localhost:80",
+                                          "--net-allow=udp://*:80", "--net-allow=icmp://*"};
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+        assert_build_refused(WORDS("--no-supervisor", "--net-allow=tcp://*:1", refused[i]),
+                             TEXTS("incompatible with: --net-allow;", "tcp://*:PORTS"));
+    assert_build_refused(WORDS("--no-supervisor", "--net-allow=h", "--net-deny=10.0.0.1",
+                               "--net-deny-bind=1", "--port-remap"),
+                         TEXTS("--net-allow, --net-deny, --net-deny-bind, --port-remap"));
+    assert_build_refused(WORDS("--no-supervisor", "--net-allow=:x"), TEXTS("invalid port"));
+}
+
 static void test_no_supervisor_names_keys_and_profile(void **state)
 {
     struct record base;
@@ -445,6 +501,12 @@ static void test_confine_lists_every_other_field(void **state)
     assert_has_texts(err.text, TEXTS("cwd", "env_var", "max_processes"));
     assert_null(strstr(err.text, "fs_read"));
     policy_unref(policy);
+    policy = build_words(WORDS("--net-allow=*", "--net-deny=:1", "--net-allow-bind=1",
+                               "--net-deny-bind=1", "--port-remap"));
+    assert_false(policy_check_confine(policy, &err));
+    assert_has_texts(err.text, TEXTS("net_allow,", "net_deny,", "net_allow_bind", "net_deny_bind",
+                                     "port_remap"));
+    policy_unref(policy);
     policy = build_setter(OPTION_EXTRA_DENY, "ptrace");
     assert_false(policy_check_confine(policy, &err));
     assert_has_texts(err.text, TEXTS("extra_deny_syscalls"));
@@ -462,6 +524,8 @@ int main(void)
         cmocka_unit_test(test_explain_is_implied_by_the_denial_log),
         cmocka_unit_test(test_a_rejected_setter_value_fails_the_build),
         cmocka_unit_test(test_empty_paths_are_refused),
+        cmocka_unit_test(test_allow_and_deny_combine),
+        cmocka_unit_test(test_bad_rules_are_named_with_their_place),
         cmocka_unit_test(test_bind_ports_are_merged),
         cmocka_unit_test(test_bad_ports_name_the_option),
         cmocka_unit_test(test_zero_limits_say_what_omitting_means),
@@ -482,6 +546,7 @@ int main(void)
         cmocka_unit_test(test_features),
         cmocka_unit_test(test_required_names_are_split),
         cmocka_unit_test(test_no_supervisor_lists_every_offender),
+        cmocka_unit_test(test_no_supervisor_takes_what_the_kernel_can_judge),
         cmocka_unit_test(test_no_supervisor_names_keys_and_profile),
         cmocka_unit_test(test_confine_lists_every_other_field),
     };

@@ -147,6 +147,33 @@ static void test_form_of_json(void **state)
                 "}");
 }
 
+static void test_network_rules_are_written_in_their_own_lists(void **state)
+{
+    static const char *const words[] = {
+        "--net-allow=h:80",
+        "--net-allow=tcp://h:80",
+        "--net-deny=tcp://10.9.9.9/8:5-6,1",
+        "--net-allow-bind=0,5",
+        "--net-deny-bind=7,8-9",
+        "--port-remap",
+        NULL,
+    };
+
+    assert_toml(words, "[network]\n"
+                       "allow = [\n"
+                       "    \"tcp://h:80\",\n"
+                       "    \"udp://h:80\",\n"
+                       "]\n"
+                       "deny = [\"tcp://10.0.0.0/8:1,5-6\"]\n"
+                       "allow_bind = [\n"
+                       "    0,\n"
+                       "    5,\n"
+                       "]\n"
+                       "deny_bind = [\"7-9\"]\n"
+                       "port_remap = true\n");
+    assert_survives(build_words(words));
+}
+
 static void test_paths_are_protected_from_expansion(void **state)
 {
     struct policy *policy = build_words(WORDS("-r/a$b", "-r${HOME}", "-r~x", "--cwd=$$"));
@@ -249,6 +276,7 @@ int main(void)
         cmocka_unit_test(test_the_default_policy_is_empty),
         cmocka_unit_test(test_form_of_toml),
         cmocka_unit_test(test_form_of_json),
+        cmocka_unit_test(test_network_rules_are_written_in_their_own_lists),
         cmocka_unit_test(test_paths_are_protected_from_expansion),
         cmocka_unit_test(test_strange_text_survives),
         cmocka_unit_test(test_what_is_no_utf8_becomes_a_comment),

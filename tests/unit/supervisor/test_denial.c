@@ -133,6 +133,39 @@ static void merging_tells_what_is_new(void **state)
     denial_log_add(NULL, &denial);
 }
 
+static void a_key_finds_the_record_it_was_set_for_and_no_other(void **state)
+{
+    struct denial_log *log = *state;
+    struct denial denial = denial_of("setpriority", "process 12");
+    struct denial_key key = {.call = denial.call,
+                             .kind = "process",
+                             .want = denial.want,
+                             .layer = denial.layer,
+                             .number = 12,
+                             .error = denial.error};
+
+    assert_false(denial_log_merge_key(log, &key));
+    denial_log_set_key(log, &denial, &key); /* no such record yet */
+    assert_false(denial_log_merge_key(log, &key));
+    denial_log_add(log, &denial);
+    denial_log_set_key(log, &denial, &key);
+    assert_true(denial_log_merge_key(log, &key));
+    assert_true(denial_log_merge_key(log, &key));
+    assert_int_equal(denial_log_total(log), 3);
+    CLEANUP_FREE char *json = json_of(log);
+    assert_int_equal(count_text(json, "\"count\":3"), 1);
+
+    for (int64_t other = 0; other < 4096; other++) {
+        key.number = other;
+        assert_int_equal(denial_log_merge_key(log, &key), other == 12);
+    }
+    key.number = 12;
+    key.error = 1000;
+    assert_false(denial_log_merge_key(log, &key));
+    assert_true(denial_log_merge_key(NULL, &key));
+    assert_int_equal(denial_log_total(log), 4);
+}
+
 static void a_million_denials_are_counted_in_bounded_memory(void **state)
 {
     struct denial_log *log = *state;
@@ -258,6 +291,7 @@ int main(void)
         DENIAL_TEST(equal_denials_merge_and_the_most_frequent_comes_first),
         DENIAL_TEST(denials_that_differ_in_any_part_of_the_key_are_separate),
         DENIAL_TEST(merging_tells_what_is_new),
+        DENIAL_TEST(a_key_finds_the_record_it_was_set_for_and_no_other),
         DENIAL_TEST(a_million_denials_are_counted_in_bounded_memory),
         DENIAL_TEST(a_long_object_is_cut_in_the_middle),
         DENIAL_TEST(a_cut_does_not_split_a_character),

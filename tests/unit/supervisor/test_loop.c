@@ -192,6 +192,146 @@ static void a_callback_can_add_more_than_there_was_room_for(void **state)
     assert_int_equal(scene->calls[2], 1);
 }
 
+/* ---- Quiet descriptors ---- */
+
+static void note_first(void *data, short revents)
+{
+    struct scene *scene = data;
+    char byte;
+
+    (void)revents;
+    scene->order[scene->order_count++] = 0;
+    assert_int_equal(read(scene->pipes[0][0], &byte, 1), 1);
+}
+
+static void note_second(void *data, short revents)
+{
+    struct scene *scene = data;
+    char byte;
+
+    (void)revents;
+    scene->order[scene->order_count++] = 1;
+    assert_int_equal(read(scene->pipes[1][0], &byte, 1), 1);
+}
+
+static void quiet_descriptors_are_delivered_with_the_others_in_the_order_of_their_addition(
+    void **state)
+{
+    struct scene *scene = *state;
+
+    loop_hurry(scene->loop);
+    assert_true(loop_add_quiet(scene->loop, scene->pipes[0][0], POLLIN, note_first, scene));
+    assert_true(loop_add(scene->loop, scene->pipes[1][0], POLLIN, note_second, scene));
+    assert_true(loop_add_quiet(scene->loop, scene->pipes[2][0], POLLIN, read_one, scene));
+    for (int i = 2; i >= 0; i--)
+        make_readable(scene, i);
+    assert_int_equal(loop_run(scene->loop), 0);
+    assert_int_equal(scene->order_count, 2);
+    assert_int_equal(scene->order[0], 0);
+    assert_int_equal(scene->order[1], 1);
+    assert_int_equal(scene->calls[2], 1);
+}
+
+static void a_hang_up_of_a_quiet_descriptor_is_reported(void **state)
+{
+    struct scene *scene = *state;
+
+    close(scene->pipes[0][1]);
+    scene->pipes[0][1] = -1;
+    assert_true(loop_add_quiet(scene->loop, scene->pipes[0][0], POLLIN, note_hangup, scene));
+    loop_hurry(scene->loop);
+    assert_int_equal(loop_run(scene->loop), 0);
+    assert_int_equal(scene->calls[0], POLLHUP);
+}
+
+static void an_event_of_a_removed_quiet_descriptor_never_reaches_its_successor(void **state)
+{
+    struct scene *scene = *state;
+
+    loop_hurry(scene->loop);
+    make_readable(scene, 0);
+    make_readable(scene, 1);
+    assert_true(loop_add_quiet(scene->loop, scene->pipes[0][0], POLLIN, replace_neighbour, scene));
+    assert_true(loop_add_quiet(scene->loop, scene->pipes[1][0], POLLIN, must_not_be_called, scene));
+    assert_true(loop_timer_add(scene->loop, loop_now() + 20 * MILLISECOND, stop_loop, scene) > 0);
+    assert_int_equal(loop_run(scene->loop), 0);
+    assert_int_equal(scene->calls[0], 1);
+    assert_int_equal(scene->calls[2], 0);
+
+    make_readable(scene, 2);
+    assert_int_equal(loop_run(scene->loop), 0);
+    assert_int_equal(scene->calls[2], 1);
+}
+
+static void remove_after_close(void *data)
+{
+    struct scene *scene = data;
+    int number = scene->pipes[1][0];
+
+    assert_int_equal(close(number), 0);
+    loop_remove(scene->loop, number);
+    scene->pipes[1][0] = -1;
+    make_readable(scene, 1);
+}
+
+/* As when the host forked, and the other process still has what was closed here. */
+static void an_event_that_belongs_to_nobody_does_not_silence_the_others(void **state)
+{
+    struct scene *scene = *state;
+    int copy = dup(scene->pipes[1][0]);
+
+    assert_true(copy >= 0);
+    loop_hurry(scene->loop);
+    assert_true(loop_add_quiet(scene->loop, scene->pipes[1][0], POLLIN, must_not_be_called, scene));
+    assert_true(loop_add_quiet(scene->loop, scene->pipes[0][0], POLLIN, note_first, scene));
+    assert_true(loop_timer_add(scene->loop, loop_now(), remove_after_close, scene) > 0);
+    assert_true(loop_timer_add(scene->loop, loop_now() + 20 * MILLISECOND, stop_loop, scene) > 0);
+    assert_int_equal(loop_run(scene->loop), 0);
+    make_readable(scene, 0);
+    assert_true(loop_timer_add(scene->loop, loop_now() + 20 * MILLISECOND, stop_loop, scene) > 0);
+    assert_int_equal(loop_run(scene->loop), 0);
+    assert_int_equal(scene->order_count, 1);
+    close(copy);
+}
+
+static void what_epoll_does_not_take_is_polled(void **state)
+{
+    struct scene *scene = *state;
+    int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+    assert_true(file >= 0);
+    loop_hurry(scene->loop);
+    assert_true(loop_add_quiet(scene->loop, file, POLLIN, count_and_stop, scene));
+    assert_int_equal(loop_run(scene->loop), 0);
+    assert_int_equal(scene->calls[0], 1);
+    close(file);
+}
+
+static void hurry_and_stop(void *data, short revents)
+{
+    struct scene *scene = data;
+
+    (void)revents;
+    loop_hurry(scene->loop);
+    loop_hurry(scene->loop);
+    loop_stop(scene->loop);
+}
+
+static void a_loop_that_gets_busy_loses_no_event(void **state)
+{
+    struct scene *scene = *state;
+
+    assert_true(loop_add_quiet(scene->loop, scene->pipes[2][0], POLLIN, read_one, scene));
+    assert_true(loop_add(scene->loop, scene->pipes[0][0], POLLIN, hurry_and_stop, scene));
+    make_readable(scene, 0);
+    assert_int_equal(loop_run(scene->loop), 0);
+    loop_remove(scene->loop, scene->pipes[0][0]);
+    assert_int_equal(scene->calls[2], 0);
+    make_readable(scene, 2);
+    assert_int_equal(loop_run(scene->loop), 0);
+    assert_int_equal(scene->calls[2], 1);
+}
+
 /* ---- Timers ---- */
 
 struct tick {
@@ -291,6 +431,12 @@ int main(void)
         LOOP_TEST(an_event_of_a_removed_descriptor_never_reaches_its_successor),
         LOOP_TEST(a_callback_can_remove_its_own_descriptor),
         LOOP_TEST(a_callback_can_add_more_than_there_was_room_for),
+        LOOP_TEST(quiet_descriptors_are_delivered_with_the_others_in_the_order_of_their_addition),
+        LOOP_TEST(a_hang_up_of_a_quiet_descriptor_is_reported),
+        LOOP_TEST(an_event_of_a_removed_quiet_descriptor_never_reaches_its_successor),
+        LOOP_TEST(an_event_that_belongs_to_nobody_does_not_silence_the_others),
+        LOOP_TEST(what_epoll_does_not_take_is_polled),
+        LOOP_TEST(a_loop_that_gets_busy_loses_no_event),
         LOOP_TEST(timers_fire_once_in_the_order_of_their_deadlines),
         LOOP_TEST(a_timer_can_be_cancelled_even_when_it_is_due),
         LOOP_TEST(a_timer_that_rearms_itself_does_not_starve_descriptors),

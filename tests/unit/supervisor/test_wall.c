@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 /* ---- Plans ------------------------------------------------------------------------------------- */
@@ -275,6 +276,71 @@ static void a_feature_widens_the_list_by_what_it_needs(void **state)
     assert_answer(options, "socketpair", AF_UNIX, SOCK_STREAM, 0, FILTER_ALLOW);
     assert_answer(options, "socketpair", AF_INET, SOCK_STREAM, 0, NO);
     assert_answer(guardian, "fchown", 1, 1, 1, SECCOMP_RET_KILL_PROCESS);
+}
+
+static void members_messages_neither_wait_nor_connect(void **state)
+{
+    static const char *const needs[] = {"sendmsg:no-wait", "pidfd_send_signal:pipe", NULL};
+    static const struct feature sends = {.name = "sends", .needs = {.calls = needs}};
+    static const struct feature *const features[] = {&sends, NULL};
+    struct wall_options options = LIBRARY(ROLE_WORKER);
+    uint32_t fast_open = 0x20000000;
+
+    (void)state;
+    assert_answer(options, "sendmsg", 1, 1, MSG_DONTWAIT, NO);
+    assert_answer(options, "pidfd_send_signal", 1, SIGPIPE, 0, NO);
+    options.features = features;
+    assert_answer(options, "sendmsg", 1, 1, MSG_DONTWAIT | MSG_NOSIGNAL, FILTER_ALLOW);
+    assert_answer(options, "sendmsg", 1, 1, MSG_NOSIGNAL, NO);
+    assert_answer(options, "sendmsg", 1, 1, MSG_DONTWAIT | fast_open, NO);
+    assert_answer(options, "pidfd_send_signal", 1, SIGPIPE, 0, FILTER_ALLOW);
+    assert_answer(options, "pidfd_send_signal", 1, SIGKILL, 0, NO);
+}
+
+static void inert_sockets_and_filters_are_all_that_is_made(void **state)
+{
+    static const char *const needs[] = {"socket:datagram", "setsockopt:filter", "sendto:netlink", NULL};
+    static const struct feature inert = {.name = "inert", .needs = {.calls = needs}};
+    static const struct feature *const features[] = {&inert, NULL};
+    struct wall_options options = LIBRARY(ROLE_SUPERVISOR);
+
+    (void)state;
+    assert_answer(options, "socket", AF_INET, SOCK_DGRAM, 0, NO);
+    options.features = features;
+    assert_answer(options, "socket", AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0, FILTER_ALLOW);
+    assert_answer(options, "socket", AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0, FILTER_ALLOW);
+    assert_answer(options, "socket", AF_INET, SOCK_STREAM, 0, NO);
+    assert_answer(options, "socket", AF_UNIX, SOCK_DGRAM, 0, NO);
+    assert_answer(options, "socket", AF_NETLINK, SOCK_DGRAM, 0, NO);
+    assert_answer(options, "setsockopt", 3, SOL_SOCKET, SO_ATTACH_FILTER, FILTER_ALLOW);
+    assert_answer(options, "setsockopt", 3, SOL_SOCKET, SO_LOCK_FILTER, FILTER_ALLOW);
+    assert_answer(options, "setsockopt", 3, SOL_SOCKET, SO_BROADCAST, NO);
+    assert_answer(options, "setsockopt", 3, IPPROTO_IP, SO_ATTACH_FILTER, NO);
+    options.role = ROLE_WORKER;
+    assert_answer(options, "socket", AF_INET, SOCK_DGRAM, 0, NO);
+    assert_answer(options, "setsockopt", 3, SOL_SOCKET, SO_DETACH_FILTER, FILTER_ALLOW);
+}
+
+/* A need may be a form of a call; another feature's need of the whole call stays what it is. */
+static void a_feature_may_need_a_form_of_a_call(void **state)
+{
+    static const char *const forms[] = {"bind:unix", "sendto:connected", NULL};
+    static const char *const whole[] = {"bind", NULL};
+    static const struct feature narrow = {.name = "narrow", .needs = {.calls = forms}};
+    static const struct feature wide = {.name = "wide", .needs = {.calls = whole}};
+    static const struct feature *const one[] = {&narrow, NULL}, *const both[] = {&narrow, &wide,
+                                                                                 NULL};
+    struct wall_options options = LIBRARY(ROLE_SUPERVISOR);
+
+    (void)state;
+    assert_answer(options, "bind", 1, 1, 12, NO);
+    options.features = one;
+    assert_answer(options, "bind", 1, 1, 12, FILTER_ALLOW);
+    assert_answer(options, "bind", 1, 1, sizeof(struct sockaddr_in), NO);
+    assert_answer(options, "sendto", 1, 1, 1, FILTER_ALLOW); /* no address */
+    assert_answer(options, "recvfrom", 1, 1, 1, NO);
+    options.features = both;
+    assert_answer(options, "bind", 1, 1, sizeof(struct sockaddr_in), FILTER_ALLOW);
 }
 
 static void the_programs_do_what_the_plans_say(void **state)
@@ -658,6 +724,9 @@ int main(void)
         cmocka_unit_test(ioctls_are_those_of_the_role),
         cmocka_unit_test(a_library_lets_its_host_change_ids),
         cmocka_unit_test(a_feature_widens_the_list_by_what_it_needs),
+        cmocka_unit_test(a_feature_may_need_a_form_of_a_call),
+        cmocka_unit_test(inert_sockets_and_filters_are_all_that_is_made),
+        cmocka_unit_test(members_messages_neither_wait_nor_connect),
         cmocka_unit_test(the_programs_do_what_the_plans_say),
         cmocka_unit_test(normal_work_goes_on_behind_the_walls),
         cmocka_unit_test(a_call_outside_the_list_has_the_promised_result),

@@ -1,0 +1,272 @@
+"""The network under rules: what flows must cost nothing, what is decided must cost little.
+
+All peers are on loopback and bare unless a row says otherwise; every figure stands beside the one of the
+same client bare, taken in turn with it.
+"""
+import contextlib
+import csv
+import io
+import re
+import shutil
+import socket
+import subprocess
+import time
+
+from .common import BenchError, Section, judge, median, run_text
+from .counts import count, free_port
+
+REDIS_OPERATIONS, REDIS_CLIENTS = 100000, 50
+BLOCKED = 200
+
+COLUMNS = [("work", "work", "%s"), ("variant", "variant", "%s"), ("value", "value", "%.1f"), ("unit", "", "%s"),
+           ("extra", "over bare", "%+.1f"), ("ratio", "x bare", "%.3f"), ("p99", "p99 x bare", "%.2f"),
+           ("target", "target", "%s"), ("verdict", "", "%s")]
+
+
+def at_least(value, limit):
+    return judge((-value, -limit))
+
+
+def host_rules(port):
+    """A rule for one address, a range that has it too, and others that do not matter."""
+    return ["--net-allow", "127.0.0.1:%d" % port, "--net-allow", "tcp://10.0.0.0/8:80,443",
+            "--net-allow", "udp://127.0.0.0/8:%d" % port, "--net-deny", "169.254.0.0/16"]
+
+
+@contextlib.contextmanager
+def started(command, **options):
+    """A server that is ended afterwards, and its standard output."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL, text=True, **options)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+
+@contextlib.contextmanager
+def peer(bench, mode):
+    """A bare server of bench-helper-net; gives its port."""
+    with started([bench.helper("net"), mode]) as process:
+        line = process.stdout.readline()
+        if not line:
+            raise BenchError("bench-helper-net %s did not start" % mode)
+        yield int(line)
+
+
+def wait_for(port):
+    for _ in range(400):
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        time.sleep(0.025)
+    raise BenchError("nobody listens on port %d" % port)
+
+
+def in_turn(rounds, variants, measure):
+    """{name: [results]} of measure(value) for every variant (name, value), one of each per round."""
+    found = {name: [] for name, _ in variants}
+    for turn in range(rounds):
+        for name, value in variants if turn % 2 == 0 else reversed(variants):
+            found[name].append(measure(value))
+    return found
+
+
+def ratio(found, name, pick):
+    """The median of the ratios to the bare result of the same round: what disturbs a round disturbs both."""
+    return median([pick(own) / pick(bare) for own, bare in zip(found[name], found["bare"])])
+
+
+# ---- redis ---------------------------------------------------------------------------------------
+
+
+def redis_benchmark(words):
+    """{test: (operations per second, p99 in ms)}."""
+    text = run_text([*words, "--csv"])
+    rows = csv.DictReader(io.StringIO(text[text.index('"test"'):]))
+    return {row["test"]: (float(row["rps"]), float(row["p99_latency_ms"])) for row in rows}
+
+
+def redis(bench, section, rounds):
+    if not shutil.which("redis-server") or not shutil.which("redis-benchmark"):
+        section.note("redis is not installed: no row for it")
+        return
+    port, confined_port = free_port(), free_port()
+    server = ["redis-server", "--bind", "127.0.0.1", "--save", "", "--dir", bench.directory, "--port"]
+
+    def client(to):
+        return ["redis-benchmark", "-h", "127.0.0.1", "-p", str(to), "-n", str(REDIS_OPERATIONS), "-c", str(REDIS_CLIENTS),
+                "-t", "set,get"]
+
+    confined_server = bench.sandboxed("-w", "/dev/null", "--net-allow-bind", str(confined_port)) + [*server, str(confined_port)]
+    with started([*server, str(port)]), started(confined_server):
+        wait_for(port)
+        wait_for(confined_port)
+        variants = [
+            ("bare", client(port)),
+            ("port-only rules", bench.sandboxed("--net-allow", "tcp://:%d" % port) + client(port)),
+            ("host rules", bench.sandboxed(*host_rules(port)) + client(port)),
+            ("server confined", client(confined_port)),
+            ("both confined, host rules", bench.sandboxed(*host_rules(confined_port)) + client(confined_port)),
+        ]
+        found = in_turn(rounds, variants, redis_benchmark)
+    limits = {"port-only rules": 0.99, "host rules": 0.985, "server confined": 0.985, "both confined, host rules": 0.985}
+    for test in ("SET", "GET"):
+        for name, _ in variants:
+            speed = ratio(found, name, lambda result, test=test: result[test][0])
+            tail = ratio(found, name, lambda result, test=test: result[test][1])
+            limit = limits.get(name)
+            section.add(work="redis %s, %d clients" % (test, REDIS_CLIENTS), variant=name,
+                        value=median([result[test][0] for result in found[name]]) / 1e3, unit="k/s", ratio=speed, p99=tail,
+                        target="" if limit is None else ">= %g, p99 <= 1.05" % limit,
+                        verdict="" if limit is None else judge((-speed, -limit), (tail, 1.05)))
+
+
+# ---- A server that accepts a connection per request -----------------------------------------------
+
+
+def wrk(port):
+    text = run_text(["wrk", "-t1", "-c8", "-d1", "http://127.0.0.1:%d/" % port])
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1))
+
+
+def web(bench, section, rounds):
+    if not shutil.which("wrk"):
+        section.note("wrk is not installed: no row for a web server")
+        return
+    ports = [free_port() for _ in range(3)]
+    helper = [bench.helper("net"), "http"]
+    commands = [[*helper, str(ports[0])],
+                bench.sandboxed("--net-allow-bind", str(ports[1])) + [*helper, str(ports[1])],
+                bench.sandboxed("--net-allow-bind", str(ports[2]), *host_rules(ports[0])) + [*helper, str(ports[2])]]
+    with contextlib.ExitStack() as stack:
+        for command, port in zip(commands, ports):
+            stack.enter_context(started(command))
+            wait_for(port)
+        names = ["bare", "bind rule", "bind and host rules"]
+        found = in_turn(rounds, list(zip(names, ports)), wrk)
+    for name in names:
+        speed = ratio(found, name, lambda result: result)
+        judged = name != "bare"
+        section.add(work="HTTP, a connection per request", variant=name, value=median(found[name]) / 1e3, unit="k/s",
+                    ratio=speed, target=">= 0.97" if judged else "", verdict=at_least(speed, 0.97) if judged else "")
+
+
+# ---- Single calls --------------------------------------------------------------------------------
+
+
+def nanoseconds(command):
+    """{first word of a line: second} of a helper's output."""
+    return {word: float(value) for word, value in (line.split() for line in run_text(command).splitlines())}
+
+
+def datagrams(bench, section, rounds):
+    with peer(bench, "echo") as port:
+        command = [bench.helper("net"), "ask", str(port), "21", "200"]
+        variants = [("bare", command),
+                    ("UDP rules", bench.sandboxed("--net-allow", "udp://127.0.0.1:%d" % port, "--net-allow",
+                                                  "udp://10.0.0.0/8:53") + command),
+                    ("all UDP", bench.sandboxed("--net-allow", "udp://*") + command)]
+        found = in_turn(rounds, variants, lambda words: nanoseconds(words)["udp"])
+    bare = median(found["bare"])
+    for name, _ in variants:
+        own, speed = median(found[name]), 1 / ratio(found, name, lambda result: result)
+        judged = name != "bare"
+        section.add(work="UDP request and answer, addressed", variant=name, value=own / 1e3, unit="us",
+                    extra=(own - bare) / 1e3 if judged else None, ratio=speed, target=">= 0.5 of bare" if judged else "",
+                    verdict=at_least(speed, 0.5) if judged else "")
+
+
+def connects(bench, section, rounds):
+    with peer(bench, "sink") as port:
+        command = [bench.helper("net"), "connect", str(port), "1000"]
+        variants = [("bare", command), ("host rules", bench.sandboxed(*host_rules(port)) + command),
+                    ("port-only rules", bench.sandboxed("--net-allow", "tcp://:%d" % port) + command)]
+        found = in_turn(rounds, variants, lambda words: nanoseconds(words)["connect"])
+    added_rows(section, "TCP connect", found, 25)
+
+
+def lookups(bench, section, rounds):
+    command = [bench.program("resolver"), "300"]
+    variants = [("bare", command), ("no rules", bench.sandboxed() + command),
+                ("host rules", bench.sandboxed(*host_rules(1)) + command)]
+    found = in_turn(rounds, variants, lambda words: nanoseconds(words)["lookup"])
+    added_rows(section, 'getaddrinfo("localhost")', found, 60)
+
+
+def added_rows(section, work, found, limit):
+    bare = median(found["bare"])
+    for name, values in found.items():
+        added = (median(values) - bare) / 1e3
+        judged = name != "bare"
+        section.add(work=work, variant=name, value=median(values) / 1e3, unit="us", extra=added if judged else None,
+                    target="<= +%d us" % limit if judged else "", verdict=judge((added, limit)) if judged else "")
+
+
+# ---- What must not happen ------------------------------------------------------------------------
+
+
+def notifications(bench, section):
+    """Two runs that differ in the number of requests differ in nothing else."""
+    if not shutil.which("redis-server") or not shutil.which("redis-benchmark"):
+        return
+    port = free_port()
+    few, many = 2000, 22000
+    with started(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", bench.directory]):
+        wait_for(port)
+        totals = []
+        for requests in (few, many):
+            command = ["redis-benchmark", "-h", "127.0.0.1", "-p", str(port), "-n", str(requests), "-c", "20", "-t", "get", "-q"]
+            totals.append(count(bench, bench.sandlock, host_rules(port), command)[0])
+    if None in totals or totals[0] < 20:
+        section.note("the connects are not counted: nothing is said about notifications per request")
+        return
+    per_request = max(0, totals[1] - totals[0]) / (many - few)
+    section.add(work="notifications per request, connected", variant="host rules", value=per_request, unit="",
+                target="0", verdict=judge((per_request, 0.001)))
+
+
+def blocked_connects(bench, section, rounds):
+    with peer(bench, "full") as port:
+        def command(threads):
+            return bench.sandboxed(*host_rules(port)) + [bench.helper("net"), "stall", str(port), str(threads), "2000"]
+        variants = [("bare", 0), ("blocked", BLOCKED)]
+        ends = []
+
+        def measure(threads):
+            start = time.monotonic()
+            result = nanoseconds(command(threads))
+            result["whole"] = time.monotonic() - start
+            if threads:
+                ends.append(result["waiting"])
+            return result
+        found = in_turn(max(3, rounds // 2), variants, measure)
+    middle = ratio(found, "blocked", lambda result: result["median"])
+    quiet, busy = (median([result["median"] for result in found[name]]) / 1e3 for name in ("bare", "blocked"))
+    worst = median([result["worst"] for result in found["blocked"]]) / 1e6
+    if min(ends) < BLOCKED:
+        section.note("only %d of %d connects waited" % (min(ends), BLOCKED))
+    section.add(work="another thread's trapped call", variant="no connect waits", value=quiet, unit="us")
+    section.add(work="another thread's trapped call", variant="%d connects wait" % BLOCKED, value=busy, unit="us",
+                extra=busy - quiet, ratio=middle, target="<= 1.5 x", verdict=judge((middle, 1.5), (BLOCKED, min(ends))))
+    section.add(work="the longest of 2000 of them", variant="%d connects wait" % BLOCKED, value=worst, unit="ms",
+                target="<= 20 ms", verdict=judge((worst, 20)))
+    section.note("the last rows are compared with the same sandbox in which nothing waits")
+
+
+def measure(bench):
+    section = Section("Network under rules", COLUMNS)
+    rounds = max(3, bench.rounds // 60)
+    for part in (lambda: redis(bench, section, rounds), lambda: web(bench, section, 2 * rounds),
+                 lambda: datagrams(bench, section, 2 * rounds), lambda: connects(bench, section, 2 * rounds),
+                 lambda: lookups(bench, section, 2 * rounds), lambda: notifications(bench, section),
+                 lambda: blocked_connects(bench, section, rounds)):
+        part()
+    section.note("x bare: requests per second to the bare client's, the median over rounds taken in turn")
+    return section

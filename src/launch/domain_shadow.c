@@ -1,0 +1,113 @@
+/* Grants around hidden places: see domain_shadow.h. */
+#include "launch/domain_shadow.h"
+
+#include "kernel/landlock.h"
+#include "util/fd.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Rights to the content of what a rule covers. The rest (names made and removed) may cover a whole
+ * tree with something hidden in it. */
+#define CONTENT \
+    (LL_FS_EXECUTE | LL_FS_READ_FILE | LL_FS_WRITE_FILE | LL_FS_TRUNCATE | LL_FS_IOCTL_DEV)
+
+struct split {
+    const struct shadow *shadow;
+    int ruleset;
+    uint64_t handled;
+    bool write;
+};
+
+static uint64_t rights_of(const struct split *split, bool directory)
+{
+    return split->write ? landlock_write_rights(split->handled, directory)
+                        : landlock_read_rights(split->handled, directory);
+}
+
+static int add_kind(const struct split *split, int fd, enum shadow_kind kind, unsigned depth);
+
+static int add_entry(const struct split *split, int directory, const char *name, unsigned depth)
+{
+    CLEANUP_FD int fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    struct object_identity object;
+
+    if (fd < 0 || !object_identify(fd, &object) || S_ISLNK(object.mode))
+        return 0;
+    enum shadow_kind kind = shadow_kind_of(split->shadow, NULL, &object, split->write);
+    if (kind != SHADOW_NONE)
+        return add_kind(split, fd, kind, depth + 1);
+    return landlock_add_path(split->ruleset, fd, rights_of(split, S_ISDIR(object.mode)));
+}
+
+/* A directory that may be passed but not listed gives nothing. */
+static int add_entries(const struct split *split, int fd, unsigned depth)
+{
+    int listed = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *directory = listed < 0 ? NULL : fdopendir(listed);
+    int result = 0;
+
+    if (directory == NULL) {
+        fd_close(listed);
+        return 0;
+    }
+    for (;;) {
+        const struct dirent *entry = readdir(directory);
+        if (entry == NULL || result != 0)
+            break;
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            result = add_entry(split, listed, entry->d_name, depth);
+    }
+    closedir(directory);
+    return result;
+}
+
+static int add_sysfs(const struct split *split, int fd)
+{
+    int result = 0;
+
+    for (unsigned i = 0; shadow_sysfs_entry(i) != NULL && result == 0; i++) {
+        CLEANUP_FD int entry = openat(fd, shadow_sysfs_entry(i), O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        if (entry >= 0)
+            result = landlock_add_path(split->ruleset, entry, rights_of(split, true));
+    }
+    return result;
+}
+
+static int add_split(const struct split *split, int fd, unsigned depth)
+{
+    struct object_identity object;
+
+    if (!object_identify(fd, &object))
+        return -EIO;
+    uint64_t own = rights_of(split, true) & ~CONTENT;
+    if (shadow_hides_listing(split->shadow, &object))
+        own &= ~LL_FS_READ_DIR;
+    int result = landlock_add_path(split->ruleset, fd, own);
+    return result != 0 ? result : add_entries(split, fd, depth);
+}
+
+static int add_kind(const struct split *split, int fd, enum shadow_kind kind, unsigned depth)
+{
+    switch (kind) {
+    case SHADOW_SPLIT:
+        return depth > SHADOW_WAY_MAX ? 0 : add_split(split, fd, depth);
+    case SHADOW_SYSFS:
+        return add_sysfs(split, fd);
+    case SHADOW_HIDDEN:
+    case SHADOW_NONE:
+        break;
+    }
+    return 0;
+}
+
+int domain_shadow_add(const struct shadow *shadow, int ruleset, uint64_t handled, int fd,
+                      enum shadow_kind kind, bool write)
+{
+    struct split split = {shadow, ruleset, handled, write};
+
+    return add_kind(&split, fd, kind, 0);
+}

@@ -1,0 +1,19 @@
+/*
+ * Rules of a grant that reaches something hidden (net/shadow.h): Landlock rules cover everything below
+ * a directory, so the directory itself gets none for content; its entries get one each, except what is
+ * hidden and symbolic links, whose targets are judged where they are.
+ */
+#ifndef SANDLOCK_LAUNCH_DOMAIN_SHADOW_H
+#define SANDLOCK_LAUNCH_DOMAIN_SHADOW_H
+
+#include "net/shadow.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* `fd` is the granted object, `kind` not SHADOW_NONE. `handled` are the rights of the members' ruleset.
+ * An entry that cannot be opened costs only itself. 0 or -errno. */
+int domain_shadow_add(const struct shadow *shadow, int ruleset, uint64_t handled, int fd,
+                      enum shadow_kind kind, bool write);
+
+#endif

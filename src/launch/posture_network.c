@@ -1,0 +1,170 @@
+/*
+ * What the posture says about the network: per protocol what is open and who judges it, the kernel
+ * directly or the supervisor on behalf. Runs after the features have described themselves.
+ */
+#include "launch/internal.h"
+
+#include "policy/network.h"
+
+#include <stdio.h>
+
+static bool has_rules(const struct net_rules *rules, enum net_protocol protocol)
+{
+    for (size_t i = 0; i < rules->count; i++) {
+        if (rules->items[i].protocol == protocol)
+            return true;
+    }
+    return false;
+}
+
+static bool has_total_rule(const struct net_rules *rules, enum net_protocol protocol)
+{
+    const struct net_rule everything = {.protocol = protocol, .target = NET_TARGET_ANY};
+
+    for (size_t i = 0; i < rules->count; i++) {
+        if (net_rule_covers(&rules->items[i], &everything))
+            return true;
+    }
+    return false;
+}
+
+/* Everything of the protocol can be reached but what a deny rule names. */
+static bool is_open(const struct policy *policy, enum net_protocol protocol)
+{
+    bool allowed = policy->net_allow.count > 0 ? has_total_rule(&policy->net_allow, protocol)
+                                               : policy->net_deny.count > 0;
+
+    return allowed && !has_total_rule(&policy->net_deny, protocol);
+}
+
+static const char *rules_of(const struct policy *policy, enum net_protocol protocol)
+{
+    if (is_open(policy, protocol))
+        return has_rules(&policy->net_deny, protocol) ? "every destination that is not denied"
+                                                      : "every destination";
+    return "destinations by rule";
+}
+
+static void describe_tcp(struct launch *launch, const struct network_shape *shape, bool enforced)
+{
+    struct posture *posture = &launch->posture;
+    bool open = is_open(launch->policy, NET_TCP) && !has_rules(&launch->policy->net_deny, NET_TCP);
+    char why[128];
+
+    if (!shape->destination_policy && !enforced) {
+        posture_set(posture, "tcp", POSTURE_OFF, NULL, "net-tcp is not enforced");
+        return;
+    }
+    if (!shape->destination_policy) {
+        posture_set(posture, "tcp", POSTURE_ACTIVE, "landlock",
+                    "no outgoing connection is allowed");
+        return;
+    }
+    bool direct = !shape->connect_on_behalf;
+    snprintf(why, sizeof(why), "%s, %s", rules_of(launch->policy, NET_TCP),
+             direct ? "judged by the kernel directly" : "connected on behalf");
+    if (direct && !enforced)
+        posture_set(posture, "tcp", POSTURE_OFF, NULL, "net-tcp is not enforced");
+    else if (open)
+        posture_set(posture, "tcp", POSTURE_OFF, NULL, why);
+    else
+        posture_set(posture, "tcp", POSTURE_ACTIVE, direct ? "landlock" : "supervisor", why);
+}
+
+static void describe_udp(struct launch *launch, const struct network_shape *shape)
+{
+    struct posture *posture = &launch->posture;
+    bool open = is_open(launch->policy, NET_UDP) && !has_rules(&launch->policy->net_deny, NET_UDP);
+
+    switch (shape->udp) {
+    case UDP_CLOSED:
+        posture_set(posture, "udp", POSTURE_ACTIVE, "filter", "UDP sockets are refused");
+        break;
+    case UDP_INERT:
+        posture_set(posture, "udp", POSTURE_ACTIVE, "supervisor",
+                    "UDP sockets neither send nor receive");
+        break;
+    case UDP_OPEN:
+        posture_set(posture, "udp", open ? POSTURE_OFF : POSTURE_ACTIVE, open ? NULL : "supervisor",
+                    rules_of(launch->policy, NET_UDP));
+        posture_exception(posture, "UDP ports can be bound, and receive from anywhere");
+        break;
+    }
+}
+
+static void describe_icmp(struct launch *launch, const struct network_shape *shape)
+{
+    struct posture *posture = &launch->posture;
+
+    if (!shape->ping) {
+        posture_set(posture, "icmp", POSTURE_ACTIVE, "filter", "raw and ping sockets are refused");
+        return;
+    }
+    char why[128];
+    snprintf(why, sizeof(why), "ping sockets: %s; raw sockets are refused",
+             rules_of(launch->policy, NET_ICMP));
+    posture_set(posture, "icmp", POSTURE_ACTIVE, "supervisor", why);
+}
+
+static void describe_bind(struct launch *launch, const struct network_shape *shape, bool enforced)
+{
+    struct posture *posture = &launch->posture;
+    const struct policy *policy = launch->policy;
+
+    if (shape->bind_on_behalf && shape->bind_restricted)
+        posture_set(posture, "bind", POSTURE_ACTIVE, "supervisor",
+                    policy->port_remap ? "TCP ports of the policy, remapped where the host has them"
+                                       : "TCP ports of the policy, bound on behalf");
+    else if (shape->bind_restricted && enforced)
+        posture_set(posture, "bind", POSTURE_ACTIVE, "landlock", NULL);
+    else
+        posture_set(posture, "bind", POSTURE_OFF, NULL,
+                    enforced ? "every TCP port is allowed" : "net-tcp is not enforced");
+}
+
+/* Its entry is the feature's; what it leaves open where it is missing is said here. */
+static void describe_listen(struct launch *launch, const struct network_shape *shape)
+{
+    const struct policy *policy = launch->policy;
+    bool gate = !policy->no_supervisor && (policy->without & FEATURE_LISTEN_GATE) == 0;
+
+    if (shape->bind_restricted && !shape->bind_zero && !gate)
+        posture_exception(&launch->posture, "listen() on a TCP socket that was never bound opens a "
+                                            "port chosen by the kernel");
+}
+
+static void describe_open(struct launch *launch)
+{
+    const struct policy *policy = launch->policy;
+
+    for (unsigned i = 0; i < NET_PROTOCOL_COUNT; i++) {
+        enum net_protocol protocol = (enum net_protocol)i;
+        if (is_open(policy, protocol))
+            posture_exception(&launch->posture, "every %s destination can be reached%s",
+                              net_protocol_name(protocol),
+                              has_rules(&policy->net_deny, protocol) ? " that is not denied" : "");
+    }
+}
+
+void posture_describe_network(struct launch *launch)
+{
+    struct posture *posture = &launch->posture;
+    bool enforced = launch->domains.masks.status[PROTECTION_NET_TCP] == STATUS_ACTIVE;
+    struct network_shape shape = network_shape_of(launch->policy);
+
+    describe_tcp(launch, &shape, enforced);
+    describe_udp(launch, &shape);
+    describe_icmp(launch, &shape);
+    describe_bind(launch, &shape, enforced);
+    describe_listen(launch, &shape);
+    describe_open(launch);
+    if (shape.destination_policy && !shape.connect_on_behalf)
+        posture_set(posture, "network-rules", enforced ? POSTURE_ACTIVE : POSTURE_OFF,
+                    enforced ? "landlock" : NULL,
+                    enforced ? "TCP ports, judged by the kernel directly"
+                             : "net-tcp is not enforced");
+    if (!enforced && !shape.destination_policy)
+        posture_exception(posture, "TCP connect and bind are not restricted");
+    else if (!enforced)
+        posture_exception(posture, "TCP bind is not restricted by the kernel");
+}

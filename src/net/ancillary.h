@@ -1,0 +1,29 @@
+/*
+ * Control data of a sendmsg: what a member may attach to a message that the supervisor sends for it.
+ * The walk sees exactly the headers that the kernel will see, and what the kernel would not look at is
+ * cut off, so that the two readings cannot differ.
+ */
+#ifndef SANDLOCK_NET_ANCILLARY_H
+#define SANDLOCK_NET_ANCILLARY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Descriptors in one message; the kernel's SCM_MAX_FD. */
+#define ANCILLARY_FDS_MAX 253
+
+/* A duplicate of the member's descriptor `fd`, or -errno. */
+typedef int (*ancillary_fetch)(void *data, int fd);
+
+/* For IP sockets. 0; -EPERM for anything that is not on the list of harmless options (routing and
+ * option headers change where a packet goes); -EINVAL for malformed headers. May shorten *length. */
+int ancillary_check_ip(const uint8_t *control, size_t *length);
+
+/* For unix sockets: replaces each descriptor of an SCM_RIGHTS message by its duplicate, in `control`
+ * itself, and lists the duplicates in `fds`; *count of them are owned by the caller also after a
+ * failure. 0; -EPERM for SCM_CREDENTIALS (the member's numbers are not the sender's); -EINVAL; what
+ * `fetch` said. May shorten *length. */
+int ancillary_take_unix(uint8_t *control, size_t *length, ancillary_fetch fetch, void *data,
+                        int fds[ANCILLARY_FDS_MAX], size_t *count);
+
+#endif

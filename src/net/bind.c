@@ -1,0 +1,471 @@
+/*
+ * bind: bind(2) where the kernel's rules for the members are not enough: a deny list, port
+ * virtualization, or UDP without a rule. Address and socket are copies, judged and used alone; the
+ * supervisor's own domain carries the ports of the policy as the second wall.
+ *
+ * What continues is judged by the kernel whatever a member makes of its descriptor and memory
+ * meanwhile: TCP has no bind right left in the members' domain while it is done here (or exactly the
+ * listed ports where only the UDP errno is given here), unix paths need the right to make sockets.
+ */
+#include "net/bind.h"
+
+#include "kernel/landlock.h"
+#include "member/identity.h"
+#include "net/net.h"
+#include "net/network.h"
+#include "net/sock_diag.h"
+#include "util/fault.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LAYER "network"
+
+/* In both IP families, and in what the kernel reads as one, the port follows the family. */
+#define PORT_OFFSET 2
+#define PORT_END 4
+
+struct binder {
+    const struct policy *policy;
+    struct network_shape shape;
+    struct port_map *ports; /* NULL without port_remap */
+    struct sock_diag *diag; /* NULL where it is refused, or not needed */
+    bool kernel_guards_tcp; /* the members' domain handles the TCP bind right */
+    bool privileged, mapped;
+    int proc_fd;
+};
+
+static bool bind_wanted(const struct policy *policy)
+{
+    struct network_shape shape = network_shape_of(policy);
+
+    return shape.bind_on_behalf || shape.udp == UDP_INERT;
+}
+
+bool bind_protocol_of(const struct pinned_socket *socket, enum net_protocol *protocol)
+{
+    if (socket->domain != AF_INET && socket->domain != AF_INET6)
+        return false;
+    *protocol = socket->protocol == IPPROTO_TCP ? NET_TCP : NET_UDP;
+    return socket->protocol == IPPROTO_TCP || socket->protocol == IPPROTO_UDP;
+}
+
+/* ---- Which sockets are gone ---------------------------------------------------------------------- */
+
+static bool list_sockets(struct sock_diag *diag, enum net_protocol protocol, struct diag_list *list)
+{
+    struct diag_query query = {.family = AF_INET,
+                               .protocol = protocol == NET_TCP ? IPPROTO_TCP : IPPROTO_UDP,
+                               .states = DIAG_ALL_STATES};
+
+    if (sock_diag_dump(diag, &query, list) != 0)
+        return false;
+    query.family = AF_INET6;
+    int result = sock_diag_dump(diag, &query, list);
+    return result == 0 || result == -ENOENT; /* a host without IPv6 */
+}
+
+static void find_dead(void *data, struct port_entry *entries, size_t count)
+{
+    static const enum net_protocol protocols[] = {NET_TCP, NET_UDP};
+
+    for (size_t p = 0; p < sizeof(protocols) / sizeof(protocols[0]); p++) {
+        struct diag_list list = DIAG_LIST_INIT;
+        bool listed = false, failed = false;
+        for (size_t i = 0; i < count && !failed; i++) {
+            if (entries[i].protocol != protocols[p])
+                continue;
+            if (!listed)
+                failed = !list_sockets(data, protocols[p], &list);
+            listed = true;
+            if (!failed)
+                entries[i].dead = diag_list_find(&list, entries[i].cookie) == NULL;
+        }
+        diag_list_free(&list);
+    }
+}
+
+/* ---- Start and end ------------------------------------------------------------------------------- */
+
+static bool bind_start(struct supervisor *supervisor, void **state, struct error *err)
+{
+    struct network *network = network_of(supervisor);
+    const struct policy *policy = supervisor_policy(supervisor);
+    struct binder *binder = calloc(1, sizeof(*binder));
+    struct landlock_masks masks;
+    int refused;
+
+    if (binder == NULL)
+        return error_runtime(err, ENOMEM, "bind");
+    landlock_resolve(landlock_support_get(), policy->protections, &masks);
+    binder->policy = policy;
+    binder->shape = network_shape_of(policy);
+    binder->ports = network == NULL ? NULL : network->ports;
+    binder->kernel_guards_tcp = (masks.net & LL_NET_BIND_TCP) != 0;
+    binder->privileged = identity_is_privileged();
+    binder->mapped = policy->has_user;
+    binder->proc_fd = supervisor_proc_fd(supervisor);
+    if (binder->ports != NULL) {
+        binder->diag = sock_diag_new(&refused);
+        if (binder->diag != NULL)
+            port_map_ask(binder->ports, find_dead, binder->diag);
+    }
+    *state = binder;
+    return true;
+}
+
+static void bind_stop(void *state)
+{
+    struct binder *binder = state;
+
+    if (binder == NULL)
+        return;
+    if (binder->diag != NULL)
+        port_map_ask(binder->ports, NULL, NULL);
+    sock_diag_free(binder->diag);
+    free(binder);
+}
+
+/* ---- One call ------------------------------------------------------------------------------------ */
+
+struct job {
+    struct binder *binder;
+    struct pinned_socket socket;
+    struct socket_address address;
+    enum net_protocol protocol;
+    uint16_t port;
+    struct member_identity identity;
+};
+
+static void job_free(void *data)
+{
+    struct job *job = data;
+
+    if (job == NULL)
+        return;
+    socket_unpin(&job->socket);
+    free(job);
+}
+
+static struct verdict refuse(const struct request *request, const struct pinned_socket *socket,
+                             uint16_t port, const char *rule, const char *option)
+{
+    char object[32], suggest[48] = "";
+
+    snprintf(object, sizeof(object), "%s port %u", socket->protocol == IPPROTO_TCP ? "tcp" : "udp",
+             port);
+    if (option != NULL)
+        snprintf(suggest, sizeof(suggest), "%s %u", option, port);
+    request_record_denial(request, object, "bind", EACCES, LAYER, rule,
+                          suggest[0] == '\0' ? NULL : suggest);
+    return verdict_errno(EACCES);
+}
+
+static struct verdict refuse_udp(const struct request *request, const struct pinned_socket *socket)
+{
+    request_record_denial(request, "udp socket", "bind", EACCES, LAYER, "no rule for UDP",
+                          "--net-allow udp://ADDRESS:PORT");
+    (void)socket;
+    return verdict_errno(EACCES);
+}
+
+/* A bound datagram socket receives, so one without a rule may not even be bound. VERDICT_NEXT: allowed. */
+static struct verdict judge(const struct request *request, const struct job *job)
+{
+    const struct policy *policy = job->binder->policy;
+
+    if (job->protocol == NET_UDP)
+        return job->binder->shape.udp == UDP_OPEN ? verdict_next()
+                                                  : refuse_udp(request, &job->socket);
+    if (network_may_bind(policy, job->port) || fault_is("bind-allow"))
+        return verdict_next();
+    for (size_t i = 0; i < policy->deny_bind_port_count; i++) {
+        const struct port_range *range = &policy->deny_bind_ports[i];
+        if (job->port >= range->low && job->port <= range->high)
+            return refuse(request, &job->socket, job->port, "--net-deny-bind", NULL);
+    }
+    return refuse(request, &job->socket, job->port, "no rule", "--net-allow-bind");
+}
+
+/* ---- Performing ---------------------------------------------------------------------------------- */
+
+static int bind_to(const struct job *job, uint16_t port)
+{
+    uint8_t bytes[ADDRESS_BYTES_MAX];
+
+    memcpy(bytes, job->address.bytes, sizeof(bytes));
+    if (job->address.length >= PORT_END) {
+        bytes[PORT_OFFSET] = (uint8_t)(port >> 8);
+        bytes[PORT_OFFSET + 1] = (uint8_t)port;
+    }
+    return bind(job->socket.fd, (const struct sockaddr *)bytes, job->address.length) == 0 ? 0
+                                                                                          : -errno;
+}
+
+static bool is_on(int fd, int option)
+{
+    int value = 0;
+    socklen_t length = sizeof(value);
+
+    return getsockopt(fd, SOL_SOCKET, option, &value, &length) == 0 && value != 0;
+}
+
+static void switch_option(int fd, int option, int value)
+{
+    /* Cannot fail; the bind says what came of it. */
+    setsockopt(fd, SOL_SOCKET, option, &value, sizeof(value));
+}
+
+/*
+ * A port is the sandbox's own: it is not to be shared with sockets of other sandboxes, which would be
+ * possible under the same user with these options. Once a socket has it, its own kin may share it.
+ */
+static int bind_alone(const struct job *job, uint16_t port)
+{
+    int fd = job->socket.fd;
+    bool reuse_port = is_on(fd, SO_REUSEPORT);
+    /* TCP needs it for ports that were in use a minute ago, and listens alone all the same. */
+    bool reuse_address = job->protocol == NET_UDP && is_on(fd, SO_REUSEADDR);
+
+    if (reuse_port)
+        switch_option(fd, SO_REUSEPORT, 0);
+    if (reuse_address)
+        switch_option(fd, SO_REUSEADDR, 0);
+    int result = bind_to(job, port);
+    if (reuse_port)
+        switch_option(fd, SO_REUSEPORT, 1);
+    if (reuse_address)
+        switch_option(fd, SO_REUSEADDR, 1);
+    return result;
+}
+
+static uint16_t bound_port(int fd)
+{
+    uint8_t bytes[sizeof(struct sockaddr_storage)] = {0};
+    socklen_t length = sizeof(bytes);
+
+    if (getsockname(fd, (struct sockaddr *)bytes, &length) != 0 || length < PORT_END)
+        return 0;
+    return (uint16_t)(bytes[PORT_OFFSET] << 8 | bytes[PORT_OFFSET + 1]);
+}
+
+static int record(const struct job *job, uint16_t virtual_port)
+{
+    uint16_t real = bound_port(job->socket.fd);
+
+    /* With IP_BIND_ADDRESS_NO_PORT the port comes later, when nobody looks. */
+    if (real == 0)
+        return virtual_port == 0 ? 0 : -EADDRINUSE;
+    if (virtual_port == 0)
+        virtual_port = real;
+    if (!port_map_record(job->binder->ports, job->protocol, virtual_port, real, job->socket.cookie))
+        return -ENOMEM;
+    return 0;
+}
+
+/*
+ * The virtual port at the real one it had, or at itself, or at one the kernel chooses. -EAGAIN: a socket
+ * of the sandbox had it, and only a worker may look whether it lives.
+ */
+static int bind_virtual(const struct job *job, bool may_wait)
+{
+    struct port_map *ports = job->binder->ports;
+    uint16_t known = port_map_real(ports, job->protocol, job->port);
+    int result = known != 0 ? bind_to(job, known) : bind_alone(job, job->port);
+
+    if (result == -EADDRINUSE && known != 0) {
+        if (!may_wait)
+            return -EAGAIN;
+        if (port_map_is_held(ports, job->protocol, job->port))
+            return -EADDRINUSE;
+        result = bind_alone(job, job->port);
+    }
+    if (result == -EADDRINUSE || (result == -EACCES && job->port < 1024))
+        result = bind_to(job, 0);
+    return result == 0 ? record(job, job->port) : result;
+}
+
+static int perform_unlowered(const struct job *job, bool may_wait)
+{
+    enum net_protocol protocol;
+
+    if (job->binder->ports == NULL || !bind_protocol_of(&job->socket, &protocol))
+        return bind_to(job, job->port);
+    if (job->port != 0)
+        return bind_virtual(job, may_wait);
+    int result = bind_to(job, 0);
+    return result == 0 ? record(job, 0) : result;
+}
+
+static int perform(const struct job *job, bool may_wait)
+{
+    struct lowered_rights lowered;
+
+    if (!job->binder->privileged)
+        return perform_unlowered(job, may_wait);
+    if (identity_lower(&job->identity, &lowered) != 0)
+        return -EPERM;
+    int result = perform_unlowered(job, may_wait);
+    identity_restore(&lowered);
+    return result;
+}
+
+static void answer(const struct request *request, int result)
+{
+    if (result < 0)
+        request_answer_errno(request, -result);
+    else
+        request_answer_value(request, 0);
+}
+
+/* ---- On a worker --------------------------------------------------------------------------------- */
+
+static int bind_path(const struct request *request, const struct job *job)
+{
+    struct lowered_rights lowered;
+
+    if (!job->binder->privileged)
+        return unix_bind(request, &job->socket, &job->address);
+    /* The file would belong to the supervisor's user. */
+    if (job->identity.differs_in_ids || identity_lower(&job->identity, &lowered) != 0)
+        return -EACCES;
+    int result = unix_bind(request, &job->socket, &job->address);
+    identity_restore(&lowered);
+    return result;
+}
+
+static void work(const struct request *request, void *data)
+{
+    struct job *job = data;
+    int result = -EPERM;
+
+    if (request_is_valid(request) && job->socket.domain == AF_UNIX) {
+        result = bind_path(request, job);
+    } else if (request_is_valid(request)) {
+        if (port_map_is_crowded(job->binder->ports))
+            port_map_clean(job->binder->ports);
+        result = perform(job, true);
+    }
+    socket_unpin(&job->socket); /* or the name is taken for a moment after the member closes it */
+    answer(request, result);
+}
+
+/* ---- On the receiving thread --------------------------------------------------------------------- */
+
+static int prepare(const struct request *request, struct job *job)
+{
+    const __u64 *args = request->notification.data.args;
+    pid_t tid = (pid_t)request->notification.pid;
+
+    int result = address_read(tid, args[1], args[2], &job->address);
+    if (result == 0 && job->binder->privileged)
+        result = identity_read(job->binder->proc_fd, tid, job->binder->mapped, &job->identity);
+    /* Validates the notification after all that was read. */
+    if (result == 0)
+        result = socket_pin(request, (int)(uint32_t)args[0], &job->socket);
+    if (result == 0 && job->address.length >= PORT_END)
+        job->port = (uint16_t)(job->address.bytes[PORT_OFFSET] << 8 |
+                               job->address.bytes[PORT_OFFSET + 1]);
+    return result;
+}
+
+/* *submit: goes on on a worker. */
+static struct verdict decide_unix(const struct job *job, bool *submit)
+{
+    if (job->binder->kernel_guards_tcp)
+        return verdict_next();
+    if (job->address.kind == ADDRESS_UNIX_NAMED) {
+        *submit = true;
+        return verdict_next();
+    }
+    int result = bind(job->socket.fd, (const struct sockaddr *)job->address.bytes,
+                      job->address.length) == 0
+                     ? 0
+                     : -errno;
+    return result < 0 ? verdict_errno(-result) : verdict_value(0);
+}
+
+static struct verdict decide(const struct request *request, struct job *job, bool *submit)
+{
+    if (job->socket.domain == AF_UNIX)
+        return decide_unix(job, submit);
+    if (job->socket.domain != AF_INET && job->socket.domain != AF_INET6)
+        return verdict_errno(EAFNOSUPPORT);
+    if (bind_protocol_of(&job->socket, &job->protocol)) {
+        /* An address without a port is an error that the kernel names. */
+        bool whole = job->protocol == NET_UDP || job->address.length >= PORT_END;
+        struct verdict verdict = whole ? judge(request, job) : verdict_next();
+        if (verdict.kind != VERDICT_NEXT)
+            return verdict;
+        *submit = job->binder->ports != NULL && port_map_is_crowded(job->binder->ports);
+    } else if (job->socket.protocol != IPPROTO_ICMP && job->socket.protocol != IPPROTO_ICMPV6) {
+        return verdict_errno(EACCES); /* what no rule is about */
+    }
+    int result = *submit ? 0 : perform(job, false);
+    *submit = *submit || result == -EAGAIN;
+    return result < 0 ? verdict_errno(-result) : verdict_value(0);
+}
+
+static struct verdict perform_here(struct request *request)
+{
+    struct job *job = calloc(1, sizeof(*job));
+    bool submit = false;
+
+    if (job == NULL)
+        return verdict_errno(ENOMEM);
+    job->binder = request->state;
+    job->socket = PINNED_SOCKET_INIT;
+    int result = prepare(request, job);
+    struct verdict verdict =
+        result < 0 ? verdict_errno(-result) : decide(request, job, &submit);
+    if (submit) {
+        if (request_submit(request, work, job, job_free))
+            return verdict_taken();
+        verdict = verdict_errno(ENOMEM);
+    }
+    job_free(job);
+    return verdict;
+}
+
+/* Nothing but the errno of UDP without a rule: what is not UDP is the kernel's business. */
+static struct verdict look_for_udp(struct request *request)
+{
+    struct pinned_socket socket;
+    enum net_protocol protocol;
+    int result = socket_pin(request, (int)(uint32_t)request->notification.data.args[0], &socket);
+
+    if (result < 0)
+        return verdict_errno(-result);
+    bool udp = bind_protocol_of(&socket, &protocol) && protocol == NET_UDP;
+    struct verdict verdict = udp ? refuse_udp(request, &socket) : verdict_next();
+    socket_unpin(&socket);
+    return verdict;
+}
+
+static struct verdict on_bind(struct request *request)
+{
+    const struct binder *binder = request->state;
+
+    return binder->shape.bind_on_behalf ? perform_here(request) : look_for_udp(request);
+}
+
+static const struct trap traps[] = {{.syscall = "bind", .handle = on_bind}};
+
+static const char *const needs[] = {
+    "pidfd_getfd", "getsockopt", "getsockname", "bind", "sendto:netlink", "recvmsg",
+    "capget",      "capset",     "fchmod",      "setsockopt:reuse", NULL,
+};
+
+const struct feature feature_bind = {
+    .name = "bind-rules",
+    .wanted = bind_wanted,
+    .traps = traps,
+    .trap_count = sizeof(traps) / sizeof(traps[0]),
+    .needs = {.calls = needs},
+    .start = bind_start,
+    .stop = bind_stop,
+};

@@ -1,0 +1,33 @@
+/*
+ * What connect and the sends of one sandbox share: the state of feature_destinations. Immutable after
+ * the start, except where noted, so workers and the holder may use it.
+ */
+#ifndef SANDLOCK_NET_DESTINATIONS_H
+#define SANDLOCK_NET_DESTINATIONS_H
+
+#include "member/object.h"
+#include "net/network.h"
+#include "supervisor/supervisor.h"
+
+#include <stdatomic.h>
+
+/* A socket's send timeout is changed for a moment by one thread at a time; sockets share locks by
+ * cookie. */
+#define TIMEOUT_LOCKS 32
+
+struct destinations {
+    struct network *network; /* borrowed: rules, ports, holder */
+    int proc_fd;             /* borrowed */
+    bool privileged;         /* the supervisor has capabilities: lower them before acting */
+    bool mapped;             /* members live in a user namespace */
+    bool judge_unix;         /* named unix sockets need a write grant */
+    bool abstract_scope;     /* the kernel keeps abstract unix sockets inside the sandbox */
+    bool tcp_protected;      /* without rules no TCP connection is allowed */
+    const struct grants *grants; /* borrowed */
+    struct local_devices local;  /* has a lock of its own */
+    pthread_mutex_t timeout_locks[TIMEOUT_LOCKS];
+    int64_t inline_after; /* the receiving thread's: no connect there before, see connect.c */
+    atomic_uint passed_held; /* descriptors in messages that wait to be sent */
+};
+
+#endif

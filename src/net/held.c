@@ -1,0 +1,351 @@
+/*
+ * The holder: see held.h. Operations arrive in a list under a lock, the polling thread keeps them in an
+ * array of its own. Nothing wakes it but its event descriptor, the operations' descriptors and its
+ * timers; no signal is ever sent to it.
+ */
+#include "net/held.h"
+
+#include "kernel/procfs.h"
+#include "supervisor/loop.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+/* How often each member that waits is looked at: for signals, and whether it is still there. */
+#define LOOK_INTERVAL 50000000LL
+
+/* A descriptor that stays ready although its operation cannot go on is not asked again at once. */
+#define MUTE_INTERVAL 2000000LL
+
+/* The signal lines stand behind the groups, of which there are rarely many. */
+#define STATUS_SIZE 8192
+
+struct holder {
+    pthread_mutex_t lock; /* guards the next three */
+    struct held *incoming;
+    bool running, stopping;
+    int wake_fd;
+
+    struct watch *watch; /* owned */
+
+    /* The polling thread's own, and holder_free()'s. */
+    struct held **items;
+    struct pollfd *polls; /* [0] is wake_fd, [i + 1] belongs to items[i] */
+    size_t count, capacity;
+    int64_t next_look;
+};
+
+struct holder *holder_new(void)
+{
+    struct holder *holder = calloc(1, sizeof(*holder));
+
+    if (holder == NULL)
+        return NULL;
+    holder->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    holder->polls = calloc(1, sizeof(*holder->polls));
+    holder->watch = watch_new();
+    if (holder->wake_fd < 0 || holder->polls == NULL || holder->watch == NULL) {
+        watch_free(holder->watch);
+        fd_close(holder->wake_fd);
+        free(holder->polls);
+        free(holder);
+        return NULL;
+    }
+    pthread_mutex_init(&holder->lock, NULL);
+    return holder;
+}
+
+/* ---- Signals of the member ------------------------------------------------------------------------- */
+
+static bool read_number(const char *status, const char *key, int base, uint64_t *value)
+{
+    const char *line = strstr(status, key);
+    char *end;
+
+    if (line == NULL)
+        return false;
+    line += strlen(key);
+    errno = 0;
+    *value = strtoull(line, &end, base);
+    return end != line && errno == 0;
+}
+
+bool held_signal_waits(const char *status, pid_t tid)
+{
+    uint64_t tgid, threads, own, shared, blocked;
+
+    if (!read_number(status, "\nTgid:", 10, &tgid) ||
+        !read_number(status, "\nThreads:", 10, &threads) ||
+        !read_number(status, "\nSigPnd:", 16, &own) ||
+        !read_number(status, "\nShdPnd:", 16, &shared) ||
+        !read_number(status, "\nSigBlk:", 16, &blocked))
+        return false;
+    if ((own & ~blocked) != 0)
+        return true;
+    bool takes_shared = (pid_t)tgid == tid || threads == 1;
+    return takes_shared && (shared & ~blocked) != 0;
+}
+
+static bool signal_waits(const struct request *request)
+{
+    char status[STATUS_SIZE];
+    pid_t tid = (pid_t)request->notification.pid;
+    ssize_t length = procfs_read(supervisor_proc_fd(request->supervisor), tid, "status", status,
+                                 sizeof(status));
+
+    supervisor_check_violation(request->supervisor, length, "openat");
+    return length > 0 && held_signal_waits(status, tid);
+}
+
+/* ---- One operation --------------------------------------------------------------------------------- */
+
+/* An unanswered request is answered EIO, which nobody hears where the member is gone. */
+static void finish(struct held *held)
+{
+    request_drop(held->request);
+    held->request = NULL;
+    held->release(held);
+}
+
+static bool is_due(int64_t time, int64_t now)
+{
+    return time != 0 && time <= now;
+}
+
+/* True: it is over. */
+static bool go_on(struct holder *holder, struct held *held, short revents, int64_t now)
+{
+    bool expired = is_due(held->deadline, now);
+
+    if (revents == 0 && !expired && !is_due(held->retry, now))
+        return false;
+    if (!request_is_valid(held->request))
+        return true;
+    held->progressed = false;
+    watch_begin(holder->watch, WATCH_HOLDER, held->fd);
+    bool over = held->step(held, expired);
+    watch_end(holder->watch, WATCH_HOLDER);
+    if (over || expired)
+        return true;
+    if (!held->progressed)
+        held->muted_until = now + MUTE_INTERVAL;
+    return false;
+}
+
+static bool look(struct held *held)
+{
+    if (!request_is_valid(held->request))
+        return true;
+    if (!signal_waits(held->request))
+        return false;
+    request_answer_value(held->request, held->interrupted(held));
+    return true;
+}
+
+/* ---- The polling thread ---------------------------------------------------------------------------- */
+
+static bool reserve(struct holder *holder)
+{
+    size_t capacity = holder->capacity == 0 ? 16 : holder->capacity * 2;
+
+    if (holder->count < holder->capacity)
+        return true;
+    struct held **items = realloc(holder->items, capacity * sizeof(*items));
+    if (items == NULL)
+        return false;
+    holder->items = items;
+    struct pollfd *polls = realloc(holder->polls, (capacity + 1) * sizeof(*polls));
+    if (polls == NULL)
+        return false;
+    holder->polls = polls;
+    holder->capacity = capacity;
+    return true;
+}
+
+static void take_incoming(struct holder *holder)
+{
+    pthread_mutex_lock(&holder->lock);
+    struct held *held = holder->incoming;
+    holder->incoming = NULL;
+    pthread_mutex_unlock(&holder->lock);
+
+    while (held != NULL) {
+        struct held *next = held->next;
+        if (reserve(holder)) {
+            holder->items[holder->count++] = held;
+        } else {
+            request_answer_errno(held->request, ENOMEM);
+            finish(held);
+        }
+        held = next;
+    }
+}
+
+static void earlier(int64_t *wake, int64_t time)
+{
+    if (time != 0 && time < *wake)
+        *wake = time;
+}
+
+/* Waits for an event, a timer or the next look. False if waiting failed for good. */
+static bool wait_for_events(struct holder *holder)
+{
+    int64_t now = loop_now();
+    int64_t wake = holder->next_look;
+
+    holder->polls[0] = (struct pollfd){.fd = holder->wake_fd, .events = POLLIN};
+    for (size_t i = 0; i < holder->count; i++) {
+        const struct held *held = holder->items[i];
+        bool muted = held->muted_until > now;
+        holder->polls[i + 1] =
+            (struct pollfd){.fd = muted ? -1 : held->fd, .events = held->events};
+        earlier(&wake, held->deadline);
+        earlier(&wake, held->retry);
+        if (muted)
+            earlier(&wake, held->muted_until);
+    }
+    int64_t left = wake > now ? wake - now : 0;
+    struct timespec timeout = {.tv_sec = (time_t)(left / 1000000000LL),
+                               .tv_nsec = (long)(left % 1000000000LL)};
+    int result =
+        ppoll(holder->polls, holder->count + 1, holder->count == 0 ? NULL : &timeout, NULL);
+    if (result < 0) {
+        for (size_t i = 0; i <= holder->count; i++)
+            holder->polls[i].revents = 0;
+        return errno == EINTR || errno == ENOMEM;
+    }
+    if (holder->polls[0].revents != 0) {
+        uint64_t ignored;
+        return read(holder->wake_fd, &ignored, sizeof(ignored)) >= 0 || errno == EAGAIN;
+    }
+    return true;
+}
+
+static void serve(struct holder *holder)
+{
+    int64_t now = loop_now();
+    bool looks = now >= holder->next_look;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < holder->count; i++) {
+        struct held *held = holder->items[i];
+        if (go_on(holder, held, holder->polls[i + 1].revents, now) || (looks && look(held)))
+            finish(held);
+        else
+            holder->items[kept++] = held;
+    }
+    holder->count = kept;
+    if (looks)
+        holder->next_look = now + LOOK_INTERVAL;
+}
+
+static bool is_stopping(struct holder *holder)
+{
+    pthread_mutex_lock(&holder->lock);
+    bool stopping = holder->stopping;
+    pthread_mutex_unlock(&holder->lock);
+    return stopping;
+}
+
+static void release_all(struct holder *holder)
+{
+    take_incoming(holder);
+    for (size_t i = 0; i < holder->count; i++)
+        finish(holder->items[i]);
+    holder->count = 0;
+}
+
+/* The request only brought us here: its call is answered by whoever holds it. */
+static void run(const struct request *request, void *data)
+{
+    struct holder *holder = data;
+    bool usable = true;
+
+    *request->fate = REQUEST_HANDED_OVER;
+    request_job_stays(request);
+    while (usable && !is_stopping(holder)) {
+        take_incoming(holder);
+        usable = wait_for_events(holder);
+        if (usable)
+            serve(holder);
+    }
+}
+
+/* The job is over, or never ran. Whoever waits must not wait for ever. */
+static void ended(void *data)
+{
+    struct holder *holder = data;
+
+    pthread_mutex_lock(&holder->lock);
+    holder->stopping = true;
+    pthread_mutex_unlock(&holder->lock);
+    release_all(holder);
+}
+
+bool holder_start(struct holder *holder, const struct request *request)
+{
+    if (holder->running) /* set by this thread alone */
+        return true;
+    struct request starter = *request;
+    starter.fate = NULL; /* the call itself stays with the caller */
+    bool started = watch_start(holder->watch, request) &&
+                   request_submit(&starter, run, holder, ended);
+    pthread_mutex_lock(&holder->lock);
+    holder->running = started;
+    pthread_mutex_unlock(&holder->lock);
+    return started;
+}
+
+struct watch *holder_watch(struct holder *holder)
+{
+    return holder->watch;
+}
+
+void holder_stop(struct holder *holder)
+{
+    uint64_t one = 1;
+
+    watch_stop(holder->watch);
+    pthread_mutex_lock(&holder->lock);
+    holder->stopping = true;
+    pthread_mutex_unlock(&holder->lock);
+    if (write(holder->wake_fd, &one, sizeof(one)) < 0) {
+        /* The counter is full, so the thread wakes anyway. */
+    }
+}
+
+bool held_submit(struct holder *holder, struct held *held)
+{
+    uint64_t one = 1;
+
+    pthread_mutex_lock(&holder->lock);
+    bool taken = holder->running && !holder->stopping;
+    if (taken) {
+        held->next = holder->incoming;
+        holder->incoming = held;
+    }
+    pthread_mutex_unlock(&holder->lock);
+    if (taken && write(holder->wake_fd, &one, sizeof(one)) < 0) {
+        /* The counter is full, so the thread wakes anyway. */
+    }
+    return taken;
+}
+
+void holder_free(struct holder *holder)
+{
+    if (holder == NULL)
+        return;
+    release_all(holder);
+    pthread_mutex_destroy(&holder->lock);
+    watch_free(holder->watch);
+    fd_close(holder->wake_fd);
+    free(holder->items);
+    free(holder->polls);
+    free(holder);
+}

@@ -1,0 +1,154 @@
+/*
+ * inert-udp: UDP sockets where rules exist but none is for UDP. Programs make such sockets without a
+ * wish to send (resolvers sort addresses by connecting them), so they can be made; but whatever is done
+ * with them later, the kernel lets nothing out and nothing in: a filter that drops everything is
+ * attached and locked, and the sending side is shut down, before the member gets the descriptor. Copies,
+ * descriptors passed on and calls that no trap sees (write binds) change nothing about that.
+ */
+#include "net/net.h"
+#include "policy/network.h"
+#include "supervisor/supervisor.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#ifndef SO_LOCK_FILTER
+#define SO_LOCK_FILTER 44
+#endif
+
+#define TYPE_BITS 0xf
+
+enum { READY_INET, READY_INET6, READY_COUNT };
+
+struct inert {
+    int ready[READY_COUNT]; /* owned; -1: none made yet */
+};
+
+static bool inert_wanted(const struct policy *policy)
+{
+    return network_shape_of(policy).udp == UDP_INERT;
+}
+
+static bool inert_start(struct supervisor *supervisor, void **state, struct error *err)
+{
+    struct inert *inert = calloc(1, sizeof(*inert));
+
+    (void)supervisor;
+    if (inert == NULL)
+        return error_runtime(err, ENOMEM, "inert UDP sockets");
+    for (int i = 0; i < READY_COUNT; i++)
+        inert->ready[i] = -1;
+    *state = inert;
+    return true;
+}
+
+static void inert_stop(void *state)
+{
+    struct inert *inert = state;
+
+    if (inert == NULL)
+        return;
+    for (int i = 0; i < READY_COUNT; i++)
+        fd_close(inert->ready[i]);
+    free(inert);
+}
+
+/* The filter is locked, so that nobody can take it away: the member neither, nor root. The kernel says
+ * ENOTCONN of a shutdown without a peer, and shuts down all the same. */
+static int make_inert(int fd)
+{
+    struct sock_filter drop[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+    struct sock_fprog program = {.len = 1, .filter = drop};
+    int on = 1;
+
+    if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) != 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof(on)) != 0)
+        return -errno;
+    return shutdown(fd, SHUT_WR) == 0 || errno == ENOTCONN ? 0 : -errno;
+}
+
+/* A new one, or -errno. */
+static int make(int family)
+{
+    CLEANUP_FD int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
+
+    if (fd < 0)
+        return -errno;
+    int result = make_inert(fd);
+    return result < 0 ? result : fd_steal(&fd);
+}
+
+static int take(struct inert *inert, int which, int family)
+{
+    int fd = inert->ready[which];
+
+    inert->ready[which] = -1;
+    return fd >= 0 ? fd : make(family);
+}
+
+/* Only registers decide, so what is not ours may continue. */
+static struct verdict on_socket(struct request *request)
+{
+    struct inert *inert = request->state;
+    const __u64 *args = request->notification.data.args;
+    int family = (int)(uint32_t)args[0], type = (int)(uint32_t)args[1];
+    int protocol = (int)(uint32_t)args[2];
+
+    if ((family != AF_INET && family != AF_INET6) || (type & TYPE_BITS) != SOCK_DGRAM ||
+        (protocol != 0 && protocol != IPPROTO_UDP))
+        return verdict_next();
+    if ((type & ~(TYPE_BITS | SOCK_CLOEXEC | SOCK_NONBLOCK)) != 0)
+        return verdict_errno(EINVAL);
+    int which = family == AF_INET ? READY_INET : READY_INET6;
+    CLEANUP_FD int fd = take(inert, which, family);
+    if (fd < 0)
+        return verdict_errno(-fd);
+    if ((type & SOCK_NONBLOCK) != 0 && fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) != 0)
+        return verdict_errno(errno);
+    int result = request_answer_fd(request, fd, -1, (type & SOCK_CLOEXEC) != 0);
+    if (result < 0)
+        return verdict_errno(-result);
+    /* The next one costs the caller nothing now. */
+    inert->ready[which] = make(family);
+    return verdict_taken();
+}
+
+/* Everything but datagrams of UDP. Rules that refuse a kind of socket come first anyway. */
+#define TEST(number, ...)                             \
+    {                                                 \
+        .test_count = 1, .tests = {                   \
+            {.arg = (number), .op = ARG_EQUAL, __VA_ARGS__} \
+        }                                             \
+    }
+
+static const struct filter_rule not_udp[] = {
+    TEST(0, .value = AF_UNIX),
+    TEST(0, .value = AF_NETLINK),
+    TEST(1, .mask = TYPE_BITS, .value = SOCK_STREAM),
+    TEST(2, .value = IPPROTO_ICMP),
+    TEST(2, .value = IPPROTO_ICMPV6),
+};
+
+static const struct trap traps[] = {
+    {.syscall = "socket",
+     .passes = not_udp,
+     .pass_count = sizeof(not_udp) / sizeof(not_udp[0]),
+     .handle = on_socket},
+};
+
+/* Narrow forms, see supervisor/wall.c. */
+static const char *const needs[] = {"socket:datagram", "setsockopt:filter", "shutdown", NULL};
+
+const struct feature feature_inert_udp = {
+    .name = "inert-udp",
+    .wanted = inert_wanted,
+    .traps = traps,
+    .trap_count = sizeof(traps) / sizeof(traps[0]),
+    .needs = {.calls = needs},
+    .start = inert_start,
+    .stop = inert_stop,
+};

@@ -1,0 +1,330 @@
+/*
+ * procfs and sysfs as members see them. Where a grant reaches them, no rule of the members' ruleset
+ * does: every open comes here, is judged by what the object is, and is made by the supervisor. So
+ * /proc/net is the sandbox's own under every spelling, other processes of the user are out of reach, and
+ * the host's interfaces do not show in /sys.
+ *
+ * "self" and "thread-self" name whoever walks, and that is the supervisor; an object that turns out to
+ * be the supervisor's own entry is looked up again below the caller's.
+ */
+#include "net/network_files.h"
+
+#include "kernel/process_tree.h"
+#include "kernel/procfs.h"
+#include "kernel/sys.h"
+#include "supervisor/grants.h"
+#include "util/fd.h"
+#include "util/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define PROC "/proc"
+
+/* Parents asked on the way up to the guardian; deeper trees are walked from the top. */
+#define ANCESTORS_MAX 64
+
+#define WALK_BELOW (RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV)
+
+static struct open_decision refuse(int error, const char *rule)
+{
+    return (struct open_decision){.answer = ANSWER_REFUSE, .error = error, .rule = rule};
+}
+
+static struct open_decision answer(enum open_answer kind)
+{
+    return (struct open_decision){.answer = kind};
+}
+
+/* ---- Places below /proc ---------------------------------------------------------------------------- */
+
+/* "/12" at the start of a text; the rest behind it. */
+static bool take_number(const char **text, pid_t *number)
+{
+    size_t length = (*text)[0] == '/' ? strspn(*text + 1, "0123456789") : 0;
+    uint64_t value;
+
+    if (length == 0 || ((*text)[1 + length] != '/' && (*text)[1 + length] != '\0') ||
+        !text_parse_uint(*text + 1, length, INT32_MAX, &value))
+        return false;
+    *number = (pid_t)value;
+    *text += 1 + length;
+    return true;
+}
+
+bool proc_place_parse(const char *path, struct proc_place *place)
+{
+    const char *rest = path + strlen(PROC);
+    pid_t thread;
+
+    if (strncmp(path, PROC, strlen(PROC)) != 0 || !take_number(&rest, &place->pid))
+        return false;
+    if (strncmp(rest, "/task/", 6) == 0) {
+        const char *below = rest + 5;
+        if (take_number(&below, &thread))
+            rest = below;
+    }
+    place->rest = rest[0] == '/' ? rest + 1 : rest;
+    return true;
+}
+
+static bool is_net(const char *rest)
+{
+    return strncmp(rest, "net", 3) == 0 && (rest[3] == '/' || rest[3] == '\0');
+}
+
+/* ---- Pinning --------------------------------------------------------------------------------------- */
+
+/* The same entry of the calling thread: "self" is its process, "thread-self" itself. */
+static int pin_of_caller(const struct file_views *views, const struct request *request,
+                         bool of_thread, const char *rest, uint64_t flags)
+{
+    char path[PATH_MAX + 32];
+    int length = of_thread ? snprintf(path, sizeof(path), "%d/task/%u", (int)request->tgid,
+                                      request->notification.pid)
+                           : snprintf(path, sizeof(path), "%d", (int)request->tgid);
+
+    snprintf(path + length, sizeof(path) - (size_t)length, "%s%s", rest[0] == '\0' ? "" : "/",
+             rest);
+    return sys_openat2(views->proc_fd, path, O_PATH | flags, 0, WALK_BELOW);
+}
+
+static const char *skip(const char *text, const char *component)
+{
+    size_t length = strlen(component);
+
+    if (strncmp(text, component, length) != 0 || (text[length] != '/' && text[length] != '\0'))
+        return NULL;
+    text += length;
+    return text + strspn(text, "/");
+}
+
+int proc_pin(const struct file_views *views, const struct request *request,
+             const struct open_call *call)
+{
+    uint64_t flags = call->flags & O_NOFOLLOW;
+    const char *path = call->path;
+    size_t length = strlen(path);
+
+    /* What leads out of procfs, and what asks for a process's memory map, may wait. A slash at the end
+     * says that a directory is meant. */
+    if (call->resolve != 0 || call->object.base >= 0 || path[0] != '/' || path[length - 1] == '/' ||
+        strstr(path, "..") != NULL || strstr(path, "map_files") != NULL)
+        return -EAGAIN;
+    path = skip(path + strspn(path, "/"), "proc");
+    if (path == NULL || path[0] == '\0')
+        return -EAGAIN;
+    const char *own = skip(path, "self");
+    const char *own_thread = skip(path, "thread-self");
+    int fd;
+    if (own != NULL && (own[0] != '\0' || flags == 0))
+        fd = pin_of_caller(views, request, false, own, flags);
+    else if (own_thread != NULL && (own_thread[0] != '\0' || flags == 0))
+        fd = pin_of_caller(views, request, true, own_thread, flags);
+    else
+        fd = sys_openat2(views->proc_fd, path, O_PATH | flags, 0, WALK_BELOW);
+    /* A mount below /proc. */
+    return fd == -EXDEV ? -EAGAIN : fd;
+}
+
+/* ---- Whose ----------------------------------------------------------------------------------------- */
+
+static bool is_member(const struct file_views *views, const struct request *request, pid_t pid)
+{
+    pid_t guardian = supervisor_guardian(views->supervisor);
+    struct process_tree tree = PROCESS_TREE_INIT;
+    pid_t ancestor = pid;
+    bool found = false;
+
+    if (pid == request->tgid || (uint32_t)pid == request->notification.pid)
+        return true;
+    for (int i = 0; i < ANCESTORS_MAX && ancestor > 1; i++) {
+        ancestor = procfs_parent(views->proc_fd, ancestor);
+        if (ancestor == guardian)
+            return true;
+    }
+    if (ancestor <= 1)
+        return false;
+    if (process_tree_refresh(&tree, views->proc_fd, guardian) >= 0) {
+        for (size_t i = 0; i < tree.count && !found; i++)
+            found = tree.entries[i].pid == pid;
+    }
+    process_tree_free(&tree);
+    return found;
+}
+
+/* True if a member wrote this number itself: then it means the supervisor, not "self". */
+static bool spells(const char *path, pid_t pid)
+{
+    char number[16];
+    size_t length = (size_t)snprintf(number, sizeof(number), "%d", (int)pid);
+
+    for (const char *found = strstr(path, number); found != NULL;
+         found = strstr(found + 1, number)) {
+        if ((found == path || found[-1] == '/') && (found[length] == '/' || found[length] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+/* ---- Grants ---------------------------------------------------------------------------------------- */
+
+/* A grant of /proc/self was opened by the supervisor, so it names the supervisor's entry; it means each
+ * process's own. The host's network behind "net" is reached by a grant that names it, or all of /proc. */
+static bool proc_is_granted(const struct file_views *views, const char *path, bool own, bool write)
+{
+    struct proc_place place;
+    char spelled[PATH_MAX + 32];
+    const struct grant *grant;
+
+    if (views->grants == NULL)
+        return false;
+    if (!proc_place_parse(path, &place))
+        return grants_find(views->grants, path, write) != NULL;
+    if (own) {
+        snprintf(spelled, sizeof(spelled), PROC "/%d%s%s", (int)views->own,
+                 place.rest[0] == '\0' ? "" : "/", place.rest);
+        grant = grants_find(views->grants, spelled, write);
+        struct proc_place granted;
+        if (grant != NULL && (!is_net(place.rest) || !proc_place_parse(grant->path, &granted) ||
+                              is_net(granted.rest)))
+            return true;
+    }
+    grant = grants_find(views->grants, PROC, write);
+    return grant != NULL;
+}
+
+/* ---- Verdicts -------------------------------------------------------------------------------------- */
+
+/* Entries that show or do more when a privileged process opens them, and those of the whole kernel that
+ * no sandbox needs. */
+static bool is_sensitive(const char *rest, bool write)
+{
+    static const char *const always[] = {"pagemap", "stack", "seccomp_cache"};
+    static const char *const written[] = {"mem",       "uid_map",    "gid_map",
+                                          "setgroups", "projid_map", NULL};
+    const char *slash = strrchr(rest, '/');
+    const char *name = slash == NULL ? rest : slash + 1;
+
+    for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++) {
+        if (strcmp(name, always[i]) == 0)
+            return true;
+    }
+    if (write && (strncmp(rest, "attr/", 5) == 0 || strstr(rest, "/attr/") != NULL))
+        return true;
+    for (size_t i = 0; write && written[i] != NULL; i++) {
+        if (strcmp(name, written[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_hidden_kernel_file(const char *path)
+{
+    static const char *const names[] = {"kcore",      "kmsg",       "kallsyms",
+                                        "keys",       "key-users",  "sysrq-trigger",
+                                        "kpagecount", "kpageflags", "kpagecgroup"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(path + strlen(PROC "/"), names[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static struct open_decision decide_net(const struct open_call *call, const char *rest)
+{
+    if (rest[3] == '\0') { /* the directory: see listing.c */
+        if (open_call_has(call, O_PATH))
+            return answer(ANSWER_CONTINUE);
+        return open_call_writes(call) ? refuse(EISDIR, NULL) : answer(ANSWER_REOPEN);
+    }
+    enum net_file file = net_file_find(rest + strlen("net/"));
+    if (file == NET_FILE_COUNT)
+        return refuse(ENOENT, NULL);
+    if (open_call_has(call, O_PATH))
+        return refuse(EOPNOTSUPP, NULL);
+    if (open_call_has(call, O_DIRECTORY))
+        return refuse(ENOTDIR, NULL);
+    if (open_call_writes(call))
+        return refuse(EACCES, "/proc/net cannot be written");
+    struct open_decision decision = answer(ANSWER_NET);
+    decision.file = file;
+    decision.may_wait = net_file_text(file) == NULL;
+    return decision;
+}
+
+static struct open_decision decide_reopen(const struct open_call *call, bool granted)
+{
+    /* It conveys nothing but the name, and cannot be handed over. */
+    if (open_call_has(call, O_PATH))
+        return answer(ANSWER_CONTINUE);
+    return granted ? answer(ANSWER_REOPEN) : refuse(EACCES, "no grant covers it");
+}
+
+struct open_decision proc_decide(const struct file_views *views, const struct request *request,
+                                 const struct open_call *call, int *path_fd, char path[PATH_MAX])
+{
+    bool write = open_call_writes(call);
+    struct object_identity object;
+    struct proc_place place;
+    bool unlinked;
+
+    int result = grants_path_of(*path_fd, path, PATH_MAX, &unlinked);
+    /* The kernel drops and remakes these names at will: "unlinked" says nothing here. */
+    if (result < 0 || strncmp(path, PROC, strlen(PROC)) != 0)
+        return refuse(EACCES, NULL);
+    if (!object_identify(*path_fd, &object))
+        return refuse(EACCES, NULL);
+    if (S_ISLNK(object.mode)) /* pinned with O_NOFOLLOW */
+        return answer(ANSWER_CONTINUE);
+    if (!proc_place_parse(path, &place)) {
+        if (is_hidden_kernel_file(path))
+            return refuse(EACCES, "not shown to any sandbox");
+        return decide_reopen(call, proc_is_granted(views, path, false, write));
+    }
+    if (place.pid == views->own && !spells(call->path, views->own)) {
+        bool of_thread = strstr(path, "/task/") != NULL;
+        int own_fd = pin_of_caller(views, request, of_thread, place.rest, 0);
+        if (own_fd < 0)
+            return refuse(-own_fd, NULL);
+        fd_close(*path_fd);
+        *path_fd = own_fd;
+        result = grants_path_of(own_fd, path, PATH_MAX, &unlinked);
+        if (result < 0 || !proc_place_parse(path, &place))
+            return refuse(EACCES, NULL);
+    }
+    if (!is_member(views, request, place.pid))
+        return refuse(EACCES, "another process's");
+    bool own = place.pid == request->tgid || (uint32_t)place.pid == request->notification.pid;
+    bool granted = proc_is_granted(views, path, own, write);
+    if (is_net(place.rest)) {
+        if (!write && !granted)
+            return refuse(EACCES, "no grant covers it");
+        return decide_net(call, place.rest);
+    }
+    if (!open_call_has(call, O_PATH) &&
+        (is_sensitive(place.rest, write) || (!own && is_sensitive(place.rest, true))))
+        return refuse(EACCES, "opened for somebody else it would show or do more");
+    struct open_decision decision = decide_reopen(call, granted);
+    decision.may_wait = !own; /* the other may be in the middle of an exec */
+    return decision;
+}
+
+struct open_decision sys_decide(const struct file_views *views, const struct open_call *call,
+                                int path_fd, char path[PATH_MAX])
+{
+    bool unlinked;
+    int result = grants_path_of(path_fd, path, PATH_MAX, &unlinked);
+
+    if (result < 0 || unlinked)
+        return refuse(EACCES, NULL);
+    if (shadow_hides_sysfs(path))
+        return refuse(EACCES, "the host's interfaces are not shown");
+    return decide_reopen(call,
+                         views->grants != NULL &&
+                             grants_find(views->grants, path, open_call_writes(call)) != NULL);
+}

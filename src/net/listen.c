@@ -1,0 +1,280 @@
+/*
+ * listen-gate: listen(2) on a TCP socket without a port takes one that the kernel chooses, and no
+ * Landlock right covers that. Where TCP bind is restricted, listen is performed here on the pinned
+ * socket, and only if it is bound: what its name says proves nothing, because a connect that failed or
+ * was undone leaves a port there that the socket no longer holds.
+ */
+#include "kernel/probe.h"
+#include "member/socket.h"
+#include "net/bind.h"
+#include "net/net.h"
+#include "net/network.h"
+#include "net/sock_diag.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/utsname.h>
+
+#define LAYER "listen-gate"
+
+struct gate {
+    const struct policy *policy;
+    bool any_port;          /* the bind list is not empty, so a socket can be bound */
+    struct port_map *ports; /* NULL without port_remap */
+    struct sock_diag *diag; /* NULL: it cannot list bound sockets here, or is not needed */
+};
+
+static bool gate_wanted(const struct policy *policy)
+{
+    struct network_shape shape = network_shape_of(policy);
+
+    return (policy->without & FEATURE_LISTEN_GATE) == 0 && shape.bind_restricted && !shape.bind_zero;
+}
+
+/* DIAG_BOUND came with Linux 6.8. */
+static bool lists_bound_sockets(void)
+{
+    struct utsname host;
+    int major, minor;
+
+    return uname(&host) == 0 && probe_parse_release(host.release, &major, &minor) &&
+           (major > 6 || (major == 6 && minor >= 8));
+}
+
+static bool gate_start(struct supervisor *supervisor, void **state, struct error *err)
+{
+    const struct policy *policy = supervisor_policy(supervisor);
+    struct network *network = network_of(supervisor);
+    struct network_shape shape = network_shape_of(policy);
+    struct gate *gate = calloc(1, sizeof(*gate));
+    int refused;
+
+    if (gate == NULL)
+        return error_runtime(err, ENOMEM, "listen gate");
+    gate->policy = policy;
+    gate->any_port = !shape.tcp_allow_layer || policy->bind_port_count > 0;
+    gate->ports = network == NULL ? NULL : network->ports;
+    if (gate->any_port && gate->ports == NULL && lists_bound_sockets())
+        gate->diag = sock_diag_new(&refused);
+    *state = gate;
+    return true;
+}
+
+static void gate_stop(void *state)
+{
+    struct gate *gate = state;
+
+    if (gate == NULL)
+        return;
+    sock_diag_free(gate->diag);
+    free(gate);
+}
+
+/* ---- One socket ---------------------------------------------------------------------------------- */
+
+static uint16_t port_of(int fd)
+{
+    uint8_t name[sizeof(struct sockaddr_storage)] = {0};
+    socklen_t length = sizeof(name);
+
+    if (getsockname(fd, (struct sockaddr *)name, &length) != 0 || length < 4)
+        return 0;
+    return (uint16_t)(name[2] << 8 | name[3]);
+}
+
+static bool is_listening(int fd)
+{
+    int accepts = 0;
+    socklen_t length = sizeof(accepts);
+
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &length) == 0 && accepts != 0;
+}
+
+static int perform(const struct pinned_socket *socket, int backlog)
+{
+    return listen(socket->fd, backlog) == 0 ? 0 : -errno;
+}
+
+/* A socket that held `port` must hold it still: another thread may have taken it away meanwhile. */
+static int perform_at(const struct pinned_socket *socket, uint16_t port, int backlog)
+{
+    int result = perform(socket, backlog);
+
+    if (result < 0 || port_of(socket->fd) == port)
+        return result;
+    shutdown(socket->fd, SHUT_RDWR);
+    return -EACCES;
+}
+
+/*
+ * Where nobody tells what is bound: the socket listens behind a filter that drops everything, and only
+ * if it did so at the port it had before (an allowed one) the filter goes away again.
+ */
+static int perform_behind_filter(const struct gate *gate, const struct pinned_socket *socket,
+                                 int backlog)
+{
+    struct sock_filter drop[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+    struct sock_fprog program = {.len = 1, .filter = drop};
+    socklen_t instructions = 0;
+    uint16_t port = port_of(socket->fd);
+    int unused = 0;
+
+    if (port == 0 || !network_may_bind(gate->policy, port))
+        return -EACCES;
+    /* A filter of the member's own would be lost. Its length is in instructions. */
+    if (getsockopt(socket->fd, SOL_SOCKET, SO_ATTACH_FILTER /* SO_GET_FILTER */, NULL,
+                   &instructions) != 0 ||
+        instructions != 0)
+        return -EACCES;
+    if (setsockopt(socket->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) != 0)
+        return -EACCES;
+    int result = perform_at(socket, port, backlog);
+    if (setsockopt(socket->fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused)) != 0 &&
+        result == 0)
+        result = -errno;
+    return result;
+}
+
+static int refuse(const struct request *request)
+{
+    request_record_denial(request, "tcp socket without a port", "listen", EACCES, LAYER,
+                          "port 0 is not in --net-allow-bind", "--net-allow-bind 0");
+    return -EACCES;
+}
+
+/* The virtual port is what was allowed; the real one may change when the kernel gave the old one up. */
+static int perform_virtual(const struct gate *gate, const struct request *request,
+                           const struct pinned_socket *socket, int backlog)
+{
+    uint16_t virtual_port = port_map_of(gate->ports, socket->cookie);
+
+    if (virtual_port == 0)
+        return refuse(request);
+    int result = perform(socket, backlog);
+    uint16_t real = result < 0 ? 0 : port_of(socket->fd);
+    if (real != 0 && port_map_real(gate->ports, NET_TCP, virtual_port) != real &&
+        !port_map_record(gate->ports, NET_TCP, virtual_port, real, socket->cookie)) {
+        shutdown(socket->fd, SHUT_RDWR);
+        return -ENOMEM;
+    }
+    return result;
+}
+
+/* ---- On a worker: the kernel walks its tables ---------------------------------------------------- */
+
+struct job {
+    const struct gate *gate;
+    struct pinned_socket socket;
+    int backlog;
+};
+
+static void job_free(void *data)
+{
+    struct job *job = data;
+
+    socket_unpin(&job->socket);
+    free(job);
+}
+
+/* 1: bound, 0: not, -errno: nobody tells. */
+static int is_bound(const struct gate *gate, const struct pinned_socket *socket, uint16_t port)
+{
+    struct diag_list list = DIAG_LIST_INIT;
+    struct diag_query query = {.family = (uint8_t)socket->domain,
+                               .protocol = IPPROTO_TCP,
+                               .states = DIAG_BOUND,
+                               .local_port = port};
+    int result = -ENOENT;
+
+    if (gate->diag != NULL)
+        result = sock_diag_dump(gate->diag, &query, &list);
+    if (result == 0)
+        result = diag_list_find(&list, socket->cookie) != NULL;
+    diag_list_free(&list);
+    return result;
+}
+
+static void work(const struct request *request, void *data)
+{
+    struct job *job = data;
+    int result = is_bound(job->gate, &job->socket, port_of(job->socket.fd));
+
+    if (!request_is_valid(request))
+        result = -ESRCH;
+    else if (result == 0)
+        result = refuse(request);
+    else if (result == 1)
+        result = perform(&job->socket, job->backlog);
+    else
+        result = perform_behind_filter(job->gate, &job->socket, job->backlog);
+    socket_unpin(&job->socket); /* or the port is taken for a moment after the member closes it */
+    if (result < 0)
+        request_answer_errno(request, -result);
+    else
+        request_answer_value(request, 0);
+}
+
+/* ---- On the receiving thread --------------------------------------------------------------------- */
+
+/* 0 or -errno, or 1: a worker has to look. */
+static int decide(const struct request *request, const struct gate *gate,
+                  const struct pinned_socket *socket, int backlog)
+{
+    bool internet = socket->domain == AF_INET || socket->domain == AF_INET6;
+
+    if (!internet || socket->type == SOCK_DGRAM)
+        return perform(socket, backlog);
+    if (socket->protocol != IPPROTO_TCP)
+        return refuse(request); /* inherited: another kind of stream takes a port as well */
+    uint16_t port = port_of(socket->fd);
+    if (is_listening(socket->fd))
+        return perform_at(socket, port, backlog);
+    if (gate->ports != NULL)
+        return perform_virtual(gate, request, socket, backlog);
+    if (!gate->any_port || port == 0)
+        return refuse(request);
+    return 1;
+}
+
+static struct verdict on_listen(struct request *request)
+{
+    const struct gate *gate = request->state;
+    int backlog = (int)(uint32_t)request->notification.data.args[1];
+    struct job *job = calloc(1, sizeof(*job));
+
+    if (job == NULL)
+        return verdict_errno(ENOMEM);
+    *job = (struct job){.gate = gate, .socket = PINNED_SOCKET_INIT, .backlog = backlog};
+    int result = socket_pin(request, (int)(uint32_t)request->notification.data.args[0], &job->socket);
+    if (result == 0)
+        result = decide(request, gate, &job->socket, backlog);
+    if (result == 1) {
+        if (request_submit(request, work, job, job_free))
+            return verdict_taken();
+        result = -ENOMEM;
+    }
+    job_free(job);
+    return result < 0 ? verdict_errno(-result) : verdict_value(0);
+}
+
+static const struct trap traps[] = {{.syscall = "listen", .handle = on_listen}};
+
+static const char *const needs[] = {
+    "pidfd_getfd", "getsockopt", "getsockname", "setsockopt:filter", "shutdown",
+    "listen",      "sendto:netlink", "recvmsg", NULL,
+};
+
+const struct feature feature_listen = {
+    .name = LAYER,
+    .wanted = gate_wanted,
+    .traps = traps,
+    .trap_count = sizeof(traps) / sizeof(traps[0]),
+    .needs = {.calls = needs},
+    .start = gate_start,
+    .stop = gate_stop,
+};

@@ -1,0 +1,200 @@
+/*
+ * Listings while the proc view is on. A descriptor of /proc/net is the real directory, so that paths
+ * relative to it mean what they say; its names come from the catalogue. Every listing is made here, on a
+ * duplicate of the descriptor, and none continues: the descriptor could be another one by then. The
+ * position is the open file description's, so dup(), fork() and lseek() behave as ever.
+ */
+#include "net/network_files.h"
+
+#include "kernel/sys.h"
+#include "kernel/task_memory.h"
+#include "member/socket.h"
+#include "supervisor/grants.h"
+#include "util/fd.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* What one call hands out at most; a caller with a larger buffer calls again. */
+#define LISTING_MAX 32768
+
+/* Numbers of the virtual inodes; the files follow. */
+enum { INODE_PARENT = 1, INODE_DIRECTORY = 2, INODE_FILES = 3 };
+
+/* The kernel's records: struct linux_dirent64, and struct linux_dirent, whose type is the last byte. */
+#define RECORD64_NAME 19
+#define RECORD_NAME 18
+
+/* "." and "..", then the catalogue. */
+#define RECORDS (2 + NET_FILE_COUNT)
+
+static const char *record_name(unsigned index)
+{
+    return index == 0 ? "." : index == 1 ? ".." : net_file_name((enum net_file)(index - 2));
+}
+
+static uint64_t record_inode(unsigned index)
+{
+    return index == 0 ? INODE_DIRECTORY : index == 1 ? INODE_PARENT : INODE_FILES + index - 2;
+}
+
+/* One record at the end of `used` bytes; its size, 0 if it does not fit. */
+static size_t put_record(uint8_t *buffer, size_t used, size_t size, bool legacy, unsigned index)
+{
+    const char *name = record_name(index);
+    size_t head = legacy ? RECORD_NAME : RECORD64_NAME;
+    size_t length = (head + strlen(name) + 1 + (legacy ? 1 : 0) + 7) & ~(size_t)7;
+    uint64_t inode = record_inode(index), next = index + 1;
+    uint16_t reclen = (uint16_t)length;
+    uint8_t type = index < 2 ? DT_DIR : DT_REG;
+
+    if (used + length > size)
+        return 0;
+    uint8_t *record = buffer + used;
+    memset(record, 0, length);
+    memcpy(record, &inode, sizeof(inode));
+    memcpy(record + 8, &next, sizeof(next));
+    memcpy(record + 16, &reclen, sizeof(reclen));
+    memcpy(record + head, name, strlen(name));
+    record[legacy ? length - 1 : head - 1] = type;
+    return length;
+}
+
+ssize_t net_listing(uint8_t *buffer, size_t size, bool legacy, unsigned *index)
+{
+    size_t used = 0;
+    unsigned next = *index;
+
+    while (next < RECORDS) {
+        size_t length = put_record(buffer, used, size, legacy, next);
+        if (length == 0)
+            break;
+        used += length;
+        next++;
+    }
+    if (used == 0 && next < RECORDS)
+        return -EINVAL;
+    *index = next;
+    return (ssize_t)used;
+}
+
+/* ---- One call ------------------------------------------------------------------------------------- */
+
+struct listing {
+    struct file_views *views;
+    int fd; /* a duplicate of the member's, owned */
+    bool legacy;
+    uint64_t address;
+    size_t size;
+};
+
+static void listing_free(void *data)
+{
+    struct listing *listing = data;
+
+    fd_close(listing->fd);
+    free(listing);
+}
+
+static bool is_net_directory(const struct listing *listing)
+{
+    struct object_identity object;
+    struct proc_place place;
+    char path[PATH_MAX];
+    bool unlinked;
+
+    return object_identify(listing->fd, &object) && S_ISDIR(object.mode) &&
+           object.device == listing->views->shadow.proc_device &&
+           grants_path_of(listing->fd, path, sizeof(path), &unlinked) == 0 &&
+           proc_place_parse(path, &place) && strcmp(place.rest, "net") == 0;
+}
+
+static ssize_t read_records(const struct listing *listing, bool net, uint8_t *buffer, size_t size,
+                            off_t *position)
+{
+    if (!net) {
+#if defined(SYS_getdents)
+        if (listing->legacy)
+            return sys_call3(SYS_getdents, listing->fd, (long)buffer, (long)size);
+#endif
+        return sys_call3(SYS_getdents64, listing->fd, (long)buffer, (long)size);
+    }
+    unsigned index = *position > RECORDS ? RECORDS : (unsigned)*position;
+    ssize_t used = net_listing(buffer, size, listing->legacy, &index);
+    if (used > 0 && lseek(listing->fd, index, SEEK_SET) < 0)
+        return -errno;
+    return used;
+}
+
+/* The answer: bytes, or -errno. A buffer that cannot be written leaves the position. */
+static ssize_t list(const struct request *request, const struct listing *listing, bool net)
+{
+    uint8_t buffer[LISTING_MAX];
+    size_t size = listing->size < sizeof(buffer) ? listing->size : sizeof(buffer);
+    off_t position = lseek(listing->fd, 0, SEEK_CUR);
+
+    if (position < 0)
+        return errno == ESPIPE ? -ENOTDIR : -errno;
+    ssize_t used = read_records(listing, net, buffer, size, &position);
+    if (used <= 0)
+        return used;
+    int result = request_is_valid(request)
+                     ? task_memory_write_all((pid_t)request->notification.pid, listing->address,
+                                             buffer, (size_t)used)
+                     : -EINTR;
+    if (result < 0)
+        lseek(listing->fd, position, SEEK_SET);
+    return result < 0 ? result : used;
+}
+
+static void work(const struct request *request, void *data)
+{
+    struct listing *listing = data;
+
+    local_devices_learn(&listing->views->local, listing->fd);
+    ssize_t used = list(request, listing, false);
+    if (used < 0)
+        request_answer_errno(request, (int)-used);
+    else
+        request_answer_value(request, used);
+}
+
+static struct verdict submit(const struct request *request, const struct listing *listing)
+{
+    struct listing *copy = malloc(sizeof(*copy));
+
+    if (copy == NULL)
+        return verdict_errno(ENOMEM);
+    *copy = *listing;
+    copy->fd = fcntl(listing->fd, F_DUPFD_CLOEXEC, 0);
+    if (copy->fd >= 0 && request_submit(request, work, copy, listing_free))
+        return verdict_taken();
+    listing_free(copy);
+    return verdict_errno(ENOMEM);
+}
+
+struct verdict on_getdents(struct request *request)
+{
+    const struct seccomp_data *data = &request->notification.data;
+    CLEANUP_FD int fd = member_get_fd(request, (int)(uint32_t)data->args[0]);
+    struct listing listing = {
+        .views = request->state,
+        .fd = fd,
+        .legacy = request->trap->detail == LISTING_LEGACY,
+        .address = data->args[1],
+        .size = (uint32_t)data->args[2],
+    };
+
+    if (fd < 0)
+        return verdict_errno(fd == -EBADF ? EBADF : -fd);
+    bool net = is_net_directory(&listing);
+    if (!net && !local_devices_has(&listing.views->local, fd))
+        return submit(request, &listing);
+    ssize_t used = list(request, &listing, net);
+    return used < 0 ? verdict_errno((int)-used) : verdict_value(used);
+}

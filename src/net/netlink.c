@@ -1,0 +1,239 @@
+/*
+ * netlink-view: programs ask the kernel about interfaces, addresses and routes on NETLINK_ROUTE
+ * sockets, which would show the host's. The socket they get is one end of a pair whose other end the
+ * supervisor answers, as a host that has a loopback interface and nothing else.
+ *
+ * The descriptor goes to a number of the reserved window where one is free: there calls on it arrive
+ * here, and the answer is there when the send returns. Elsewhere the loop answers a moment later.
+ */
+#include "net/net.h"
+#include "net/netlink_view.h"
+#include "net/network.h"
+
+#include "kernel/procfs.h"
+#include "member/socket.h"
+#include "util/fault.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* ---- The window ----------------------------------------------------------------------------------------- */
+
+#define WINDOW_SIZE 64
+
+/* Shells keep their own descriptors at 255 and programs open hundreds: none below this. */
+#define WINDOW_LOWEST 512
+
+/* A higher window would make the kernel grow the tables of all that use it. */
+#define WINDOW_END_MAX 4096
+
+struct descriptor_window netlink_window(uint64_t open_files)
+{
+    uint32_t end = open_files > WINDOW_END_MAX ? WINDOW_END_MAX : (uint32_t)open_files;
+
+    if (end < WINDOW_LOWEST + WINDOW_SIZE)
+        return DESCRIPTOR_WINDOW_NONE;
+    return (struct descriptor_window){.first = end - WINDOW_SIZE, .last = end - 1};
+}
+
+/* ---- Life ------------------------------------------------------------------------------------------------ */
+
+static bool view_wanted(const struct policy *policy)
+{
+    return (policy->without & FEATURE_NETLINK_VIEW) == 0;
+}
+
+static bool view_start(struct supervisor *supervisor, void **state, struct error *err)
+{
+    struct network *network = network_of(supervisor);
+    struct network_shape shape = network_shape_of(supervisor_policy(supervisor));
+    struct netlink_view *view = netlink_view_new(supervisor, shape.egress);
+
+    if (view == NULL)
+        return error_runtime(err, ENOMEM, "netlink view");
+    if (network != NULL)
+        network->netlink = view;
+    *state = view;
+    return true;
+}
+
+static void view_leave_loop(void *state)
+{
+    netlink_view_leave_loop(state);
+}
+
+static void view_stop(void *state)
+{
+    netlink_view_free(state);
+}
+
+/* ---- The descriptor's number -------------------------------------------------------------------------- */
+
+/* The lowest number of the window that the caller does not use; -1: none, or it cannot be told. */
+static int choose_slot(const struct request *request)
+{
+    struct descriptor_window window = supervisor_window(request->supervisor);
+
+    for (uint32_t slot = window.first; window.first > 0 && slot <= window.last; slot++) {
+        int fd = member_get_fd(request, (int)slot);
+        if (fd == -EBADF)
+            return (int)slot;
+        if (fd < 0)
+            return -1;
+        fd_close(fd);
+    }
+    return -1;
+}
+
+/* A decimal field of /proc/PID/status; -1 if it is not there. The name of a process, which stands in
+ * the first line, cannot hold a newline there (proc(5)). */
+static long status_field(const char *status, const char *name)
+{
+    const char *line = strstr(status, name);
+
+    return line == NULL ? -1 : strtol(line + strlen(name), NULL, 10);
+}
+
+/* A number above the caller's table makes the kernel grow it. If other threads use the table, that waits
+ * for a grace period: many milliseconds, which the loop has not. */
+static bool grows_slowly(const struct request *request, int slot)
+{
+    char status[4096];
+    ssize_t length =
+        procfs_read(supervisor_proc_fd(request->supervisor), (pid_t)request->notification.pid,
+                    "status", status, sizeof(status));
+
+    if (length < 0)
+        return true;
+    return status_field(status, "\nFDSize:") <= slot && status_field(status, "\nThreads:") != 1;
+}
+
+/* ---- Injection ------------------------------------------------------------------------------------------ */
+
+/* The member's end on its way, also to a worker. */
+struct delivery {
+    struct netlink_view *view;
+    int fd; /* owned: our copy must go at once, or the end of the last copy is never seen */
+    bool close_on_exec;
+};
+
+static void delivery_free(void *data)
+{
+    struct delivery *delivery = data;
+
+    fd_close(delivery->fd);
+    free(delivery);
+}
+
+/* The number, or -errno with the request unanswered. view->injection is held. */
+static int inject(const struct request *request, const struct delivery *delivery, int slot)
+{
+    int number = -EBADF;
+
+    if (slot >= 0)
+        number = request_answer_fd(request, delivery->fd, slot, delivery->close_on_exec);
+    if (number == -EBADF) /* no slot, or above a limit that the program has lowered */
+        number = request_answer_fd(request, delivery->fd, -1, delivery->close_on_exec);
+    return number;
+}
+
+static void deliver_by_worker(const struct request *request, void *data)
+{
+    struct delivery *delivery = data;
+
+    pthread_mutex_lock(&delivery->view->injection);
+    int number = inject(request, delivery, choose_slot(request));
+    pthread_mutex_unlock(&delivery->view->injection);
+    if (number < 0)
+        request_answer_errno(request, -number);
+}
+
+/* Here if nothing can wait, else by a worker. Takes the delivery over. */
+static struct verdict deliver(struct request *request, struct delivery *delivery)
+{
+    struct netlink_view *view = delivery->view;
+    int number = -EAGAIN;
+
+    if (!fault_is("use-workers") && pthread_mutex_trylock(&view->injection) == 0) {
+        int slot = choose_slot(request);
+        if (slot < 0 || !grows_slowly(request, slot))
+            number = inject(request, delivery, slot);
+        pthread_mutex_unlock(&view->injection);
+    }
+    if (number == -EAGAIN) {
+        if (request_submit(request, deliver_by_worker, delivery, delivery_free))
+            return verdict_taken();
+        number = inject(request, delivery, -1);
+    }
+    delivery_free(delivery);
+    return number < 0 ? verdict_errno(-number) : verdict_taken();
+}
+
+/* ---- socket ---------------------------------------------------------------------------------------------- */
+
+static struct verdict on_socket(struct request *request)
+{
+    const __u64 *args = request->notification.data.args;
+    uint32_t type = (uint32_t)args[1];
+    int member_end = -1;
+
+    if ((uint32_t)args[0] != AF_NETLINK)
+        return verdict_next();
+    if ((type & ~(uint32_t)(NETLINK_TYPE_MASK | SOCK_CLOEXEC | SOCK_NONBLOCK)) != 0)
+        return verdict_errno(EINVAL);
+    if ((type & NETLINK_TYPE_MASK) != SOCK_RAW && (type & NETLINK_TYPE_MASK) != SOCK_DGRAM)
+        return verdict_errno(ESOCKTNOSUPPORT);
+    if ((uint32_t)args[2] != 0) /* the filter refuses it already */
+        return verdict_errno(EAFNOSUPPORT);
+    struct delivery *delivery = malloc(sizeof(*delivery));
+    if (delivery == NULL)
+        return verdict_errno(ENOMEM);
+    int result = netlink_socket_open(request->state, request->tgid, (int)type, &member_end);
+    if (result < 0) {
+        free(delivery);
+        return verdict_errno(-result);
+    }
+    *delivery = (struct delivery){
+        .view = request->state, .fd = member_end, .close_on_exec = (type & SOCK_CLOEXEC) != 0};
+    return deliver(request, delivery);
+}
+
+/* ---- Traps ------------------------------------------------------------------------------------------------ */
+
+static const struct filter_rule other_families[] = {
+    {.test_count = 1, .tests = {{.arg = 0, .op = ARG_NOT_EQUAL, .value = AF_NETLINK}}},
+};
+
+static const struct trap traps[] = {
+    {.syscall = "socket", .passes = other_families, .pass_count = 1, .handle = on_socket},
+    {.syscall = "bind", .in_window = true, .handle = netlink_on_bind},
+    {.syscall = "connect", .in_window = true, .handle = netlink_on_connect},
+    {.syscall = "getsockname", .in_window = true, .handle = netlink_on_getsockname},
+    {.syscall = "getpeername", .in_window = true, .handle = netlink_on_getpeername},
+    {.syscall = "sendto", .in_window = true, .handle = netlink_on_sendto},
+    {.syscall = "sendmsg", .in_window = true, .handle = netlink_on_sendmsg},
+    {.syscall = "recvfrom", .in_window = true, .handle = netlink_on_recvfrom},
+    {.syscall = "recvmsg", .in_window = true, .handle = netlink_on_recvmsg},
+    {.syscall = "setsockopt", .in_window = true, .handle = netlink_on_setsockopt},
+    {.syscall = "getsockopt", .in_window = true, .handle = netlink_on_getsockopt},
+};
+
+static const char *const needs[] = {
+    "socketpair",  "bind:unix", "sendto:connected", "recvfrom:connected", "getsockopt",
+    "pidfd_getfd", NULL,
+};
+
+const struct feature feature_netlink_view = {
+    .name = "netlink-view",
+    .wanted = view_wanted,
+    .traps = traps,
+    .trap_count = sizeof(traps) / sizeof(traps[0]),
+    .needs = {.calls = needs},
+    .netlink_view = true,
+    .start = view_start,
+    .leave_loop = view_leave_loop,
+    .stop = view_stop,
+};

@@ -1,0 +1,558 @@
+/*
+ * Calls on virtual routing sockets in the descriptor window. The number of a descriptor only tells that
+ * it may be one: the handler pins it and looks at its cookie, and what is not ours goes on to the
+ * features that judge the call for every socket, or to the kernel. Results are those of the kernel's
+ * netlink (netlink(7)). Nothing here waits.
+ */
+#include "net/netlink_view.h"
+
+#include "kernel/task_memory.h"
+#include "member/socket.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#define LEVEL_NETLINK 270
+#define NETLINK_OPTION_LAST 12   /* NETLINK_GET_STRICT_CHK */
+#define NETLINK_ADD_MEMBERSHIP 1 /* … to NETLINK_NO_ENOBUFS 5; 6 and 7 were rings */
+#define NETLINK_NO_ENOBUFS 5
+#define NETLINK_LISTEN_ALL_NSID 8 /* for CAP_NET_BROADCAST */
+#define NETLINK_CAP_ACK 10
+
+#ifndef SO_PROTOCOL
+#define SO_PROTOCOL 38
+#endif
+#ifndef SO_DOMAIN
+#define SO_DOMAIN 39
+#endif
+
+#define ADDRESS_LENGTH_MAX 128 /* sizeof(struct sockaddr_storage) */
+#define VECTORS_MAX 1024
+
+/* What recv(2) may be asked for without waiting for something else than data. */
+#define RECEIVE_FLAGS \
+    (MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL | MSG_CMSG_CLOEXEC)
+
+/* ---- Whose socket ------------------------------------------------------------------------------------ */
+
+/* One call on one of our sockets. */
+struct netlink_call {
+    struct request *request;
+    pid_t tid;
+    const uint64_t *args;
+    struct netlink_socket *socket;
+    int fd; /* the member's end, pinned, owned */
+};
+
+/* False: not ours, or not to be told. Then nothing was decided and no right hangs on it. */
+static bool call_begin(struct request *request, struct netlink_call *call, uint64_t args[6])
+{
+    struct netlink_view *view = request->state;
+
+    if (view->count == 0)
+        return false;
+    int fd = member_get_fd(request, (int)(uint32_t)request->notification.data.args[0]);
+    if (fd < 0)
+        return false;
+    struct netlink_socket *socket = netlink_socket_find(view, socket_cookie_of(fd));
+    if (socket == NULL) {
+        fd_close(fd);
+        return false;
+    }
+    for (int i = 0; i < 6; i++)
+        args[i] = request->notification.data.args[i];
+    *call = (struct netlink_call){.request = request,
+                                  .tid = (pid_t)request->notification.pid,
+                                  .args = args,
+                                  .socket = socket,
+                                  .fd = fd};
+    return true;
+}
+
+typedef struct verdict (*call_body)(struct netlink_call *call);
+
+static struct verdict on_call(struct request *request, call_body body)
+{
+    struct netlink_call call;
+    uint64_t args[6];
+
+    if (!call_begin(request, &call, args))
+        return verdict_next();
+    struct verdict verdict = body(&call);
+    fd_close(call.fd);
+    return verdict;
+}
+
+/* ---- The member's memory ------------------------------------------------------------------------------- */
+
+static struct verdict result_of(int64_t result)
+{
+    return result < 0 ? verdict_errno((int)-result) : verdict_value(result);
+}
+
+static int read_memory(const struct netlink_call *call, uint64_t address, void *data, size_t size)
+{
+    return task_memory_read_all(call->tid, address, data, size);
+}
+
+static int write_memory(const struct netlink_call *call, uint64_t address, const void *data,
+                        size_t size)
+{
+    return size == 0 ? 0 : task_memory_write_all(call->tid, address, data, size);
+}
+
+/* The names a member may use: the kernel's own, or none. */
+static int read_name(const struct netlink_call *call, uint64_t address, uint32_t length,
+                     struct netlink_name *name)
+{
+    if (length > ADDRESS_LENGTH_MAX || length < sizeof(name->family))
+        return -EINVAL;
+    memset(name, 0, sizeof(*name));
+    size_t size = length < NETLINK_NAME_LENGTH ? sizeof(name->family) : NETLINK_NAME_LENGTH;
+    int result = read_memory(call, address, name, size);
+    if (result == 0 && !request_is_valid(call->request))
+        result = -EPERM;
+    if (result < 0 || name->family == AF_UNSPEC)
+        return result;
+    return name->family == AF_NETLINK && length >= NETLINK_NAME_LENGTH ? 0 : -EINVAL;
+}
+
+/* Only root may address other sockets or groups. */
+static int check_destination(const struct netlink_name *name)
+{
+    return name->port_id != 0 || name->groups != 0 ? -EPERM : 0;
+}
+
+/* A length that is value and result: an int in memory. */
+static int read_length(const struct netlink_call *call, uint64_t address, uint32_t *length)
+{
+    int result = read_memory(call, address, length, sizeof(*length));
+
+    if (result < 0)
+        return result;
+    return *length > INT_MAX ? -EINVAL : 0;
+}
+
+/* Writes what fits of `data` and its full length (the option's own rule differs, see there). */
+static int write_counted(const struct netlink_call *call, uint64_t address, uint64_t length_address,
+                         const void *data, uint32_t size)
+{
+    uint32_t room;
+
+    int result = read_length(call, length_address, &room);
+    if (result == 0 && !request_is_valid(call->request))
+        result = -EPERM;
+    if (result == 0)
+        result = write_memory(call, address, data, room < size ? room : size);
+    if (result == 0)
+        result = write_memory(call, length_address, &size, sizeof(size));
+    return result;
+}
+
+/* ---- Names ------------------------------------------------------------------------------------------------ */
+
+static struct verdict do_bind(struct netlink_call *call)
+{
+    struct netlink_socket *socket = call->socket;
+    struct netlink_name name;
+
+    int result = read_name(call, call->args[1], (uint32_t)call->args[2], &name);
+    if (result < 0)
+        return verdict_errno(-result);
+    if (name.family != AF_NETLINK)
+        return verdict_errno(EINVAL);
+    if (name.port_id != 0) {
+        if (socket->bound && socket->port_id != name.port_id)
+            return verdict_errno(EINVAL);
+        if (netlink_id_is_taken(socket->view, socket, name.port_id))
+            return verdict_errno(EADDRINUSE);
+        socket->port_id = name.port_id;
+        socket->bound = true;
+    }
+    socket->groups = name.groups;
+    return verdict_value(0);
+}
+
+static struct verdict do_connect(struct netlink_call *call)
+{
+    struct netlink_name name;
+
+    int result = read_name(call, call->args[1], (uint32_t)call->args[2], &name);
+    if (result == 0 && name.family == AF_NETLINK)
+        result = check_destination(&name);
+    return result_of(result);
+}
+
+static struct verdict do_getsockname(struct netlink_call *call)
+{
+    const struct netlink_name name = {
+        .family = AF_NETLINK, .port_id = call->socket->port_id, .groups = call->socket->groups};
+
+    return result_of(write_counted(call, call->args[1], call->args[2], &name, NETLINK_NAME_LENGTH));
+}
+
+static const struct netlink_name kernel_name = {.family = AF_NETLINK};
+
+static struct verdict do_getpeername(struct netlink_call *call)
+{
+    return result_of(
+        write_counted(call, call->args[1], call->args[2], &kernel_name, NETLINK_NAME_LENGTH));
+}
+
+/* ---- Messages ----------------------------------------------------------------------------------------------- */
+
+/* struct msghdr as every 64-bit kernel has it; libc's differ in padding. */
+struct message_header {
+    uint64_t name;
+    uint32_t name_length, pad;
+    uint64_t vectors;
+    uint64_t vector_count;
+    uint64_t control;
+    uint64_t control_length;
+    uint32_t flags, pad2;
+};
+
+struct vector {
+    uint64_t base, length;
+};
+
+/* The buffers of a call, copied. */
+struct buffers {
+    struct vector *vectors; /* owned */
+    size_t count;
+    uint64_t total; /* saturates */
+};
+
+static void buffers_free(struct buffers *buffers)
+{
+    free(buffers->vectors);
+}
+
+static void count_total(struct buffers *buffers)
+{
+    buffers->total = 0;
+    for (size_t i = 0; i < buffers->count; i++) {
+        uint64_t length = buffers->vectors[i].length;
+        buffers->total =
+            length > UINT64_MAX - buffers->total ? UINT64_MAX : buffers->total + length;
+    }
+}
+
+static int buffers_one(struct buffers *buffers, uint64_t base, uint64_t length)
+{
+    buffers->vectors = malloc(sizeof(*buffers->vectors));
+    if (buffers->vectors == NULL)
+        return -ENOMEM;
+    buffers->vectors[0] = (struct vector){base, length};
+    buffers->count = 1;
+    count_total(buffers);
+    return 0;
+}
+
+static int buffers_read(const struct netlink_call *call, const struct message_header *header,
+                        struct buffers *buffers)
+{
+    if (header->vector_count > VECTORS_MAX)
+        return -EMSGSIZE;
+    buffers->count = (size_t)header->vector_count;
+    buffers->vectors = calloc(buffers->count + 1, sizeof(*buffers->vectors));
+    if (buffers->vectors == NULL)
+        return -ENOMEM;
+    int result = 0;
+    if (buffers->count > 0)
+        result = read_memory(call, header->vectors, buffers->vectors,
+                             buffers->count * sizeof(*buffers->vectors));
+    if (result == 0)
+        count_total(buffers);
+    else
+        buffers->count = 0;
+    return result;
+}
+
+/* ---- Sending -------------------------------------------------------------------------------------------------- */
+
+/* Copies the request and answers it before the call returns, as the kernel does: musl asks and then
+ * reads without waiting. */
+static int64_t send_request(struct netlink_call *call, const struct buffers *buffers,
+                            uint64_t flags)
+{
+    struct netlink_socket *socket = call->socket;
+    uint8_t *request = socket->view->request;
+    size_t length = 0;
+
+    if ((flags & MSG_OOB) != 0)
+        return -EOPNOTSUPP;
+    if (buffers->total == 0)
+        return -ENODATA;
+    if (buffers->total > NETLINK_REQUEST_MAX)
+        return -EMSGSIZE;
+    netlink_socket_drain(socket); /* what was written before is answered before */
+    for (size_t i = 0; i < buffers->count; i++) {
+        const struct vector *vector = &buffers->vectors[i];
+        if (vector->length == 0)
+            continue;
+        int result = read_memory(call, vector->base, request + length, (size_t)vector->length);
+        if (result < 0)
+            return result;
+        length += (size_t)vector->length;
+    }
+    if (!request_is_valid(call->request))
+        return -EPERM;
+    return netlink_socket_answer(socket, request, length) ? (int64_t)length : -ENOBUFS;
+}
+
+/* The destination of a message, if it names one: a family is not optional here. */
+static int check_name(const struct netlink_call *call, uint64_t address, uint32_t length)
+{
+    struct netlink_name name;
+
+    if (address == 0 || length == 0)
+        return 0;
+    if (length < NETLINK_NAME_LENGTH)
+        return -EINVAL;
+    int result = read_name(call, address, length, &name);
+    if (result == 0 && name.family != AF_NETLINK)
+        result = -EINVAL;
+    return result == 0 ? check_destination(&name) : result;
+}
+
+static struct verdict do_sendto(struct netlink_call *call)
+{
+    const uint64_t *args = call->args;
+    struct buffers buffers = {0};
+
+    int64_t result = check_name(call, args[4], (uint32_t)args[5]);
+    if (result == 0)
+        result = buffers_one(&buffers, args[1], args[2]);
+    if (result == 0)
+        result = send_request(call, &buffers, args[3]);
+    buffers_free(&buffers);
+    return result_of(result);
+}
+
+static struct verdict do_sendmsg(struct netlink_call *call)
+{
+    struct message_header header;
+    struct buffers buffers = {0};
+
+    int64_t result = read_memory(call, call->args[1], &header, sizeof(header));
+    if (result == 0)
+        result = check_name(call, header.name, header.name_length);
+    if (result == 0)
+        result = buffers_read(call, &header, &buffers);
+    if (result == 0)
+        result = send_request(call, &buffers, call->args[2]);
+    buffers_free(&buffers);
+    return result_of(result);
+}
+
+/* ---- Receiving ------------------------------------------------------------------------------------------------- */
+
+struct received {
+    uint8_t bytes[NETLINK_DATAGRAM_MAX + 1];
+    size_t length;
+    size_t copied; /* to the member's buffers */
+};
+
+/* Where there is nothing to read the kernel waits, or says so. True: it does, for any socket that the
+ * number may name by then, since receiving is nobody's to judge. */
+static bool leaves_to_kernel(struct netlink_call *call, uint64_t flags, struct received *received)
+{
+    int wanted = (int)(flags & MSG_PEEK) | MSG_DONTWAIT | MSG_TRUNC;
+
+    if ((flags & ~(uint64_t)RECEIVE_FLAGS) != 0)
+        return true;
+    netlink_socket_drain(call->socket);
+    if (!request_is_valid(call->request))
+        return true;
+    ssize_t length = recv(call->fd, received->bytes, sizeof(received->bytes), wanted);
+    if (length <= 0 || length > NETLINK_DATAGRAM_MAX)
+        return true;
+    received->length = (size_t)length;
+    received->copied = 0;
+    return false;
+}
+
+static int copy_out(const struct netlink_call *call, const struct buffers *buffers,
+                    struct received *received)
+{
+    for (size_t i = 0; i < buffers->count && received->copied < received->length; i++) {
+        size_t left = received->length - received->copied;
+        size_t size = buffers->vectors[i].length < left ? (size_t)buffers->vectors[i].length : left;
+        int result =
+            write_memory(call, buffers->vectors[i].base, received->bytes + received->copied, size);
+        if (result < 0)
+            return result;
+        received->copied += size;
+    }
+    return 0;
+}
+
+static int64_t length_for(const struct received *received, uint64_t flags)
+{
+    return (int64_t)((flags & MSG_TRUNC) != 0 ? received->length : received->copied);
+}
+
+static struct verdict do_recvfrom(struct netlink_call *call)
+{
+    const uint64_t *args = call->args;
+    struct buffers buffers = {0};
+    struct received received;
+
+    if (leaves_to_kernel(call, args[3], &received))
+        return verdict_continue();
+    int result = buffers_one(&buffers, args[1], args[2]);
+    if (result == 0)
+        result = copy_out(call, &buffers, &received);
+    if (result == 0 && args[4] != 0)
+        result = write_counted(call, args[4], args[5], &kernel_name, NETLINK_NAME_LENGTH);
+    buffers_free(&buffers);
+    return result < 0 ? verdict_errno(-result) : verdict_value(length_for(&received, args[3]));
+}
+
+/* The fields that recvmsg(2) sets: the sender, no control data, and whether the message was cut. */
+static int write_back(const struct netlink_call *call, const struct message_header *header,
+                      const struct received *received)
+{
+    uint64_t base = call->args[1];
+    const uint32_t name_length = NETLINK_NAME_LENGTH;
+    const uint64_t no_control = 0;
+    uint32_t flags = received->copied < received->length ? MSG_TRUNC : 0;
+    int result = 0;
+
+    if (header->name != 0) {
+        uint32_t room = header->name_length < name_length ? header->name_length : name_length;
+        result = write_memory(call, header->name, &kernel_name, room);
+        if (result == 0)
+            result = write_memory(call, base + offsetof(struct message_header, name_length),
+                                  &name_length, sizeof(name_length));
+    }
+    if (result == 0)
+        result = write_memory(call, base + offsetof(struct message_header, control_length),
+                              &no_control, sizeof(no_control));
+    if (result == 0)
+        result = write_memory(call, base + offsetof(struct message_header, flags), &flags,
+                              sizeof(flags));
+    return result;
+}
+
+static struct verdict do_recvmsg(struct netlink_call *call)
+{
+    struct message_header header;
+    struct buffers buffers = {0};
+    struct received received;
+
+    int result = read_memory(call, call->args[1], &header, sizeof(header));
+    if (result == 0 && header.name != 0 && header.name_length > INT_MAX)
+        result = -EINVAL;
+    if (result == 0)
+        result = buffers_read(call, &header, &buffers);
+    if (result == 0 && leaves_to_kernel(call, call->args[2], &received)) {
+        buffers_free(&buffers);
+        return verdict_continue();
+    }
+    if (result == 0)
+        result = copy_out(call, &buffers, &received);
+    buffers_free(&buffers);
+    if (result == 0)
+        result = write_back(call, &header, &received);
+    return result < 0 ? verdict_errno(-result)
+                      : verdict_value(length_for(&received, call->args[2]));
+}
+
+/* ---- Options ----------------------------------------------------------------------------------------------------- */
+
+/* Accepted, since nothing that they ask for can happen here: no event is ever delivered, and errors
+ * carry no more than the kernel's shortest form. The other levels are the kernel's. */
+static struct verdict do_setsockopt(struct netlink_call *call)
+{
+    uint32_t option = (uint32_t)call->args[2];
+
+    if ((uint32_t)call->args[1] != LEVEL_NETLINK)
+        return verdict_continue();
+    bool known = (option >= NETLINK_ADD_MEMBERSHIP && option <= NETLINK_NO_ENOBUFS) ||
+                 (option >= NETLINK_CAP_ACK && option <= NETLINK_OPTION_LAST);
+    if (option == NETLINK_LISTEN_ALL_NSID)
+        return verdict_errno(EPERM);
+    if (!known)
+        return verdict_errno(ENOPROTOOPT);
+    return (uint32_t)call->args[4] < sizeof(int) ? verdict_errno(EINVAL) : verdict_value(0);
+}
+
+/* What runtimes ask to learn the kind of a socket they were given. */
+static struct verdict do_getsockopt(struct netlink_call *call)
+{
+    uint32_t option = (uint32_t)call->args[2];
+    uint32_t value, room;
+
+    if ((uint32_t)call->args[1] != SOL_SOCKET ||
+        (option != SO_DOMAIN && option != SO_TYPE && option != SO_PROTOCOL))
+        return verdict_continue();
+    value = option == SO_DOMAIN ? AF_NETLINK : option == SO_TYPE ? (uint32_t)call->socket->type : 0;
+    int result = read_length(call, call->args[4], &room);
+    if (result == 0 && !request_is_valid(call->request))
+        result = -EPERM;
+    room = room < sizeof(value) ? room : (uint32_t)sizeof(value);
+    if (result == 0)
+        result = write_memory(call, call->args[3], &value, room);
+    if (result == 0)
+        result = write_memory(call, call->args[4], &room, sizeof(room));
+    return result_of(result);
+}
+
+/* ---- Handlers ---------------------------------------------------------------------------------------------------- */
+
+struct verdict netlink_on_bind(struct request *request)
+{
+    return on_call(request, do_bind);
+}
+
+struct verdict netlink_on_connect(struct request *request)
+{
+    return on_call(request, do_connect);
+}
+
+struct verdict netlink_on_getsockname(struct request *request)
+{
+    return on_call(request, do_getsockname);
+}
+
+struct verdict netlink_on_getpeername(struct request *request)
+{
+    return on_call(request, do_getpeername);
+}
+
+struct verdict netlink_on_sendto(struct request *request)
+{
+    return on_call(request, do_sendto);
+}
+
+struct verdict netlink_on_sendmsg(struct request *request)
+{
+    return on_call(request, do_sendmsg);
+}
+
+struct verdict netlink_on_recvfrom(struct request *request)
+{
+    return on_call(request, do_recvfrom);
+}
+
+struct verdict netlink_on_recvmsg(struct request *request)
+{
+    return on_call(request, do_recvmsg);
+}
+
+struct verdict netlink_on_setsockopt(struct request *request)
+{
+    return on_call(request, do_setsockopt);
+}
+
+struct verdict netlink_on_getsockopt(struct request *request)
+{
+    return on_call(request, do_getsockopt);
+}

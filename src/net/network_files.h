@@ -1,0 +1,79 @@
+/* What the parts of the file views share; for this room only. */
+#ifndef SANDLOCK_NET_NETWORK_FILES_H
+#define SANDLOCK_NET_NETWORK_FILES_H
+
+#include "net/open_call.h"
+#include "net/proc_net.h"
+#include "net/proc_sockets.h"
+#include "net/shadow.h"
+#include "supervisor/supervisor.h"
+
+#include <pthread.h>
+#include <stdint.h>
+
+struct file_views {
+    struct supervisor *supervisor;
+    const struct grants *grants; /* borrowed, may be NULL */
+    struct shadow shadow;
+    struct local_devices local; /* whose listings do not wait */
+    int proc_fd;                /* borrowed */
+    pid_t own;                  /* whom "self" in /proc names when the supervisor walks */
+    int64_t
+        started; /* wall clock, seconds: what lies beside the hosts file since before has a rule */
+    bool privileged;             /* the supervisor has capabilities */
+    bool mapped;                 /* members live in a user namespace */
+    int hosts_fd;                /* sealed memory; -1 if the hosts view is off */
+    struct proc_sockets sockets; /* without a guardian */
+    pthread_mutex_t lock;        /* one look at the sockets at a time; net_fds */
+    int net_fds[NET_FILE_COUNT]; /* the same of /proc/net, made when first asked for; -1: not yet */
+};
+
+enum open_answer {
+    ANSWER_CONTINUE, /* the kernel judges: no rule of the members reaches what is hidden */
+    ANSWER_REFUSE,
+    ANSWER_HOSTS,  /* the sandbox's own /etc/hosts */
+    ANSWER_NET,    /* a file of the catalogue */
+    ANSWER_REOPEN, /* the pinned object, opened as asked */
+};
+
+/* What is to become of an open. */
+struct open_decision {
+    enum open_answer answer;
+    int error;          /* ANSWER_REFUSE */
+    const char *rule;   /* for the denial record; NULL: no denial, the kernel would say the same */
+    enum net_file file; /* ANSWER_NET */
+    bool may_wait;      /* to be carried out by a worker */
+};
+
+/* Judges a pinned object of procfs. *path_fd may be replaced by the object that the caller means.
+ * `path` receives its canonical name. (kernel_files.c) */
+struct open_decision proc_decide(const struct file_views *views, const struct request *request,
+                                 const struct open_call *call, int *path_fd, char path[PATH_MAX]);
+
+/* The same for sysfs. */
+struct open_decision sys_decide(const struct file_views *views, const struct open_call *call,
+                                int path_fd, char path[PATH_MAX]);
+
+/* Pins a path below /proc without waiting for a disk, where that can be told from its text: -EAGAIN if
+ * it cannot. */
+int proc_pin(const struct file_views *views, const struct request *request,
+             const struct open_call *call);
+
+/* "/proc/12/task/13/net/dev" into its parts; NULL if the path is not below a process's directory. */
+struct proc_place {
+    pid_t pid;
+    const char *rest; /* without the numbers: "net/dev"; "" for the directory itself */
+};
+
+bool proc_place_parse(const char *path, struct proc_place *place);
+
+/* getdents and getdents64 (listing.c). */
+enum listing_spelling { LISTING_64, LISTING_LEGACY };
+
+struct verdict on_getdents(struct request *request);
+
+/* Records of /proc/net from number *index on, which moves behind the last that fits. The bytes used, 0
+ * at the end, -EINVAL if not even one fits. For tests. */
+ssize_t net_listing(uint8_t *buffer, size_t size, bool legacy, unsigned *index);
+
+#endif

@@ -1,0 +1,56 @@
+/* See refusal.h. */
+#include "net/refusal.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#define LAYER "network-rules"
+
+/* Raw sockets that were handed in have protocol numbers too. */
+bool net_protocol_of_socket(const struct pinned_socket *socket, enum net_protocol *protocol)
+{
+    bool is_datagram = socket->type == SOCK_DGRAM;
+
+    if (socket->domain != AF_INET && socket->domain != AF_INET6)
+        return false;
+    switch (socket->protocol) {
+    case IPPROTO_TCP:
+        *protocol = NET_TCP;
+        return socket->type == SOCK_STREAM;
+    case IPPROTO_UDP:
+        *protocol = NET_UDP;
+        return is_datagram;
+    case IPPROTO_ICMP:
+    case IPPROTO_ICMPV6:
+        *protocol = NET_ICMP;
+        return is_datagram;
+    default:
+        return false;
+    }
+}
+
+static void name_destination(struct buffer *out, enum net_protocol protocol,
+                             const struct net_address *address, uint16_t port)
+{
+    bool brackets = address->family == 6 && protocol != NET_ICMP;
+
+    buffer_printf(out, "%s://%s", net_protocol_name(protocol), brackets ? "[" : "");
+    net_address_render(address, out);
+    if (protocol != NET_ICMP)
+        buffer_printf(out, "%s:%u", brackets ? "]" : "", port);
+}
+
+int refuse_destination(const struct request *request, const struct network *network,
+                       enum net_protocol protocol, const struct net_address *address, uint16_t port,
+                       const char *want, int error)
+{
+    CLEANUP_BUFFER struct buffer object = BUFFER_INIT;
+    struct net_verdict verdict;
+
+    net_explain(network->verdicts, protocol, address, port, &verdict);
+    name_destination(&object, protocol, address, port);
+    request_record_denial(request, buffer_failed(&object) ? NULL : buffer_text(&object), want,
+                          error, LAYER, verdict.rule,
+                          verdict.suggest[0] == '\0' ? NULL : verdict.suggest);
+    return -error;
+}

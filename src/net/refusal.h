@@ -1,0 +1,17 @@
+/* Refused destinations: what is judged, and the record with the rule that would allow it. */
+#ifndef SANDLOCK_NET_REFUSAL_H
+#define SANDLOCK_NET_REFUSAL_H
+
+#include "member/socket.h"
+#include "net/network.h"
+
+/* The protocol whose rules judge a socket; false: rules exist for none of its kind. */
+bool net_protocol_of_socket(const struct pinned_socket *socket, enum net_protocol *protocol);
+
+/* Records that the rules refuse this destination ("tcp://192.0.2.1:80"); `want` is "connect" or "send".
+ * Returns -`error`, for the caller to answer. */
+int refuse_destination(const struct request *request, const struct network *network,
+                       enum net_protocol protocol, const struct net_address *address, uint16_t port,
+                       const char *want, int error);
+
+#endif

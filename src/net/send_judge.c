@@ -1,0 +1,223 @@
+/*
+ * The verdict on one message: where its name may lead, and what its control data may carry. The family
+ * of the socket comes first: a name means different things to different kinds, and most of them
+ * ignore it.
+ */
+#include "net/send_message.h"
+
+#include "net/ancillary.h"
+#include "net/refusal.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* Where sin6_flowinfo lies. */
+#define FLOW_INFORMATION_AT 4U
+
+static bool has_rules(const struct send *send)
+{
+    return send->shared->network->shape.destination_policy;
+}
+
+static bool is_stream(const struct send *send)
+{
+    return send->socket.type == SOCK_STREAM;
+}
+
+/* A stream that is connected sends to its peer whatever the name says. */
+static int ignore_name(struct send *send)
+{
+    send->name = SEND_WITHOUT_NAME;
+    return 0;
+}
+
+static int use_name(struct send *send)
+{
+    send->name = SEND_TO_COPY;
+    return 0;
+}
+
+/* The kernel reads no other destination out of the copy than the one that was judged. */
+static int use_ip_name(struct send *send)
+{
+    struct socket_address *name = &send->message.name;
+
+    if (name->kind == ADDRESS_UNSPEC) { /* as IPv4 takes it */
+        uint16_t family = AF_INET;
+        memcpy(name->bytes, &family, sizeof(family));
+    }
+    if (name->family == AF_INET6) /* a flow label can carry a routing header */
+        memset(name->bytes + FLOW_INFORMATION_AT, 0, 4);
+    return use_name(send);
+}
+
+/* A virtual port of the sandbox's own, where it really is. */
+static void use_own_port(struct send *send, enum net_protocol protocol)
+{
+    struct port_map *ports = send->shared->network->ports;
+    struct socket_address *name = &send->message.name;
+
+    if (ports == NULL || protocol == NET_ICMP || !net_address_is_loopback(&name->ip))
+        return;
+    uint16_t real = port_map_real(ports, protocol, name->port);
+    if (real == 0)
+        return;
+    name->bytes[2] = (uint8_t)(real >> 8);
+    name->bytes[3] = (uint8_t)real;
+}
+
+static int judge_ip(const struct request *request, struct send *send)
+{
+    const struct socket_address *name = &send->message.name;
+    const struct network *network = send->shared->network;
+    enum net_protocol protocol;
+
+    if (!has_rules(send)) {
+        if (send->socket.domain == AF_UNIX)
+            return use_name(send); /* for the kernel to refuse */
+        /* No other IP socket than TCP can be made here. */
+        return is_stream(send) ? ignore_name(send) : -EACCES;
+    }
+    if (!net_protocol_of_socket(&send->socket, &protocol))
+        return -ECONNREFUSED;
+    if (!net_allows(network->verdicts, protocol, &name->ip, name->port))
+        return refuse_destination(request, network, protocol, &name->ip, name->port, "send",
+                                  ECONNREFUSED);
+    if (is_stream(send))
+        return ignore_name(send);
+    use_own_port(send, protocol);
+    return use_ip_name(send);
+}
+
+/* A name of no kind that the socket takes. Unix sockets refuse or ignore it; routing sockets are such
+ * sockets here. */
+static int judge_foreign(struct send *send)
+{
+    if (send->socket.domain == AF_UNIX)
+        return use_name(send);
+    return is_stream(send) && !has_rules(send) ? ignore_name(send) : -EAFNOSUPPORT;
+}
+
+static int judge_unix(const struct request *request, struct send *send, bool cached_only)
+{
+    if (send->socket.domain != AF_UNIX)
+        return judge_foreign(send);
+    if (send->socket.type == SOCK_SEQPACKET)
+        return ignore_name(send);
+    if (send->socket.type != SOCK_DGRAM)
+        return use_name(send); /* refused by the kernel without a look at it */
+    if (send->message.name.kind != ADDRESS_UNIX_NAMED) {
+        if (has_rules(send))
+            return -EAFNOSUPPORT;
+        bool outside_is_kept =
+            send->message.name.kind == ADDRESS_UNIX_UNNAMED || send->shared->abstract_scope;
+        return outside_is_kept ? use_name(send) : -EPERM;
+    }
+    int result = unix_target_pin(request, &send->message.name, cached_only, &send->target);
+    if (result == 0)
+        send->name = SEND_TO_TARGET;
+    return result;
+}
+
+static int judge_name(const struct request *request, struct send *send, bool cached_only)
+{
+    const struct socket_address *name = &send->message.name;
+
+    switch (name->kind) {
+    case ADDRESS_NONE:
+        return ignore_name(send);
+    case ADDRESS_IP:
+        return judge_ip(request, send);
+    case ADDRESS_UNSPEC:
+        if (send->socket.domain == AF_INET6) /* there it means no name */
+            return ignore_name(send);
+        if (send->socket.domain != AF_INET)
+            return judge_foreign(send);
+        return name->has_ip ? judge_ip(request, send) : -EINVAL;
+    case ADDRESS_UNIX_NAMED:
+    case ADDRESS_UNIX_ABSTRACT:
+    case ADDRESS_UNIX_UNNAMED:
+        return judge_unix(request, send, cached_only);
+    case ADDRESS_NETLINK:
+    case ADDRESS_OTHER:
+        return judge_foreign(send);
+    case ADDRESS_MALFORMED:
+        break;
+    }
+    return -EINVAL;
+}
+
+/* ---- Control data ------------------------------------------------------------------------------- */
+
+static int fetch(void *data, int fd)
+{
+    return member_get_fd(data, fd);
+}
+
+static int take_descriptors(const struct request *request, struct send *send)
+{
+    struct message *message = &send->message;
+
+    send->passed = malloc(ANCILLARY_FDS_MAX * sizeof(*send->passed));
+    if (send->passed == NULL)
+        return -ENOMEM;
+    return ancillary_take_unix(message->control, &message->control_length, fetch,
+                               (void *)(uintptr_t)request, send->passed, &send->passed_count);
+}
+
+static int judge_control(const struct request *request, struct send *send)
+{
+    struct message *message = &send->message;
+
+    if (message->control_length == 0)
+        return 0;
+    switch (send->socket.domain) {
+    case AF_UNIX:
+        return take_descriptors(request, send);
+    case AF_INET:
+    case AF_INET6:
+        return ancillary_check_ip(message->control, &message->control_length);
+    default:
+        return -EPERM;
+    }
+}
+
+/* ---- Rights ------------------------------------------------------------------------------------- */
+
+/* The send path of IP and unix sockets asks for no capability, given the control data that is let
+ * through, but for the limit of descriptors in flight. A unix target sees to its own. */
+static bool may_ask_for_rights(const struct send *send)
+{
+    if (send->socket.domain == AF_UNIX)
+        return send->passed_count > 0;
+    return send->socket.domain != AF_INET && send->socket.domain != AF_INET6;
+}
+
+static int find_rights(struct send *send)
+{
+    struct destinations *shared = send->shared;
+
+    if (!shared->privileged || send->name == SEND_TO_TARGET || !may_ask_for_rights(send))
+        return 0;
+    int result = identity_read(shared->proc_fd, send->tid, shared->mapped, &send->identity);
+    send->lowers = result == 0;
+    return result;
+}
+
+int send_judge(const struct request *request, struct send *send, bool cached_only)
+{
+    int result = judge_name(request, send, cached_only);
+
+    if (result < 0)
+        return result;
+    result = judge_control(request, send);
+    if (result == 0)
+        result = find_rights(send);
+    /* Descriptors and rights were looked at by number. */
+    if (result == 0 && (send->passed_count > 0 || send->lowers) && !request_is_valid(request))
+        result = -ESRCH;
+    return result == SEND_SLOW ? -EIO : result; /* only the name may say this */
+}

@@ -1,0 +1,75 @@
+/*
+ * The parts of the file tree that a sandbox sees differently from the host: /etc/hosts, and the kernel's
+ * own file systems (/proc, /sys), where other processes and the host's network show. Where a view is on,
+ * the members' ruleset has no rule that reaches such a place, so nothing a member does after a look
+ * (swapped paths, links, descriptors) opens the host's; the supervisor opens what is to be seen.
+ *
+ * The launch asks here which grants need care, the features of network_files.c judge by the same answer.
+ */
+#ifndef SANDLOCK_NET_SHADOW_H
+#define SANDLOCK_NET_SHADOW_H
+
+#include "member/object.h"
+#include "policy/policy.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct shadow_place {
+    uint64_t device, inode;
+};
+
+/* Directories from the root to the hosts file; deeper ones are not shadowed by rules. */
+#define SHADOW_WAY_MAX 16
+
+struct shadow {
+    bool hosts;                /* /etc/hosts is the sandbox's own */
+    bool kernel;               /* procfs and sysfs are opened by the supervisor alone */
+    char hosts_path[PATH_MAX]; /* where /etc/hosts really lies; "" where there is none */
+    struct shadow_place hosts_file;
+    struct shadow_place way[SHADOW_WAY_MAX]; /* the root first */
+    unsigned way_count;
+    struct shadow_place root;
+    uint64_t proc_device, sys_device; /* 0: not mounted */
+    uint64_t sys_root;                /* inode of /sys */
+};
+
+/* What a policy shadows on this host, now. Without a supervisor nothing. */
+void shadow_init(struct shadow *shadow, const struct policy *policy);
+
+/* True if a grant of the policy shows something of procfs or sysfs that a view must judge. */
+bool shadow_policy_shows_kernel(const struct policy *policy);
+
+enum shadow_kind {
+    SHADOW_NONE,   /* an ordinary object: a rule as it is granted */
+    SHADOW_HIDDEN, /* no rule at all */
+    SHADOW_SPLIT,  /* a directory on the way to something hidden: rules for its entries */
+    SHADOW_SYSFS,  /* the root of sysfs: rules for the entries that shadow_sysfs_entry() names */
+};
+
+/* How a grant of this object, or of a directory above it, is to be turned into rules. `path` as it is
+ * granted; NULL for an entry of a split directory. A write grant reaches /etc/hosts all the same: files
+ * that are made later in its directory have to be usable. */
+enum shadow_kind shadow_kind_of(const struct shadow *shadow, const char *path,
+                                const struct object_identity *object, bool write);
+
+/* Entries of /sys that hold nothing of the network; NULL after the last. */
+const char *shadow_sysfs_entry(unsigned index);
+
+/* True if READ_DIR on this split directory would reach a hidden directory. */
+bool shadow_hides_listing(const struct shadow *shadow, const struct object_identity *object);
+
+bool shadow_is_hosts(const struct shadow *shadow, const struct object_identity *object);
+
+/* True if a canonical path names the hosts file, or (`beside`) an entry of a directory on the way. */
+bool shadow_names_hosts(const struct shadow *shadow, const char *path);
+bool shadow_lies_beside(const struct shadow *shadow, const char *path);
+
+/* False: an object of this device lies in none of the directories on the way. */
+bool shadow_has_device(const struct shadow *shadow, uint64_t device);
+
+/* True if a canonical path below /sys tells of the host's network or of what no member may see. */
+bool shadow_hides_sysfs(const char *path);
+
+#endif

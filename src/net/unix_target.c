@@ -1,0 +1,229 @@
+/* Named unix sockets: see unix_target.h. */
+#include "net/unix_target.h"
+
+#include "member/object.h"
+#include "member/path_verdict.h"
+#include "net/destinations.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#define LAYER "unix-gate"
+
+/* ---- Names that lead to no socket ------------------------------------------------------------------ */
+
+/* Takes the last component off `path`, leaving "/" or "." where nothing is left. False: there was none. */
+static bool cut_last(char *path)
+{
+    size_t length = strlen(path);
+
+    while (length > 1 && path[length - 1] == '/')
+        path[--length] = '\0';
+    char *slash = strrchr(path, '/');
+    if (slash == NULL) {
+        bool more = strcmp(path, ".") != 0;
+        strcpy(path, ".");
+        return more;
+    }
+    if (slash[1] == '\0')
+        return false; /* the root */
+    slash[slash == path ? 1 : 0] = '\0';
+    return true;
+}
+
+/* 1: a link stands at the name itself, 0: none does; -EAGAIN. */
+static int is_symlink(const struct object *object, bool cached_only)
+{
+    struct object link = *object; /* borrows the base */
+
+    link.no_follow = true;
+    CLEANUP_FD int fd = object_pin(&link, cached_only);
+    if (fd < 0)
+        return fd == -EAGAIN ? fd : 0;
+    return object_type(fd) == S_IFLNK;
+}
+
+static bool is_granted(const struct destinations *shared, int path_fd)
+{
+    char path[PATH_MAX];
+    const struct grants *grants = shared->grants;
+
+    return path_verdict_of(grants, path_fd, false, path) == PATH_GRANTED;
+}
+
+/* Nothing is at the name. The kernel's `error` is told only where the member could see that for itself:
+ * what exists of the way lies in its grants, and no link leads on from there. */
+static int answer_missing(const struct destinations *shared, const struct object *object, int error,
+                          bool cached_only)
+{
+    struct object way = *object; /* borrows the base */
+
+    if (error == -EMFILE || error == -ENFILE || error == -ENOMEM || !shared->judge_unix)
+        return error;
+    for (;;) {
+        struct object child = way;
+        if (way.is_base || !cut_last(way.path))
+            return -EACCES;
+        CLEANUP_FD int fd = object_pin(&way, cached_only);
+        int link = is_symlink(&child, cached_only);
+        if (fd == -EAGAIN || link == -EAGAIN)
+            return -EAGAIN;
+        if (link != 0)
+            return -EACCES;
+        if (fd >= 0)
+            return is_granted(shared, fd) ? error : -EACCES;
+    }
+}
+
+/* ---- The verdict ----------------------------------------------------------------------------------- */
+
+static int refuse(const struct request *request, const char *path, const char *rule)
+{
+    CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
+
+    if (rule == NULL && path[0] != '\0')
+        path_advice(&advice, "--fs-write", path, false);
+    bool usable = advice.length > 0 && !buffer_failed(&advice);
+    request_record_denial(request, path[0] == '\0' ? NULL : path, "connect", EACCES, LAYER, rule,
+                          usable ? buffer_text(&advice) : NULL);
+    return -EACCES;
+}
+
+static int judge(const struct request *request, const struct destinations *shared, int path_fd)
+{
+    char path[PATH_MAX] = "";
+
+    if (object_type(path_fd) != S_IFSOCK)
+        return !shared->judge_unix || is_granted(shared, path_fd) ? -ECONNREFUSED : -EACCES;
+    if (!shared->judge_unix)
+        return 0;
+    switch (path_verdict_of(shared->grants, path_fd, true, path)) {
+    case PATH_GRANTED:
+        return 0;
+    case PATH_NAMELESS: /* a descriptor of a socket: nothing can be bound to it */
+        return -ECONNREFUSED;
+    case PATH_REFUSED:
+        return refuse(request, path, NULL);
+    case PATH_UNKNOWN:
+        break;
+    }
+    return refuse(request, path, "the object is outside the visible tree");
+}
+
+/* ---- Pinning --------------------------------------------------------------------------------------- */
+
+static int pin(const struct request *request, struct destinations *shared,
+               const struct object *object, bool cached_only)
+{
+    CLEANUP_FD int path_fd = object_pin(object, cached_only);
+
+    if (path_fd == -EAGAIN)
+        return path_fd;
+    /* What follows may have come after a long wait: the run may be over. */
+    if (!cached_only && !request_is_valid(request))
+        return -ESRCH;
+    if (path_fd < 0)
+        return answer_missing(shared, object, path_fd, cached_only);
+    if (!cached_only)
+        local_devices_learn(&shared->local, path_fd);
+    else if (!local_devices_has(&shared->local, path_fd))
+        return -EAGAIN;
+    int result = judge(request, shared, path_fd);
+    return result < 0 ? result : fd_steal(&path_fd);
+}
+
+static int pin_as_member(const struct request *request, struct destinations *shared,
+                         const struct object *object, bool cached_only,
+                         const struct unix_target *target)
+{
+    struct lowered_rights lowered;
+
+    /* Another user's rights cannot be had: enter() judges the socket's mode. */
+    if (!target->knows_identity || target->identity.differs_in_ids)
+        return pin(request, shared, object, cached_only);
+    if (identity_lower(&target->identity, &lowered) != 0)
+        return -EPERM;
+    int result = pin(request, shared, object, cached_only);
+    identity_restore(&lowered);
+    return result;
+}
+
+int unix_target_pin(const struct request *request, const struct socket_address *address,
+                    bool cached_only, struct unix_target *target)
+{
+    struct destinations *shared = request->state;
+    const char *path = (const char *)address->bytes + offsetof(struct sockaddr_un, sun_path);
+    struct member_view view = {.proc_fd = shared->proc_fd,
+                               .tid = (pid_t)request->notification.pid,
+                               .tgid = request->tgid};
+    struct object object;
+
+    *target = UNIX_TARGET_INIT;
+    if (address->length > sizeof(struct sockaddr_un))
+        return -EINVAL;
+    int result = object_by_path(&object, &view, AT_FDCWD, path, 0);
+    if (result == 0 && shared->privileged) {
+        result = identity_read(shared->proc_fd, view.tid, shared->mapped, &target->identity);
+        target->knows_identity = result == 0;
+    }
+    if (result == 0 && !request_is_valid(request))
+        result = -ESRCH;
+    if (result == 0)
+        result = pin_as_member(request, shared, &object, cached_only, target);
+    object_release(&object);
+    if (result < 0)
+        return result;
+    target->path_fd = result;
+    return 0;
+}
+
+/* ---- Acting ---------------------------------------------------------------------------------------- */
+
+/* The kernel asks for write permission on the socket's inode. Groups other than the file system group
+ * are not counted for the member. */
+static bool member_may_write(const struct member_identity *identity, int path_fd)
+{
+    struct stat socket;
+
+    if ((identity->effective & (1ULL << CAP_DAC_OVERRIDE)) != 0)
+        return true;
+    if (fstat(path_fd, &socket) != 0)
+        return false;
+    if (socket.st_uid == identity->uid)
+        return (socket.st_mode & S_IWUSR) != 0;
+    if (socket.st_gid == identity->gid)
+        return (socket.st_mode & S_IWGRP) != 0;
+    return (socket.st_mode & S_IWOTH) != 0;
+}
+
+int unix_target_enter(struct unix_target *target, struct lowered_rights *lowered)
+{
+    lowered->active = false;
+    target->name = (struct sockaddr_un){.sun_family = AF_UNIX};
+    int length = snprintf(target->name.sun_path, sizeof(target->name.sun_path),
+                          "/proc/thread-self/fd/%d", target->path_fd);
+    target->length = (unsigned)(offsetof(struct sockaddr_un, sun_path) + (size_t)length + 1);
+    if (!target->knows_identity)
+        return 0;
+    if (target->identity.differs_in_ids)
+        return member_may_write(&target->identity, target->path_fd) ? 0 : -EACCES;
+    return identity_lower(&target->identity, lowered) == 0 ? 0 : -EPERM;
+}
+
+void unix_target_leave(const struct lowered_rights *lowered)
+{
+    identity_restore(lowered);
+}
+
+void unix_target_release(struct unix_target *target)
+{
+    fd_close(target->path_fd);
+    target->path_fd = -1;
+}

@@ -1,0 +1,486 @@
+/*
+ * The network verdict: see verdict.h. Both layers are the same thing, a set of destinations per
+ * protocol; only what a match means differs. A set keeps one entry per network (a base and a prefix),
+ * sorted by family, prefix and base, so that a question is one binary search per prefix length that
+ * occurs: exact addresses cost one search however many there are.
+ */
+#include "net/verdict.h"
+
+#include "util/fd.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* The ports of one network or of every address. */
+struct port_set {
+    bool all;
+    struct port_range *ranges; /* owned; merged */
+    size_t count;
+};
+
+struct entry {
+    struct net_address base;
+    uint8_t prefix;
+    struct port_set ports;
+};
+
+/* Entries of one family and prefix. */
+struct span {
+    uint8_t family;
+    uint8_t prefix;
+    size_t first, count;
+};
+
+struct destination_set {
+    struct port_set any; /* of every address */
+    struct entry *entries;
+    size_t entry_count, entry_capacity;
+    struct span *spans;
+    size_t span_count;
+};
+
+struct resolved_copy {
+    char *host;
+    struct net_address *addresses;
+    size_t count;
+};
+
+struct net_verdicts {
+    const struct policy *policy; /* borrowed: its rules are named in explanations */
+    bool allow_layer;
+    bool deny_layer;
+    struct destination_set allow[NET_PROTOCOL_COUNT];
+    struct destination_set deny[NET_PROTOCOL_COUNT];
+    struct resolved_copy *resolved;
+    size_t resolved_count;
+};
+
+/* ---- Ports -------------------------------------------------------------------------------------- */
+
+static bool port_set_add(struct port_set *set, const struct net_rule *rule)
+{
+    if (rule->port_count == 0)
+        set->all = true;
+    if (set->all)
+        return true;
+    size_t count = set->count + rule->port_count;
+    struct port_range *ranges = reallocarray(set->ranges, count, sizeof(*ranges));
+    if (ranges == NULL)
+        return false;
+    memcpy(ranges + set->count, rule->ports, rule->port_count * sizeof(*ranges));
+    set->ranges = ranges;
+    set->count = count;
+    return true;
+}
+
+static bool port_set_holds(const struct port_set *set, uint16_t port, bool any_port)
+{
+    return set->all ||
+           (!any_port && set->count > 0 && port_ranges_contain(set->ranges, set->count, port));
+}
+
+/* ---- Sets --------------------------------------------------------------------------------------- */
+
+static void set_free(struct destination_set *set)
+{
+    free(set->any.ranges);
+    for (size_t i = 0; i < set->entry_count; i++)
+        free(set->entries[i].ports.ranges);
+    free(set->entries);
+    free(set->spans);
+}
+
+/* Rules speak of addresses as they are reached, like the questions: a mapped network is the IPv4 one, an
+ * unspecified address is loopback. */
+static void canonical_network(struct net_address *base, uint8_t *prefix)
+{
+    unsigned bits = net_address_bits(base);
+    struct net_address reached = net_address_canonical(base);
+
+    if (*prefix == bits) {
+        *base = reached;
+        *prefix = (uint8_t)net_address_bits(&reached);
+    } else if (base->family == 6 && *prefix >= 96) {
+        struct net_address probe = *base;
+        probe.bytes[15] |= 1; /* so that the network's own zero is not read as loopback */
+        reached = net_address_canonical(&probe);
+        if (reached.family == 4) {
+            *prefix = (uint8_t)(*prefix - 96);
+            net_address_mask(&reached, *prefix);
+            *base = reached;
+        }
+    }
+}
+
+static bool set_add_network(struct destination_set *set, const struct net_address *base,
+                            uint8_t prefix, const struct net_rule *rule)
+{
+    if (set->entry_count == set->entry_capacity) {
+        size_t capacity = set->entry_capacity == 0 ? 8 : 2 * set->entry_capacity;
+        struct entry *entries = reallocarray(set->entries, capacity, sizeof(*entries));
+        if (entries == NULL)
+            return false;
+        set->entries = entries;
+        set->entry_capacity = capacity;
+    }
+    struct entry *entry = &set->entries[set->entry_count++];
+    *entry = (struct entry){.base = *base, .prefix = prefix};
+    canonical_network(&entry->base, &entry->prefix);
+    return port_set_add(&entry->ports, rule);
+}
+
+static const struct resolved_copy *find_resolved(const struct net_verdicts *verdicts,
+                                                 const char *host)
+{
+    for (size_t i = 0; i < verdicts->resolved_count; i++) {
+        if (strcasecmp(verdicts->resolved[i].host, host) == 0)
+            return &verdicts->resolved[i];
+    }
+    return NULL;
+}
+
+static bool set_add(struct net_verdicts *verdicts, struct destination_set *set,
+                    const struct net_rule *rule)
+{
+    if (rule->target == NET_TARGET_ANY)
+        return port_set_add(&set->any, rule);
+    if (rule->target == NET_TARGET_RANGE)
+        return set_add_network(set, &rule->base, rule->prefix, rule);
+    const struct resolved_copy *resolved = find_resolved(verdicts, rule->host);
+    for (size_t i = 0; resolved != NULL && i < resolved->count; i++) {
+        const struct net_address *address = &resolved->addresses[i];
+        if (!set_add_network(set, address, (uint8_t)net_address_bits(address), rule))
+            return false;
+    }
+    return true;
+}
+
+static int compare_entries(const void *left, const void *right)
+{
+    const struct entry *a = left;
+    const struct entry *b = right;
+
+    if (a->base.family != b->base.family)
+        return a->base.family < b->base.family ? -1 : 1;
+    if (a->prefix != b->prefix)
+        return a->prefix < b->prefix ? -1 : 1;
+    return memcmp(a->base.bytes, b->base.bytes, sizeof(a->base.bytes));
+}
+
+/* The ports of an equal network join those of the first. */
+static bool join_entries(struct destination_set *set)
+{
+    size_t kept = 0;
+
+    for (size_t i = 1; i < set->entry_count; i++) {
+        struct entry *entry = &set->entries[i];
+        struct entry *last = &set->entries[kept];
+        if (compare_entries(last, entry) != 0) {
+            set->entries[++kept] = *entry;
+            if (kept != i)
+                entry->ports.ranges = NULL; /* moved */
+            continue;
+        }
+        struct net_rule more = {.ports = entry->ports.ranges, .port_count = entry->ports.count};
+        if (entry->ports.all)
+            more.port_count = 0;
+        bool good = port_set_add(&last->ports, &more);
+        free(entry->ports.ranges);
+        entry->ports.ranges = NULL;
+        if (!good)
+            return false;
+    }
+    if (set->entry_count > 0)
+        set->entry_count = kept + 1;
+    return true;
+}
+
+static void merge_ports(struct port_set *set)
+{
+    set->count = port_ranges_merge(set->ranges, set->count);
+}
+
+static bool index_spans(struct destination_set *set)
+{
+    set->spans = calloc(set->entry_count + 1, sizeof(*set->spans));
+    if (set->spans == NULL)
+        return false;
+    for (size_t i = 0; i < set->entry_count; i++) {
+        const struct entry *entry = &set->entries[i];
+        struct span *last = set->span_count > 0 ? &set->spans[set->span_count - 1] : NULL;
+        if (last != NULL && last->family == entry->base.family && last->prefix == entry->prefix)
+            last->count++;
+        else
+            set->spans[set->span_count++] = (struct span){entry->base.family, entry->prefix, i, 1};
+    }
+    return true;
+}
+
+static bool set_finish(struct destination_set *set)
+{
+    if (set->entry_count > 0)
+        qsort(set->entries, set->entry_count, sizeof(*set->entries), compare_entries);
+    if (!join_entries(set))
+        return false;
+    merge_ports(&set->any);
+    for (size_t i = 0; i < set->entry_count; i++)
+        merge_ports(&set->entries[i].ports);
+    return index_spans(set);
+}
+
+static const struct entry *find_entry(const struct destination_set *set, const struct span *span,
+                                      const struct net_address *address)
+{
+    struct entry wanted = {.base = *address, .prefix = span->prefix};
+
+    net_address_mask(&wanted.base, span->prefix);
+    return bsearch(&wanted, set->entries + span->first, span->count, sizeof(wanted),
+                   compare_entries);
+}
+
+/* `address` is canonical. */
+static bool set_holds(const struct destination_set *set, const struct net_address *address,
+                      uint16_t port, bool any_port)
+{
+    if (port_set_holds(&set->any, port, any_port))
+        return true;
+    for (size_t i = 0; i < set->span_count; i++) {
+        if (set->spans[i].family != address->family)
+            continue;
+        const struct entry *entry = find_entry(set, &set->spans[i], address);
+        if (entry != NULL && port_set_holds(&entry->ports, port, any_port))
+            return true;
+    }
+    return false;
+}
+
+/* ---- Making ------------------------------------------------------------------------------------- */
+
+static bool copy_resolved(struct net_verdicts *verdicts, const struct net_resolved *resolved,
+                          size_t count)
+{
+    verdicts->resolved = calloc(count + 1, sizeof(*verdicts->resolved));
+    if (verdicts->resolved == NULL)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        struct resolved_copy *copy = &verdicts->resolved[verdicts->resolved_count++];
+        copy->host = strdup(resolved[i].host);
+        copy->addresses = calloc(resolved[i].count + 1, sizeof(*copy->addresses));
+        if (copy->host == NULL || copy->addresses == NULL)
+            return false;
+        copy->count = resolved[i].count;
+        for (size_t k = 0; k < copy->count; k++)
+            copy->addresses[k] = resolved[i].addresses[k];
+    }
+    return true;
+}
+
+static bool add_rules(struct net_verdicts *verdicts, struct destination_set *sets,
+                      const struct net_rules *rules)
+{
+    for (size_t i = 0; i < rules->count; i++) {
+        if (!set_add(verdicts, &sets[rules->items[i].protocol], &rules->items[i]))
+            return false;
+    }
+    for (unsigned i = 0; i < NET_PROTOCOL_COUNT; i++) {
+        if (!set_finish(&sets[i]))
+            return false;
+    }
+    return true;
+}
+
+struct net_verdicts *net_verdicts_new(const struct policy *policy,
+                                      const struct net_resolved *resolved, size_t resolved_count)
+{
+    struct net_verdicts *verdicts = calloc(1, sizeof(*verdicts));
+
+    if (verdicts == NULL)
+        return NULL;
+    verdicts->policy = policy;
+    verdicts->allow_layer = policy->net_allow.count > 0;
+    verdicts->deny_layer = policy->net_deny.count > 0;
+    if (!copy_resolved(verdicts, resolved, resolved_count) ||
+        !add_rules(verdicts, verdicts->allow, &policy->net_allow) ||
+        !add_rules(verdicts, verdicts->deny, &policy->net_deny)) {
+        net_verdicts_free(verdicts);
+        return NULL;
+    }
+    return verdicts;
+}
+
+void net_verdicts_free(struct net_verdicts *verdicts)
+{
+    if (verdicts == NULL)
+        return;
+    for (unsigned i = 0; i < NET_PROTOCOL_COUNT; i++) {
+        set_free(&verdicts->allow[i]);
+        set_free(&verdicts->deny[i]);
+    }
+    for (size_t i = 0; i < verdicts->resolved_count; i++) {
+        free(verdicts->resolved[i].host);
+        free(verdicts->resolved[i].addresses);
+    }
+    free(verdicts->resolved);
+    free(verdicts);
+}
+
+/* ---- Questions ---------------------------------------------------------------------------------- */
+
+/* The IPv4 address that an IPv6 one carries, where a translator or tunnel would send it on: NAT64, 6to4
+ * and the IPv4-compatible form. */
+static bool embedded_address(const struct net_address *address, struct net_address *embedded)
+{
+    static const uint8_t nat64[12] = {0x00, 0x64, 0xff, 0x9b};
+    static const uint8_t compatible[12];
+    const uint8_t *from = NULL;
+
+    if (address->family != 6 || net_address_is_loopback(address))
+        return false;
+    if (memcmp(address->bytes, nat64, sizeof(nat64)) == 0 ||
+        memcmp(address->bytes, compatible, sizeof(compatible)) == 0)
+        from = address->bytes + 12;
+    else if (address->bytes[0] == 0x20 && address->bytes[1] == 0x02)
+        from = address->bytes + 2;
+    if (from == NULL)
+        return false;
+    struct net_address carried = {.family = 4};
+    memcpy(carried.bytes, from, 4);
+    *embedded = net_address_canonical(&carried);
+    return true;
+}
+
+static bool is_denied(const struct net_verdicts *verdicts, enum net_protocol protocol,
+                      const struct net_address *address, uint16_t port)
+{
+    const struct destination_set *set = &verdicts->deny[protocol];
+    bool any_port = protocol == NET_ICMP;
+    struct net_address embedded;
+
+    if (!verdicts->deny_layer)
+        return false;
+    return set_holds(set, address, port, any_port) ||
+           (embedded_address(address, &embedded) && set_holds(set, &embedded, port, any_port));
+}
+
+static bool passes_allow(const struct net_verdicts *verdicts, enum net_protocol protocol,
+                         const struct net_address *address, uint16_t port)
+{
+    if (!verdicts->allow_layer)
+        return verdicts->deny_layer; /* without any rule nothing is allowed */
+    return set_holds(&verdicts->allow[protocol], address, port, protocol == NET_ICMP);
+}
+
+bool net_allows(const struct net_verdicts *verdicts, enum net_protocol protocol,
+                const struct net_address *address, uint16_t port)
+{
+    struct net_address reached = net_address_canonical(address);
+
+    return protocol < NET_PROTOCOL_COUNT && passes_allow(verdicts, protocol, &reached, port) &&
+           !is_denied(verdicts, protocol, &reached, port);
+}
+
+/* ---- Explanations ------------------------------------------------------------------------------- */
+
+/* Whether the one rule speaks of this destination; the slow way, for a person. */
+static bool rule_names(const struct net_rule *rule, const struct net_address *address,
+                       uint16_t port)
+{
+    if (rule->target == NET_TARGET_RANGE) {
+        struct net_address base = rule->base;
+        uint8_t prefix = rule->prefix;
+        canonical_network(&base, &prefix);
+        if (!net_address_in(address, &base, prefix))
+            return false;
+    }
+    return rule->target != NET_TARGET_HOST &&
+           (rule->port_count == 0 || port_ranges_contain(rule->ports, rule->port_count, port));
+}
+
+static void copy_text(char *to, size_t size, const struct buffer *from)
+{
+    if (!buffer_failed(from))
+        snprintf(to, size, "%s", buffer_text(from));
+}
+
+static void name_deny_rule(const struct net_verdicts *verdicts, enum net_protocol protocol,
+                           const struct net_address *address, uint16_t port,
+                           struct net_verdict *verdict)
+{
+    const struct net_rules *rules = &verdicts->policy->net_deny;
+    struct net_address embedded = *address;
+    CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
+
+    embedded_address(address, &embedded);
+    for (size_t i = 0; i < rules->count; i++) {
+        const struct net_rule *rule = &rules->items[i];
+        if (rule->protocol != protocol ||
+            (!rule_names(rule, address, port) && !rule_names(rule, &embedded, port)))
+            continue;
+        buffer_append_text(&text, "--net-deny ");
+        net_rule_render(rule, &text);
+        break;
+    }
+    copy_text(verdict->rule, sizeof(verdict->rule), &text);
+}
+
+/* The name under which the rules know the address, so that the advice names what the user named. */
+static const char *name_of(const struct net_verdicts *verdicts, const struct net_address *address)
+{
+    for (size_t i = 0; i < verdicts->resolved_count; i++) {
+        const struct resolved_copy *resolved = &verdicts->resolved[i];
+        for (size_t k = 0; k < resolved->count; k++) {
+            struct net_address known = net_address_canonical(&resolved->addresses[k]);
+            if (net_address_equal(&known, address))
+                return resolved->host;
+        }
+    }
+    return NULL;
+}
+
+static void suggest_rule(const struct net_verdicts *verdicts, enum net_protocol protocol,
+                         const struct net_address *address, uint16_t port,
+                         struct net_verdict *verdict)
+{
+    struct port_range range = {port, port};
+    struct net_rule rule = {
+        .protocol = protocol,
+        .target = NET_TARGET_RANGE,
+        .base = *address,
+        .prefix = (uint8_t)net_address_bits(address),
+    };
+    const char *host = name_of(verdicts, address);
+    CLEANUP_FREE char *copy = host != NULL ? strdup(host) : NULL;
+    CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
+
+    if (copy != NULL) {
+        rule.target = NET_TARGET_HOST;
+        rule.host = copy;
+    }
+    if (protocol != NET_ICMP && port != 0) {
+        rule.ports = &range;
+        rule.port_count = 1;
+    }
+    buffer_append_text(&text, "--net-allow ");
+    net_rule_render(&rule, &text);
+    /* A cut rule would be another rule. */
+    if (text.length < sizeof(verdict->suggest))
+        copy_text(verdict->suggest, sizeof(verdict->suggest), &text);
+}
+
+void net_explain(const struct net_verdicts *verdicts, enum net_protocol protocol,
+                 const struct net_address *address, uint16_t port, struct net_verdict *verdict)
+{
+    struct net_address reached = net_address_canonical(address);
+
+    *verdict = (struct net_verdict){.allowed = net_allows(verdicts, protocol, address, port)};
+    if (verdict->allowed || protocol >= NET_PROTOCOL_COUNT)
+        return;
+    if (is_denied(verdicts, protocol, &reached, port)) {
+        name_deny_rule(verdicts, protocol, &reached, port, verdict);
+        return;
+    }
+    snprintf(verdict->rule, sizeof(verdict->rule), "no rule");
+    suggest_rule(verdicts, protocol, &reached, port, verdict);
+}

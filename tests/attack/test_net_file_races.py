@@ -1,0 +1,60 @@
+"""The host's /etc/hosts and /proc/net: what the supervisor looks at is changed while it looks."""
+
+import os
+import pathlib
+import socket
+
+import pytest
+
+pytestmark = pytest.mark.root
+
+SECONDS = "1.5"
+RACES = ("path", "link", "descriptor", "directory")
+
+
+def all_never(attempts):
+    return {name: attempts[name] for name in RACES if attempts[name] == "OK"}
+
+
+def hosts_word():
+    """A word that the host's file has and the sandbox's own has not."""
+    words = set(pathlib.Path("/etc/hosts").read_text().split()) - {"127.0.0.1", "localhost", "::1"}
+    if not words:
+        pytest.skip("the host's /etc/hosts says nothing of its own")
+    return sorted(words)[0]
+
+
+@pytest.mark.parametrize("grants", [["-r", "/etc"], ["-r", "/"]])
+def test_the_hosts_file_of_the_host_is_never_read(attack, area, grants):
+    word = hosts_word()
+    arguments = (area, SECONDS, word, "/etc/hosts", "/etc/passwd")
+    outside = attack.outside("net_files.py", area, "0.5", word, "/etc/hosts", "/etc/passwd")
+    assert {outside[name] for name in RACES} == {"OK"}
+    inside = attack.inside("net_files.py", *arguments,
+                           options=[*grants, "-w", area, "--net-allow", "127.0.0.1:1"])
+    assert all_never(inside) == {}
+
+
+@pytest.mark.parametrize("spelling", ["/proc/net/tcp", "/proc/self/net/tcp"])
+def test_the_socket_table_of_the_host_is_never_read(attack, area, spelling):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        word = "0100007F:%04X" % listener.getsockname()[1]
+        arguments = (word, spelling, "/etc/passwd")
+        outside = attack.outside("net_files.py", area, "0.5", *arguments)
+        assert {outside[name] for name in RACES} == {"OK"}
+        inside = attack.inside("net_files.py", area, SECONDS, *arguments,
+                               options=["-r", "/proc", "-r", "/etc", "-w", area])
+        assert all_never(inside) == {}
+
+
+@pytest.mark.skipif(not os.path.exists("/sys/class/net/lo/mtu"), reason="needs /sys/class/net")
+def test_the_interfaces_of_the_host_are_never_read(attack, area):
+    target = os.path.realpath("/sys/class/net/lo/mtu")
+    word = pathlib.Path(target).read_text().strip()
+    outside = attack.outside("net_files.py", area, "0.5", word, target, "/etc/hostname")
+    assert {outside[name] for name in RACES} == {"OK"}
+    inside = attack.inside("net_files.py", area, SECONDS, word, target, "/etc/hostname",
+                           options=["-r", "/sys", "-r", "/etc", "-w", area])
+    assert all_never(inside) == {}

@@ -1,0 +1,195 @@
+"""Being reached without a bind that is allowed: UDP ports gained by writing, TCP ports gained by listening,
+and the spellings of bind."""
+
+import os
+import platform
+import socket
+import subprocess
+
+import pytest
+
+from witnesses import free_port, rules
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(platform.machine() != "x86_64", reason="the payloads use x86-64 numbers"),
+]
+
+HOSTS = {"inet": "127.0.0.1", "inet6": "::1"}
+
+# What gives a UDP socket no port, or one that only the peer of the connect reaches.
+UNREACHED = {"inet": {"connect", "connect_unspec", "shutdown"},
+             "inet6": {"connect", "connect_unspec", "shutdown", "bind_unspec"}}
+PROBED = "connect_probe"  # connected to port 65535, as resolvers do
+
+# Rules of which none is for UDP.
+WITHOUT_UDP = {"tcp_rule": ["tcp://*"], "icmp_rule": ["icmp://*"], "tcp_and_deny": ["tcp://*", "!10.0.0.0/8"],
+               "all_of_udp_denied": ["*", "!udp://*"]}
+
+
+def start(attack, where, *arguments, options=(), report):
+    """The payload in the background, confined or not."""
+    if where == "inside":
+        return attack.start("net_ports.py", *arguments, options=options, stdin=subprocess.PIPE, pass_fds=[report])
+    return subprocess.Popen(attack.words("net_ports.py", *arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, encoding="utf-8", pass_fds=[report])
+
+
+def ports_of(stream):
+    """name -> port, as the payload reports them."""
+    found = {}
+    for line in stream:
+        name, port = line.split()
+        if name == "end":
+            return found
+        found[name] = int(port)
+    return found
+
+
+def bombard(host, ports):
+    """Sends a datagram to every port, and one from port 65535 to the socket that is connected to it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as client, socket.socket(family, socket.SOCK_DGRAM) as peer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        peer.bind((host, 65535))
+        for name, port in ports.items():
+            for sender in (client, peer):
+                if port:
+                    try:
+                        sender.sendto(b"to " + name.encode(), (host, port))
+                    except ConnectionRefusedError:  # what an earlier datagram met
+                        sender.sendto(b"to " + name.encode(), (host, port))
+
+
+def received(attack, where, kind, options=()):
+    """The names of the sockets that a datagram reached, and all names with their ports."""
+    read_end, write_end = os.pipe()
+    process = start(attack, where, "udp", write_end, kind, options=options, report=write_end)
+    os.close(write_end)
+    try:
+        with open(read_end, encoding="ascii") as stream:
+            ports = ports_of(stream)
+            bombard(HOSTS[kind], ports)
+            out, err = process.communicate("report\n", timeout=30)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+    assert process.returncode == 0, err
+    lines = dict(line.split(": ", 1) for line in out.splitlines())
+    assert lines.get("done") == "OK" or "socket" in lines, (out, err)
+    return {name for name, text in lines.items() if text.startswith("received")}, ports, lines
+
+
+@pytest.mark.parametrize("kind", HOSTS)
+@pytest.mark.parametrize("policy", WITHOUT_UDP)
+def test_no_udp_port_is_gained_without_a_udp_rule(attack, kind, policy):
+    try:
+        reached, ports, _ = received(attack, "outside", kind)
+    except OSError as error:
+        pytest.skip(f"no loopback of this family: {error}")
+    assert len(ports) >= 20
+    assert reached == set(ports) - UNREACHED[kind]
+    reached, ports, lines = received(attack, "inside", kind, options=rules(*WITHOUT_UDP[policy]))
+    assert "socket" not in lines and len(ports) >= 20
+    assert reached == set()
+
+
+def test_a_udp_rule_lets_sockets_receive(attack):
+    everything, _, _ = received(attack, "outside", "inet")
+    reached, _, _ = received(attack, "inside", "inet", options=rules("udp://*"))
+    assert reached == everything
+
+
+def test_without_rules_there_is_no_udp_socket(attack):
+    reached, ports, lines = received(attack, "inside", "inet")
+    assert (reached, ports, lines["socket"]) == (set(), {}, "EPERM")
+
+
+def test_the_filter_of_a_udp_socket_stays(attack):
+    inside = attack.inside("net_ports.py", "detach", options=rules("tcp://*"))
+    assert {inside[name] for name in ("SO_DETACH_FILTER", "SO_LOCK_FILTER", "SO_ATTACH_FILTER")} == {"EPERM"}
+    outside = attack.outside("net_ports.py", "detach")
+    assert (outside["SO_LOCK_FILTER"], outside["SO_ATTACH_FILTER"]) == ("OK", "OK")
+
+
+LISTENS = ["unbound", "unbound6", "after_failed_connect", "after_undone_connect", "after_child", "after_failed_bind",
+           "no_port", "high"]
+RESTRICTING = {"none": [], "rules": ["--net-allow", "*"], "deny": ["--net-deny", "10.0.0.0/8"],
+               "another_port": ["--net-allow-bind", "OTHER"], "rules_and_port": ["--net-allow", "*", "--net-allow-bind", "OTHER"],
+               "remap": ["--port-remap"], "remap_and_port": ["--port-remap", "--net-allow-bind", "OTHER"],
+               "deny_ephemeral": ["--net-allow-bind", "*", "--net-deny-bind", "0"]}
+FREE = {"ephemeral": ["--net-allow-bind", "0"], "all": ["--net-allow-bind", "*"], "deny_another": ["--net-deny-bind", "OTHER"],
+        "all_and_rules": ["--net-allow", "*", "--net-allow-bind", "*"]}
+
+
+def with_port(words):
+    return [str(free_port()) if word == "OTHER" else word for word in words]
+
+
+@pytest.mark.parametrize("policy", RESTRICTING)
+def test_nobody_listens_on_a_port_that_was_not_bound(attack, policy):
+    port = free_port()  # nobody answers there
+    outside = attack.outside("net_ports.py", "listen", port)
+    assert {outside[name] for name in LISTENS} == {"OK"} and outside["unbound_reached"] == "OK"
+    inside = attack.inside("net_ports.py", "listen", port, options=with_port(RESTRICTING[policy]))
+    assert {name: inside[name] for name in LISTENS} == dict.fromkeys(LISTENS, "EACCES")
+    assert inside["after_failed_nonblocking"] in ("EACCES", "EINVAL")
+    assert (inside["unix"], inside["file"], inside["nothing"]) == ("OK", "ENOTSOCK", "EBADF")
+
+
+@pytest.mark.parametrize("policy", FREE)
+def test_listening_without_a_bind_works_where_any_port_may_be_bound(attack, policy):
+    inside = attack.inside("net_ports.py", "listen", free_port(), options=with_port(FREE[policy]))
+    assert inside["unbound"] == inside["unbound6"] == inside["unix"] == "OK"
+
+
+def test_without_a_supervisor_only_the_kernel_guards_bind(attack):
+    inside = attack.inside("net_ports.py", "bind", free_port(), options=["--no-supervisor"])
+    assert {inside[name] for name in ("plain", "any", "unspec", "any6", "mapped", "ephemeral")} == {"EACCES"}
+
+
+SPELLINGS = ["plain", "any", "unspec", "inet6", "any6", "mapped", "mapped_any", "long"]
+EPHEMERAL = ["ephemeral", "ephemeral6", "ephemeral_unspec"]
+NOT_BINDING = {"none": [], "another_port": ["--net-allow-bind", "OTHER"], "ephemeral": ["--net-allow-bind", "0"],
+               "denied": ["--net-deny-bind", "PORT"], "denied_range": ["--net-deny-bind", "1-65535"],
+               "allowed_and_denied": ["--net-allow-bind", "PORT", "--net-deny-bind", "PORT"],
+               "all_but_denied": ["--net-allow-bind", "*", "--net-deny-bind", "PORT"],
+               "rules": ["--net-allow", "*"], "deny_rules": ["--net-deny", "10.0.0.0/8"],
+               "rules_and_another": ["--net-allow", "*", "--net-allow-bind", "OTHER"],
+               "remap": ["--port-remap"], "remap_and_another": ["--port-remap", "--net-allow-bind", "OTHER"],
+               "remap_and_denied": ["--port-remap", "--net-allow-bind", "*", "--net-deny-bind", "PORT"]}
+
+
+@pytest.mark.parametrize("policy", NOT_BINDING)
+def test_no_spelling_binds_a_port_that_is_not_allowed(attack, policy):
+    port = free_port()
+    outside = attack.outside("net_ports.py", "bind", port)
+    assert {outside[name] for name in SPELLINGS + EPHEMERAL} == {"OK"}
+    options = [word.replace("PORT", str(port)) for word in with_port(NOT_BINDING[policy])]
+    inside = attack.inside("net_ports.py", "bind", port, options=options)
+    assert {name: inside[name] for name in SPELLINGS} == dict.fromkeys(SPELLINGS, "EACCES")
+    ephemeral = {inside[name] for name in EPHEMERAL}
+    assert ephemeral == ({"OK"} if policy in ("ephemeral", "denied", "denied_range", "all_but_denied", "remap_and_denied") else {"EACCES"})
+    assert (inside["mptcp"], inside["udplite"]) == ("EPROTONOSUPPORT", "EPROTONOSUPPORT")
+    assert (inside["too_long"], inside["too_short"]) == ("EINVAL", "EINVAL")
+
+
+@pytest.mark.parametrize("extra", [[], ["--net-allow", "*"], ["--net-deny", "10.0.0.0/8"], ["--port-remap"],
+                                   ["--net-deny-bind", "1"]], ids=lambda words: words[0] if words else "alone")
+def test_every_spelling_binds_an_allowed_port(attack, extra):
+    port = free_port()
+    inside = attack.inside("net_ports.py", "bind", port, options=["--net-allow-bind", port, *extra])
+    assert {name: inside[name] for name in SPELLINGS} == dict.fromkeys(SPELLINGS, "OK")
+    assert {inside[name] for name in EPHEMERAL} == {"EACCES"}
+
+
+def test_the_port_of_another_program_is_not_shared(attack):
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        assert attack.outside("net_ports.py", "steal", port)["steal"] == "OK"
+        for options in ([], ["--net-allow", "*"], ["--net-deny-bind", port], ["--port-remap"]):
+            assert attack.inside("net_ports.py", "steal", port, options=options)["steal"] == "EACCES"

@@ -1,0 +1,120 @@
+"""Servers outside the sandbox that remember who reached them. A refusal counts only if nothing arrived."""
+
+import contextlib
+import os
+import select
+import socket
+
+import pytest
+
+# Seconds until "nothing arrived" is believed: on loopback what was sent has arrived when the sender is gone.
+PATIENCE = 0.1
+
+
+class Witness:
+    """A socket that is asked, after an attack, what has arrived since the last question."""
+
+    def __init__(self, bound):
+        self.socket = bound
+        self.socket.settimeout(10)
+
+    @property
+    def port(self):
+        return self.socket.getsockname()[1]
+
+    def close(self):
+        self.socket.close()
+
+    def gather(self, receive):
+        found = []
+        while select.select([self.socket], [], [], 0 if found else PATIENCE)[0]:
+            found.append(receive())
+        return found
+
+
+class StreamWitness(Witness):
+    """Counts connections."""
+
+    def __init__(self, bound):
+        bound.listen(4096)
+        super().__init__(bound)
+
+    def arrivals(self):
+        def receive():
+            connection, _ = self.socket.accept()
+            connection.close()
+            return True
+        return len(self.gather(receive))
+
+
+class DatagramWitness(Witness):
+    """Keeps datagrams."""
+
+    def arrivals(self):
+        return self.gather(lambda: self.socket.recv(4096))
+
+
+@contextlib.contextmanager
+def tcp_witness(host="127.0.0.1"):
+    """A TCP server; `port` is its port."""
+    with bound(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, (host, 0)) as stream:
+        yield StreamWitness(stream)
+
+
+@contextlib.contextmanager
+def udp_witness(host="127.0.0.1"):
+    with bound(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM, (host, 0)) as datagram:
+        yield DatagramWitness(datagram)
+
+
+@contextlib.contextmanager
+def unix_witness(path, kind=socket.SOCK_STREAM):
+    """A named (or, with a leading zero byte, abstract) unix server of this kind."""
+    with bound(socket.AF_UNIX, kind, path) as server:
+        yield DatagramWitness(server) if kind == socket.SOCK_DGRAM else StreamWitness(server)
+
+
+@contextlib.contextmanager
+def bound(family, kind, address):
+    try:
+        server = socket.socket(family, kind)
+        if family == socket.AF_INET6:
+            server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        server.bind(address)
+    except OSError as error:
+        if family == socket.AF_INET6:
+            pytest.skip(f"no IPv6 loopback: {error}")
+        raise
+    with server:
+        yield server
+
+
+def free_port(kind=socket.SOCK_STREAM):
+    """A port of 127.0.0.1 that nobody uses."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def rules(*words):
+    """--net-allow for every word; for a word that starts with ! --net-deny."""
+    return [part for word in words
+            for part in (("--net-deny", word[1:]) if word.startswith("!") else ("--net-allow", word))]
+
+
+def resident_kib(pid):
+    """Memory of a process, or None where this is not told."""
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{pid}/status", encoding="ascii") as stream:
+            for line in stream:
+                if line.startswith("VmRSS:"):
+                    return int(line.split()[1])
+    return None
+
+
+def descriptors(pid):
+    """How many descriptors a process holds, or None where this is not told."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return None

@@ -1,0 +1,782 @@
+"""Which ports a sandboxed program may hold: bind, listen, UDP without a rule, and ports that lie elsewhere
+on the host than the program believes."""
+
+import contextlib
+import ctypes
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import threading
+
+import pytest
+
+BUILD = pathlib.Path(os.environ.get("SANDLOCK_BUILD", pathlib.Path(__file__).parents[2] / "build"))
+
+PRELUDE = """
+import array, ctypes, errno, fcntl, json, os, socket, struct, sys, time
+
+libc = ctypes.CDLL(None, use_errno=True)
+LOCAL = "127.0.0.1"
+
+
+def attempt(call, *arguments):
+    try:
+        call(*arguments)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "ok"
+
+
+def raw(call, fd, family, port, address=b"\\0" * 4):
+    data = struct.pack("=H", family) + struct.pack("!H", port) + address + b"\\0" * 8
+    if call(fd, data, len(data)) != 0:
+        return errno.errorcode[ctypes.get_errno()]
+    return "ok"
+
+
+def tcp(family=socket.AF_INET):
+    return socket.socket(family, socket.SOCK_STREAM)
+
+
+def udp(family=socket.AF_INET):
+    return socket.socket(family, socket.SOCK_DGRAM)
+
+
+def bind(made, port, address=LOCAL):
+    return attempt(made.bind, (address, port))
+
+
+def tell(value):
+    print(json.dumps(value), flush=True)
+"""
+
+
+class Inside:
+    """Python programs in a sandbox; what they tell is the result."""
+
+    def __init__(self, sandlock, area):
+        self.sandlock = sandlock
+        self.area = area
+        self.number = 0
+
+    def words(self, program, options):
+        self.number += 1
+        script = self.area / f"program-{self.number}.py"
+        script.write_text(PRELUDE + program, encoding="utf-8")
+        return ["-r", script, *options, "--", "/usr/bin/python3", "-I", script]
+
+    def __call__(self, program, *options):
+        result = self.sandlock.run(*self.words(program, options))
+        assert result.code == 0, result
+        lines = [json.loads(line) for line in result.stdout.splitlines()]
+        return lines[0] if len(lines) == 1 else lines
+
+    @contextlib.contextmanager
+    def start(self, program, *options):
+        """In the background, for programs that talk."""
+        process = self.sandlock.start(*self.words(program, options), stdin=subprocess.PIPE)
+        try:
+            yield Talk(process)
+        finally:
+            process.kill()
+            process.communicate()
+
+
+class Talk:
+    def __init__(self, process):
+        self.process = process
+
+    def hear(self):
+        line = self.process.stdout.readline()
+        assert line, self.process.stderr.read()
+        return json.loads(line)
+
+    def say(self, text="go"):
+        self.process.stdin.write(text + "\n")
+        self.process.stdin.flush()
+
+
+@pytest.fixture
+def inside(sandlock, area):
+    return Inside(sandlock, area)
+
+
+@contextlib.contextmanager
+def listening(family=socket.AF_INET, port=0):
+    """A listener of the host that accepts and keeps what comes."""
+    address = "127.0.0.1" if family == socket.AF_INET else "::1"
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.bind((address, port))
+        listener.listen(16)
+        yield listener.getsockname()[1]
+
+
+def free_ports(count):
+    made = [socket.socket() for _ in range(count)]
+    for one in made:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in made]
+    for one in made:
+        one.close()
+    return ports
+
+
+# ---- UDP without a rule -------------------------------------------------------------------------
+
+NO_UDP = ["--net-allow", "tcp://127.0.0.1:1"]
+
+USES = """
+import threading
+made = [udp(), udp(), udp(), udp(socket.AF_INET6)]
+tell([attempt(os.write, made[0].fileno(), b"x"), attempt(made[1].send, b"x"),
+      attempt(made[2].send, b""), attempt(os.write, made[3].fileno(), b"x")])
+copies = [made[0].dup(), made[1]]
+left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+socket.send_fds(left, [b"x"], [made[2].fileno()])
+copies.append(socket.socket(fileno=socket.recv_fds(right, 1, 1)[1][0]))
+copies.append(made[3])
+tell([copy.getsockname()[1] for copy in copies])
+sys.stdin.readline()
+
+
+def arrived():
+    got = []
+    for copy in copies:
+        copy.setblocking(False)
+        got.append(attempt(copy.recv, 10))
+    return got
+
+
+child = os.fork()
+if child == 0:
+    tell(arrived())
+    os._exit(0)
+os.waitpid(child, 0)
+tell(arrived())
+"""
+
+
+def send_to(ports):
+    for port in ports:
+        for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+            with socket.socket(family, socket.SOCK_DGRAM) as sender:
+                with contextlib.suppress(OSError):
+                    sender.sendto(b"datagram", (address, port))
+
+
+@pytest.mark.root
+def test_udp_without_a_rule_can_be_made_and_is_of_no_use(inside):
+    assert inside(
+        """
+def uses(family, address):
+    return [bind(udp(family), 0, address), bind(udp(family), 5000, address),
+            attempt(udp(family).connect, (address, 9)),
+            attempt(udp(family).sendto, b"x", (address, 9))]
+tell(uses(socket.AF_INET, LOCAL) + uses(socket.AF_INET6, "::1"))
+""",
+        *NO_UDP,
+    ) == ["EACCES", "EACCES", "ECONNREFUSED", "ECONNREFUSED"] * 2
+
+
+@pytest.mark.root
+def test_nothing_arrives_at_a_udp_socket_that_write_gave_a_port(inside):
+    with inside.start(USES, *NO_UDP) as talk:
+        assert set(talk.hear()) <= {"EPIPE", "EDESTADDRREQ"}
+        send_to(port for port in talk.hear() if port > 0)
+        talk.say()
+        assert talk.hear() == ["EAGAIN"] * 4
+        assert talk.hear() == ["EAGAIN"] * 4
+
+
+def test_with_a_udp_rule_the_same_socket_receives(inside):
+    with inside.start(USES, "--net-allow", "udp://127.0.0.1") as talk:
+        talk.hear()
+        ports = talk.hear()
+        assert 0 not in ports
+        send_to(ports)
+        talk.say()
+        assert talk.hear() == ["ok"] * 4
+
+
+@pytest.mark.root
+def test_the_filter_of_an_inert_socket_cannot_be_taken_away(inside):
+    assert inside(
+        """
+SO_DETACH_FILTER, SO_ATTACH_FILTER, SO_LOCK_FILTER = 27, 26, 44
+made = udp()
+accept = struct.pack("HBBI", 6, 0, 0, 0xFFFF)
+buffer = ctypes.create_string_buffer(accept)
+program = struct.pack("HxxxxxxP", 1, ctypes.addressof(buffer))
+tell([attempt(made.setsockopt, socket.SOL_SOCKET, SO_DETACH_FILTER, 0),
+      attempt(made.setsockopt, socket.SOL_SOCKET, SO_ATTACH_FILTER, program),
+      attempt(made.setsockopt, socket.SOL_SOCKET, SO_LOCK_FILTER, 0)])
+""",
+        *NO_UDP,
+    ) == ["EPERM"] * 3
+
+
+def test_other_datagram_protocols_still_fail(inside):
+    assert inside(
+        """
+def make(family, protocol):
+    return attempt(socket.socket, family, socket.SOCK_DGRAM, protocol)
+tell([make(socket.AF_INET, 1), make(socket.AF_INET6, 58), make(socket.AF_INET, 136),
+      attempt(socket.socket, socket.AF_INET, socket.SOCK_RAW, 17)])
+""",
+        *NO_UDP,
+    ) == ["EPERM", "EPERM", "EPROTONOSUPPORT", "EPERM"]
+
+
+def test_flags_of_socket_are_honoured(inside):
+    assert inside(
+        """
+AF_INET, DGRAM, CLOEXEC, NONBLOCK = 2, 2, 0o2000000, 0o4000
+def flags(kind):
+    fd = libc.socket(AF_INET, kind, 17)
+    return [fcntl.fcntl(fd, fcntl.F_GETFD) & 1, fcntl.fcntl(fd, fcntl.F_GETFL) & NONBLOCK != 0]
+tell([flags(DGRAM), flags(DGRAM | CLOEXEC), flags(DGRAM | NONBLOCK), flags(DGRAM),
+      attempt(socket.socket, AF_INET, DGRAM | 0o100, 0)])
+""",
+        *NO_UDP,
+    ) == [[0, False], [1, False], [0, True], [0, False], "EINVAL"]
+
+
+def test_many_inert_sockets_leave_nothing_behind(inside):
+    assert inside(
+        """
+for i in range(3000):
+    udp(socket.AF_INET if i % 2 else socket.AF_INET6).close()
+tell("ok")
+""",
+        *NO_UDP,
+    ) == "ok"
+
+
+def test_without_any_rule_udp_cannot_be_made(inside):
+    for options in ([], ["--port-remap"], ["--net-allow-bind", "*"]):
+        assert inside("tell([attempt(udp), attempt(udp, socket.AF_INET6)])", *options) == ["EPERM"] * 2
+
+
+def test_names_of_the_hosts_file_are_found_without_udp(inside):
+    assert inside(
+        'tell(sorted({a[4][0] for a in socket.getaddrinfo("localhost", 80)}))', *NO_UDP
+    ) == ["127.0.0.1", "::1"]
+
+
+# ---- bind ---------------------------------------------------------------------------------------
+
+BINDS = "tell([bind(tcp(), port) for port in {ports}])"
+
+
+def binds(inside, ports, *options):
+    return inside(BINDS.format(ports=ports), *options)
+
+
+@pytest.mark.root
+def test_by_default_no_tcp_port_can_be_bound(inside):
+    (port,) = free_ports(1)
+    assert binds(inside, [port, 0]) == ["EACCES", "EACCES"]
+    assert binds(inside, [port, 0], "--net-allow", "127.0.0.1") == ["EACCES", "EACCES"]
+
+
+def test_listed_ports_can_be_bound(inside):
+    first, second = free_ports(2)
+    assert binds(inside, [first, second, 0], "--net-allow-bind", first) == ["ok", "EACCES", "EACCES"]
+    assert binds(inside, [first, 0], "--net-allow-bind", "*") == ["ok", "ok"]
+    assert binds(inside, [first, 0], "--net-allow-bind", 0) == ["EACCES", "ok"]
+
+
+def test_bind_rules_do_not_open_connections(inside):
+    connect = "tell(attempt(tcp().connect, (LOCAL, {})))"
+    with listening() as port:
+        assert inside(connect.format(port), "--net-allow-bind", "*") == "EACCES"
+        assert inside(connect.format(port), "--net-allow-bind", "*", "--net-deny-bind", "1") == "EACCES"
+        assert inside(connect.format(port), "--net-allow-bind", "*", *NO_UDP) == "ECONNREFUSED"
+        assert inside(connect.format(port), "--net-allow", f"127.0.0.1:{port}") == "ok"
+
+
+@pytest.mark.root
+def test_denied_ports_cannot_be_bound(inside):
+    first, second = free_ports(2)
+    assert binds(inside, [first, second], "--net-deny-bind", first) == ["EACCES", "ok"]
+    assert binds(inside, [first, second, 0], "--net-allow-bind", "*", "--net-deny-bind", first) == [
+        "EACCES", "ok", "ok"]
+    assert binds(inside, [first, 0], "--net-allow-bind", "*", "--net-deny-bind", 0) == ["ok", "EACCES"]
+
+
+def test_a_port_must_be_listed_and_not_denied(inside):
+    first, second, third = free_ports(3)
+    options = ["--net-allow-bind", f"{first},{second},0", "--net-deny-bind", f"{second},{third}"]
+    assert binds(inside, [first, second, third, 0], *options) == ["ok", "EACCES", "EACCES", "ok"]
+
+
+def test_the_deny_list_is_about_tcp(inside):
+    (port,) = free_ports(1)
+    assert inside(f"tell([bind(tcp(), {port}), bind(udp(), {port})])", "--net-deny-bind", port,
+                  "--net-deny", "192.0.2.1") == ["EACCES", "ok"]
+
+
+@pytest.mark.root
+def test_other_spellings_of_an_address_are_judged_as_the_port_they_bind(inside):
+    first, second = free_ports(2)
+    program = f"""
+def spellings(port):
+    six = tcp(socket.AF_INET6)
+    made = tcp()
+    return [raw(libc.bind, made.fileno(), 0, port), bind(six, port, "::ffff:127.0.0.1"),
+            bind(tcp(socket.AF_INET6), port, "::1"), bind(tcp(), port, "0.0.0.0")]
+tell([spellings({first}), spellings({second})[0]])
+"""
+    for options in (["--net-deny-bind", first], ["--net-allow-bind", second, "--net-deny-bind", first]):
+        assert inside(program, *options) == [["EACCES"] * 4, "ok"]
+
+
+def test_wrong_addresses_get_the_kernels_answer(inside):
+    (port,) = free_ports(1)
+    program = f"""
+def errors(fd, data, length):
+    libc.bind(fd, data, length)
+    return errno.errorcode[ctypes.get_errno()]
+inet = struct.pack("=H", 2) + struct.pack("!H", {port}) + b"\\x7f\\0\\0\\1" + b"\\0" * 8
+made, pipe = tcp(), os.pipe()[0]
+tell([errors(made.fileno(), inet, 15), errors(made.fileno(), inet, 1), errors(made.fileno(), inet, 0),
+      errors(made.fileno(), None, 16), errors(made.fileno(), inet, 129),
+      errors(made.fileno(), inet, -1), errors(made.fileno(), inet, 0x7FFFFFFF),
+      errors(pipe, inet, 16), errors(999, inet, 16), bind(made, {port}, "192.0.2.1"),
+      bind(made, {port}), bind(made, {port})])
+"""
+    expected = ["EINVAL", "EINVAL", "EINVAL", "EFAULT", "EINVAL", "EINVAL", "EINVAL", "ENOTSOCK", "EBADF",
+                "EADDRNOTAVAIL", "ok", "EINVAL"]
+    assert inside(program, "--net-allow-bind", port) == expected
+    assert inside(program, "--net-allow-bind", port, "--net-deny-bind", "1") == expected
+
+
+def test_only_listed_ports_bind_whatever_else_is_given(inside):
+    first, second = free_ports(2)
+    for options in (
+        ["--net-allow", "tcp://127.0.0.1:1"],
+        ["--net-allow", "127.0.0.1"],
+        ["--net-deny", "192.0.2.1"],
+        ["--port-remap"],
+    ):
+        result = binds(inside, [first, second, 0], "--net-allow-bind", first, *options)
+        assert result == ["ok", "EACCES", "EACCES"], options
+
+
+def test_bind_does_not_concern_udp_that_a_rule_allows(inside):
+    (port,) = free_ports(1)
+    program = f"tell([bind(udp(), {port}), bind(udp(), 0)])"
+    for options in (["--net-allow", "udp://127.0.0.1"], ["--net-deny", "192.0.2.1"]):
+        for more in ([], ["--net-allow-bind", 1], ["--net-deny-bind", port], ["--port-remap"]):
+            assert inside(program, *options, *more) == ["ok", "ok"], (options, more)
+
+
+def test_unix_sockets_are_bound_where_a_write_grant_is(inside, area, tmp_path):
+    granted = area / "granted"
+    granted.mkdir()
+    program = f"""
+def made(path):
+    return attempt(socket.socket(socket.AF_UNIX).bind, path)
+os.chdir({str(granted)!r})
+tell([made({str(granted)!r} + "/absolute"), made("relative"), made({str(tmp_path)!r} + "/outside"),
+      made("../outside"), made("\\0sandlock-test-{os.getpid()}"), sorted(os.listdir("."))])
+"""
+    for options in ([], NO_UDP, ["--net-deny-bind", "1"], ["--port-remap"],
+                    ["--net-deny-bind", "1", "--disable", "net-tcp"]):
+        result = inside(program, "-w", granted, "-r", area, *options)
+        assert result == ["ok", "ok", "EACCES", "EACCES", "ok", ["absolute", "relative"]], options
+        for name in ("absolute", "relative"):
+            assert (granted / name).is_socket()
+            (granted / name).unlink()
+    assert not (tmp_path / "outside").exists() and not (area / "outside").exists()
+
+
+def test_denials_name_the_port_and_the_option(sandlock, inside, area):
+    (port,) = free_ports(1)
+    log = area / "denials"
+    options = ["--log-denials", log, "--net-allow-bind", "1", "--net-deny-bind", "2"]
+    binds(inside, [port, 2], *options)
+    records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    found = {record["object"]: record.get("suggest") for record in records if record["call"] == "bind"}
+    assert found[f"tcp port {port}"] == f"--net-allow-bind {port}"
+    assert not found["tcp port 2"]
+
+
+# ---- listen -------------------------------------------------------------------------------------
+
+
+@pytest.mark.root
+def test_listen_needs_a_bound_socket(inside):
+    (port,) = free_ports(1)
+    program = f"""
+fresh, bound = tcp(), tcp()
+unix = socket.socket(socket.AF_UNIX)
+unix.bind("")
+tell([attempt(fresh.listen), attempt(tcp(socket.AF_INET6).listen), bind(bound, {port}),
+      attempt(bound.listen), attempt(bound.listen, 5), attempt(unix.listen)])
+"""
+    assert inside(program) == ["EACCES", "EACCES", "EACCES", "EACCES", "EACCES", "ok"]
+    refused = ["EACCES", "EACCES", "ok", "ok", "ok", "ok"]
+    assert inside(program, "--net-allow-bind", port) == refused
+    assert inside(program, "--net-allow-bind", "1-65535") == refused
+    assert inside(program, "--net-allow-bind", port, "--net-deny-bind", 1) == refused
+    assert inside(program, "--net-allow-bind", port, "--port-remap") == refused
+    assert inside(program, "--net-deny-bind", 0) == refused
+    assert inside(program, "--net-allow-bind", f"{port},0") == ["ok"] * 6
+    assert inside(program, "--net-allow-bind", "*") == ["ok"] * 6
+    assert inside(program, "--without", "listen-gate", "--net-allow-bind", port) == ["ok"] * 6
+
+
+UNDONE = """
+def undone():
+    made = tcp()
+    made.connect((LOCAL, {live}))
+    raw(libc.connect, made.fileno(), 0, 0)
+    return made
+def failed():
+    made = tcp()
+    attempt(made.connect, (LOCAL, {dead}))
+    return made
+one = undone()
+tell([one.getsockname()[1] > 0, attempt(one.listen), attempt(failed().listen)])
+"""
+
+
+def test_a_connect_that_failed_or_was_undone_leaves_no_port_to_listen_at(inside):
+    (dead,) = free_ports(1)
+    with listening() as live:
+        program = UNDONE.format(live=live, dead=dead)
+        rules = ["--net-allow", f"tcp://127.0.0.1:{live},{dead}"]
+        for ports in ([], ["--net-allow-bind", "1"], ["--net-allow-bind", "1-65535"]):
+            assert inside(program, *rules, *ports)[1:] == ["EACCES", "EACCES"], ports
+        for ports in (["--net-allow-bind", "0"], ["--net-allow-bind", "*"]):
+            assert inside(program, *rules, *ports)[1:] == ["ok", "ok"], ports
+
+
+def test_a_listener_that_was_allowed_is_reached(inside):
+    for options in ([], ["--net-deny-bind", 1], NO_UDP):
+        (port,) = free_ports(1)
+        program = f"""
+made = tcp()
+made.bind((LOCAL, {port}))
+made.listen()
+tell("ready")
+tell(made.accept()[0].recv(5).decode())
+"""
+        with inside.start(program, "--net-allow-bind", port, *options) as talk:
+            assert talk.hear() == "ready"
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(b"hello")
+                assert talk.hear() == "hello"
+
+
+# ---- Port virtualization ------------------------------------------------------------------------
+
+
+def test_port_remap_alone_binds_nothing(inside):
+    (port,) = free_ports(1)
+    assert binds(inside, [port, 0], "--port-remap") == ["EACCES", "EACCES"]
+
+
+REMAPPED = """
+def names(family, address):
+    made = tcp(family)
+    made.bind((address, {port}))
+    made.listen()
+    client = tcp(family)
+    client.connect((address, {port}))
+    served = made.accept()[0]
+    client.sendall(b"own")
+    return [made.getsockname()[1], client.getpeername()[1], served.getsockname()[1],
+            served.recv(3).decode()]
+tell([names(socket.AF_INET, LOCAL), names(socket.AF_INET6, "::1")])
+"""
+
+
+@pytest.mark.root
+def test_a_port_that_the_host_holds_is_bound_all_the_same(inside):
+    with listening() as port, listening(socket.AF_INET6, port):
+        result = inside(REMAPPED.format(port=port), "--port-remap", "--net-allow-bind", port)
+        assert result == [[port, port, port, "own"]] * 2
+        assert inside(f"tell(bind(tcp(), {port}))", "--net-allow-bind", port) == "EADDRINUSE"
+
+
+def test_two_sandboxes_bind_the_same_port(inside):
+    (port,) = free_ports(1)
+    program = f"""
+made = tcp()
+made.bind((LOCAL, {port}))
+made.listen()
+tell(made.getsockname()[1])
+sys.stdin.readline()
+client = tcp()
+client.connect((LOCAL, {port}))
+tell(client.getsockname()[1] == made.accept()[1][1])
+"""
+    options = ["--port-remap", "--net-allow-bind", port]
+    with inside.start(program, *options) as first, inside.start(program, *options) as second:
+        for talk in (first, second):
+            assert talk.hear() == port
+        for talk in (first, second):
+            talk.say()
+            assert talk.hear() is True
+
+
+def test_a_port_that_the_sandbox_holds_is_in_use(inside):
+    with listening() as port:
+        assert inside(
+            f"""
+first, second, third = tcp(), tcp(), tcp()
+results = [bind(first, {port}), attempt(first.listen), bind(second, {port})]
+first.close()
+results += [bind(third, {port}), attempt(third.listen), bind(second, {port}),
+            third.getsockname()[1] == {port}]
+tell(results)
+""",
+            "--port-remap", "--net-allow-bind", port,
+        ) == ["ok", "ok", "EADDRINUSE", "ok", "ok", "EADDRINUSE", True]
+
+
+@pytest.mark.parametrize("kind", ["tcp", "udp"])
+def test_ports_are_shared_inside_a_sandbox_and_not_between_sandboxes(inside, kind):
+    (port,) = free_ports(1)
+    program = f"""
+made = [{kind}(), {kind}()]
+results = []
+for one in made:
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    results += [bind(one, {port}), one.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) != 0]
+    if {kind == "tcp"}:
+        one.listen()
+tell(results)
+sys.stdin.readline()
+import select
+for i in range(20):
+    client = {kind}()
+    client.connect((LOCAL, {port}))
+    client.send(b"x")
+    if {kind == "tcp"}:
+        served = select.select(made, [], [], 5)[0][0].accept()
+        assert served[1] == client.getsockname()
+    else:
+        assert select.select(made, [], [], 5)[0][0].recvfrom(9)[1] == client.getsockname()
+        client = udp()
+        client.sendto(b"y", (LOCAL, {port}))
+        assert select.select(made, [], [], 5)[0][0].recv(9) == b"y"
+tell("own")
+"""
+    options = ["--port-remap", "--net-allow-bind", port, "--net-allow", "127.0.0.1"]
+    with inside.start(program, *options) as first, inside.start(program, *options) as second:
+        for talk in (first, second):
+            assert talk.hear() == ["ok", True] * 2
+        for talk in (first, second):
+            talk.say()
+            assert talk.hear() == "own"
+
+
+def test_an_ephemeral_port_is_a_real_one(inside):
+    program = """
+made = tcp()
+made.bind((LOCAL, 0))
+made.listen()
+tell(made.getsockname()[1])
+tell(made.accept()[0].recv(5).decode())
+"""
+    with inside.start(program, "--port-remap", "--net-allow-bind", "*") as talk:
+        with socket.create_connection(("127.0.0.1", talk.hear())) as client:
+            client.sendall(b"hello")
+            assert talk.hear() == "hello"
+
+
+def test_udp_ports_are_virtual_too(inside):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        assert inside(
+            f"""
+first, second = udp(), udp()
+tell([bind(first, {port}), first.getsockname()[1] == {port}, bind(second, {port})])
+""",
+            "--port-remap", "--net-allow", "udp://127.0.0.1",
+        ) == ["ok", True, "EADDRINUSE"]
+
+
+def test_names_are_written_as_the_kernel_writes_them(inside):
+    with listening() as port:
+        assert inside(
+            f"""
+made = tcp()
+made.bind((LOCAL, {port}))
+def name(call, size, room=32):
+    data, length = ctypes.create_string_buffer(b"\\xee" * room, room), ctypes.c_int(size)
+    if call(made.fileno(), data, ctypes.byref(length)) != 0:
+        return errno.errorcode[ctypes.get_errno()]
+    return [length.value, data.raw[2:4].hex(), data.raw[4:5].hex()]
+length = ctypes.c_int(16)
+def fails(*arguments):
+    libc.getsockname(*arguments)
+    return errno.errorcode[ctypes.get_errno()]
+tell([name(libc.getsockname, 32), name(libc.getsockname, 4), name(libc.getsockname, 0),
+      name(libc.getsockname, -1), name(libc.getpeername, 32),
+      fails(made.fileno(), None, ctypes.byref(length)), fails(made.fileno(), None, None),
+      fails(os.pipe()[0], None, None), fails(999, None, None)])
+""",
+            "--port-remap", "--net-allow-bind", port,
+        ) == [[16, f"{port:04x}", "7f"], [16, f"{port:04x}", "ee"], [16, "eeee", "ee"], "EINVAL",
+              "ENOTCONN", "EFAULT", "EFAULT", "ENOTSOCK", "EBADF"]
+
+
+def test_a_low_port_needs_no_privilege(inside):
+    if os.getuid() == 0:
+        pytest.skip("root may bind it")
+    start = pathlib.Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+    if start.exists() and int(start.read_text()) <= 80:
+        pytest.skip("low ports are free for everybody here")
+    assert inside(
+        "made = tcp()\ntell([bind(made, 80), made.getsockname()[1], attempt(made.listen)])",
+        "--port-remap", "--net-allow-bind", 80,
+    ) == ["ok", 80, "ok"]
+    assert inside("tell(bind(tcp(), 80))", "--net-allow-bind", 80) == "EACCES"
+    assert inside("tell(bind(tcp(), 80))", "--net-allow-bind", 80, "--net-deny-bind", 1) == "EACCES"
+
+
+@pytest.mark.root
+def test_a_member_without_the_capability_is_not_lent_it(inside):
+    if os.getuid() != 0:
+        pytest.skip("an ordinary user has no capability to lend")
+    assert inside(
+        "tell(bind(tcp(), 81))", "--net-allow-bind", 81, "--net-deny-bind", 1
+    ) in ("ok", "EACCES")
+    assert inside(
+        "tell(bind(tcp(), 81))", "--net-allow-bind", 81, "--net-deny-bind", 1, "--user", "1000:1000"
+    ) == "EACCES"
+
+
+def test_port_remap_opens_no_port_of_the_host(inside):
+    with listening() as port:
+        connect = f"tell(attempt(tcp().connect, (LOCAL, {port})))"
+        assert inside(connect, "--port-remap") == "EACCES"
+        assert inside(connect, "--port-remap", "--net-allow-bind", "*") == "EACCES"
+        assert inside(connect, "--port-remap", "--net-allow", f"127.0.0.1:{port}") == "ok"
+
+
+def test_a_large_transfer_over_a_remapped_connection_is_whole(inside):
+    with listening() as port:
+        assert inside(
+            f"""
+import hashlib, select, threading
+server = tcp()
+server.bind((LOCAL, {port}))
+server.listen()
+client = tcp()
+client.connect((LOCAL, {port}))
+served = server.accept()[0]
+digest = hashlib.sha256()
+def receive():
+    while True:
+        data = served.recv(1 << 16)
+        if not data:
+            return
+        digest.update(data)
+thread = threading.Thread(target=receive)
+thread.start()
+data = os.urandom(1 << 20) * 8
+client.setblocking(False)
+sent = 0
+while sent < len(data):
+    try:
+        sent += client.sendmsg([data[sent:sent + 300000], data[sent + 300000:sent + 400000]])
+    except BlockingIOError:
+        select.select([], [client], [])
+client.close()
+thread.join()
+tell(digest.hexdigest() == hashlib.sha256(data).hexdigest())
+""",
+            "--port-remap", "--net-allow-bind", port,
+        ) is True
+
+
+# ---- The C interface ----------------------------------------------------------------------------
+
+
+def library():
+    lib = ctypes.CDLL(str(BUILD / "libsandlock.so"))
+    for name in ("sandbox_builder_new", "sandbox_builder_fs_read", "sandbox_builder_port_remap",
+                 "sandbox_builder_net_allow_bind", "sandbox_build", "create", "handle_port_mappings"):
+        getattr(lib, f"sandlock_{name}").restype = ctypes.c_void_p
+    return lib
+
+
+def mappings(lib, handle):
+    text = lib.sandlock_handle_port_mappings(handle)
+    if not text:
+        return None
+    value = json.loads(ctypes.string_at(text))
+    lib.sandlock_string_free(ctypes.c_void_p(text))
+    return value
+
+
+def test_the_library_lists_remapped_ports_of_living_sockets(area):
+    if not (BUILD / "libsandlock.so").exists():
+        pytest.skip("this build has no shared library")
+    lib = library()
+    (same,) = free_ports(1)
+    fifo, told = area / "fifo", area / "told"
+    os.mkfifo(fifo)
+    with listening() as port:
+        script = area / "server.py"
+        script.write_text(
+            PRELUDE
+            + f"""
+made, other = tcp(), tcp()
+made.bind((LOCAL, {port}))
+made.listen()
+other.bind((LOCAL, {same}))
+open({str(told)!r}, "w").write("bound")
+open({str(fifo)!r}).read()
+made.close()
+open({str(told)!r}, "w").write("closed")
+open({str(fifo)!r}).read()
+""",
+            encoding="utf-8",
+        )
+        builder = ctypes.c_void_p(lib.sandlock_sandbox_builder_new())
+        for path in ("/usr", "/lib", "/lib64", "/etc", script):
+            if os.path.exists(path):
+                builder = ctypes.c_void_p(
+                    lib.sandlock_sandbox_builder_fs_read(builder, str(path).encode()))
+        lib.sandlock_sandbox_builder_fs_write.restype = ctypes.c_void_p
+        builder = ctypes.c_void_p(lib.sandlock_sandbox_builder_fs_write(builder, str(area).encode()))
+        builder = ctypes.c_void_p(lib.sandlock_sandbox_builder_port_remap(builder, ctypes.c_bool(True)))
+        builder = ctypes.c_void_p(
+            lib.sandlock_sandbox_builder_net_allow_bind(builder, f"{port},{same}".encode()))
+        policy = ctypes.c_void_p(lib.sandlock_sandbox_build(builder, None, None))
+        argv = (ctypes.c_char_p * 3)(b"/usr/bin/python3", b"-I", str(script).encode())
+        handle = ctypes.c_void_p(lib.sandlock_create(policy, None, argv, 3))
+        assert handle.value
+        try:
+            assert mappings(lib, handle) is None
+            assert lib.sandlock_start(handle) == 0
+            until(lambda: told.exists() and told.read_text() == "bound")
+            found = mappings(lib, handle)
+            assert list(found) == [str(port)] and found[str(port)] not in (port, same)
+            with socket.create_connection(("127.0.0.1", found[str(port)])):
+                pass
+            fifo.write_text("")
+            until(lambda: told.read_text() == "closed")
+            assert mappings(lib, handle) is None
+        finally:
+            lib.sandlock_handle_free(handle)
+            lib.sandlock_sandbox_free(policy)
+    assert lib.sandlock_handle_port_mappings(None) is None
+
+
+def until(condition):
+    waited = threading.Event()
+    for _ in range(1000):
+        if condition():
+            return
+        waited.wait(0.01)
+    raise AssertionError("it did not happen")

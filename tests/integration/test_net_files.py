@@ -1,0 +1,471 @@
+"""Files that tell of the network: /etc/hosts, /proc/net, /sys/class/net."""
+
+import errno
+import os
+import pathlib
+import socket
+
+import pytest
+
+LOOPBACK = "127.0.0.1 localhost\n::1 localhost\n"
+NAMES = "dev if_inet6 route ipv6_route fib_trie arp tcp tcp6 udp udp6 unix sockstat sockstat6".split()
+PYTHON = ["/usr/bin/python3", "-I", "-S", "-B", "-c"]
+RULE = ["--net-allow", "127.0.0.1:1"]
+
+HELPERS = """
+import ctypes, errno, os, socket, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def call(number, *arguments):
+    result = libc.syscall(number, *arguments)
+    return result if result >= 0 else errno.errorcode[ctypes.get_errno()]
+def name_of(function, *arguments):
+    try:
+        result = function(*arguments)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    if isinstance(result, int) and not isinstance(result, bool):
+        os.close(result)
+    return "OK"
+def opened(path, flags=os.O_RDONLY, **options):
+    return name_of(lambda: os.open(path, flags, **options))
+def openat2(directory, path, flags=0, resolve=0):
+    how = struct.pack("QQQ", flags, 0, resolve)
+    return call(437, directory, os.fsencode(path), how, len(how))
+def text(path):
+    with open(path, "rb") as stream:
+        return stream.read().decode()
+def fd_text(fd):
+    return os.read(fd, 65536).decode() if isinstance(fd, int) else fd
+def say(name, value):
+    print(f"{name}: {value!r}")
+"""
+
+
+def python(sandlock, options, code, *arguments, base=True):
+    """Runs code inside and returns what it said."""
+    words = [*options, "--", *PYTHON, HELPERS + code, *map(str, arguments)]
+    result = sandlock.run(*words) if base else sandlock("run", *words)
+    assert result.code == 0, result
+    said = {}
+    for line in result.stdout.splitlines():
+        name, _, value = line.partition(": ")
+        said[name] = eval(value)  # repr() of the code above
+    return said
+
+
+# ---- /etc/hosts -----------------------------------------------------------------------------------
+
+
+def test_without_rules_the_hosts_file_is_the_hosts(sandlock):
+    result = sandlock.run("--", "/bin/cat", "/etc/hosts")
+    assert result.stdout == pathlib.Path("/etc/hosts").read_text()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("grant", [[], ["-r", "/etc"], ["-r", "/etc/hosts"], ["-r", "/"]])
+def test_with_rules_it_is_the_sandboxes_own_with_and_without_a_grant(sandlock, grant):
+    base = [word for path in ("/usr", "/lib", "/lib64", "/bin") if os.path.exists(path) for word in ("-r", path)]
+    result = sandlock("run", *base, *grant, *RULE, "--", "/bin/cat", "/etc/hosts")
+    assert result.stdout == LOOPBACK, result
+
+
+def test_names_of_rules_follow_the_loopback_lines(sandlock):
+    result = sandlock.run("--net-allow", "localhost:80", "--", "/bin/cat", "/etc/hosts")
+    assert result.stdout.startswith(LOOPBACK)
+    assert all(line.split()[1] == "localhost" for line in result.stdout.splitlines())
+
+
+@pytest.mark.root
+def test_every_spelling_reads_the_same(sandlock, area):
+    (area / "link").symlink_to("/etc/hosts")
+    (area / "chain").symlink_to("link")
+    (area / "directory").symlink_to("/etc")
+    said = python(sandlock, [*RULE, "-w", area], """
+area = sys.argv[1]
+for path in ("/etc/hosts", "//etc/hosts", "/etc/../etc/hosts", "/etc/./hosts", "/proc/self/root/etc/hosts",
+             area + "/link", area + "/chain", area + "/directory/hosts", f"/proc/{os.getpid()}/root/etc/hosts",
+             "/proc/thread-self/root/etc/hosts"):
+    say("open " + path.replace(area, "AREA").replace(str(os.getpid()), "PID"), text(path))
+    say("openat2 " + path.replace(area, "AREA").replace(str(os.getpid()), "PID"), fd_text(openat2(-100, path)))
+etc = os.open("/etc", os.O_RDONLY)
+say("dirfd", fd_text(os.open("hosts", os.O_RDONLY, dir_fd=etc)))
+say("dirfd openat2", fd_text(openat2(etc, "hosts")))
+say("dirfd beneath", fd_text(openat2(etc, "./hosts", 0, 0x08)))
+root = os.open("/", os.O_PATH)
+say("in root", fd_text(openat2(root, "/etc/hosts", 0, 0x10)))
+say("plain open", fd_text(call(2, b"/etc/hosts", 0)) if os.uname().machine == "x86_64" else "skip")
+os.chdir("/etc")
+say("cwd", text("hosts"))
+say("cwd dots", text("../etc/hosts"))
+say("cwd magic", text("/proc/self/cwd/hosts"))
+path_only = os.open("/etc/hosts", os.O_PATH)
+say("reopened", text(f"/proc/self/fd/{path_only}"))
+fd = os.open("/etc/hosts", os.O_RDONLY)
+say("again", text(f"/proc/self/fd/{fd}"))
+say("no links", openat2(-100, area + "/link", 0, 0x04))
+""", area)
+    assert said.pop("no links") == "ELOOP"
+    if said["plain open"] == "skip":
+        said.pop("plain open")
+    assert {name for name, value in said.items() if value != LOOPBACK} == set()
+    assert len(said) >= 30
+
+
+@pytest.mark.root
+def test_flags_of_an_open(sandlock):
+    said = python(sandlock, RULE, """
+import fcntl
+say("write", opened("/etc/hosts", os.O_WRONLY))
+say("both", opened("/etc/hosts", os.O_RDWR))
+say("truncate", opened("/etc/hosts", os.O_RDONLY | os.O_TRUNC))
+say("directory", opened("/etc/hosts", os.O_DIRECTORY))
+say("new", opened("/etc/hosts", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+say("slash", opened("/etc/hosts/"))
+say("below", opened("/etc/hosts/x"))
+fd = os.open("/etc/hosts", os.O_RDONLY)
+say("cloexec", fcntl.fcntl(fd, fcntl.F_GETFD))
+raw = call(257, -100, b"/etc/hosts", 0) if os.uname().machine == "x86_64" else call(56, -100, b"/etc/hosts", 0)
+say("inherited", fcntl.fcntl(raw, fcntl.F_GETFD))
+say("mode", fcntl.fcntl(fd, fcntl.F_GETFL) & 3)
+say("written", name_of(lambda: os.write(fd, b"x")))
+os.lseek(fd, 0, 0)
+other = os.open("/etc/hosts", os.O_RDONLY)
+os.read(other, 10)
+say("own position", os.lseek(fd, 0, 1))
+say("reopened for writing", opened(f"/proc/self/fd/{fd}", os.O_WRONLY) != "OK" or
+    name_of(lambda: os.ftruncate(os.open(f"/proc/self/fd/{fd}", os.O_WRONLY), 0)) != "OK")
+say("still", text("/etc/hosts"))
+""")
+    assert said.pop("new") in ("EEXIST", "EACCES")
+    assert said == {
+        "write": "EACCES", "both": "EACCES", "truncate": "EACCES", "directory": "ENOTDIR", "slash": "ENOTDIR",
+        "below": "ENOTDIR", "cloexec": 1, "inherited": 0, "mode": 0, "written": "EBADF", "own position": 0,
+        "reopened for writing": True, "still": LOOPBACK,
+    }
+
+
+@pytest.mark.root
+def test_the_neighbours_stay_readable(sandlock):
+    """The grant on /etc is split around the hosts file."""
+    said = python(sandlock, RULE, """
+say("passwd", text("/etc/passwd"))
+say("listed", sorted(os.listdir("/etc")))
+say("below", opened("/etc/ld.so.conf.d"))
+""")
+    assert said["passwd"] == pathlib.Path("/etc/passwd").read_text()
+    assert said["listed"] == sorted(os.listdir("/etc"))
+    assert said["below"] in ("OK", "ENOENT")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can put a file into /etc")
+def test_a_file_put_beside_it_later_is_readable(sandlock):
+    new = pathlib.Path("/etc/sandlock-test-late")
+    process = sandlock.start(*RULE, "--", "/bin/sh", "-c", f"echo ready; read x; cat {new}", stdin=-1)
+    try:
+        assert process.stdout.readline() == "ready\n"
+        new.write_text("late\n")
+        assert process.communicate("go\n", timeout=20)[0] == "late\n"
+    finally:
+        new.unlink(missing_ok=True)
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.root
+def test_under_a_write_grant_it_is_the_sandboxes_own_and_cannot_be_written(sandlock):
+    before = pathlib.Path("/etc/hosts").read_bytes()
+    for grant in ("/etc", "/"):
+        said = python(sandlock, ["-w", grant, *RULE], """
+say("read", text("/etc/hosts"))
+say("write", opened("/etc/hosts", os.O_WRONLY))
+say("both", opened("/etc/hosts", os.O_RDWR | os.O_CREAT))
+""")
+        assert said == {"read": LOOPBACK, "write": "EACCES", "both": "EACCES"}, grant
+        assert "a write grant covers /etc/hosts" in posture(sandlock, "-w", grant, *RULE)
+    assert pathlib.Path("/etc/hosts").read_bytes() == before
+
+
+def test_without_the_view_it_is_the_hosts(sandlock):
+    result = sandlock.run("--without", "hosts-view", *RULE, "--", "/bin/cat", "/etc/hosts")
+    assert result.stdout == pathlib.Path("/etc/hosts").read_text()
+
+
+# ---- /proc/net --------------------------------------------------------------------------------------
+
+PROC = ["-r", "/proc"]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("grant", [["-r", "/proc"], ["-r", "/"]])
+def test_the_catalogue_is_closed(sandlock, grant):
+    said = python(sandlock, grant, """
+import threading
+pid, tid = os.getpid(), threading.get_native_id()
+for path in ("/proc/net", "/proc/self/net", "/proc/thread-self/net", f"/proc/{pid}/net",
+             f"/proc/{pid}/task/{tid}/net", f"/proc/self/task/{tid}/net", "/proc/../proc/./net/"):
+    say(path.replace(str(pid), "PID"), os.listdir(path))
+os.chdir("/proc/net")
+say("cwd", os.listdir("."))
+for name in ("snmp", "netstat", "netlink", "packet", "raw", "ptype", "psched", "dev_snmp6", "nothing"):
+    say("no " + name, opened("/proc/net/" + name))
+say("below", opened("/proc/net/tcp/x"))
+""")
+    for name in [name for name in said if name.startswith("no ")]:
+        assert said.pop(name) == "ENOENT", name
+    assert said.pop("below") == "ENOTDIR"
+    assert {name: value for name, value in said.items() if value != NAMES} == {}
+
+
+@pytest.mark.root
+def test_fixed_contents_tell_of_a_loopback_interface(sandlock):
+    said = python(sandlock, PROC, """
+for name in ("dev", "if_inet6", "route", "ipv6_route", "fib_trie", "arp"):
+    say(name, text("/proc/net/" + name))
+    for path in ("/proc/self/net/", "/proc/thread-self/net/", f"/proc/{os.getpid()}/net/"):
+        assert text(path + name) == text("/proc/net/" + name), path
+""")
+    header = pathlib.Path("/proc/net/dev").read_text().splitlines()[:2]
+    assert said["dev"].splitlines()[:2] == header
+    assert [line.split() for line in said["dev"].splitlines()[2:]] == [["lo:"] + ["0"] * 16]
+    assert said["if_inet6"] == "00000000000000000000000000000001 01 80 10 80       lo\n"
+    assert said["route"].splitlines()[1].split() == "lo 0000007F 00000000 0001 0 0 0 000000FF 0 0 0".split()
+    assert len(said["ipv6_route"].split()) == 10
+    assert said["ipv6_route"].split()[-1] == "lo"
+    assert "127.0.0.0/8 1 0 0" in said["fib_trie"]
+    assert said["fib_trie"].count("/32 host LOCAL") == 2
+    assert said["arp"].count("\n") == 1
+
+
+@pytest.mark.root
+def test_only_own_sockets_are_listed(sandlock):
+    with socket.socket() as foreign, socket.socket(socket.AF_UNIX) as unix:
+        foreign.bind(("127.0.0.1", 0))
+        foreign.listen()
+        unix.bind("\0sandlock-test-foreign")
+        code = """
+foreign = "%04X" % int(sys.argv[1])
+say("empty", len(text("/proc/net/tcp").splitlines()))
+listener = socket.socket()
+listener.bind(("127.0.0.1", 0))
+listener.listen()
+port = "%04X" % listener.getsockname()[1]
+six = socket.socket(socket.AF_INET6)
+six.bind(("::1", 0))
+six.listen()
+copies = [os.dup(listener.fileno()) for _ in range(3)]
+child = os.fork()
+if child == 0:
+    os.read(0, 1)
+    os._exit(0)
+name = socket.socket(socket.AF_UNIX)
+name.bind("\\0mine\\0x")
+name.listen()
+pair = socket.socketpair()
+rows = [line.split() for line in text("/proc/net/tcp").splitlines()[1:]]
+say("rows", len(rows))
+say("fields", {len(row) for row in rows})
+say("address", rows[0][1] == "0100007F:" + port)
+say("state", rows[0][3])
+say("inode", int(rows[0][9]) == os.fstat(listener.fileno()).st_ino)
+say("uid", int(rows[0][7]) == os.getuid())
+say("tcp6", len(text("/proc/net/tcp6").splitlines()))
+say("foreign", foreign in text("/proc/net/tcp"))
+unix = text("/proc/net/unix")
+say("unix own", "@mine@x" in unix)
+say("unix foreign", "foreign" in unix)
+say("unix rows", len(unix.splitlines()) - 1)
+say("sockstat", text("/proc/net/sockstat").splitlines()[:2])
+os.kill(child, 9)
+os.waitpid(child, 0)
+for fd in copies:
+    os.close(fd)
+say("before", len(text("/proc/net/tcp").splitlines()))
+listener.close()
+say("after", len(text("/proc/net/tcp").splitlines()))
+"""
+        said = python(sandlock, [*PROC, "--net-allow-bind", "*"], code, foreign.getsockname()[1])
+    assert said == {
+        "empty": 1, "rows": 1, "fields": {17}, "address": True, "state": "0A", "inode": True, "uid": True, "tcp6": 2,
+        "foreign": False, "unix own": True, "unix foreign": False, "unix rows": 3,
+        "sockstat": ["sockets: used 5", "TCP: inuse 1 orphan 0 tw 0 alloc 2 mem 0"], "before": 2, "after": 1,
+    }
+
+
+@pytest.mark.root
+def test_udp_rows(sandlock):
+    said = python(sandlock, [*PROC, "--net-allow", "udp://127.0.0.1:*"], """
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind(("127.0.0.1", 0))
+rows = [line.split() for line in text("/proc/net/udp").splitlines()[1:]]
+say("rows", len(rows))
+say("fields", len(rows[0]))
+say("address", rows[0][1] == "0100007F:%04X" % udp.getsockname()[1])
+say("state", rows[0][3])
+""")
+    assert said == {"rows": 1, "fields": 13, "address": True, "state": "07"}
+
+
+@pytest.mark.root
+def test_flags_and_spellings_of_the_catalogue(sandlock):
+    said = python(sandlock, PROC, """
+say("write", opened("/proc/net/tcp", os.O_WRONLY))
+say("truncate", opened("/proc/net/dev", os.O_RDONLY | os.O_TRUNC))
+say("create", opened("/proc/net/dev", os.O_CREAT))
+say("directory", opened("/proc/net/dev", os.O_DIRECTORY))
+say("slash", opened("/proc/net/dev/"))
+say("path", opened("/proc/net/dev", os.O_PATH))
+say("path missing", opened("/proc/net/none", os.O_PATH))
+say("nofollow", opened("/proc/net", os.O_NOFOLLOW))
+say("no symlinks", openat2(-100, "/proc/net/dev", 0, 0x04))
+say("no magic links", fd_text(openat2(-100, "/proc/net/dev", 0, 0x02))[:6])
+root = os.open("/", os.O_PATH)
+say("in root", fd_text(openat2(root, "/proc/net/arp", 0, 0x10))[:10])
+net = os.open("/proc/net", os.O_RDONLY)
+say("dirfd", fd_text(os.open("arp", os.O_RDONLY, dir_fd=net))[:10])
+say("dirfd missing", opened("snmp", dir_fd=net))
+os.chdir("/proc/self/net")
+say("cwd", text("arp")[:10])
+say("root link", text("/proc/self/root/proc/net/arp")[:10])
+""")
+    arp = "IP address"
+    assert said == {
+        "write": "EACCES", "truncate": "EACCES", "create": "EACCES", "directory": "ENOTDIR", "slash": "ENOTDIR",
+        "path": errno.errorcode[errno.EOPNOTSUPP], "path missing": "ENOENT", "nofollow": "ELOOP", "no symlinks": "ELOOP",
+        "no magic links": "Inter-", "in root": arp, "dirfd": arp, "dirfd missing": "ENOENT", "cwd": arp,
+        "root link": arp,
+    }
+
+
+@pytest.mark.root
+def test_the_directory_stream(sandlock):
+    said = python(sandlock, PROC, """
+number = {"x86_64": 217, "aarch64": 61, "riscv64": 61}[os.uname().machine]
+def names(data):
+    found, at = [], 0
+    while at < len(data):
+        inode, _, length, kind = struct.unpack_from("=QQHB", data, at)
+        found.append((inode, kind, data[at + 19:at + length].split(b"\\0")[0].decode()))
+        at += length
+    return found
+fd = os.open("/proc/net", os.O_RDONLY | os.O_DIRECTORY)
+buffer = ctypes.create_string_buffer(4096)
+def read(descriptor, size=4096):
+    got = call(number, descriptor, buffer, size)
+    return got if not isinstance(got, int) else names(buffer.raw[:got])
+say("small", read(fd, 8))
+say("fault", call(number, fd, 8, 4096))
+say("first", read(fd, 24))
+copy = os.dup(fd)
+say("second", read(copy, 24))
+rest = read(fd)
+say("rest", [name for _, _, name in rest])
+say("inodes", [inode for inode, _, _ in rest])
+say("kinds", {kind for _, kind, _ in rest})
+say("end", read(copy))
+os.lseek(copy, 0, 0)
+say("rewound", len(read(fd)))
+""")
+    assert said["small"] == "EINVAL"
+    assert said["fault"] == "EFAULT"
+    assert said["first"] == [(2, 4, ".")]
+    assert said["second"] == [(1, 4, "..")]
+    assert said["rest"] == NAMES
+    assert said["inodes"] == list(range(3, 16))
+    assert said["kinds"] == {8}
+    assert said["end"] == []
+    assert said["rewound"] == 15
+
+
+@pytest.mark.root
+def test_which_grant_reaches_it(sandlock):
+    code = 'say("net", opened("/proc/net/dev")); say("self", opened("/proc/self/net/dev"))'
+    assert python(sandlock, [], code) == {"net": "EACCES", "self": "EACCES"}
+    assert python(sandlock, ["-r", "/proc/self"], code) == {"net": "EACCES", "self": "EACCES"}
+    assert python(sandlock, ["-r", "/proc/net"], code) == {"net": "OK", "self": "OK"}
+    assert python(sandlock, ["-r", "/proc/self/net/dev"], code) == {"net": "OK", "self": "OK"}
+
+
+@pytest.mark.root
+def test_the_rest_of_proc_is_the_callers_own(sandlock):
+    said = python(sandlock, PROC, """
+say("own", f"Pid:\\t{os.getpid()}\\n" in text("/proc/self/status"))
+child = os.fork()
+if child == 0:
+    ok = f"Pid:\\t{os.getpid()}\\n" in text("/proc/self/status")
+    os._exit(0 if ok else 1)
+say("child", os.waitpid(child, 0)[1])
+child = os.fork()
+if child == 0:
+    import time
+    time.sleep(20)
+    os._exit(0)
+say("member", opened(f"/proc/{child}/status"))
+say("its memory", opened(f"/proc/{child}/mem"))
+os.kill(child, 9)
+say("supervisor", opened(f"/proc/{sys.argv[1]}/status"))
+say("foreign net", opened(f"/proc/{sys.argv[1]}/net/tcp"))
+say("init", opened("/proc/1/environ"))
+say("cpuinfo", opened("/proc/cpuinfo"))
+say("kcore", opened("/proc/kcore"))
+say("mounts", opened("/proc/mounts"))
+say("maps", "python" in text("/proc/self/maps"))
+say("fd", name_of(lambda: os.listdir("/proc/self/fd")))
+say("exe", name_of(lambda: os.readlink("/proc/self/exe")))
+say("write", opened("/proc/self/comm", os.O_WRONLY))
+""", os.getpid())
+    assert said == {
+        "own": True, "child": 0, "member": "OK", "its memory": "EACCES", "supervisor": "EACCES",
+        "foreign net": "EACCES", "init": "EACCES", "cpuinfo": "OK", "kcore": said["kcore"], "mounts": "OK",
+        "maps": True, "fd": "OK", "exe": "OK", "write": "EACCES",
+    }
+    assert said["kcore"] in ("EACCES", "ENOENT")
+
+
+@pytest.mark.root
+def test_a_write_grant_on_proc_writes_own_entries(sandlock):
+    said = python(sandlock, ["-w", "/proc"], """
+with open("/proc/self/comm", "w") as stream:
+    stream.write("renamed")
+say("comm", text("/proc/self/comm"))
+say("mem", opened("/proc/self/mem", os.O_RDWR))
+say("net", opened("/proc/net/dev", os.O_RDWR))
+""")
+    assert said == {"comm": "renamed\n", "mem": "EACCES", "net": "EACCES"}
+
+
+# ---- /sys ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.root
+@pytest.mark.skipif(not os.path.isdir("/sys/class/net"), reason="needs /sys/class/net")
+def test_interfaces_in_sys_are_refused(sandlock, area):
+    (area / "link").symlink_to("/sys/class/net")
+    said = python(sandlock, ["-r", "/sys", "-w", area], """
+area = sys.argv[1]
+for path in ("/sys/class/net", "/sys/class/net/lo", "/sys/class/net/lo/address", "/sys/devices/virtual/net",
+             "/sys/devices/virtual/net/lo/mtu", area + "/link"):
+    say("net " + path.replace(area, "AREA"), opened(path))
+say("list", name_of(lambda: os.listdir("/sys/class/net")))
+say("class", name_of(lambda: os.listdir("/sys/class")))
+say("cpus", opened("/sys/devices/system/cpu/online"))
+say("top", name_of(lambda: os.listdir("/sys")))
+""", area)
+    assert said.pop("class") == "OK"
+    assert said.pop("cpus") in ("OK", "ENOENT")
+    assert said.pop("top") == "OK"
+    assert {name for name, value in said.items() if value not in ("EACCES", "ENOENT")} == set()
+
+
+# ---- Posture -------------------------------------------------------------------------------------------
+
+
+def posture(sandlock, *options):
+    result = sandlock.run("--posture", "-", *options, "--", "/bin/true")
+    assert result.code == 0, result
+    return result.stdout + result.stderr
+
+
+def test_the_posture_tells_which_views_are_on(sandlock):
+    assert "/proc/net" in posture(sandlock, "--no-supervisor", "-r", "/proc")
+    assert "a grant covers /proc or /sys" in posture(sandlock, "-r", "/proc")
+    assert "destinations go by rules" in posture(sandlock, *RULE)

@@ -1,0 +1,135 @@
+/* TCP rights of the two domains: what each handles, and for what it has rules. */
+#include "../policy/policy_test.h"
+
+#include "kernel/landlock.h"
+#include "launch/domain_ports.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define BOTH (LL_NET_BIND_TCP | LL_NET_CONNECT_TCP)
+#define BIND LL_NET_BIND_TCP
+#define CONNECT LL_NET_CONNECT_TCP
+
+static struct domain_ports plan_of(const char *const *words)
+{
+    struct policy *policy = build_words(words);
+    struct domain_ports ports = domain_ports_plan(policy, BOTH);
+
+    policy_unref(policy);
+    return ports;
+}
+
+static void assert_rights(struct port_rights rights, uint64_t handled, uint64_t with_rules)
+{
+    assert_int_equal(rights.handled, handled);
+    assert_int_equal(rights.with_rules, with_rules);
+}
+
+static void test_nothing_given_is_handled_without_rules(void **state)
+{
+    struct policy *policy = build_words(WORDS("-r/"));
+    struct domain_ports ports = domain_ports_plan(policy, BOTH);
+
+    assert_int_equal(ports.members.handled, BOTH);
+    assert_int_equal(ports.supervisor.handled, BOTH);
+    ports = domain_ports_plan(policy, 0); /* the kernel or the policy has no such protection */
+    assert_rights(ports.members, 0, 0);
+    assert_rights(ports.supervisor, 0, 0);
+    policy_unref(policy);
+}
+
+static void test_what_is_performed_on_behalf_has_no_rule_for_members(void **state)
+{
+    struct domain_ports ports = plan_of(WORDS("-r/", "--net-allow=tcp://10.0.0.1:80"));
+
+    assert_rights(ports.members, BOTH, BIND);
+    assert_rights(ports.supervisor, BOTH, BOTH);
+    ports = plan_of(WORDS("-r/", "--net-allow-bind=80", "--net-deny-bind=81"));
+    assert_rights(ports.members, BOTH, 0);
+    assert_rights(ports.supervisor, BOTH, BOTH);
+}
+
+static void test_the_direct_path_has_rules_in_both(void **state)
+{
+    struct domain_ports ports = plan_of(WORDS("--net-allow=tcp://:80"));
+
+    assert_rights(ports.members, BOTH, BOTH);
+    ports = plan_of(WORDS("--no-supervisor", "-r/", "--net-allow=tcp://:80"));
+    assert_rights(ports.members, BOTH, BOTH);
+}
+
+static void test_endless_ports_are_not_handled(void **state)
+{
+    struct domain_ports ports = plan_of(WORDS("--net-allow=tcp://*", "--net-allow-bind=*"));
+
+    assert_rights(ports.members, 0, 0);
+    assert_rights(ports.supervisor, 0, 0);
+    /* On behalf the members stay closed, whatever the supervisor may do. */
+    ports = plan_of(WORDS("-r/", "--net-allow=tcp://*", "--net-allow-bind=*", "--net-deny-bind=1"));
+    assert_rights(ports.members, BOTH, 0);
+    assert_rights(ports.supervisor, 0, 0);
+    ports = plan_of(WORDS("-r/", "--net-allow=tcp://10.0.0.1"));
+    assert_rights(ports.members, BOTH, BIND);
+    assert_rights(ports.supervisor, BIND, BIND);
+    ports = plan_of(WORDS("-r/", "--net-deny=tcp://10.0.0.1", "--net-deny-bind=1"));
+    assert_rights(ports.members, BOTH, 0);
+    assert_rights(ports.supervisor, 0, 0);
+}
+
+static void test_udp_rules_open_no_tcp_port(void **state)
+{
+    struct domain_ports ports = plan_of(WORDS("-r/", "--net-allow=udp://*"));
+
+    assert_rights(ports.members, BOTH, BIND);
+    assert_rights(ports.supervisor, BOTH, BOTH);
+}
+
+static void test_remapped_ports_are_known_later(void **state)
+{
+    struct domain_ports ports = plan_of(WORDS("-r/", "--port-remap", "--net-allow-bind=80"));
+
+    assert_rights(ports.members, BOTH, 0);
+    assert_rights(ports.supervisor, 0, 0);
+}
+
+static void test_rules_go_where_they_are_planned(void **state)
+{
+    struct policy *policy =
+        build_words(WORDS("-r/", "--net-allow=tcp://10.0.0.1:80-82", "--net-allow-bind=0,90"));
+    struct landlock_masks masks = {.net = BOTH};
+    struct domain_ports ports = domain_ports_plan(policy, BOTH);
+    struct error err = {0};
+    int members = landlock_create(&masks);
+    int supervisor = landlock_create(&masks);
+
+    if (members < 0 || supervisor < 0)
+        skip(); /* a kernel without TCP rights */
+    assert_true(domain_ports_add(&ports, policy, members, supervisor, &err));
+    assert_true(domain_ports_add(&ports, policy, members, -1, &err));
+    /* A rule for a right that the ruleset does not handle is the kernel's error. */
+    struct landlock_masks only_connect = {.net = CONNECT};
+    int wrong = landlock_create(&only_connect);
+    assert_false(domain_ports_add(&ports, policy, wrong, -1, &err));
+    assert_int_equal(err.sys_errno, EINVAL);
+    assert_has_texts(err.text, TEXTS("TCP port 0"));
+    close(wrong);
+    close(supervisor);
+    close(members);
+    policy_unref(policy);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nothing_given_is_handled_without_rules),
+        cmocka_unit_test(test_what_is_performed_on_behalf_has_no_rule_for_members),
+        cmocka_unit_test(test_the_direct_path_has_rules_in_both),
+        cmocka_unit_test(test_endless_ports_are_not_handled),
+        cmocka_unit_test(test_udp_rules_open_no_tcp_port),
+        cmocka_unit_test(test_remapped_ports_are_known_later),
+        cmocka_unit_test(test_rules_go_where_they_are_planned),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

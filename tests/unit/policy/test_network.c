@@ -1,0 +1,173 @@
+/* What a policy leaves possible: the questions that filter, rulesets, features and posture ask. */
+#include "policy_test.h"
+
+#include "policy/network.h"
+
+static struct network_shape shape_of(const char *const *words)
+{
+    struct policy *policy = build_words(words);
+    struct network_shape shape = network_shape_of(policy);
+
+    policy_unref(policy);
+    return shape;
+}
+
+#define SHAPE(...) shape_of(WORDS(__VA_ARGS__))
+
+static bool may_bind(const char *const *words, uint16_t port)
+{
+    struct policy *policy = build_words(words);
+    bool may = network_may_bind(policy, port);
+
+    policy_unref(policy);
+    return may;
+}
+
+#define BINDS(port, ...) may_bind(WORDS(__VA_ARGS__), port)
+
+/* ---- Destinations ---------------------------------------------------------------------------- */
+
+static void test_without_rules_the_network_is_closed(void **state)
+{
+    struct network_shape shape = SHAPE("-r/");
+
+    assert_false(shape.destination_policy);
+    assert_int_equal(shape.udp, UDP_CLOSED);
+    assert_false(shape.ping);
+    assert_false(shape.direct);
+    assert_false(shape.hosts_view);
+    shape = SHAPE("--port-remap", "--net-allow-bind=80", "--net-deny-bind=81");
+    assert_int_equal(shape.udp, UDP_CLOSED);
+    assert_false(shape.destination_policy);
+}
+
+static void test_udp_is_inert_where_no_datagram_passes(void **state)
+{
+    assert_int_equal(SHAPE("--net-allow=tcp://*").udp, UDP_INERT);
+    assert_int_equal(SHAPE("--net-allow=icmp://*").udp, UDP_INERT);
+    assert_int_equal(SHAPE("--net-deny=udp://*").udp, UDP_INERT);
+    assert_int_equal(SHAPE("--net-deny=udp://*:1-65535").udp, UDP_INERT);
+    assert_int_equal(SHAPE("--net-deny=udp://0.0.0.0/0", "--net-deny=udp://::/0").udp, UDP_INERT);
+    assert_int_equal(SHAPE("--net-allow=udp://10.0.0.1:53", "--net-deny=*").udp, UDP_INERT);
+    assert_int_equal(SHAPE("--net-allow=udp://10.0.0.1:53", "--net-deny=10.0.0.0/8").udp,
+                     UDP_INERT);
+}
+
+static void test_udp_is_open_where_one_passes(void **state)
+{
+    assert_int_equal(SHAPE("--net-allow=10.0.0.1:53").udp, UDP_OPEN);
+    assert_int_equal(SHAPE("--net-deny=tcp://*").udp, UDP_OPEN);
+    assert_int_equal(SHAPE("--net-deny=udp://0.0.0.0/0").udp, UDP_OPEN);
+    assert_int_equal(SHAPE("--net-deny=udp://*:53").udp, UDP_OPEN);
+    assert_int_equal(SHAPE("--net-allow=udp://10.0.0.1:53", "--net-deny=11.0.0.0/8").udp, UDP_OPEN);
+    assert_int_equal(SHAPE("--net-allow=udp://h", "--net-deny=10.0.0.0/8").udp, UDP_OPEN);
+}
+
+static void test_ping_needs_its_own_rule_or_a_deny_list(void **state)
+{
+    assert_false(SHAPE("--net-allow=*").ping);
+    assert_true(SHAPE("--net-allow=icmp://10.0.0.1").ping);
+    assert_true(SHAPE("--net-deny=10.0.0.1").ping);
+    assert_false(SHAPE("--net-deny=icmp://*").ping);
+}
+
+static void test_connects_are_on_behalf_where_something_needs_it(void **state)
+{
+    assert_false(SHAPE("ls").connect_on_behalf);
+    assert_true(SHAPE("-r/").connect_on_behalf); /* the gate of named unix sockets */
+    assert_false(SHAPE("-r/", "--without=unix-gate").connect_on_behalf);
+    assert_true(SHAPE("--net-allow=10.0.0.1").connect_on_behalf);
+    assert_true(SHAPE("--port-remap").connect_on_behalf);
+    assert_false(SHAPE("-r/", "--no-supervisor").connect_on_behalf);
+}
+
+static void test_tcp_ports_alone_are_the_kernels(void **state)
+{
+    struct network_shape shape = SHAPE("-r/", "--without=unix-gate", "--net-allow=tcp://:80,443");
+
+    assert_true(shape.direct);
+    assert_false(shape.connect_on_behalf);
+    assert_true(shape.destination_policy);
+    assert_int_equal(shape.udp, UDP_INERT);
+    assert_true(SHAPE("--net-allow=tcp://*").direct);
+    assert_false(SHAPE("-r/", "--net-allow=tcp://:80").direct);
+    assert_false(SHAPE("--net-allow=tcp://10.0.0.1:80").direct);
+    assert_false(SHAPE("--net-allow=:80").direct);
+    assert_false(SHAPE("--net-allow=tcp://:80", "--net-deny=tcp://10.0.0.1").direct);
+    assert_false(SHAPE("--net-allow=tcp://:80", "--port-remap").direct);
+    assert_false(SHAPE("--net-allow=tcp://:80", "--disable=net-tcp").direct);
+    assert_false(SHAPE("--net-allow=tcp://:80", "--allow-degraded=net-tcp").direct);
+}
+
+static void test_without_a_supervisor_the_kernel_judges(void **state)
+{
+    struct network_shape shape = SHAPE("-r/", "--no-supervisor", "--net-allow=tcp://:80");
+
+    assert_false(shape.connect_on_behalf);
+    assert_int_equal(shape.udp, UDP_CLOSED);
+    assert_false(shape.hosts_view);
+}
+
+/* ---- Bind ------------------------------------------------------------------------------------ */
+
+static void test_ports_that_may_be_bound(void **state)
+{
+    assert_false(BINDS(80, "ls"));
+    assert_false(BINDS(0, "ls"));
+    assert_true(BINDS(80, "--net-allow-bind=80"));
+    assert_false(BINDS(0, "--net-allow-bind=80"));
+    assert_true(BINDS(0, "--net-allow-bind=0"));
+    assert_false(BINDS(1, "--net-allow-bind=0"));
+    assert_true(BINDS(1, "--net-allow-bind=*"));
+    assert_true(BINDS(0, "--net-allow-bind=*"));
+    assert_false(BINDS(80, "--port-remap"));
+}
+
+static void test_denied_ports_are_never_bound(void **state)
+{
+    assert_false(BINDS(80, "--net-deny-bind=80"));
+    assert_true(BINDS(81, "--net-deny-bind=80"));
+    assert_true(BINDS(0, "--net-deny-bind=80"));
+    assert_false(BINDS(0, "--net-deny-bind=0"));
+    assert_false(BINDS(80, "--net-deny-bind=80", "--net-allow-bind=*"));
+    assert_false(BINDS(80, "--net-deny-bind=80", "--net-allow-bind=79-81"));
+    assert_true(BINDS(81, "--net-deny-bind=80", "--net-allow-bind=79-81"));
+    assert_false(BINDS(82, "--net-deny-bind=80", "--net-allow-bind=79-81"));
+    assert_false(BINDS(80, "--net-deny-bind=80", "--disable=net-tcp"));
+    assert_true(BINDS(81, "--net-deny-bind=80", "--disable=net-tcp"));
+}
+
+static void test_the_shape_of_bind(void **state)
+{
+    struct network_shape shape = SHAPE("--net-allow-bind=80");
+
+    assert_true(shape.bind_restricted && shape.tcp_allow_layer);
+    assert_false(shape.bind_on_behalf || shape.bind_zero);
+    shape = SHAPE("--net-allow-bind=*");
+    assert_false(shape.bind_restricted || shape.tcp_allow_layer || shape.bind_on_behalf);
+    assert_true(shape.bind_zero);
+    shape = SHAPE("--net-deny-bind=80");
+    assert_true(shape.bind_restricted && shape.bind_on_behalf && shape.bind_zero);
+    assert_false(shape.tcp_allow_layer);
+    shape = SHAPE("--port-remap");
+    assert_true(shape.bind_restricted && shape.bind_on_behalf);
+    assert_false(shape.bind_zero);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_without_rules_the_network_is_closed),
+        cmocka_unit_test(test_udp_is_inert_where_no_datagram_passes),
+        cmocka_unit_test(test_udp_is_open_where_one_passes),
+        cmocka_unit_test(test_ping_needs_its_own_rule_or_a_deny_list),
+        cmocka_unit_test(test_connects_are_on_behalf_where_something_needs_it),
+        cmocka_unit_test(test_tcp_ports_alone_are_the_kernels),
+        cmocka_unit_test(test_without_a_supervisor_the_kernel_judges),
+        cmocka_unit_test(test_ports_that_may_be_bound),
+        cmocka_unit_test(test_denied_ports_are_never_bound),
+        cmocka_unit_test(test_the_shape_of_bind),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
