@@ -22,8 +22,8 @@ BENCH_PACKAGES = bubblewrap firejail redis-server redis-tools wrk
 
 SOURCES = $(shell find src include tests bench tools -name '*.c' -o -name '*.h' 2>/dev/null | sort)
 
-.PHONY: build demo check werror unit integration faults sanitize bench fuzz fuzz-short build-fuzz soak install \
-	uninstall clean format format-check lint packages-build packages-check packages-lint packages-bench
+.PHONY: build demo check check-tests check-sources werror unit integration faults sanitize build-faults \
+	build-sanitize bench fuzz fuzz-short build-fuzz soak install uninstall clean format format-check lint packages-build packages-check packages-lint packages-bench
 
 build: packages-build $(BUILD)/build.ninja
 	$(NINJA) -C $(BUILD) -j $(JOBS)
@@ -36,8 +36,21 @@ demo: build
 
 # ---- Checks -------------------------------------------------------------------------------------
 
-check: packages-check packages-lint werror build lint unit sanitize fuzz-short integration faults
-	@echo "make check: all passed"
+# The tests mostly wait and the rest computes, so the rest runs behind the tests with what they leave of
+# the CPUs. All of both is run, also after a failure.
+check: packages-check packages-lint werror build
+	@log=$$(mktemp) || exit 1; trap 'kill $$sources 2>/dev/null; rm -f "$$log"' EXIT; trap 'exit 1' INT TERM; \
+	nice -n 19 $(MAKE) --no-print-directory -k check-sources >"$$log" 2>&1 & sources=$$!; \
+	$(MAKE) --no-print-directory -k check-tests; tests=$$?; \
+	wait $$sources; code=$$?; sources=; cat "$$log"; \
+	[ $$tests = 0 ] || echo "make check: FAILED: the tests" >&2; \
+	[ $$code = 0 ] || echo "make check: FAILED: the static checks or fuzzing" >&2; \
+	[ $$tests = 0 ] && [ $$code = 0 ] && echo "make check: all passed"
+
+check-tests: unit integration faults sanitize
+
+# The builds that the tests need soon come first.
+check-sources: build-faults build-sanitize lint fuzz-short
 
 # Warnings are errors where a change is judged.
 werror: packages-build $(BUILD)/build.ninja
@@ -50,23 +63,28 @@ integration: packages-check build
 	tests/run-integration $(BUILD)
 
 # Injected faults: a build of its own, in which steps can be made to fail and the supervisor to misbehave.
-faults: packages-check packages-build
-	@[ -f $(BUILD)-faults/build.ninja ] || $(MESON) setup $(BUILD)-faults -Dfault_injection=true \
-		-Dtests=false
-	$(NINJA) -C $(BUILD)-faults -j $(JOBS)
+faults: packages-check build-faults
 	SANDLOCK_FAULTS=1 SANDLOCK_TESTS=tests/integration/test_faults.py tests/run-integration $(BUILD)-faults
 
 # Under AddressSanitizer and UndefinedBehaviorSanitizer: the unit tests, and the command line program in
 # its tests and under attack. Programs without the sanitizers cannot load the library built with them.
-sanitize: packages-check packages-build
-	@[ -f $(BUILD)-sanitize/build.ninja ] || $(MESON) setup $(BUILD)-sanitize \
-		-Db_sanitize=address,undefined -Dcli_libc=glibc
-	$(NINJA) -C $(BUILD)-sanitize -j $(JOBS)
+sanitize: packages-check build-sanitize
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 		$(MESON) test -C $(BUILD)-sanitize --suite unit --print-errorlogs
 	SANDLOCK_TESTS="tests/integration/test_cli.py tests/attack/test_processes.py \
 		tests/attack/test_sockets.py tests/attack/test_syscalls.py" \
 		tests/run-integration $(BUILD)-sanitize
+
+# Two parts of `make check` may come to a build at the same time.
+build-faults: packages-build
+	@flock Makefile sh -ec '[ -f $(BUILD)-faults/build.ninja ] || \
+		$(MESON) setup $(BUILD)-faults -Dfault_injection=true -Dtests=false; \
+		$(NINJA) -C $(BUILD)-faults -j $(JOBS)'
+
+build-sanitize: packages-build
+	@flock Makefile sh -ec '[ -f $(BUILD)-sanitize/build.ninja ] || \
+		$(MESON) setup $(BUILD)-sanitize -Db_sanitize=address,undefined -Dcli_libc=glibc; \
+		$(NINJA) -C $(BUILD)-sanitize -j $(JOBS)'
 
 lint: packages-lint format-check
 	tools/lint $(BUILD)

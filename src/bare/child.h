@@ -63,7 +63,7 @@ struct child_plan {
     const struct bare_map *maps;
     size_t map_count;
     int table_top; /* the table gets room for this number; 0: as it is */
-    int error_fd; /* where messages go before stdio is wired; -1: nowhere */
+    int error_fd;  /* where messages go before stdio is wired; -1: nowhere */
 
     bool limit_open_files;
     struct bare_rlimit open_files;

@@ -100,11 +100,10 @@ static enum meeting meet(struct arg_test *left, const struct arg_test *right)
         return MEETING_NONE;
     low = low > right_low ? low : right_low;
     high = high < right_high ? high : right_high;
-    *left = low == high ? (struct arg_test){.arg = left->arg, .op = ARG_EQUAL, .value = low}
-                        : (struct arg_test){.arg = left->arg,
-                                            .op = ARG_IN_RANGE,
-                                            .value = low,
-                                            .value_high = high};
+    *left = low == high
+                ? (struct arg_test){.arg = left->arg, .op = ARG_EQUAL, .value = low}
+                : (struct arg_test){
+                      .arg = left->arg, .op = ARG_IN_RANGE, .value = low, .value_high = high};
     return MEETING_JOINED;
 }
 

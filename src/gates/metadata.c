@@ -234,6 +234,11 @@ static void work(const struct request *request, void *data)
 
     if (job->path_fd < 0) {
         job->path_fd = object_pin(&job->call->object, false);
+        /* That may have taken until after the end of the run, and of the grants. */
+        if (!request_is_valid(request)) {
+            request_answer_errno(request, EPERM);
+            return;
+        }
         if (job->path_fd < 0) {
             request_answer_errno(request, -job->path_fd);
             return;

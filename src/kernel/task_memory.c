@@ -265,8 +265,7 @@ int task_memory_gather(pid_t tid, const struct iovec *ranges, size_t count, void
     }
     /* One by one; once more also because a signal can cut the call short. */
     for (char *next = data; count > 0; next += ranges->iov_len, ranges++, count--) {
-        int result =
-            task_memory_read_all(tid, (uintptr_t)ranges->iov_base, next, ranges->iov_len);
+        int result = task_memory_read_all(tid, (uintptr_t)ranges->iov_base, next, ranges->iov_len);
         if (result < 0)
             return result;
     }

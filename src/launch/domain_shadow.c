@@ -58,7 +58,8 @@ static int add_entries(const struct split *split, int fd, unsigned depth)
         const struct dirent *entry = readdir(directory);
         if (entry == NULL || result != 0)
             break;
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+        if (entry->d_type != DT_LNK && strcmp(entry->d_name, ".") != 0 &&
+            strcmp(entry->d_name, "..") != 0)
             result = add_entry(split, listed, entry->d_name, depth);
     }
     closedir(directory);

@@ -234,7 +234,7 @@ bool domains_build(struct domains *domains, const struct domains_options *option
         domains->masks.net = 0;
     build.ports = domain_ports_plan(policy, domains->masks.net);
 
-    if (!options->confine_only)
+    if (options->verdicts) /* without a supervisor nobody would open what is hidden */
         shadow_init(&build.shadow, policy);
     if (options->start_directory != NULL) {
         start_fd = open(options->start_directory, O_PATH | O_DIRECTORY | O_CLOEXEC);

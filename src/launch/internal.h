@@ -70,6 +70,9 @@ struct launch {
     int guardian_pidfd;
 };
 
+/* True if the child's own steps, or the supervisor, write below /proc. */
+bool launch_writes_proc(const struct launch *launch);
+
 /* Fills the posture of a prepared launch (posture_launch.c). */
 void posture_describe_launch(struct launch *launch);
 

@@ -9,6 +9,7 @@
 #include "filter/filter.h"
 #include "kernel/procfs.h"
 #include "kernel/sys.h"
+#include "kernel/task_memory.h"
 #include "launch/claim.h"
 #include "launch/command.h"
 #include "launch/domains.h"
@@ -351,6 +352,14 @@ static void fill_guardian_plan(struct launch *launch, const struct launch_spec *
     guardian->child_stack_top = launch->child_stack_top;
 }
 
+bool launch_writes_proc(const struct launch *launch)
+{
+    /* Results for members' memory go through /proc/TID/mem where a container refuses the call. */
+    bool memory = launch->supervised && task_memory_write_method() == TASK_MEMORY_FILE;
+
+    return launch->map_user || launch->policy->no_coredump || memory;
+}
+
 static bool prepare_all(struct launch *launch, const struct launch_spec *spec, struct error *err)
 {
     const struct policy *policy = launch->policy;
@@ -374,7 +383,7 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
         .claim = &launch->claim,
         .confined = launch->supervised && launch->confine,
         .verdicts = launch->supervised,
-        .proc_writes = launch->map_user || policy->no_coredump,
+        .proc_writes = launch_writes_proc(launch),
     };
     /* The name before the domains: S needs rights on the directory. A wrong grant gives it up again. */
     if (!claim_take(&launch->claim, launch->name, launch->warning, sizeof(launch->warning), err) ||

@@ -133,8 +133,7 @@ static void describe_supervision(struct launch *launch)
                 why == NULL ? "filter" : NULL, why);
     if (why != NULL && launch->supervised)
         posture_exception(posture, "the supervisor itself is not confined: %s", why);
-    if (launch->supervised && launch->confine &&
-        (launch->map_user || launch->policy->no_coredump) && geteuid() == 0)
+    if (launch->supervised && launch->confine && launch_writes_proc(launch) && geteuid() == 0)
         posture_exception(posture, "the supervisor may write below /proc, as root also /proc/sys");
 }
 
@@ -144,13 +143,14 @@ static void describe_kernel_files(struct launch *launch)
     if (!shadow_policy_shows_kernel(launch->policy))
         return;
     if (launch->policy->no_supervisor)
-        posture_exception(&launch->posture,
-                          "without a supervisor the grant on /proc shows other processes of the user "
-                          "and the host's network (/proc/net, with /sys /sys/class/net)");
+        posture_exception(
+            &launch->posture,
+            "without a supervisor the grant on /proc shows other processes of the user "
+            "and the host's network (/proc/net, with /sys /sys/class/net)");
     else
         posture_exception(&launch->posture,
                           "the grant on /proc shows other processes by number, one on /sys "
-                          "interfaces by name: to stat, and in the list of /proc");
+                          "interfaces by name, to stat");
 }
 
 static void describe_exceptions(struct launch *launch)

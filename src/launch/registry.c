@@ -6,9 +6,21 @@
 #include "net/net.h"
 
 const struct feature *const feature_registry[] = {
-    &feature_process_gate,  &feature_cpu_affinity, &feature_metadata_gate,
-    &feature_process_limit, &feature_netlink_view, &feature_interface_view,
-    &feature_inert_udp,     &feature_destinations, &feature_bind,
-    &feature_listen,        &feature_port_names,   &feature_hosts_view,
-    &feature_proc_view,     &feature_explain,      NULL,
+    &feature_process_gate,
+    &feature_cpu_affinity,
+    &feature_metadata_gate,
+    &feature_process_limit,
+    &feature_netlink_view,
+    &feature_interface_view,
+    &feature_inert_udp,
+    &feature_destinations,
+    &feature_bind,
+    &feature_listen,
+    &feature_port_names,
+    &feature_hosts_view,
+    &feature_proc_view,
+    &feature_hosts_view_writable,
+    &feature_proc_view_writable,
+    &feature_explain,
+    NULL,
 };

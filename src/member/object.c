@@ -381,7 +381,8 @@ bool object_identify_path(int directory, const char *path, struct object_identit
         .inode = answer.inode,
         .mode = answer.mode,
         .uid = answer.uid,
-        .changed = (int64_t)answer.times[4], /* access, birth, change, modification: two words each */
+        .changed =
+            (int64_t)answer.times[4], /* access, birth, change, modification: two words each */
     };
     return true;
 }

@@ -5,6 +5,7 @@
  */
 #include "member/socket.h"
 
+#include "kernel/procfs.h"
 #include "kernel/sys.h"
 #include "supervisor/task.h"
 #include "util/fault.h"
@@ -13,6 +14,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #ifndef SO_COOKIE
@@ -126,6 +129,24 @@ uint64_t socket_cookie_of(int fd)
     uint64_t cookie = 0;
 
     return get_option(fd, SO_COOKIE, &cookie, sizeof(cookie)) == 0 ? cookie : 0;
+}
+
+int socket_inode_by_link(const struct request *request, int fd, uint64_t *inode)
+{
+    static const char prefix[] = "socket:[";
+    char link[64];
+    char *end;
+
+    ssize_t length = procfs_read_fd_link(supervisor_proc_fd(request->supervisor),
+                                         (pid_t)request->notification.pid, fd, link, sizeof(link));
+    if (length == -ENAMETOOLONG) /* a path */
+        return -ENOTSOCK;
+    if (length < 0)
+        return length == -ENOENT ? -EBADF : (int)length;
+    if (strncmp(link, prefix, sizeof(prefix) - 1) != 0)
+        return -ENOTSOCK;
+    *inode = strtoull(link + sizeof(prefix) - 1, &end, 10);
+    return *end == ']' ? 0 : -ENOTSOCK;
 }
 
 void socket_unpin(struct pinned_socket *socket)

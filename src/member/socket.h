@@ -36,6 +36,11 @@ int socket_pin_kind(const struct request *request, int fd, struct pinned_socket 
 /* The cookie alone; 0 if it is no socket or cannot be pinned ("not ours"). */
 uint64_t socket_cookie_of(int fd);
 
+/* Where a container refuses pidfd_getfd (-EPERM or -ENOSYS from above): the inode number of the socket
+ * that the caller's descriptor names, read from its link. The number of a closed socket is used again,
+ * so it chooses manners and never rights. 0, -EBADF, -ENOTSOCK, … */
+int socket_inode_by_link(const struct request *request, int fd, uint64_t *inode);
+
 void socket_unpin(struct pinned_socket *socket);
 
 /* True if the description has O_NONBLOCK. */

@@ -118,14 +118,21 @@ static bool bind_start(struct supervisor *supervisor, void **state, struct error
     return true;
 }
 
+/* While the map still exists, which stop cannot rely on. */
+static void bind_leave_loop(void *state)
+{
+    struct binder *binder = state;
+
+    if (binder->ports != NULL)
+        port_map_ask(binder->ports, NULL, NULL);
+}
+
 static void bind_stop(void *state)
 {
     struct binder *binder = state;
 
     if (binder == NULL)
         return;
-    if (binder->diag != NULL)
-        port_map_ask(binder->ports, NULL, NULL);
     sock_diag_free(binder->diag);
     free(binder);
 }
@@ -181,7 +188,7 @@ static struct verdict judge(const struct request *request, const struct job *job
     if (job->protocol == NET_UDP)
         return job->binder->shape.udp == UDP_OPEN ? verdict_next()
                                                   : refuse_udp(request, &job->socket);
-    if (network_may_bind(policy, job->port) || fault_is("bind-allow"))
+    if (network_may_bind(policy, job->port) || fault_is("verdict-allow"))
         return verdict_next();
     for (size_t i = 0; i < policy->deny_bind_port_count; i++) {
         const struct port_range *range = &policy->deny_bind_ports[i];
@@ -368,8 +375,8 @@ static int prepare(const struct request *request, struct job *job)
     if (result == 0)
         result = socket_pin(request, (int)(uint32_t)args[0], &job->socket);
     if (result == 0 && job->address.length >= PORT_END)
-        job->port = (uint16_t)(job->address.bytes[PORT_OFFSET] << 8 |
-                               job->address.bytes[PORT_OFFSET + 1]);
+        job->port =
+            (uint16_t)(job->address.bytes[PORT_OFFSET] << 8 | job->address.bytes[PORT_OFFSET + 1]);
     return result;
 }
 
@@ -382,10 +389,10 @@ static struct verdict decide_unix(const struct job *job, bool *submit)
         *submit = true;
         return verdict_next();
     }
-    int result = bind(job->socket.fd, (const struct sockaddr *)job->address.bytes,
-                      job->address.length) == 0
-                     ? 0
-                     : -errno;
+    int result =
+        bind(job->socket.fd, (const struct sockaddr *)job->address.bytes, job->address.length) == 0
+            ? 0
+            : -errno;
     return result < 0 ? verdict_errno(-result) : verdict_value(0);
 }
 
@@ -420,8 +427,7 @@ static struct verdict perform_here(struct request *request)
     job->binder = request->state;
     job->socket = PINNED_SOCKET_INIT;
     int result = prepare(request, job);
-    struct verdict verdict =
-        result < 0 ? verdict_errno(-result) : decide(request, job, &submit);
+    struct verdict verdict = result < 0 ? verdict_errno(-result) : decide(request, job, &submit);
     if (submit) {
         if (request_submit(request, work, job, job_free))
             return verdict_taken();
@@ -456,8 +462,8 @@ static struct verdict on_bind(struct request *request)
 static const struct trap traps[] = {{.syscall = "bind", .handle = on_bind}};
 
 static const char *const needs[] = {
-    "pidfd_getfd", "getsockopt", "getsockname", "bind", "sendto:netlink", "recvmsg",
-    "capget",      "capset",     "fchmod",      "setsockopt:reuse", NULL,
+    "pidfd_getfd", "getsockopt", "getsockname",      "bind", "sendto:netlink", "recvmsg", "capget",
+    "capset",      "fchmod",     "setsockopt:reuse", NULL,
 };
 
 const struct feature feature_bind = {
@@ -467,5 +473,6 @@ const struct feature feature_bind = {
     .trap_count = sizeof(traps) / sizeof(traps[0]),
     .needs = {.calls = needs},
     .start = bind_start,
+    .leave_loop = bind_leave_loop,
     .stop = bind_stop,
 };

@@ -77,8 +77,8 @@ static int refuse(const struct request *request, const struct connect_call *call
 
 static int refuse_unknown(const struct request *request, int error)
 {
-    request_record_denial(request, NULL, "connect", error, LAYER,
-                          "not a TCP, UDP or ping socket", NULL);
+    request_record_denial(request, NULL, "connect", error, LAYER, "not a TCP, UDP or ping socket",
+                          NULL);
     return -error;
 }
 
@@ -110,8 +110,8 @@ static void set_port(struct socket_address *address, uint16_t port)
     address->bytes[3] = (uint8_t)port;
 }
 
-static int judge_without_rules(const struct request *request, struct connect_call *call,
-                               bool known, enum net_protocol protocol)
+static int judge_without_rules(const struct request *request, struct connect_call *call, bool known,
+                               enum net_protocol protocol)
 {
     uint16_t real;
 
@@ -230,7 +230,8 @@ static int connect_locked(struct connect_call *call)
     int fd = call->socket.fd;
 
     int result = getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, &length) == 0 ? 0 : -errno;
-    if (result == 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &shortest, sizeof(shortest)) != 0)
+    if (result == 0 && !fault_is("connect-waits") &&
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &shortest, sizeof(shortest)) != 0)
         result = -errno;
     if (result == 0) {
         if (call->unfinished == 0)

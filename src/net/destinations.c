@@ -32,8 +32,10 @@ static bool destinations_start(struct supervisor *supervisor, void **state, stru
     shared->privileged = identity_is_privileged();
     shared->mapped = policy->has_user;
     shared->judge_unix = (policy->without & FEATURE_UNIX_GATE) == 0;
-    shared->abstract_scope = supervisor_is_confined(supervisor) &&
-                             masks.status[PROTECTION_ABSTRACT_UNIX_SCOPE] == STATUS_ACTIVE;
+    shared->abstract_scope =
+        policy->protections[PROTECTION_ABSTRACT_UNIX_SCOPE] == PROTECTION_DISABLED ||
+        (supervisor_is_confined(supervisor) &&
+         masks.status[PROTECTION_ABSTRACT_UNIX_SCOPE] == STATUS_ACTIVE);
     shared->tcp_protected = masks.status[PROTECTION_NET_TCP] == STATUS_ACTIVE;
     shared->grants = supervisor_grants(supervisor);
     pthread_mutex_init(&shared->local.lock, NULL);

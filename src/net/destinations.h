@@ -21,12 +21,13 @@ struct destinations {
     bool privileged;         /* the supervisor has capabilities: lower them before acting */
     bool mapped;             /* members live in a user namespace */
     bool judge_unix;         /* named unix sockets need a write grant */
-    bool abstract_scope;     /* the kernel keeps abstract unix sockets inside the sandbox */
+    bool abstract_scope;     /* the kernel keeps abstract unix sockets inside the sandbox, or nobody
+                                is to: the scope was disabled by name */
     bool tcp_protected;      /* without rules no TCP connection is allowed */
     const struct grants *grants; /* borrowed */
     struct local_devices local;  /* has a lock of its own */
     pthread_mutex_t timeout_locks[TIMEOUT_LOCKS];
-    int64_t inline_after; /* the receiving thread's: no connect there before, see connect.c */
+    int64_t inline_after;    /* the receiving thread's: no connect there before, see connect.c */
     atomic_uint passed_held; /* descriptors in messages that wait to be sent */
 };
 

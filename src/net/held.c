@@ -96,8 +96,8 @@ static bool signal_waits(const struct request *request)
 {
     char status[STATUS_SIZE];
     pid_t tid = (pid_t)request->notification.pid;
-    ssize_t length = procfs_read(supervisor_proc_fd(request->supervisor), tid, "status", status,
-                                 sizeof(status));
+    ssize_t length =
+        procfs_read(supervisor_proc_fd(request->supervisor), tid, "status", status, sizeof(status));
 
     supervisor_check_violation(request->supervisor, length, "openat");
     return length > 0 && held_signal_waits(status, tid);
@@ -203,8 +203,7 @@ static bool wait_for_events(struct holder *holder)
     for (size_t i = 0; i < holder->count; i++) {
         const struct held *held = holder->items[i];
         bool muted = held->muted_until > now;
-        holder->polls[i + 1] =
-            (struct pollfd){.fd = muted ? -1 : held->fd, .events = held->events};
+        holder->polls[i + 1] = (struct pollfd){.fd = muted ? -1 : held->fd, .events = held->events};
         earlier(&wake, held->deadline);
         earlier(&wake, held->retry);
         if (muted)
@@ -294,8 +293,8 @@ bool holder_start(struct holder *holder, const struct request *request)
         return true;
     struct request starter = *request;
     starter.fate = NULL; /* the call itself stays with the caller */
-    bool started = watch_start(holder->watch, request) &&
-                   request_submit(&starter, run, holder, ended);
+    bool started =
+        watch_start(holder->watch, request) && request_submit(&starter, run, holder, ended);
     pthread_mutex_lock(&holder->lock);
     holder->running = started;
     pthread_mutex_unlock(&holder->lock);

@@ -118,11 +118,9 @@ static struct verdict on_socket(struct request *request)
 }
 
 /* Everything but datagrams of UDP. Rules that refuse a kind of socket come first anyway. */
-#define TEST(number, ...)                             \
-    {                                                 \
-        .test_count = 1, .tests = {                   \
-            {.arg = (number), .op = ARG_EQUAL, __VA_ARGS__} \
-        }                                             \
+#define TEST(number, ...)                                                             \
+    {                                                                                 \
+        .test_count = 1, .tests = { {.arg = (number), .op = ARG_EQUAL, __VA_ARGS__} } \
     }
 
 static const struct filter_rule not_udp[] = {

@@ -119,18 +119,30 @@ static int answer(uint32_t number, struct interface_request *request)
     return answer_value(number, request) ? 0 : -EPERM;
 }
 
+/* 0: a socket. What kind does not matter, the answers are the same. */
+static int check_socket(const struct request *request, int number)
+{
+    uint64_t inode;
+
+    CLEANUP_FD int fd = member_get_fd(request, number);
+    if (fd >= 0)
+        return socket_cookie_of(fd) != 0 ? 0 : -ENOTTY;
+    if (fd != -EPERM && fd != -ENOSYS)
+        return fd;
+    int result = socket_inode_by_link(request, number, &inode); /* refused by a container */
+    return result == -ENOTSOCK ? -ENOTTY : result;
+}
+
 static struct verdict on_ioctl(struct request *request)
 {
     const __u64 *args = request->notification.data.args;
     pid_t tid = (pid_t)request->notification.pid;
     struct interface_request interface;
 
-    CLEANUP_FD int fd = member_get_fd(request, (int)(uint32_t)args[0]);
-    if (fd < 0)
-        return verdict_errno(-fd);
-    if (socket_cookie_of(fd) == 0)
-        return verdict_errno(ENOTTY);
-    int result = task_memory_read_all(tid, args[2], &interface, sizeof(interface));
+    int result = check_socket(request, (int)(uint32_t)args[0]);
+    if (result < 0)
+        return verdict_errno(-result);
+    result = task_memory_read_all(tid, args[2], &interface, sizeof(interface));
     if (result == 0)
         result = answer((uint32_t)args[1], &interface);
     if (result == 0 && !request_is_valid(request))

@@ -10,6 +10,7 @@
 #include "net/net.h"
 #include "net/network.h"
 #include "net/sock_diag.h"
+#include "util/fault.h"
 #include "util/fd.h"
 
 #include <errno.h>
@@ -33,7 +34,8 @@ static bool gate_wanted(const struct policy *policy)
 {
     struct network_shape shape = network_shape_of(policy);
 
-    return (policy->without & FEATURE_LISTEN_GATE) == 0 && shape.bind_restricted && !shape.bind_zero;
+    return (policy->without & FEATURE_LISTEN_GATE) == 0 && shape.bind_restricted &&
+           !shape.bind_zero;
 }
 
 /* DIAG_BOUND came with Linux 6.8. */
@@ -59,7 +61,7 @@ static bool gate_start(struct supervisor *supervisor, void **state, struct error
     gate->policy = policy;
     gate->any_port = !shape.tcp_allow_layer || policy->bind_port_count > 0;
     gate->ports = network == NULL ? NULL : network->ports;
-    if (gate->any_port && gate->ports == NULL && lists_bound_sockets())
+    if (gate->any_port && gate->ports == NULL && lists_bound_sockets() && !fault_is("sock-diag"))
         gate->diag = sock_diag_new(&refused);
     *state = gate;
     return true;
@@ -210,8 +212,11 @@ static void work(const struct request *request, void *data)
         result = refuse(request);
     else if (result == 1)
         result = perform(&job->socket, job->backlog);
-    else
+    else {
         result = perform_behind_filter(job->gate, &job->socket, job->backlog);
+        if (result == -EACCES)
+            refuse(request);
+    }
     socket_unpin(&job->socket); /* or the port is taken for a moment after the member closes it */
     if (result < 0)
         request_answer_errno(request, -result);
@@ -250,7 +255,8 @@ static struct verdict on_listen(struct request *request)
     if (job == NULL)
         return verdict_errno(ENOMEM);
     *job = (struct job){.gate = gate, .socket = PINNED_SOCKET_INIT, .backlog = backlog};
-    int result = socket_pin(request, (int)(uint32_t)request->notification.data.args[0], &job->socket);
+    int result =
+        socket_pin(request, (int)(uint32_t)request->notification.data.args[0], &job->socket);
     if (result == 0)
         result = decide(request, gate, &job->socket, backlog);
     if (result == 1) {
@@ -265,8 +271,8 @@ static struct verdict on_listen(struct request *request)
 static const struct trap traps[] = {{.syscall = "listen", .handle = on_listen}};
 
 static const char *const needs[] = {
-    "pidfd_getfd", "getsockopt", "getsockname", "setsockopt:filter", "shutdown",
-    "listen",      "sendto:netlink", "recvmsg", NULL,
+    "pidfd_getfd",    "getsockopt", "getsockname", "setsockopt:filter", "shutdown", "listen",
+    "sendto:netlink", "recvmsg",    NULL,
 };
 
 const struct feature feature_listen = {

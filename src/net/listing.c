@@ -1,16 +1,19 @@
 /*
  * Listings while the proc view is on. A descriptor of /proc/net is the real directory, so that paths
- * relative to it mean what they say; its names come from the catalogue. Every listing is made here, on a
+ * relative to it mean what they say; its names come from the catalogue. The list of /proc leaves out the
+ * processes outside the sandbox. Every listing is made here, on a
  * duplicate of the descriptor, and none continues: the descriptor could be another one by then. The
  * position is the open file description's, so dup(), fork() and lseek() behave as ever.
  */
 #include "net/network_files.h"
 
+#include "kernel/process_tree.h"
 #include "kernel/sys.h"
 #include "kernel/task_memory.h"
 #include "member/socket.h"
 #include "supervisor/grants.h"
 #include "util/fd.h"
+#include "util/text.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -85,9 +88,12 @@ ssize_t net_listing(uint8_t *buffer, size_t size, bool legacy, unsigned *index)
 
 /* ---- One call ------------------------------------------------------------------------------------- */
 
+enum directory_kind { DIRECTORY_PLAIN, DIRECTORY_NET, DIRECTORY_PROC };
+
 struct listing {
     struct file_views *views;
     int fd; /* a duplicate of the member's, owned */
+    enum directory_kind kind;
     bool legacy;
     uint64_t address;
     size_t size;
@@ -101,23 +107,58 @@ static void listing_free(void *data)
     free(listing);
 }
 
-static bool is_net_directory(const struct listing *listing)
+static enum directory_kind kind_of(const struct listing *listing)
 {
     struct object_identity object;
     struct proc_place place;
     char path[PATH_MAX];
     bool unlinked;
 
-    return object_identify(listing->fd, &object) && S_ISDIR(object.mode) &&
-           object.device == listing->views->shadow.proc_device &&
-           grants_path_of(listing->fd, path, sizeof(path), &unlinked) == 0 &&
-           proc_place_parse(path, &place) && strcmp(place.rest, "net") == 0;
+    if (!object_identify(listing->fd, &object) || !S_ISDIR(object.mode) ||
+        object.device != listing->views->shadow.proc_device ||
+        grants_path_of(listing->fd, path, sizeof(path), &unlinked) != 0)
+        return DIRECTORY_PLAIN;
+    if (strcmp(path, "/proc") == 0)
+        return DIRECTORY_PROC;
+    return proc_place_parse(path, &place) && strcmp(place.rest, "net") == 0 ? DIRECTORY_NET
+                                                                            : DIRECTORY_PLAIN;
 }
 
-static ssize_t read_records(const struct listing *listing, bool net, uint8_t *buffer, size_t size,
-                            off_t *position)
+static bool is_listed(const struct process_tree *tree, const char *name)
 {
-    if (!net) {
+    uint64_t pid;
+
+    if (!text_parse_uint(name, strlen(name), INT32_MAX, &pid))
+        return true; /* no process */
+    for (size_t i = 0; i < tree->count; i++) {
+        if (tree->entries[i].pid == (pid_t)pid)
+            return true;
+    }
+    return false;
+}
+
+/* Takes the records of processes outside the sandbox out; what is left. The kernel made the records. */
+static size_t drop_foreign(const struct process_tree *tree, bool legacy, uint8_t *buffer,
+                           size_t used)
+{
+    size_t kept = 0, length;
+
+    for (size_t at = 0; at < used; at += length) {
+        uint16_t reclen;
+        memcpy(&reclen, buffer + at + 16, sizeof(reclen));
+        length = reclen;
+        if (!is_listed(tree, (const char *)buffer + at + (legacy ? RECORD_NAME : RECORD64_NAME)))
+            continue;
+        memmove(buffer + kept, buffer + at, length);
+        kept += length;
+    }
+    return kept;
+}
+
+static ssize_t read_records(const struct listing *listing, uint8_t *buffer, size_t size,
+                            const off_t *position)
+{
+    if (listing->kind != DIRECTORY_NET) {
 #if defined(SYS_getdents)
         if (listing->legacy)
             return sys_call3(SYS_getdents, listing->fd, (long)buffer, (long)size);
@@ -131,16 +172,38 @@ static ssize_t read_records(const struct listing *listing, bool net, uint8_t *bu
     return used;
 }
 
-/* The answer: bytes, or -errno. A buffer that cannot be written leaves the position. */
-static ssize_t list(const struct request *request, const struct listing *listing, bool net)
+/* The list of /proc without the processes outside. */
+static ssize_t read_processes(const struct listing *listing, uint8_t *buffer, size_t size)
 {
-    uint8_t buffer[LISTING_MAX];
+    const struct file_views *views = listing->views;
+    struct process_tree tree = PROCESS_TREE_INIT;
+    ssize_t used =
+        process_tree_refresh(&tree, views->proc_fd, supervisor_guardian(views->supervisor));
+    const off_t unused = 0;
+
+    while (used >= 0) {
+        used = read_records(listing, buffer, size, &unused);
+        if (used <= 0)
+            break;
+        used = (ssize_t)drop_foreign(&tree, listing->legacy, buffer, (size_t)used);
+        if (used > 0)
+            break;
+    }
+    process_tree_free(&tree);
+    return used;
+}
+
+/* The answer: bytes, or -errno. A buffer that cannot be written leaves the position. */
+static ssize_t list(const struct request *request, const struct listing *listing)
+{
+    _Alignas(uint64_t) uint8_t buffer[LISTING_MAX];
     size_t size = listing->size < sizeof(buffer) ? listing->size : sizeof(buffer);
     off_t position = lseek(listing->fd, 0, SEEK_CUR);
 
     if (position < 0)
         return errno == ESPIPE ? -ENOTDIR : -errno;
-    ssize_t used = read_records(listing, net, buffer, size, &position);
+    ssize_t used = listing->kind == DIRECTORY_PROC ? read_processes(listing, buffer, size)
+                                                   : read_records(listing, buffer, size, &position);
     if (used <= 0)
         return used;
     int result = request_is_valid(request)
@@ -157,7 +220,7 @@ static void work(const struct request *request, void *data)
     struct listing *listing = data;
 
     local_devices_learn(&listing->views->local, listing->fd);
-    ssize_t used = list(request, listing, false);
+    ssize_t used = list(request, listing);
     if (used < 0)
         request_answer_errno(request, (int)-used);
     else
@@ -192,9 +255,10 @@ struct verdict on_getdents(struct request *request)
 
     if (fd < 0)
         return verdict_errno(fd == -EBADF ? EBADF : -fd);
-    bool net = is_net_directory(&listing);
-    if (!net && !local_devices_has(&listing.views->local, fd))
+    listing.kind = kind_of(&listing);
+    if (listing.kind == DIRECTORY_PROC ||
+        (listing.kind == DIRECTORY_PLAIN && !local_devices_has(&listing.views->local, fd)))
         return submit(request, &listing);
-    ssize_t used = list(request, &listing, net);
+    ssize_t used = list(request, &listing);
     return used < 0 ? verdict_errno((int)-used) : verdict_value(used);
 }

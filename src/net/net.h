@@ -34,4 +34,8 @@ extern const struct feature feature_port_names;
 extern const struct feature feature_hosts_view;
 extern const struct feature feature_proc_view;
 
+/* The same where a write grant reaches what they hide: opens for writing are looked at, too. */
+extern const struct feature feature_hosts_view_writable;
+extern const struct feature feature_proc_view_writable;
+
 #endif

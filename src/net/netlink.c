@@ -72,18 +72,30 @@ static void view_stop(void *state)
 
 /* ---- The descriptor's number -------------------------------------------------------------------------- */
 
+/* 1 or 0; -errno if it cannot be told. */
+static int is_open(const struct request *request, int number)
+{
+    uint64_t inode;
+    int fd = member_get_fd(request, number);
+
+    if (fd == -EPERM || fd == -ENOSYS) /* refused by a container */
+        fd = socket_inode_by_link(request, number, &inode);
+    else
+        fd_close(fd);
+    if (fd == -EBADF)
+        return 0;
+    return fd >= 0 || fd == -ENOTSOCK ? 1 : fd;
+}
+
 /* The lowest number of the window that the caller does not use; -1: none, or it cannot be told. */
 static int choose_slot(const struct request *request)
 {
     struct descriptor_window window = supervisor_window(request->supervisor);
 
     for (uint32_t slot = window.first; window.first > 0 && slot <= window.last; slot++) {
-        int fd = member_get_fd(request, (int)slot);
-        if (fd == -EBADF)
-            return (int)slot;
-        if (fd < 0)
-            return -1;
-        fd_close(fd);
+        int open = is_open(request, (int)slot);
+        if (open <= 0)
+            return open == 0 ? (int)slot : -1;
     }
     return -1;
 }

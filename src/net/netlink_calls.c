@@ -46,8 +46,23 @@ struct netlink_call {
     pid_t tid;
     const uint64_t *args;
     struct netlink_socket *socket;
-    int fd; /* the member's end, pinned, owned */
+    int fd; /* the member's end, pinned, owned; -1 where a container does not allow that */
 };
+
+/* The socket that the caller's descriptor names, NULL if it is not ours; *fd as in netlink_call. */
+static struct netlink_socket *find_called(const struct request *request, int *fd)
+{
+    struct netlink_view *view = request->state;
+    int number = (int)(uint32_t)request->notification.data.args[0];
+    uint64_t inode;
+
+    *fd = member_get_fd(request, number);
+    if (*fd >= 0)
+        return netlink_socket_find(view, socket_cookie_of(*fd));
+    if ((*fd != -EPERM && *fd != -ENOSYS) || socket_inode_by_link(request, number, &inode) < 0)
+        return NULL;
+    return netlink_socket_find_inode(view, inode);
+}
 
 /* False: not ours, or not to be told. Then nothing was decided and no right hangs on it. */
 static bool call_begin(struct request *request, struct netlink_call *call, uint64_t args[6])
@@ -56,10 +71,8 @@ static bool call_begin(struct request *request, struct netlink_call *call, uint6
 
     if (view->count == 0)
         return false;
-    int fd = member_get_fd(request, (int)(uint32_t)request->notification.data.args[0]);
-    if (fd < 0)
-        return false;
-    struct netlink_socket *socket = netlink_socket_find(view, socket_cookie_of(fd));
+    int fd;
+    struct netlink_socket *socket = find_called(request, &fd);
     if (socket == NULL) {
         fd_close(fd);
         return false;
@@ -368,7 +381,7 @@ static bool leaves_to_kernel(struct netlink_call *call, uint64_t flags, struct r
     if ((flags & ~(uint64_t)RECEIVE_FLAGS) != 0)
         return true;
     netlink_socket_drain(call->socket);
-    if (!request_is_valid(call->request))
+    if (call->fd < 0 || !request_is_valid(call->request))
         return true;
     ssize_t length = recv(call->fd, received->bytes, sizeof(received->bytes), wanted);
     if (length <= 0 || length > NETLINK_DATAGRAM_MAX)

@@ -11,12 +11,16 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 /* POLLRDHUP, which <poll.h> shows only by request; the same number on every architecture here. */
 #define PEER_SHUT 0x2000
 
 /* Requests answered before other descriptors get their turn. */
 #define DRAIN_BATCH 16
+
+/* How long the reader keeps a request for a member that does not read its replies. */
+#define PATIENCE_NS 100000000
 
 /* Random names that may be taken before something else must be wrong. */
 #define NAME_ATTEMPTS_MAX 16
@@ -36,11 +40,21 @@ struct netlink_view *netlink_view_new(struct supervisor *supervisor, bool more_a
     return view;
 }
 
+static void unwatch(struct netlink_socket *socket)
+{
+    struct loop *loop = socket->view->loop;
+
+    if (loop == NULL)
+        return;
+    loop_remove(loop, socket->fd);
+    loop_timer_cancel(loop, socket->patience);
+    socket->patience = 0;
+}
+
 void netlink_view_leave_loop(struct netlink_view *view)
 {
-    for (struct netlink_socket *socket = view->sockets; socket != NULL && view->loop != NULL;
-         socket = socket->next)
-        loop_remove(view->loop, socket->fd);
+    for (struct netlink_socket *socket = view->sockets; socket != NULL; socket = socket->next)
+        unwatch(socket);
     view->loop = NULL;
 }
 
@@ -64,6 +78,15 @@ struct netlink_socket *netlink_socket_find(struct netlink_view *view, uint64_t c
     struct netlink_socket *socket = view->sockets;
 
     while (socket != NULL && (cookie == 0 || socket->cookie != cookie))
+        socket = socket->next;
+    return socket;
+}
+
+struct netlink_socket *netlink_socket_find_inode(struct netlink_view *view, uint64_t inode)
+{
+    struct netlink_socket *socket = view->sockets;
+
+    while (socket != NULL && socket->inode != inode)
         socket = socket->next;
     return socket;
 }
@@ -99,8 +122,7 @@ static void forget(struct netlink_socket *socket)
     *link = socket->next;
     view->count--;
     pthread_mutex_unlock(&view->lock);
-    if (view->loop != NULL)
-        loop_remove(view->loop, socket->fd);
+    unwatch(socket);
     fd_close(socket->fd);
     free(socket);
 }
@@ -148,7 +170,10 @@ static bool answer_next(struct netlink_socket *socket)
     uint8_t *request = socket->view->request;
     short seen = look(socket, POLLIN | POLLOUT | PEER_SHUT);
 
-    if ((seen & (POLLIN | POLLERR)) == 0 || ((seen & POLLOUT) == 0 && (seen & POLLHUP) == 0))
+    if ((seen & POLLOUT) != 0)
+        socket->overrun = false;
+    bool held = (seen & (POLLOUT | POLLHUP)) == 0 && !socket->overrun;
+    if ((seen & (POLLIN | POLLERR)) == 0 || held)
         return false;
     /* Descriptors that came along are dropped by the kernel. */
     ssize_t length = recv(socket->fd, request, NETLINK_REQUEST_MAX, MSG_DONTWAIT | MSG_TRUNC);
@@ -173,11 +198,28 @@ static void on_event(void *data, short revents);
 
 static void watch(struct netlink_socket *socket, short events)
 {
-    struct loop *loop = socket->view->loop;
-
-    loop_remove(loop, socket->fd);
+    unwatch(socket);
     /* Without memory for it, forget_closed() ends it. */
-    loop_add(loop, socket->fd, events, on_event, socket);
+    loop_add(socket->view->loop, socket->fd, events, on_event, socket);
+}
+
+/* A member that sends and sends and never reads would wait in its send for ever. */
+static void on_patience(void *data)
+{
+    struct netlink_socket *socket = data;
+
+    socket->patience = 0;
+    socket->overrun = true;
+    watch(socket, POLLIN | PEER_SHUT);
+}
+
+static void wait_for_room(struct netlink_socket *socket)
+{
+    watch(socket, POLLOUT);
+    socket->patience =
+        loop_timer_add(socket->view->loop, loop_now() + PATIENCE_NS, on_patience, socket);
+    if (socket->patience == 0)
+        on_patience(socket);
 }
 
 static void on_event(void *data, short revents)
@@ -193,8 +235,8 @@ static void on_event(void *data, short revents)
     }
     if ((revents & PEER_SHUT) != 0)
         watch(socket, 0); /* shut down for writing: only the end is left to see */
-    else if ((look(socket, POLLOUT) & POLLOUT) == 0)
-        watch(socket, POLLOUT); /* its replies are not read: wait for room */
+    else if (!socket->overrun && (look(socket, POLLOUT) & POLLOUT) == 0)
+        wait_for_room(socket);
     else if ((revents & POLLOUT) != 0)
         watch(socket, POLLIN | PEER_SHUT);
 }
@@ -240,6 +282,13 @@ static int make_ends(bool nonblocking, int ends[2])
     return result;
 }
 
+static uint64_t inode_of(int fd)
+{
+    struct stat status;
+
+    return fstat(fd, &status) == 0 ? status.st_ino : 0;
+}
+
 static bool add(struct netlink_view *view, struct netlink_socket *socket)
 {
     if (view->loop == NULL)
@@ -272,6 +321,7 @@ int netlink_socket_open(struct netlink_view *view, pid_t tgid, int type, int *me
     *socket = (struct netlink_socket){.view = view,
                                       .fd = ends[0],
                                       .cookie = socket_cookie_of(ends[1]),
+                                      .inode = inode_of(ends[1]),
                                       .type = type & NETLINK_TYPE_MASK,
                                       .port_id = (uint32_t)tgid};
     if (!add(view, socket)) {

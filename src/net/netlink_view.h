@@ -43,10 +43,14 @@ struct netlink_socket {
     struct netlink_socket *next;
     int fd; /* the supervisor's end, owned */
     uint64_t cookie;
-    int type; /* SOCK_RAW or SOCK_DGRAM, as asked for */
+    uint64_t inode; /* of the member's end, where cookies cannot be looked at */
+    int type;       /* SOCK_RAW or SOCK_DGRAM, as asked for */
     uint32_t port_id;
     uint32_t groups; /* remembered for getsockname; no event is ever delivered */
     bool bound;      /* to an id the member chose */
+    bool
+        overrun; /* its replies were not read for too long: they are dropped, as the kernel would */
+    int patience; /* timer of that; 0: none */
 };
 
 struct netlink_view {
@@ -73,6 +77,9 @@ void netlink_view_free(struct netlink_view *view);
 int netlink_socket_open(struct netlink_view *view, pid_t tgid, int type, int *member_end);
 
 struct netlink_socket *netlink_socket_find(struct netlink_view *view, uint64_t cookie);
+
+/* The same by the inode of a living socket. */
+struct netlink_socket *netlink_socket_find_inode(struct netlink_view *view, uint64_t inode);
 
 /* True if another socket is bound to this id. */
 bool netlink_id_is_taken(const struct netlink_view *view, const struct netlink_socket *socket,

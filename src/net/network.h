@@ -20,9 +20,9 @@ struct network {
     struct net_verdicts *verdicts; /* immutable after network_new() */
     char *hosts;                   /* content of the synthetic /etc/hosts, owned */
     size_t hosts_length;
-    struct port_map *ports; /* NULL without port_remap */
+    struct port_map *ports;       /* NULL without port_remap */
     struct netlink_view *netlink; /* virtual routing sockets; the feature's, NULL while it is off */
-    struct holder *holder;  /* blocking calls that wait; made with the network */
+    struct holder *holder;        /* blocking calls that wait; made with the network */
 };
 
 /* Resolves host names (may take seconds, never more than RESOLVE_DEADLINE_SECONDS). NULL and an error:

@@ -10,8 +10,6 @@
  */
 #include "net/network_files.h"
 
-#include "kernel/procfs.h"
-#include "kernel/sys.h"
 #include "member/identity.h"
 #include "net/net.h"
 #include "net/network.h"
@@ -26,65 +24,53 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#ifndef F_ADD_SEALS
-#define F_ADD_SEALS 1033
-#define F_SEAL_SEAL 0x0001
-#define F_SEAL_SHRINK 0x0002
-#define F_SEAL_GROW 0x0004
-#define F_SEAL_WRITE 0x0008
-#endif
+#define ACCESS_MODE 3 /* musl's O_ACCMODE has O_PATH in it */
 
 #define HOSTS_LAYER "hosts-view"
 #define PROC_LAYER "proc-view"
-
-/* Without a rule that names a host. */
-#define HOSTS_PLAIN "127.0.0.1 localhost\n::1 localhost\n"
-
-#define ACCESS_MODE 3 /* musl's O_ACCMODE has O_PATH in it */
-
-/* What a description can be asked to be; not how the name is walked. */
-#define KEPT_FLAGS                                                                                \
-    (ACCESS_MODE | O_APPEND | O_NONBLOCK | O_DIRECTORY | O_NOATIME | O_DSYNC | O_SYNC | O_TRUNC | \
-     O_NOCTTY)
 
 /* A rename or a new file is seen by its time of change, which the kernel rounds to its clock tick. */
 #define CLOCK_SLACK 2
 
 /* ---- When they are on ------------------------------------------------------------------------------ */
 
-static bool hosts_wanted(const struct policy *policy)
+/* Where no write grant reaches what is hidden, the kernel refuses to open it for writing, and such opens
+ * are not trapped: each view is two features of one name, of which a policy wants one at most. */
+static bool hosts_is_on(const struct policy *policy)
 {
     return network_shape_of(policy).hosts_view;
 }
 
-static bool proc_wanted(const struct policy *policy)
+static bool hosts_wanted(const struct policy *policy)
 {
-    return shadow_policy_shows_kernel(policy);
+    return hosts_is_on(policy) && !shadow_writes_reach_hosts(policy);
 }
 
-/* True if a write grant reaches the hosts file: then the members' ruleset does, too. */
-static bool writes_reach_hosts(const struct policy *policy)
+static bool hosts_writable_wanted(const struct policy *policy)
 {
-    const struct strv *lists[] = {&policy->fs_write, &policy->fs_write_try};
-    struct object_identity object;
-    struct shadow shadow;
+    return hosts_is_on(policy) && shadow_writes_reach_hosts(policy);
+}
 
-    shadow_init(&shadow, policy);
-    for (size_t list = 0; list < 2; list++) {
-        for (size_t i = 0; i < lists[list]->count; i++) {
-            const char *path = lists[list]->items[i];
-            if (object_identify_path(AT_FDCWD, path, &object) &&
-                shadow_kind_of(&shadow, path, &object, false) != SHADOW_NONE)
-                return true;
-        }
-    }
-    return false;
+static bool proc_writes_matter(const struct policy *policy)
+{
+    return shadow_writes_reach_kernel(policy) ||
+           (hosts_is_on(policy) && shadow_writes_reach_hosts(policy));
+}
+
+static bool proc_wanted(const struct policy *policy)
+{
+    return shadow_policy_shows_kernel(policy) && !proc_writes_matter(policy);
+}
+
+static bool proc_writable_wanted(const struct policy *policy)
+{
+    return proc_writes_matter(policy) && shadow_policy_shows_kernel(policy);
 }
 
 static void hosts_describe(const struct policy *policy, struct posture *posture)
 {
     posture_set(posture, HOSTS_LAYER, POSTURE_ACTIVE, "supervisor", "destinations go by rules");
-    if (writes_reach_hosts(policy))
+    if (shadow_writes_reach_hosts(policy))
         posture_exception(posture,
                           "a write grant covers /etc/hosts: an open that is raced past the "
                           "supervisor reaches the host's file");
@@ -94,101 +80,6 @@ static void proc_describe(const struct policy *policy, struct posture *posture)
 {
     (void)policy;
     posture_set(posture, PROC_LAYER, POSTURE_ACTIVE, "supervisor", "a grant covers /proc or /sys");
-}
-
-/* ---- Contents -------------------------------------------------------------------------------------- */
-
-/* Sealed memory with this text, for reading. A descriptor or -errno. */
-static int seal_text(const char *name, const char *text, size_t length)
-{
-    CLEANUP_FD int fd = sys_memfd(name, 0);
-
-    if (fd < 0)
-        return fd;
-    int result = fd_write_all(fd, text, length);
-    if (result < 0)
-        return result;
-    if (fchmod(fd, 0444) != 0 ||
-        fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0)
-        return -errno;
-    return fd_steal(&fd);
-}
-
-/* A description of its own: at offset 0, for reading alone. */
-static int open_again(const struct file_views *views, int fd, uint64_t flags)
-{
-    char name[32];
-
-    snprintf(name, sizeof(name), "fd/%d", fd);
-    return procfs_open_file(views->proc_fd, 0, name, (int)flags);
-}
-
-/* Made for this open alone: nothing of a look is kept. */
-static int open_sockets(struct file_views *views, enum net_file file)
-{
-    CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
-    struct proc_sockets source = views->sockets;
-
-    source.guardian = supervisor_guardian(views->supervisor);
-    source.netlink = network_of(views->supervisor)->netlink;
-    int result = proc_sockets_text(&source, file, &text);
-    if (result < 0)
-        return result;
-    CLEANUP_FD int fd = seal_text(net_file_name(file), buffer_text(&text), text.length);
-    return fd < 0 ? fd : open_again(views, fd, O_RDONLY);
-}
-
-static int open_fixed(struct file_views *views, enum net_file file)
-{
-    const char *text = net_file_text(file);
-
-    if (views->net_fds[file] < 0)
-        views->net_fds[file] = seal_text(net_file_name(file), text, strlen(text));
-    return views->net_fds[file] < 0 ? views->net_fds[file]
-                                    : open_again(views, views->net_fds[file], O_RDONLY);
-}
-
-static int open_net_file(struct file_views *views, enum net_file file)
-{
-    pthread_mutex_lock(&views->lock);
-    int fd = net_file_text(file) == NULL ? open_sockets(views, file) : open_fixed(views, file);
-    pthread_mutex_unlock(&views->lock);
-    return fd;
-}
-
-/* A member that is another user than the supervisor has the rights of "others". */
-static bool modes_allow(const struct member_identity *identity, int path_fd, bool write)
-{
-    struct object_identity object;
-
-    if (!identity->differs_in_ids)
-        return true;
-    if (!object_identify(path_fd, &object))
-        return false;
-    unsigned wanted = (write ? S_IWOTH : S_IROTH) * (object.uid == identity->uid ? 0100U : 1U);
-    return (object.mode & wanted) != 0;
-}
-
-static int reopen(const struct file_views *views, const struct request *request,
-                  const struct open_call *call, int path_fd)
-{
-    struct member_identity identity;
-    struct lowered_rights lowered = {0};
-    uint64_t flags = call->flags & (uint64_t)KEPT_FLAGS;
-
-    if (!views->privileged)
-        return open_again(views, path_fd, flags);
-    int result =
-        identity_read(views->proc_fd, (pid_t)request->notification.pid, views->mapped, &identity);
-    if (result < 0)
-        return result;
-    if (!modes_allow(&identity, path_fd, open_call_writes(call)))
-        return -EACCES;
-    if (identity_lower(&identity, &lowered) != 0)
-        return -EPERM;
-    int fd = open_again(views, path_fd, flags);
-    identity_restore(&lowered);
-    return fd;
 }
 
 /* ---- Verdicts -------------------------------------------------------------------------------------- */
@@ -209,10 +100,12 @@ static struct open_decision decide_hosts(const struct open_call *call)
     if (open_call_has(call, O_DIRECTORY))
         return (struct open_decision){.answer = ANSWER_REFUSE, .error = ENOTDIR};
     if (open_call_writes(call))
-        return (struct open_decision){.answer = ANSWER_REFUSE,
-                                      .error = EACCES,
-                                      .rule =
-                                          "/etc/hosts is the sandbox's own and cannot be written"};
+        return (struct open_decision){
+            .answer = ANSWER_REFUSE,
+            .error = EACCES,
+            .rule = "/etc/hosts is the sandbox's own and cannot be written",
+            .of_hosts = true,
+        };
     return decision;
 }
 
@@ -277,12 +170,17 @@ static struct verdict hand_over(const struct request *request, const struct open
 static struct verdict refuse(const struct request *request, const struct open_call *call,
                              const struct open_decision *decision, const char *path)
 {
-    const char *object = path[0] != '\0' ? path : call->path;
+    bool write = open_call_writes(call);
+    char suggest[48];
 
-    if (decision->rule != NULL)
-        request_record_denial(
-            request, object, open_call_writes(call) ? "write" : "read", decision->error,
-            strcmp(object, "/etc/hosts") == 0 ? HOSTS_LAYER : PROC_LAYER, decision->rule, NULL);
+    if (decision->rule == NULL)
+        return verdict_errno(decision->error);
+    if (decision->tree != NULL)
+        snprintf(suggest, sizeof(suggest), "%s %s", write ? "--fs-write" : "--fs-read",
+                 decision->tree);
+    request_record_denial(request, path[0] != '\0' ? path : call->path, write ? "write" : "read",
+                          decision->error, decision->of_hosts ? HOSTS_LAYER : PROC_LAYER,
+                          decision->rule, decision->tree == NULL ? NULL : suggest);
     return verdict_errno(decision->error);
 }
 
@@ -296,11 +194,11 @@ static struct verdict carry_out(struct file_views *views, const struct request *
     case ANSWER_REFUSE:
         return refuse(request, call, decision, path);
     case ANSWER_HOSTS:
-        return hand_over(request, call, open_again(views, views->hosts_fd, O_RDONLY));
+        return hand_over(request, call, view_open_hosts(views));
     case ANSWER_NET:
-        return hand_over(request, call, open_net_file(views, decision->file));
+        return hand_over(request, call, view_open_net(views, decision->file));
     case ANSWER_REOPEN:
-        return hand_over(request, call, reopen(views, request, call, path_fd));
+        return hand_over(request, call, view_reopen(views, request, call, path_fd));
     }
     return verdict_next();
 }
@@ -404,7 +302,8 @@ static struct verdict on_open(struct request *request)
     struct file_views *views = request->state;
     struct open_call call;
 
-    if (views == NULL) /* the proc view judges */
+    /* NULL: the proc view judges. The fault shows the second wall alone. */
+    if (views == NULL || fault_is("views-continue"))
         return verdict_next();
     struct member_view view = {
         .proc_fd = views->proc_fd, .tid = (pid_t)request->notification.pid, .tgid = request->tgid};
@@ -431,19 +330,6 @@ static void views_stop(void *state)
     pthread_mutex_destroy(&views->lock);
     pthread_mutex_destroy(&views->local.lock);
     free(views);
-}
-
-static bool seal_hosts(struct file_views *views, struct error *err)
-{
-    const struct network *network = network_of(views->supervisor);
-    bool has_text = network->hosts != NULL;
-    const char *text = has_text ? network->hosts : HOSTS_PLAIN;
-
-    views->hosts_fd =
-        FAULT_OR("hosts-file", -EIO,
-                 seal_text("hosts", text, has_text ? network->hosts_length : strlen(text)));
-    return views->hosts_fd >= 0 ||
-           error_runtime(err, -views->hosts_fd, "hosts file of the sandbox");
 }
 
 static bool views_start(struct supervisor *supervisor, void **state, struct error *err)
@@ -474,7 +360,7 @@ static bool views_start(struct supervisor *supervisor, void **state, struct erro
         views->sockets.ports = network_of(supervisor)->ports;
         views->sockets.diag = sock_diag_new(&refused);
     }
-    if (views->shadow.hosts && !seal_hosts(views, err)) {
+    if (views->shadow.hosts && !view_seal_hosts(views, err)) {
         views_stop(views);
         return false;
     }
@@ -485,7 +371,9 @@ static bool views_start(struct supervisor *supervisor, void **state, struct erro
 static bool hosts_start(struct supervisor *supervisor, void **state, struct error *err)
 {
     *state = NULL;
-    return supervisor_has(supervisor, &feature_proc_view) || views_start(supervisor, state, err);
+    return supervisor_has(supervisor, &feature_proc_view) ||
+           supervisor_has(supervisor, &feature_proc_view_writable) ||
+           views_start(supervisor, state, err);
 }
 
 /* ---- Traps ----------------------------------------------------------------------------------------- */
@@ -506,36 +394,49 @@ static bool hosts_start(struct supervisor *supervisor, void **state, struct erro
         }                               \
     }
 
-/* A directory is no hosts file (the kernel says ENOTDIR), a new file neither, and O_PATH reads nothing. */
-#define HARMLESS_FOR_HOSTS(argument)                               \
-    {                                                              \
-        ANY_BIT(argument, O_DIRECTORY), ANY_BIT(argument, O_PATH), \
-            ALL_BITS(argument, O_CREAT | O_EXCL),                  \
+#define FOR_WRITING(argument)                                                                \
+    {                                                                                        \
+        .test_count = 1, .tests = {                                                          \
+            {.arg = (argument), .op = ARG_NOT_EQUAL, .mask = ACCESS_MODE, .value = O_RDONLY} \
+        }                                                                                    \
     }
 
-static const struct filter_rule hosts_open[] = HARMLESS_FOR_HOSTS(1);
-static const struct filter_rule hosts_openat[] = HARMLESS_FOR_HOSTS(2);
+/* A directory is no hosts file (the kernel says ENOTDIR), a new file neither, and O_PATH reads nothing. */
+#define HARMLESS(argument) \
+    ANY_BIT(argument, O_DIRECTORY), ANY_BIT(argument, O_PATH), ALL_BITS(argument, O_CREAT | O_EXCL)
 
-static const struct filter_rule new_open[] = {ALL_BITS(1, O_CREAT | O_EXCL)};
-static const struct filter_rule new_openat[] = {ALL_BITS(2, O_CREAT | O_EXCL)};
+static const struct filter_rule hosts_open[] = {HARMLESS(1), FOR_WRITING(1)};
+static const struct filter_rule hosts_openat[] = {HARMLESS(2), FOR_WRITING(2)};
+static const struct filter_rule hosts_writable_open[] = {HARMLESS(1)};
+static const struct filter_rule hosts_writable_openat[] = {HARMLESS(2)};
+
+static const struct filter_rule proc_open[] = {ALL_BITS(1, O_CREAT | O_EXCL), FOR_WRITING(1)};
+static const struct filter_rule proc_openat[] = {ALL_BITS(2, O_CREAT | O_EXCL), FOR_WRITING(2)};
+static const struct filter_rule proc_writable_open[] = {ALL_BITS(1, O_CREAT | O_EXCL)};
+static const struct filter_rule proc_writable_openat[] = {ALL_BITS(2, O_CREAT | O_EXCL)};
 
 #define PASSES(list) .passes = (list), .pass_count = sizeof(list) / sizeof((list)[0])
 
-static const struct trap hosts_traps[] = {
-    {.syscall = "open", PASSES(hosts_open), .handle = on_open, .detail = OPEN_PLAIN},
-    {.syscall = "openat", PASSES(hosts_openat), .handle = on_open, .detail = OPEN_AT},
-    {.syscall = "openat2", .handle = on_open, .detail = OPEN_AT2},
-    {.syscall = "creat", .handle = on_open, .detail = OPEN_CREAT},
-};
+#define OPENS(view)                                                                         \
+    {.syscall = "open", PASSES(view##_open), .handle = on_open, .detail = OPEN_PLAIN},      \
+        {.syscall = "openat", PASSES(view##_openat), .handle = on_open, .detail = OPEN_AT}, \
+    {                                                                                       \
+        .syscall = "openat2", .handle = on_open, .detail = OPEN_AT2                         \
+    }
+#define CREAT                                                       \
+    {                                                               \
+        .syscall = "creat", .handle = on_open, .detail = OPEN_CREAT \
+    }
+#define LISTINGS                                                               \
+    {.syscall = "getdents64", .handle = on_getdents, .detail = LISTING_64},    \
+    {                                                                          \
+        .syscall = "getdents", .handle = on_getdents, .detail = LISTING_LEGACY \
+    }
 
-static const struct trap proc_traps[] = {
-    {.syscall = "open", PASSES(new_open), .handle = on_open, .detail = OPEN_PLAIN},
-    {.syscall = "openat", PASSES(new_openat), .handle = on_open, .detail = OPEN_AT},
-    {.syscall = "openat2", .handle = on_open, .detail = OPEN_AT2},
-    {.syscall = "creat", .handle = on_open, .detail = OPEN_CREAT},
-    {.syscall = "getdents64", .handle = on_getdents, .detail = LISTING_64},
-    {.syscall = "getdents", .handle = on_getdents, .detail = LISTING_LEGACY},
-};
+static const struct trap hosts_traps[] = {OPENS(hosts)};
+static const struct trap hosts_writable_traps[] = {OPENS(hosts_writable), CREAT};
+static const struct trap proc_traps[] = {OPENS(proc), LISTINGS};
+static const struct trap proc_writable_traps[] = {OPENS(proc_writable), CREAT, LISTINGS};
 
 static const char *const hosts_needs[] = {"capget", "capset", NULL};
 
@@ -544,24 +445,19 @@ static const char *const proc_needs[] = {
     "getsockopt",   "sendto:netlink", "recvmsg",    "getdents", "fstatfs", NULL,
 };
 
-const struct feature feature_hosts_view = {
-    .name = HOSTS_LAYER,
-    .wanted = hosts_wanted,
-    .traps = hosts_traps,
-    .trap_count = sizeof(hosts_traps) / sizeof(hosts_traps[0]),
-    .needs = {.calls = hosts_needs},
-    .start = hosts_start,
-    .stop = views_stop,
-    .describe = hosts_describe,
-};
+#define VIEW(name_, view, needs_, wanted_, start_, describe_)                         \
+    {                                                                                 \
+        .name = (name_), .wanted = (wanted_), .traps = (view),                        \
+        .trap_count = sizeof(view) / sizeof((view)[0]), .needs = {.calls = (needs_)}, \
+        .start = (start_), .stop = views_stop, .describe = (describe_),               \
+    }
 
-const struct feature feature_proc_view = {
-    .name = PROC_LAYER,
-    .wanted = proc_wanted,
-    .traps = proc_traps,
-    .trap_count = sizeof(proc_traps) / sizeof(proc_traps[0]),
-    .needs = {.calls = proc_needs},
-    .start = views_start,
-    .stop = views_stop,
-    .describe = proc_describe,
-};
+const struct feature feature_hosts_view =
+    VIEW(HOSTS_LAYER, hosts_traps, hosts_needs, hosts_wanted, hosts_start, hosts_describe);
+const struct feature feature_hosts_view_writable =
+    VIEW(HOSTS_LAYER, hosts_writable_traps, hosts_needs, hosts_writable_wanted, hosts_start,
+         hosts_describe);
+const struct feature feature_proc_view =
+    VIEW(PROC_LAYER, proc_traps, proc_needs, proc_wanted, views_start, proc_describe);
+const struct feature feature_proc_view_writable = VIEW(
+    PROC_LAYER, proc_writable_traps, proc_needs, proc_writable_wanted, views_start, proc_describe);

@@ -41,6 +41,8 @@ struct open_decision {
     enum open_answer answer;
     int error;          /* ANSWER_REFUSE */
     const char *rule;   /* for the denial record; NULL: no denial, the kernel would say the same */
+    const char *tree;   /* the grant that would allow it; NULL: none would */
+    bool of_hosts;      /* the hosts view refuses */
     enum net_file file; /* ANSWER_NET */
     bool may_wait;      /* to be carried out by a worker */
 };
@@ -66,6 +68,20 @@ struct proc_place {
 };
 
 bool proc_place_parse(const char *path, struct proc_place *place);
+
+/* ---- view_contents.c: descriptors to hand over, owned by the caller, or -errno ------------------- */
+
+/* Before the supervisor is confined. False and an error: no memory. */
+bool view_seal_hosts(struct file_views *views, struct error *err);
+
+int view_open_hosts(const struct file_views *views);
+
+/* Tables of sockets are made for this open alone, which takes a while: for workers. */
+int view_open_net(struct file_views *views, enum net_file file);
+
+/* The pinned object, with the flags of the call and the rights of the member. */
+int view_reopen(const struct file_views *views, const struct request *request,
+                const struct open_call *call, int path_fd);
 
 /* getdents and getdents64 (listing.c). */
 enum listing_spelling { LISTING_64, LISTING_LEGACY };

@@ -82,7 +82,8 @@ static const struct port_entry *find(const struct port_map *map, enum net_protoc
 {
     for (size_t i = map->count; i > 0; i--) {
         const struct port_entry *entry = &map->entries[i - 1];
-        if (entry->protocol == protocol && (virtual_port == 0 || entry->virtual_port == virtual_port) &&
+        if (entry->protocol == protocol &&
+            (virtual_port == 0 || entry->virtual_port == virtual_port) &&
             (real_port == 0 || entry->real_port == real_port))
             return entry;
     }

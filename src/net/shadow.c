@@ -103,21 +103,18 @@ static bool is_harmless(const char *path)
     return false;
 }
 
-static bool shows_kernel(const struct shadow *host, int start, const char *path)
+static bool shows_kernel(const struct shadow *host, const struct object_identity *identity)
 {
-    struct object_identity identity;
-
-    if (is_harmless(path) || !object_identify_path(start, path, &identity))
-        return false;
-    return is_place(&host->root, &identity) || identity.device == host->proc_device ||
-           identity.device == host->sys_device;
+    return is_place(&host->root, identity) || identity->device == host->proc_device ||
+           identity->device == host->sys_device;
 }
 
-bool shadow_policy_shows_kernel(const struct policy *policy)
+static bool any_grant(const struct policy *policy, const struct strv *paths,
+                      const struct shadow *host,
+                      bool (*holds)(const struct shadow *host,
+                                    const struct object_identity *identity))
 {
-    const struct strv *lists[] = {&policy->fs_read, &policy->fs_read_try, &policy->fs_write,
-                                  &policy->fs_write_try};
-    struct shadow host = {0};
+    struct object_identity identity;
     CLEANUP_FD int start_fd = -1;
     int start = AT_FDCWD;
 
@@ -126,14 +123,23 @@ bool shadow_policy_shows_kernel(const struct policy *policy)
         if (start_fd >= 0)
             start = start_fd;
     }
-    find_kernel(&host);
-    for (size_t list = 0; list < sizeof(lists) / sizeof(lists[0]); list++) {
-        for (size_t i = 0; i < lists[list]->count; i++) {
-            if (shows_kernel(&host, start, lists[list]->items[i]))
-                return true;
-        }
+    for (size_t i = 0; i < paths->count; i++) {
+        if (!is_harmless(paths->items[i]) &&
+            object_identify_path(start, paths->items[i], &identity) && holds(host, &identity))
+            return true;
     }
     return false;
+}
+
+bool shadow_policy_shows_kernel(const struct policy *policy)
+{
+    struct shadow host = {0};
+
+    find_kernel(&host);
+    return any_grant(policy, &policy->fs_read, &host, shows_kernel) ||
+           any_grant(policy, &policy->fs_read_try, &host, shows_kernel) ||
+           any_grant(policy, &policy->fs_write, &host, shows_kernel) ||
+           any_grant(policy, &policy->fs_write_try, &host, shows_kernel);
 }
 
 static bool is_on_way(const struct shadow *shadow, const struct object_identity *object)
@@ -143,6 +149,34 @@ static bool is_on_way(const struct shadow *shadow, const struct object_identity 
             return true;
     }
     return false;
+}
+
+static bool reaches_hosts(const struct shadow *host, const struct object_identity *identity)
+{
+    return shadow_is_hosts(host, identity) || is_on_way(host, identity);
+}
+
+bool shadow_writes_reach_hosts(const struct policy *policy)
+{
+    struct shadow host = {.hosts = true};
+
+    if (policy->fs_write.count + policy->fs_write_try.count == 0)
+        return false;
+    find_kernel(&host);
+    find_hosts(&host);
+    return any_grant(policy, &policy->fs_write, &host, reaches_hosts) ||
+           any_grant(policy, &policy->fs_write_try, &host, reaches_hosts);
+}
+
+bool shadow_writes_reach_kernel(const struct policy *policy)
+{
+    struct shadow host = {0};
+
+    if (policy->fs_write.count + policy->fs_write_try.count == 0)
+        return false;
+    find_kernel(&host);
+    return any_grant(policy, &policy->fs_write, &host, shows_kernel) ||
+           any_grant(policy, &policy->fs_write_try, &host, shows_kernel);
 }
 
 enum shadow_kind shadow_kind_of(const struct shadow *shadow, const char *path,

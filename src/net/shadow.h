@@ -41,6 +41,11 @@ void shadow_init(struct shadow *shadow, const struct policy *policy);
 /* True if a grant of the policy shows something of procfs or sysfs that a view must judge. */
 bool shadow_policy_shows_kernel(const struct policy *policy);
 
+/* True if a write grant reaches the hosts file (then the members' ruleset does, too), or procfs or sysfs.
+ * Without one, opens for writing need no look. */
+bool shadow_writes_reach_hosts(const struct policy *policy);
+bool shadow_writes_reach_kernel(const struct policy *policy);
+
 enum shadow_kind {
     SHADOW_NONE,   /* an ordinary object: a rule as it is granted */
     SHADOW_HIDDEN, /* no rule at all */

@@ -29,9 +29,9 @@ struct sock_diag *sock_diag_new(int *error);
 void sock_diag_free(struct sock_diag *diag); /* NULL is accepted */
 
 struct diag_query {
-    uint8_t family;     /* AF_INET, AF_INET6, AF_UNIX */
-    uint8_t protocol;   /* IPPROTO_TCP, IPPROTO_UDP, …; 0 for AF_UNIX */
-    uint32_t states;    /* DIAG_ALL_STATES, … */
+    uint8_t family;      /* AF_INET, AF_INET6, AF_UNIX */
+    uint8_t protocol;    /* IPPROTO_TCP, IPPROTO_UDP, …; 0 for AF_UNIX */
+    uint32_t states;     /* DIAG_ALL_STATES, … */
     uint16_t local_port; /* only sockets with this one; 0: all */
 };
 
@@ -39,10 +39,10 @@ struct diag_query {
 struct diag_socket {
     uint64_t cookie; /* SO_COOKIE */
     uint8_t family, protocol, state;
-    uint8_t type;                      /* AF_UNIX: SOCK_STREAM, … */
-    struct net_address local, remote;  /* of the IP families */
-    uint16_t local_port, remote_port;  /* host order */
-    uint32_t uid;                      /* of the IP families */
+    uint8_t type;                     /* AF_UNIX: SOCK_STREAM, … */
+    struct net_address local, remote; /* of the IP families */
+    uint16_t local_port, remote_port; /* host order */
+    uint32_t uid;                     /* of the IP families */
     uint32_t inode;
     uint32_t receive_queue, send_queue; /* as in /proc/net/tcp; of a listener: waiting, backlog */
     uint8_t timer, retransmits;         /* timer 2, 4: of probes */

@@ -106,8 +106,8 @@ int unix_bind(const struct request *request, const struct pinned_socket *socket,
     /* The file takes its mode from the socket, less the supervisor's own umask. */
     if (fchmod(socket->fd, (mode_t)mode) != 0)
         return -errno;
-    int result = bind(socket->fd, (const struct sockaddr *)&through, sizeof(through)) == 0 ? 0
-                                                                                           : -errno;
+    int result =
+        bind(socket->fd, (const struct sockaddr *)&through, sizeof(through)) == 0 ? 0 : -errno;
     fchmod(socket->fd, 0777);
     return result;
 }

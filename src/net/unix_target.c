@@ -160,9 +160,8 @@ int unix_target_pin(const struct request *request, const struct socket_address *
 {
     struct destinations *shared = request->state;
     const char *path = (const char *)address->bytes + offsetof(struct sockaddr_un, sun_path);
-    struct member_view view = {.proc_fd = shared->proc_fd,
-                               .tid = (pid_t)request->notification.pid,
-                               .tgid = request->tgid};
+    struct member_view view = {
+        .proc_fd = shared->proc_fd, .tid = (pid_t)request->notification.pid, .tgid = request->tgid};
     struct object object;
 
     *target = UNIX_TARGET_INIT;

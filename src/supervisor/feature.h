@@ -89,7 +89,7 @@ struct trap {
     const struct filter_rule *passes; /* register conditions under which the call is not trapped */
     size_t pass_count;
     trap_handler handle;
-    int detail; /* free for the handler: which operation, which argument is what */
+    int detail;     /* free for the handler: which operation, which argument is what */
     bool in_window; /* only while argument 0 is a descriptor of the reserved window; no `passes` */
 };
 

@@ -256,6 +256,8 @@ void supervisor_describe(const struct supervisor *supervisor, struct posture *po
             posture_set(posture, feature->name, POSTURE_DISABLED, NULL, "--without");
         else if (policy->no_supervisor)
             posture_set(posture, feature->name, POSTURE_OFF, NULL, "no supervisor");
+        else if (!is_wanted(feature, policy) && posture_find(posture, feature->name) != NULL)
+            continue; /* one of several features of a name, and another is wanted */
         else if (!is_wanted(feature, policy))
             posture_set(posture, feature->name, POSTURE_OFF, NULL, "not used by this policy");
         else if (feature->describe != NULL)

@@ -39,8 +39,8 @@ struct supervisor_config {
     struct grants *grants;      /* borrowed, may be NULL; named before the first verdict */
     struct denial_log *denials; /* borrowed, may be NULL */
     enum violation_policy violation;
-    bool confined;    /* install the role filters (supervisor-confinement) */
-    bool interactive; /* the role filter allows terminal hand-over and job control */
+    bool confined;           /* install the role filters (supervisor-confinement) */
+    bool interactive;        /* the role filter allows terminal hand-over and job control */
     struct network *network; /* borrowed, for the network room; may be NULL */
     struct descriptor_window window;
 };

@@ -42,7 +42,8 @@ struct wall_row {
     uint8_t test_count;
     struct arg_test tests[2];
     bool own_process; /* tests[0].value is our process id */
-    const char *need; /* NEEDED: the name in a feature's list, if it is not the call's: "bind:unix" */
+    /* NEEDED: the name in a feature's list, if it is not the call's: "bind:unix". */
+    const char *need;
 };
 
 /* Not in every libc's headers. */
@@ -59,10 +60,10 @@ struct wall_row {
 #define OWN_PROCESS(number) \
     .own_process = true, .test_count = 1, .tests = {{.arg = (number), .op = ARG_EQUAL}}
 
-#define DATAGRAMS_OF(family)                                           \
+#define DATAGRAMS_OF(family)                                                   \
     .test_count = 2, .tests = {{.arg = 0, .op = ARG_EQUAL, .value = (family)}, \
                                {.arg = 1, .op = ARG_EQUAL, .mask = 0xf, .value = 2}}
-#define SOCKET_OPTION(option)                                          \
+#define SOCKET_OPTION(option)                                                            \
     .test_count = 2, .tests = {{.arg = 1, .op = ARG_EQUAL, .value = 1 /* SOL_SOCKET */}, \
                                {.arg = 2, .op = ARG_EQUAL, .value = (option)}}
 

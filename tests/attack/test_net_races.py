@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from witnesses import StreamWitness, free_port, rules, tcp_witness, udp_witness, unix_witness
+from witnesses import StreamWitness, free_port, rules, short_directory, tcp_witness, udp_witness, unix_witness
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="the payloads use x86-64 numbers")
 
@@ -19,9 +19,9 @@ SECONDS = float(os.environ.get("SANDLOCK_RACE_SECONDS", "0.3"))
 class Stage:
     """Peers that may be reached and peers that may not, of every kind, and their addresses by name."""
 
-    def __init__(self, tmp_path, stack):
-        self.open = tmp_path / "open"
-        self.closed = tmp_path / "closed"
+    def __init__(self, path, stack):
+        self.open = path / "open"
+        self.closed = path / "closed"
         self.open.mkdir()
         self.closed.mkdir()
         enter = stack.enter_context
@@ -57,9 +57,9 @@ class Stage:
 
 
 @pytest.fixture
-def stage(tmp_path):
+def stage():
     with contextlib.ExitStack() as stack:
-        yield Stage(tmp_path, stack)
+        yield Stage(stack.enter_context(short_directory()), stack)
 
 
 NOTHING = {"inet": 0, "udp": 0, "stream": 0, "datagram": 0}

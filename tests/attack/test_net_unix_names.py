@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from witnesses import free_port, rules, unix_witness
+from witnesses import free_port, rules, short_directory, unix_witness
 
 pytestmark = [
     pytest.mark.root,
@@ -64,9 +64,9 @@ def words(names):
 
 
 @pytest.fixture
-def place(area):
+def place():
     with contextlib.ExitStack() as stack:
-        yield Area(area, stack)
+        yield Area(stack.enter_context(short_directory()), stack)
 
 
 @pytest.fixture(params=KINDS)

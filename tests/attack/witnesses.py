@@ -2,8 +2,13 @@
 
 import contextlib
 import os
+import pathlib
 import select
+import shutil
 import socket
+import tempfile
+import threading
+import time
 
 import pytest
 
@@ -54,6 +59,39 @@ class DatagramWitness(Witness):
         return self.gather(lambda: self.socket.recv(4096))
 
 
+class UnixDatagramWitness(Witness):
+    """Keeps datagrams as they come: only a few fit in the queue, and the next sender would wait."""
+
+    def __init__(self, bound):
+        super().__init__(bound)
+        self.socket.setblocking(False)
+        self.found, self.lock = [], threading.Lock()
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.collect, daemon=True)
+        self.thread.start()
+
+    def collect(self):
+        while not self.over.is_set():
+            if select.select([self.socket], [], [], 0.02)[0]:
+                self.drain()
+
+    def drain(self):
+        with self.lock, contextlib.suppress(BlockingIOError):
+            while True:
+                self.found.append(self.socket.recv(4096))
+
+    def arrivals(self):
+        time.sleep(PATIENCE)
+        self.drain()
+        with self.lock:
+            found, self.found = self.found, []
+        return found
+
+    def close(self):
+        self.over.set()
+        self.thread.join()
+
+
 @contextlib.contextmanager
 def tcp_witness(host="127.0.0.1"):
     """A TCP server; `port` is its port."""
@@ -71,7 +109,11 @@ def udp_witness(host="127.0.0.1"):
 def unix_witness(path, kind=socket.SOCK_STREAM):
     """A named (or, with a leading zero byte, abstract) unix server of this kind."""
     with bound(socket.AF_UNIX, kind, path) as server:
-        yield DatagramWitness(server) if kind == socket.SOCK_DGRAM else StreamWitness(server)
+        witness = UnixDatagramWitness(server) if kind == socket.SOCK_DGRAM else StreamWitness(server)
+        try:
+            yield witness
+        finally:
+            witness.close()
 
 
 @contextlib.contextmanager
@@ -94,6 +136,16 @@ def free_port(kind=socket.SOCK_STREAM):
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def short_directory():
+    """A directory with a name that leaves room in the name of a unix socket."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="sl", dir="/tmp"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def rules(*words):

@@ -64,9 +64,8 @@ static void print_names(void)
 
 static void print_families(int family, const char *host)
 {
-    const struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_ADDRCONFIG,
-                                   .ai_family = family,
-                                   .ai_socktype = SOCK_STREAM};
+    const struct addrinfo hints = {
+        .ai_flags = AI_PASSIVE | AI_ADDRCONFIG, .ai_family = family, .ai_socktype = SOCK_STREAM};
     struct addrinfo *list = NULL;
     int error = getaddrinfo(host, "80", &hints, &list);
     unsigned seen = 0;

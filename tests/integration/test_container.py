@@ -78,6 +78,16 @@ def test_the_metadata_gate_works_there(container, area, secret, helpers):
     assert mine.stat().st_mode & 0o777 == 0o640
 
 
+@pytest.mark.parametrize("libc", ["", "_musl"])
+def test_interfaces_are_shown_there(container, helpers, libc):
+    probe = helpers / f"interfaces_probe{libc}"
+    if not probe.exists():
+        pytest.skip("not built")
+    lines = container.run("-r", helpers, "--", probe).stdout.splitlines()
+    assert lines[:8] == ["link lo up", "address lo inet 127.0.0.1", "address lo inet6 ::1", "interface 1 lo", "lo is 1",
+                         "eth0 is 0 error 19", "1 is lo", "2 is nothing error 6"]
+
+
 def test_the_process_gate_works_there(container, helpers):
     result = container.run("-r", helpers, "--", helpers / "process_probe", "prlimit", os.getpid())
     assert result.stdout == "prlimit: EPERM\n", result

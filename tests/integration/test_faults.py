@@ -517,6 +517,82 @@ def test_where_the_verdict_allows_without_a_wall_inode_flags_change(fault, outsi
     assert results["flags"] in ("OK", "ENOTTY", "EOPNOTSUPP")
 
 
+BINDS = """
+import errno, socket, sys
+for port in map(int, sys.argv[1:]):
+    try:
+        socket.socket().bind(("127.0.0.1", port))
+        print("OK")
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+"""
+
+
+def member_binds(fault, faults, *options):
+    """A listed port and another one are bound on behalf; with what was recorded as denied."""
+    made = [socket.socket() for _ in range(2)]
+    for one in made:
+        one.bind(("127.0.0.1", 0))
+    listed, other = [one.getsockname()[1] for one in made]
+    for one in made:
+        one.close()
+    log = fault.area / "denials"
+    done = fault.sandlock.run(
+        *fault.words("--net-allow-bind", listed, "--net-deny-bind", 1, "--log-denials", log, *options),
+        "/usr/bin/python3", "-I", "-S", "-c", BINDS, listed, other, env={"SANDLOCK_FAULT": faults})
+    assert done.code == 0, done
+    return done.stdout.split(), f"tcp port {other}" in log.read_text(encoding="utf-8")
+
+
+@pytest.mark.root
+def test_a_verdict_that_always_allows_binds_no_port_outside_the_policy(fault):
+    assert member_binds(fault, "verdict-allow") == (["OK", "EACCES"], False)
+
+
+def test_the_right_verdict_refuses_the_port_and_says_so(fault):
+    assert member_binds(fault, "") == (["OK", "EACCES"], True)
+
+
+def test_where_the_verdict_allows_without_a_wall_the_port_is_bound(fault):
+    results = member_binds(fault, "verdict-allow", "--without", "supervisor-confinement")
+    assert results == (["OK", "OK"], False)
+
+
+LISTENS = """
+import ctypes, errno, socket, sys
+port, live = map(int, sys.argv[1:])
+def listen(made):
+    try:
+        made.listen()
+        return "OK"
+    except OSError as error:
+        return errno.errorcode[error.errno]
+bound, undone = socket.socket(), socket.socket()
+bound.bind(("127.0.0.1", port))
+undone.connect(("127.0.0.1", live))
+ctypes.CDLL(None).connect(undone.fileno(), bytes(16), 16)
+print(listen(socket.socket()), listen(undone), undone.getsockname()[1] > 0, listen(bound), listen(bound))
+client = socket.create_connection(("127.0.0.1", port), timeout=5)
+print(bound.accept()[1] == client.getsockname())
+"""
+
+
+@pytest.mark.parametrize("faults", ["", "sock-diag"])
+def test_listen_is_judged_where_the_kernel_lists_no_sockets(fault, faults):
+    with socket.socket() as live, socket.socket() as spare:
+        for one in (live, spare):
+            one.bind(("127.0.0.1", 0))
+        live.listen()
+        port, target = spare.getsockname()[1], live.getsockname()[1]
+        spare.close()
+        done = fault.sandlock.run(
+            *fault.words("--net-allow-bind", "1-65535", "--net-allow", f"tcp://127.0.0.1:{port},{target}"),
+            "/usr/bin/python3", "-I", "-S", "-c", LISTENS, port, target, env={"SANDLOCK_FAULT": faults})
+    assert done.code == 0, done
+    words = done.stdout.split()
+    assert words[:2] == ["EACCES", "EACCES"] and words[3:] == ["OK", "OK", "True"], done
+
+
 # ---- The walls: calls outside the list --------------------------------------------------------
 
 # Member processes that a plain kill of the command's group would miss.
@@ -788,3 +864,25 @@ def test_the_walls_are_the_supervising_threads_alone(host, fault, outside):
                     env=outside.env)
     assert_answers(done.stderr, IN_LIST | BEYOND_LIST)
     outside.assert_untouched()
+
+
+# ---- Views of files without the supervisor's look ----------------------------------------------
+
+
+@pytest.mark.parametrize("path,options", [
+    ("/etc/hosts", ["-r", "/etc", "--net-allow", "127.0.0.1:1"]),
+    ("/etc/hosts", ["-r", "/", "--net-allow", "127.0.0.1:1"]),
+    ("/proc/net/tcp", ["-r", "/proc"]),
+    ("/proc/self/net/dev", ["-r", "/"]),
+    ("/proc/1/status", ["-r", "/proc"]),
+    ("/proc/1/comm", ["-w", "/"]),
+    ("/sys/class/net/lo/mtu", ["-r", "/sys"]),
+    ("/sys/class/net/lo/mtu", ["-r", "/"]),
+])
+def test_the_members_ruleset_does_not_reach_what_a_view_hides(fault, path, options):
+    if not os.path.exists(path):
+        pytest.skip(f"no {path}")
+    words = ["cat", "/etc/passwd", path]
+    done = fault.run("views-continue", *options, command=words)
+    assert done.stdout == pathlib.Path("/etc/passwd").read_text(), done
+    assert f"{path}: Permission denied" in done.stderr

@@ -547,7 +547,9 @@ def test_a_switched_off_feature_is_off_and_an_exception(sandlock, area, feature)
 
 
 def test_without_any_feature_nothing_is_supervised(sandlock, area):
-    posture, entries = posture_of(sandlock, area, "--without", "metadata-gate", "--without", "process-gate")
+    features = ("metadata-gate", "process-gate", "unix-gate", "listen-gate", "netlink-view", "hosts-view")
+    posture, entries = posture_of(sandlock, area, *(f"--without={feature}" for feature in features))
+    assert all(entries[feature]["state"] == "disabled" for feature in features)
     assert entries["supervisor"]["state"] == "off"
     assert posture["mode"] == "kernel-only"
     assert posture["methods"]["listener"] == "none"
@@ -559,7 +561,7 @@ def test_required_protections_are_required(sandlock, area):
                           (["--require", "supervisor-filter", "--require", "guardian"], 0),
                           (["--require", "signal-scope", "--disable", "signal-scope"], 125),
                           (["--require", "metadata-gate", "--without", "metadata-gate"], 125),
-                          (["--require", "unix-gate"], 125)):
+                          (["--require", "hostname-view"], 125)):
         mark.unlink(missing_ok=True)
         result = sandlock.run(*options, "-w", area, "--", "touch", mark)
         assert (result.code == 0) == (code == 0), (options, result)

@@ -393,6 +393,57 @@ tell([made({str(granted)!r} + "/absolute"), made("relative"), made({str(tmp_path
     assert not (tmp_path / "outside").exists() and not (area / "outside").exists()
 
 
+RACE = """
+import threading
+good, bad, path = {good}, {bad}, {path!r}
+inet = struct.pack("=H", 2) + struct.pack("!H", good) + socket.inet_aton(LOCAL) + b"\\0" * 100
+other = struct.pack("=H", 2) + struct.pack("!H", bad) + socket.inet_aton(LOCAL) + b"\\0" * 100
+unix = struct.pack("=H", 1) + path.encode() + b"\\0" * (106 - len(path))
+shared = ctypes.create_string_buffer(inet, 108)
+spot = os.dup(0)
+end = time.monotonic() + 3
+bound, refused, wrong = 0, 0, []
+
+
+def flip():
+    files = [socket.socket(socket.AF_UNIX), tcp()]
+    turn = 0
+    while time.monotonic() < end:
+        turn += 1
+        ctypes.memmove(shared, (inet, other, unix)[turn % 3], 108)
+        if turn % 7 == 0:
+            libc.dup2(files[turn % 2].fileno(), spot)
+            if files[1].getsockname()[1] != 0:
+                if files[1].getsockname()[1] != good:
+                    wrong.append(files[1].getsockname())
+                files[1].close()
+                files[1] = tcp()
+
+
+thread = threading.Thread(target=flip)
+thread.start()
+while time.monotonic() < end:
+    made = tcp()
+    if libc.bind(made.fileno(), shared, 16) == 0:
+        bound += 1
+        if made.getsockname()[1] != good:
+            wrong.append(made.getsockname())
+    else:
+        refused += ctypes.get_errno() == errno.EACCES
+    made.close()
+    libc.bind(spot, shared, 108)
+thread.join()
+tell([bound > 0, refused > 0, wrong, os.path.exists(path)])
+"""
+
+
+def test_an_address_that_changes_under_the_call_binds_nothing_that_is_denied(inside, area, tmp_path):
+    good, bad = free_ports(2)
+    program = RACE.format(good=good, bad=bad, path=str(tmp_path / "ungranted"))
+    for options in (["--net-deny-bind", bad], ["--net-allow-bind", good, "--net-deny-bind", "1"]):
+        assert inside(program, *options) == [True, True, [], False]
+
+
 def test_denials_name_the_port_and_the_option(sandlock, inside, area):
     (port,) = free_ports(1)
     log = area / "denials"

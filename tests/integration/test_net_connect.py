@@ -345,6 +345,7 @@ result = [raw_connect(fd, address), raw_connect(fd, address), raw_connect(fd, by
 def test_a_grandchild_and_a_thread_connect_as_the_first_process_does(member, listen):
     listener = listen()
     code = f"""
+import subprocess
 inner = "import socket; socket.create_connection(('127.0.0.1', {listener.port})).recv(2)"
 result = [subprocess.run(["/bin/sh", "-c", '"$0" -c "$1"; exit $?', sys.executable, inner]).returncode]
 thread = threading.Thread(target=lambda: result.append(tcp("127.0.0.1", {listener.port})))
@@ -752,3 +753,16 @@ def test_behind_a_wrong_verdict_the_supervisors_own_domain_refuses(member, liste
     # The control: without that domain the wrong verdict has its way.
     open_wide = [*rules, "--without", "supervisor-confinement"]
     assert member(code, *open_wide, env=wrong) == ["OK", "OK"]
+
+
+@pytest.mark.skipif(not FAULTS, reason="needs a build with fault injection: make faults")
+@pytest.mark.root
+def test_a_supervisor_that_is_made_to_wait_ends_the_run(sandlock, full):
+    """As if a member had undone the bound of the call in the right moment. Nobody else could end it:
+    the time limit is kept by the thread that waits."""
+    code = PRELUDE + f"tcp('127.0.0.1', {full.port})"
+    begin = time.monotonic()
+    done = sandlock.run("--net-allow", "tcp://127.0.0.1", "--timeout", "1", "--", PYTHON, "-c", code,
+                        env={"SANDLOCK_FAULT": "connect-waits"})
+    assert done.code == 125 and "stuck" in done.stderr
+    assert 1.5 < time.monotonic() - begin < 15

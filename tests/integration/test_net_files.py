@@ -159,7 +159,7 @@ say("below", opened("/etc/ld.so.conf.d"))
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can put a file into /etc")
 def test_a_file_put_beside_it_later_is_readable(sandlock):
-    new = pathlib.Path("/etc/sandlock-test-late")
+    new = pathlib.Path(f"/etc/sandlock-test-late-{os.getpid()}")
     process = sandlock.start(*RULE, "--", "/bin/sh", "-c", f"echo ready; read x; cat {new}", stdin=-1)
     try:
         assert process.stdout.readline() == "ready\n"
@@ -241,7 +241,7 @@ def test_only_own_sockets_are_listed(sandlock):
     with socket.socket() as foreign, socket.socket(socket.AF_UNIX) as unix:
         foreign.bind(("127.0.0.1", 0))
         foreign.listen()
-        unix.bind("\0sandlock-test-foreign")
+        unix.bind(f"\0sandlock-test-foreign-{os.getpid()}")
         code = """
 foreign = "%04X" % int(sys.argv[1])
 say("empty", len(text("/proc/net/tcp").splitlines()))
@@ -258,7 +258,7 @@ if child == 0:
     os.read(0, 1)
     os._exit(0)
 name = socket.socket(socket.AF_UNIX)
-name.bind("\\0mine\\0x")
+name.bind(f"\\0mine{os.getpid()}\\0x")
 name.listen()
 pair = socket.socketpair()
 rows = [line.split() for line in text("/proc/net/tcp").splitlines()[1:]]
@@ -271,7 +271,7 @@ say("uid", int(rows[0][7]) == os.getuid())
 say("tcp6", len(text("/proc/net/tcp6").splitlines()))
 say("foreign", foreign in text("/proc/net/tcp"))
 unix = text("/proc/net/unix")
-say("unix own", "@mine@x" in unix)
+say("unix own", f"@mine{os.getpid()}@x" in unix)
 say("unix foreign", "foreign" in unix)
 say("unix rows", len(unix.splitlines()) - 1)
 say("sockstat", text("/proc/net/sockstat").splitlines()[:2])
@@ -388,6 +388,8 @@ def test_which_grant_reaches_it(sandlock):
 @pytest.mark.root
 def test_the_rest_of_proc_is_the_callers_own(sandlock):
     said = python(sandlock, PROC, """
+say("listed", [int(name) for name in os.listdir("/proc") if name.isdigit()] == [os.getpid()])
+say("others", {"cpuinfo", "self", "net", "sys"} <= set(os.listdir("/proc")))
 say("own", f"Pid:\\t{os.getpid()}\\n" in text("/proc/self/status"))
 child = os.fork()
 if child == 0:
@@ -414,7 +416,7 @@ say("exe", name_of(lambda: os.readlink("/proc/self/exe")))
 say("write", opened("/proc/self/comm", os.O_WRONLY))
 """, os.getpid())
     assert said == {
-        "own": True, "child": 0, "member": "OK", "its memory": "EACCES", "supervisor": "EACCES",
+        "listed": True, "others": True, "own": True, "child": 0, "member": "OK", "its memory": "EACCES", "supervisor": "EACCES",
         "foreign net": "EACCES", "init": "EACCES", "cpuinfo": "OK", "kcore": said["kcore"], "mounts": "OK",
         "maps": True, "fd": "OK", "exe": "OK", "write": "EACCES",
     }

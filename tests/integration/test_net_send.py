@@ -121,6 +121,7 @@ def drain(receiver):
 
 # ---- UDP -------------------------------------------------------------------------------------------
 
+@pytest.mark.root
 def test_a_udp_rule_opens_its_destination_and_no_other(sandlock, receiver, other):
     lines = inside(sandlock, ["--net-allow", f"udp://127.0.0.1:{receiver.port}"], """
 port, other = int(sys.argv[1]), int(sys.argv[2])
@@ -301,6 +302,7 @@ print(attempt(s.sendmsg, [b"no"], [(41, 52, struct.pack("i", 3)), (41, 57, route
 MODES = pytest.mark.parametrize("rules", [[], ["--net-allow", "127.0.0.1"]], ids=["plain", "rules"])
 
 
+@pytest.mark.root
 @MODES
 def test_descriptors_travel_over_unix_sockets(sandlock, rules):
     lines = inside(sandlock, rules, """
@@ -461,6 +463,7 @@ print(got, "short" if elapsed < 1 else "long")
     assert inside(sandlock, [], script, "unix", "restart") == ["1", "[1] long"]
 
 
+@pytest.mark.root
 def test_a_broken_stream_raises_sigpipe_unless_it_is_asked_not_to(sandlock):
     script = """
 a, b = socket.socketpair(socket.AF_UNIX, getattr(socket, sys.argv[2]))
@@ -485,6 +488,7 @@ def all_calls(path, data=b"x"):
 """
 
 
+@pytest.mark.root
 @MODES
 def test_a_named_socket_needs_a_write_grant(sandlock, short, rules):
     receiver = unix_receiver(short / "sock")
@@ -533,6 +537,7 @@ print(s.sendto(b"last", sys.argv[1]), flush=True)
     assert messages == [b"%d" % n for n in range(count)] + [b"last"]
 
 
+@pytest.mark.root
 def test_abstract_names_lead_to_the_sandbox_alone(sandlock):
     outside = unix_receiver(b"\0sandlock-test-%d" % os.getpid())
     script = ALL_CALLS + """

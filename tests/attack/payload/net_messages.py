@@ -87,7 +87,7 @@ def shapes(port):
                  BIND: (pointer_of(address), 16), LISTEN: (1,)}[number]
         report(f"{name}_no_descriptor", call(number, 999, *words))
         report(f"{name}_negative_descriptor", call(number, -1, *words))
-        with open("/dev/null", "rb") as file:
+        with open("/etc/passwd", "rb") as file:
             report(f"{name}_file", call(number, file.fileno(), *words))
     with_socket("proper", AF_INET, DGRAM, 0, lambda fd: sendmsg(fd, message(b"proper", address)))
 

@@ -84,7 +84,7 @@ def mangled(rng):
 def garbage(seed, rounds):
     rng = random.Random(seed)
     sockets = [netlink(rng.choice([RAW, DGRAM])) for _ in range(4)]
-    sockets.append(socket.socket(fileno=fcntl.fcntl(netlink().detach(), fcntl.F_DUPFD_CLOEXEC, 500)))
+    sockets.append(socket.socket(fileno=fcntl.fcntl(netlink().detach(), fcntl.F_DUPFD_CLOEXEC, 200)))
     peer = struct.pack("=HHII", AF_NETLINK, 0, 0, 0)
     for _ in range(rounds):
         sock = rng.choice(sockets)
@@ -99,7 +99,9 @@ def garbage(seed, rounds):
             lambda: call(55, fd, rng.choice([1, 270]), rng.randrange(60), pointer(bytes(8))[0], pointer(struct.pack("=i", 8))[0]),
             lambda: call(51, fd, pointer(bytes(16))[0], pointer(struct.pack("=i", rng.choice([0, 1, 12, 16])))[0]),
         ])()
-        while select.select([sock], [], [], 0)[0]:
+        waiting = select.poll()  # numbers of the window may be beyond what select() can name
+        waiting.register(sock, select.POLLIN)
+        while waiting.poll(0):
             call(45, fd, pointer(bytes(64))[0], rng.randrange(65), DONTWAIT | rng.choice([0, 2, 0x20, 0x22]), 0, 0)
             if rng.random() < 0.9:
                 try:

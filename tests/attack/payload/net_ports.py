@@ -1,8 +1,8 @@
 """Ways to a port to be reached on, without a bind that is allowed.
 
-    net_ports.py udp REPORT KIND     a UDP socket (KIND inet or inet6) gains a port in every way; each socket
-                                     stays open, its port is written to the descriptor REPORT as "name port",
-                                     and after a line from standard input it says what it received
+    net_ports.py udp KIND            a UDP socket (KIND inet or inet6) gains a port in every way; each socket
+                                     stays open, its port is printed as "name port" up to "end 0", and after
+                                     a line from standard input it says what it received
     net_ports.py detach              taking the filter off a UDP socket that should receive nothing
     net_ports.py listen PORT         TCP sockets that listen without a bind
     net_ports.py bind PORT           binding in every spelling
@@ -88,8 +88,7 @@ def gains(kind):
     }
 
 
-def udp(report_fd, kind):
-    report_fd = int(report_fd)
+def udp(kind):
     host, family = HERE[kind]
     opened = {}
     for name, function in gains(kind).items():
@@ -105,8 +104,8 @@ def udp(report_fd, kind):
             pass
         opened[name] = copy if isinstance(copy, socket.socket) else sock
         opened[name + " kept"] = sock
-        os.write(report_fd, f"{name} {opened[name].getsockname()[1]}\n".encode())
-    os.write(report_fd, b"end 0\n")
+        print(name, opened[name].getsockname()[1], flush=True)
+    print("end 0", flush=True)
     sys.stdin.readline()
     for name, sock in opened.items():
         if name.endswith(" kept"):
@@ -192,7 +191,7 @@ def listen_(port):
         in_child(lambda: 0 if listen(sock.fileno()) == 0 else 1)
 
     def failed_bind(sock):
-        bind(sock.fileno(), inet("127.0.0.1", 1))
+        bind(sock.fileno(), inet("203.0.113.1", 0))
 
     def no_port(sock):  # IP_BIND_ADDRESS_NO_PORT: a bind that leaves the port open
         sock.setsockopt(0, 24, 1)

@@ -491,6 +491,28 @@ static int does_not_read(void *data)
     return 0;
 }
 
+/* Blocking sends outside the window: the kernel's never wait for the reader of the replies. */
+static int sends_and_sends(void *data)
+{
+    struct link_request request = link_dump();
+    _Alignas(8) uint8_t reply[4096];
+    int fd = dup(open_socket(0));
+
+    (void)data;
+    for (int i = 0; i < 2000; i++)
+        EXPECT(send(fd, &request, sizeof(request), 0) == (ssize_t)sizeof(request));
+    while (reads(fd, reply, sizeof(reply), 0) > 0)
+        ;
+    EXPECT(is_virtual(fd));
+    return 0;
+}
+
+static void a_send_does_not_wait_for_ever(void **state)
+{
+    (void)state;
+    expect_success(sends_and_sends);
+}
+
 static void who_does_not_read_only_stops_itself(void **state)
 {
     (void)state;
@@ -688,6 +710,24 @@ static int asks_from_threads(void *data)
     return 0;
 }
 
+static void the_window_ends_at_the_limit_of_open_files(void **state)
+{
+    static const struct {
+        uint64_t limit;
+        uint32_t first, last;
+    } windows[] = {{1024, 960, 1023},  {576, 512, 575},       {4096, 4032, 4095},
+                   {4097, 4032, 4095}, {1048576, 4032, 4095}, {UINT64_MAX, 4032, 4095}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(windows) / sizeof(windows[0]); i++) {
+        struct descriptor_window window = netlink_window(windows[i].limit);
+        assert_int_equal(window.first, windows[i].first);
+        assert_int_equal(window.last, windows[i].last);
+    }
+    for (uint64_t limit = 0; limit < 576; limit += 25)
+        assert_true(netlink_window(limit).first > netlink_window(limit).last);
+}
+
 static void four_threads_ask_at_once(void **state)
 {
     (void)state;
@@ -744,11 +784,13 @@ int main(void)
         cmocka_unit_test(replies_come_from_the_kernel),
         cmocka_unit_test(requests_are_copied_with_bounds),
         cmocka_unit_test(an_empty_datagram_is_not_the_end),
+        cmocka_unit_test(a_send_does_not_wait_for_ever),
         cmocka_unit_test(who_does_not_read_only_stops_itself),
         cmocka_unit_test(a_socket_is_known_whatever_its_number),
         cmocka_unit_test(options_that_programs_set_are_accepted),
         cmocka_unit_test(interface_requests_show_lo_alone),
         cmocka_unit_test(four_threads_ask_at_once),
+        cmocka_unit_test(the_window_ends_at_the_limit_of_open_files),
         cmocka_unit_test(ordinary_sockets_cause_no_notification),
     };
 

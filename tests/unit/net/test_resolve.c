@@ -5,6 +5,51 @@
 #include "net/network.h"
 #include "net/resolve.h"
 
+#include <dlfcn.h>
+#include <netdb.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+/* ---- A resolver that hangs --------------------------------------------------------------------- */
+
+static atomic_int hanging_over;
+
+/* In place of the C library's: names that begin with "hang" take a second. */
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                struct addrinfo **found)
+{
+    typedef int (*resolver)(const char *, const char *, const struct addrinfo *,
+                            struct addrinfo **);
+    resolver real = (resolver)dlsym(RTLD_NEXT, "getaddrinfo");
+
+    if (strncmp(name, "hang", 4) != 0)
+        return real(name, service, hints, found);
+    usleep(1000000);
+    atomic_fetch_add(&hanging_over, 1);
+    return EAI_NONAME;
+}
+
+static void test_a_resolver_that_hangs_is_left_behind(void **state)
+{
+    const char *names[] = {"localhost", "hang1", "hang2"};
+    struct resolve_answer answers[3] = {0};
+    int64_t before = resolve_now();
+
+    resolve_in_threads(names, 3, before + 200, answers);
+    assert_true(resolve_now() - before < 800);
+    assert_true(answers[0].count > 0);
+    assert_int_equal(answers[1].count, 0);
+    assert_has_texts(answers[2].reason, TEXTS("no answer within"));
+    free(answers[0].addresses);
+    /* It comes back later and finds everything it needs. */
+    for (int i = 0; i < 500 && atomic_load(&hanging_over) < 2; i++)
+        usleep(10000);
+    assert_int_equal(atomic_load(&hanging_over), 2);
+    usleep(50000);
+}
+
+/* ---- Rules ------------------------------------------------------------------------------------- */
+
 static struct net_rules rules_of(const char *const *specs)
 {
     struct net_rules rules = {0};
@@ -188,6 +233,7 @@ int main(void)
         cmocka_unit_test(test_answers_keep_each_address_once_and_not_too_many),
         cmocka_unit_test(test_many_names_are_answered_each),
         cmocka_unit_test(test_a_passed_deadline_is_an_answer),
+        cmocka_unit_test(test_a_resolver_that_hangs_is_left_behind),
         cmocka_unit_test(test_the_hosts_file_has_loopback_and_every_pinned_address),
         cmocka_unit_test(test_a_network_has_what_its_features_share),
     };

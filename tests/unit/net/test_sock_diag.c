@@ -79,10 +79,8 @@ static void a_port_filters(void **state)
     uint16_t port, other;
     CLEANUP_FD int fd = bound_socket(SOCK_DGRAM, &port);
     CLEANUP_FD int neighbour = bound_socket(SOCK_DGRAM, &other);
-    struct diag_query query = {.family = AF_INET,
-                               .protocol = IPPROTO_UDP,
-                               .states = DIAG_ALL_STATES,
-                               .local_port = port};
+    struct diag_query query = {
+        .family = AF_INET, .protocol = IPPROTO_UDP, .states = DIAG_ALL_STATES, .local_port = port};
 
     (void)state;
     int result = sock_diag_dump(diag, &query, &list);

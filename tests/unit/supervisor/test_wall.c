@@ -299,7 +299,8 @@ static void members_messages_neither_wait_nor_connect(void **state)
 
 static void inert_sockets_and_filters_are_all_that_is_made(void **state)
 {
-    static const char *const needs[] = {"socket:datagram", "setsockopt:filter", "sendto:netlink", NULL};
+    static const char *const needs[] = {"socket:datagram", "setsockopt:filter", "sendto:netlink",
+                                        NULL};
     static const struct feature inert = {.name = "inert", .needs = {.calls = needs}};
     static const struct feature *const features[] = {&inert, NULL};
     struct wall_options options = LIBRARY(ROLE_SUPERVISOR);

@@ -1,0 +1,147 @@
+/*
+ * What a member gets in place of a file: sealed memory with the text of a view, or the pinned object
+ * itself, opened with no more rights than the member has. Every open has a description of its own.
+ */
+#include "net/network_files.h"
+
+#include "kernel/procfs.h"
+#include "kernel/sys.h"
+#include "member/identity.h"
+#include "net/network.h"
+#include "util/fault.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#ifndef F_ADD_SEALS
+#define F_ADD_SEALS 1033
+#define F_SEAL_SEAL 0x0001
+#define F_SEAL_SHRINK 0x0002
+#define F_SEAL_GROW 0x0004
+#define F_SEAL_WRITE 0x0008
+#endif
+
+/* Without a rule that names a host. */
+#define HOSTS_PLAIN "127.0.0.1 localhost\n::1 localhost\n"
+
+#define ACCESS_MODE 3 /* musl's O_ACCMODE has O_PATH in it */
+
+/* What a description can be asked to be; not how the name is walked. */
+#define KEPT_FLAGS                                                                                \
+    (ACCESS_MODE | O_APPEND | O_NONBLOCK | O_DIRECTORY | O_NOATIME | O_DSYNC | O_SYNC | O_TRUNC | \
+     O_NOCTTY)
+
+/* Sealed memory with this text, for reading. A descriptor or -errno. */
+static int seal_text(const char *name, const char *text, size_t length)
+{
+    CLEANUP_FD int fd = sys_memfd(name, 0);
+
+    if (fd < 0)
+        return fd;
+    int result = fd_write_all(fd, text, length);
+    if (result < 0)
+        return result;
+    if (fchmod(fd, 0444) != 0 ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0)
+        return -errno;
+    return fd_steal(&fd);
+}
+
+/* A description of its own: at offset 0, for reading alone. */
+static int open_again(const struct file_views *views, int fd, uint64_t flags)
+{
+    char name[32];
+
+    snprintf(name, sizeof(name), "fd/%d", fd);
+    return procfs_open_file(views->proc_fd, 0, name, (int)flags);
+}
+
+/* Made for this open alone: nothing of a look is kept. */
+static int open_sockets(struct file_views *views, enum net_file file)
+{
+    CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
+    struct proc_sockets source = views->sockets;
+
+    source.guardian = supervisor_guardian(views->supervisor);
+    source.netlink = network_of(views->supervisor)->netlink;
+    int result = proc_sockets_text(&source, file, &text);
+    if (result < 0) /* whatever it was: there is no answer, and never the host's */
+        return result == -ENOMEM || result == -EMFILE || result == -ENFILE ? result : -EACCES;
+    CLEANUP_FD int fd = seal_text(net_file_name(file), buffer_text(&text), text.length);
+    return fd < 0 ? fd : open_again(views, fd, O_RDONLY);
+}
+
+static int open_fixed(struct file_views *views, enum net_file file)
+{
+    const char *text = net_file_text(file);
+
+    if (views->net_fds[file] < 0)
+        views->net_fds[file] = seal_text(net_file_name(file), text, strlen(text));
+    return views->net_fds[file] < 0 ? views->net_fds[file]
+                                    : open_again(views, views->net_fds[file], O_RDONLY);
+}
+
+int view_open_net(struct file_views *views, enum net_file file)
+{
+    pthread_mutex_lock(&views->lock);
+    int fd = net_file_text(file) == NULL ? open_sockets(views, file) : open_fixed(views, file);
+    pthread_mutex_unlock(&views->lock);
+    return fd;
+}
+
+/* A member that is another user than the supervisor has the rights of "others". */
+static bool modes_allow(const struct member_identity *identity, int path_fd, bool write)
+{
+    struct object_identity object;
+
+    if (!identity->differs_in_ids)
+        return true;
+    if (!object_identify(path_fd, &object))
+        return false;
+    unsigned wanted = (write ? S_IWOTH : S_IROTH) * (object.uid == identity->uid ? 0100U : 1U);
+    return (object.mode & wanted) != 0;
+}
+
+int view_reopen(const struct file_views *views, const struct request *request,
+                const struct open_call *call, int path_fd)
+{
+    struct member_identity identity;
+    struct lowered_rights lowered = {0};
+    uint64_t flags = call->flags & (uint64_t)KEPT_FLAGS;
+
+    if (!views->privileged)
+        return open_again(views, path_fd, flags);
+    int result =
+        identity_read(views->proc_fd, (pid_t)request->notification.pid, views->mapped, &identity);
+    if (result < 0)
+        return result;
+    if (!modes_allow(&identity, path_fd, open_call_writes(call)))
+        return -EACCES;
+    if (identity_lower(&identity, &lowered) != 0)
+        return -EPERM;
+    int fd = open_again(views, path_fd, flags);
+    identity_restore(&lowered);
+    return fd;
+}
+
+bool view_seal_hosts(struct file_views *views, struct error *err)
+{
+    const struct network *network = network_of(views->supervisor);
+    bool has_text = network->hosts != NULL;
+    const char *text = has_text ? network->hosts : HOSTS_PLAIN;
+
+    views->hosts_fd =
+        FAULT_OR("hosts-file", -EIO,
+                 seal_text("hosts", text, has_text ? network->hosts_length : strlen(text)));
+    return views->hosts_fd >= 0 ||
+           error_runtime(err, -views->hosts_fd, "hosts file of the sandbox");
+}
+
+int view_open_hosts(const struct file_views *views)
+{
+    return open_again(views, views->hosts_fd, O_RDONLY);
+}
