@@ -64,7 +64,8 @@ integration: packages-check build
 
 # Injected faults: a build of its own, in which steps can be made to fail and the supervisor to misbehave.
 faults: packages-check build-faults
-	SANDLOCK_FAULTS=1 SANDLOCK_TESTS=tests/integration/test_faults.py tests/run-integration $(BUILD)-faults
+	SANDLOCK_FAULTS=1 SANDLOCK_TESTS="tests/integration/test_faults.py tests/integration/test_net_*.py" \
+		tests/run-integration $(BUILD)-faults -k "test_faults or fault_injection"
 
 # Under AddressSanitizer and UndefinedBehaviorSanitizer: the unit tests, and the command line program in
 # its tests and under attack. Programs without the sanitizers cannot load the library built with them.
@@ -72,7 +73,8 @@ sanitize: packages-check build-sanitize
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 		$(MESON) test -C $(BUILD)-sanitize --suite unit --print-errorlogs
 	SANDLOCK_TESTS="tests/integration/test_cli.py tests/attack/test_processes.py \
-		tests/attack/test_sockets.py tests/attack/test_syscalls.py" \
+		tests/attack/test_sockets.py tests/attack/test_syscalls.py tests/attack/test_net_messages.py \
+		tests/attack/test_net_responder.py tests/integration/test_net_send.py" \
 		tests/run-integration $(BUILD)-sanitize
 
 # Two parts of `make check` may come to a build at the same time.

@@ -269,8 +269,8 @@ sandlock_builder_t *sandlock_sandbox_builder_disable(sandlock_builder_t *b, uint
 sandlock_builder_t *sandlock_sandbox_builder_no_supervisor(sandlock_builder_t *b, bool v);
 
 /* Switches off a feature that is on by default: "metadata-gate", "process-gate", "unix-gate",
- * "listen-gate", "netlink-view", "hosts-view" or "supervisor-confinement". Weakens the sandbox. May be
- * called repeatedly; an unknown name is refused by the build. */
+ * "listen-gate", "netlink-view", "hosts-view", "proc-view" or "supervisor-confinement". Weakens the sandbox.
+ * May be called repeatedly; an unknown name is refused by the build. */
 sandlock_builder_t *sandlock_sandbox_builder_without(sandlock_builder_t *b, const char *feature);
 
 /* true: what the kernel refuses by itself is also recorded, for sandlock_handle_denials(). Costs time

@@ -185,6 +185,8 @@ void check_text(const struct probe_result *host, const char *platform, struct bu
     }
     buffer_printf(out, "  Platform: %s\n", platform);
     write_host_text(host, out);
+    buffer_append_text(out, "\n`sandlock run --print-policy` shows the rules of a run, "
+                            "`sandlock check -p PROFILE` what they amount to here.\n");
 }
 
 /* ---- JSON -------------------------------------------------------------------------------------- */
@@ -301,4 +303,5 @@ void check_posture_text(const struct posture *posture, const char *profile, stru
         buffer_append_text(out, "\nLeft open:\n");
     for (size_t i = 0; i < posture->exceptions.count; i++)
         buffer_printf(out, "  %s\n", posture->exceptions.items[i]);
+    buffer_append_text(out, "\n--print-policy shows the rules.\n");
 }

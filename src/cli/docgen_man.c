@@ -294,6 +294,26 @@ void docgen_man_profile(struct buffer *out)
         if (option_specs[i].section != NULL && is_first_of_section(i))
             write_keys(out, option_specs[i].section);
     }
+    section(out, "NETWORK");
+    buffer_append_text(
+        out, "\\fBallow\\fR and \\fBdeny\\fR hold destinations in the form of "
+             "\\fB\\-\\-net\\-allow\\fR, "
+             "one in each string; \\fBdeny\\fR takes no host names. \\fBallow_bind\\fR and "
+             "\\fBdeny_bind\\fR hold ports: integers, or strings as for "
+             "\\fB\\-\\-net\\-allow\\-bind\\fR.\n"
+             ".PP\n.nf\n[network]\n"
+             "allow = [\n"
+             "    \"api.example.com:443\",        # a host: TCP and UDP to port 443\n"
+             "    \"tcp://10.0.0.0/8:80,8000\\-8010\",\n"
+             "    \"tcp://[2001:db8::1]:443\",    # IPv6 with ports in brackets\n"
+             "    \"udp://192.0.2.53:53\",        # a DNS server\n"
+             "    \"*:443\",                      # any address\n"
+             "    \"icmp://*\",                   # ping\n"
+             "]\n"
+             "deny = [\"10.0.0.1\", \"169.254.0.0/16\"]\n"
+             "allow_bind = [8080, \"9000\\-9010\", 0]  # 0: a port that the kernel chooses\n"
+             "deny_bind = [9005]\n"
+             "port_remap = true\n.fi\n");
     section(out, "EXAMPLE");
     buffer_append_text(out, ".nf\n[filesystem]\nread = [\"/usr\", \"/lib\", \"/lib64\", \"/etc\"]\n"
                             "write = [\"${HOME}/project\"]\n\n[program]\nexec = \"make\"\n"

@@ -32,8 +32,8 @@ const struct help_pair help_values[] = {
     {"GROUP", "sysv_ipc"},
     {"PROTECTION", "fs-refer, fs-truncate, net-tcp, fs-ioctl-dev, signal-scope or "
                    "abstract-unix-socket-scope, in any case"},
-    {"FEATURE", "metadata-gate, process-gate, unix-gate, listen-gate, netlink-view, hosts-view or "
-                "supervisor-confinement"},
+    {"FEATURE", "metadata-gate, process-gate, unix-gate, listen-gate, netlink-view, hosts-view, "
+                "proc-view or supervisor-confinement"},
     {"DEST", "a path (created with mode 0600, symbolic links are not followed), fd:N for an open "
              "descriptor, or - for standard error"},
     {"FD", "the number of a descriptor that is open for writing"},
@@ -59,6 +59,9 @@ const struct help_pair help_examples[] = {
      "Build in the current directory, for five minutes at most."},
     {"sandlock run -r /usr -r /lib -r /lib64 --explain -- python3 -c 'open(\"/etc/passwd\")'",
      "Find out what was refused and which option would allow it."},
+    {"sandlock run -r /usr -r /lib -r /lib64 -r /etc --net-allow localhost:8080 -- getent ahosts "
+     "localhost",
+     "Connect to one port of one host, and look up no other name."},
     {0},
 };
 

@@ -13,6 +13,7 @@
 
 #include "kernel/arch.h"
 #include "policy/grammar.h"
+#include "policy/network.h"
 #include "policy/options_parse.h"
 #include "policy/policy.h"
 #include "policy/profile.h"
@@ -32,6 +33,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 struct run {
     struct record record; /* the options, laid over the profile */
@@ -245,6 +247,24 @@ static void close_missing_streams(struct stream_spec streams[3])
     }
 }
 
+/* Nobody else of this process can say it, or end it. */
+static void on_lost(const char *why)
+{
+    cli_say("%s", why);
+    _exit(CLI_OWN_FAILURE);
+}
+
+/* What is accepted and does nothing in this combination. */
+static void warn_of_vain_options(const struct run *run)
+{
+    struct network_shape shape = network_shape_of(run->policy);
+
+    if (run->policy->port_remap && shape.tcp_allow_layer && run->policy->bind_port_count == 0 &&
+        shape.udp != UDP_OPEN)
+        cli_say("warning: --port-remap has no effect: no port may be bound; add --net-allow-bind "
+                "PORTS");
+}
+
 static bool create(struct run *run, struct error *err)
 {
     struct sandbox_spec spec = {
@@ -265,9 +285,11 @@ static bool create(struct run *run, struct error *err)
         .supervision = SUPERVISE_CALLER,
         .forward_signals = true,
         .denial_fd = run->denials.fd,
+        .lost = on_lost,
     };
 
     close_missing_streams(spec.launch.streams);
+    warn_of_vain_options(run);
     run->sandbox = sandbox_create(&spec, err);
     if (run->sandbox != NULL && sandbox_warning(run->sandbox) != NULL)
         cli_say("warning: %s (the run is not listed and its name is not protected)",
@@ -362,20 +384,14 @@ static void report_statistics(const struct run *run)
     write_report(&text);
 }
 
-/* The most frequent denial of a summary: its second line, without the indent. */
-static void append_first_denial(const struct denial_log *log, struct buffer *out)
+/* A run that failed by itself, not by a limit or a signal from outside, nor before its command. */
+static bool deserves_hint(const struct outcome *outcome, int status)
 {
-    CLEANUP_BUFFER struct buffer summary = BUFFER_INIT;
-
-    denial_log_summary(log, &summary);
-    const char *line = strchr(buffer_text(&summary), '\n');
-    if (line == NULL)
-        return;
-    line += 1 + strspn(line + 1, " ");
-    buffer_append(out, line, strcspn(line, "\n"));
+    return status != 0 && outcome->failure == NULL && outcome->failed_step == STEP_NONE &&
+           outcome->reason != EXIT_TIMEOUT && outcome->reason != EXIT_KILLED;
 }
 
-static void report_denials(const struct run *run, int status)
+static void report_denials(const struct run *run, const struct outcome *outcome, int status)
 {
     const struct denial_log *log = sandbox_denials(run->sandbox);
     CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
@@ -384,9 +400,9 @@ static void report_denials(const struct run *run, int status)
         return;
     if (record_given(&run->record, OPTION_EXPLAIN)) {
         denial_log_summary(log, &text);
-    } else if (status != 0 && run->profile != NULL && denial_log_total(log) > 0) {
+    } else if (deserves_hint(outcome, status) && denial_log_total(log) > 0) {
         buffer_append_text(&text, "hint: a denial may have caused this: ");
-        append_first_denial(log, &text);
+        denial_log_likeliest(log, &text);
         buffer_append_text(&text, " (--explain lists all)\n");
     }
     write_report(&text);
@@ -428,7 +444,7 @@ static int report(const struct run *run, const struct outcome *outcome)
     int status = result_exit_status(outcome);
 
     say_ending(run, outcome);
-    report_denials(run, status);
+    report_denials(run, outcome, status);
     report_statistics(run);
     write_status(run, outcome, NULL, status);
     return status;

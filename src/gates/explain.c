@@ -22,11 +22,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define LAYER "landlock"
@@ -273,20 +275,16 @@ static int int_arg(const struct request *request, int number, int absent)
     return number < 0 ? absent : (int)(uint32_t)request->notification.data.args[number];
 }
 
-/* The next question of the job about the path in these registers; NULL if it cannot be asked. */
-static struct question *add_question(struct job *job, const struct request *request, int8_t dirfd,
-                                     int8_t path, unsigned at_flags)
+/* The next question of the job about this path; NULL if it cannot be asked. */
+static struct question *add_named_question(struct job *job, const struct request *request,
+                                           int directory, const char *path, unsigned at_flags)
 {
     struct question *question = &job->questions[job->count];
     pid_t tid = (pid_t)request->notification.pid;
     struct member_view view = {.proc_fd = job->explain->proc_fd, .tid = tid, .tgid = request->tgid};
-    char text[PATH_MAX];
 
     *question = (struct question){.object = OBJECT_INIT};
-    if (task_memory_read_string(tid, request->notification.data.args[path], text, sizeof(text)) < 0)
-        return NULL;
-    if (object_by_path(&question->object, &view, int_arg(request, dirfd, AT_FDCWD), text,
-                       at_flags) != 0) {
+    if (object_by_path(&question->object, &view, directory, path, at_flags) != 0) {
         object_release(&question->object);
         return NULL;
     }
@@ -294,12 +292,21 @@ static struct question *add_question(struct job *job, const struct request *requ
     return question;
 }
 
-/* The same about the directory that holds the path's last name. */
-static void add_directory_question(struct job *job, const struct request *request, int8_t dirfd,
-                                   int8_t path, enum existence leaf_is)
+/* The same about the path in these registers. */
+static struct question *add_question(struct job *job, const struct request *request, int8_t dirfd,
+                                     int8_t path, unsigned at_flags)
 {
-    struct question *question = add_question(job, request, dirfd, path, 0);
+    char text[PATH_MAX];
 
+    if (task_memory_read_string((pid_t)request->notification.pid,
+                                request->notification.data.args[path], text, sizeof(text)) < 0)
+        return NULL;
+    return add_named_question(job, request, int_arg(request, dirfd, AT_FDCWD), text, at_flags);
+}
+
+/* Asks about the directory that holds the last name. */
+static void ask_for_directory(struct job *job, struct question *question, enum existence leaf_is)
+{
     if (question == NULL)
         return;
     question->write = true;
@@ -309,6 +316,13 @@ static void add_directory_question(struct job *job, const struct request *reques
         object_release(&question->object);
         job->count--;
     }
+}
+
+/* The same about the directory that holds the path's last name. */
+static void add_directory_question(struct job *job, const struct request *request, int8_t dirfd,
+                                   int8_t path, enum existence leaf_is)
+{
+    ask_for_directory(job, add_question(job, request, dirfd, path, 0), leaf_is);
 }
 
 static void add_open(struct job *job, const struct request *request,
@@ -386,20 +400,34 @@ static void decode(struct job *job, const struct request *request,
     }
 }
 
-static struct verdict on_path_call(struct request *request)
+static struct job *job_new(const struct request *request)
 {
     struct job *job = calloc(1, sizeof(*job));
 
-    if (job == NULL)
-        return verdict_next();
-    job->explain = request->state;
-    decode(job, request, &spellings[request->trap->detail]);
+    if (job != NULL)
+        job->explain = request->state;
+    return job;
+}
+
+/* Takes the job over. */
+static struct verdict judge_job(struct request *request, struct job *job)
+{
     if (!request_is_valid(request) || ask_all(request, job, true) ||
         !request_submit(request, work, job, job_free)) {
         job_free(job);
         return verdict_next();
     }
     return verdict_taken();
+}
+
+static struct verdict on_path_call(struct request *request)
+{
+    struct job *job = job_new(request);
+
+    if (job == NULL)
+        return verdict_next();
+    decode(job, request, &spellings[request->trap->detail]);
+    return judge_job(request, job);
 }
 
 /* ---- Addresses ------------------------------------------------------------------------------------ */
@@ -451,6 +479,23 @@ static bool format_address(const struct sockaddr_storage *address, size_t size, 
     return false;
 }
 
+/* A bind to a path makes a file. */
+static struct verdict on_unix_bind(struct request *request, const struct sockaddr_storage *address,
+                                   size_t size)
+{
+    char path[sizeof(*address) + 1] = "";
+    size_t start = offsetof(struct sockaddr_un, sun_path);
+    struct job *job;
+
+    if (size <= start || size > sizeof(struct sockaddr_un))
+        return verdict_next();
+    memcpy(path, (const char *)address + start, size - start);
+    if (path[0] == '\0' || (job = job_new(request)) == NULL)
+        return verdict_next();
+    ask_for_directory(job, add_named_question(job, request, AT_FDCWD, path, 0), MUST_NOT_EXIST);
+    return judge_job(request, job);
+}
+
 static struct verdict on_address_call(struct request *request)
 {
     const struct explain *explain = request->state;
@@ -461,9 +506,13 @@ static struct verdict on_address_call(struct request *request)
     char text[INET6_ADDRSTRLEN + 16], object[INET6_ADDRSTRLEN + 24], advice[INET6_ADDRSTRLEN + 48];
     uint16_t port;
 
-    if ((explain->handled_net & right) == 0 || size > sizeof(address) || !is_tcp(request) ||
+    if (size > sizeof(address) ||
         task_memory_read_all((pid_t)request->notification.pid, request->notification.data.args[1],
-                             &address, size) != 0 ||
+                             &address, size) != 0)
+        return verdict_next();
+    if (bind && address.ss_family == AF_UNIX)
+        return on_unix_bind(request, &address, size);
+    if ((explain->handled_net & right) == 0 || !is_tcp(request) ||
         !format_address(&address, size, text, sizeof(text), &port) || !request_is_valid(request))
         return verdict_next();
     if (bind ? network_may_bind(explain->policy, port) : may_connect(explain->policy, port))
@@ -473,7 +522,8 @@ static struct verdict on_address_call(struct request *request)
         snprintf(advice, sizeof(advice), "--net-allow-bind %u", port);
     else
         snprintf(advice, sizeof(advice), "--net-allow %s", object);
-    request_record_denial(request, bind ? text : object, bind ? "bind" : "connect", EACCES, LAYER, NULL, advice);
+    request_record_denial(request, object, bind ? "bind" : "connect", EACCES,
+                          bind ? "bind-rules" : "network-rules", NULL, advice);
     return verdict_next();
 }
 

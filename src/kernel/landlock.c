@@ -37,10 +37,16 @@ struct net_port_attr {
 };
 
 #define READ_RIGHTS (LL_FS_EXECUTE | LL_FS_READ_FILE | LL_FS_READ_DIR)
-#define WRITE_RIGHTS (LL_FS_BASE | LL_FS_REFER | LL_FS_TRUNCATE | LL_FS_IOCTL_DEV)
+#define WRITE_RIGHTS \
+    (LL_FS_BASE | LL_FS_REFER | LL_FS_TRUNCATE | LL_FS_IOCTL_DEV | LL_FS_RESOLVE_UNIX)
 /* What makes sense on something that is not a directory; the kernel refuses the rest (EINVAL). */
-#define FILE_RIGHTS \
-    (LL_FS_EXECUTE | LL_FS_WRITE_FILE | LL_FS_READ_FILE | LL_FS_TRUNCATE | LL_FS_IOCTL_DEV)
+#define FILE_RIGHTS                                                                          \
+    (LL_FS_EXECUTE | LL_FS_WRITE_FILE | LL_FS_READ_FILE | LL_FS_TRUNCATE | LL_FS_IOCTL_DEV | \
+     LL_FS_RESOLVE_UNIX)
+
+/* Handled wherever the kernel has it: it is part of what a write grant says, not a protection of its
+ * own. Where it is missing the supervisor judges named sockets. */
+#define RESOLVE_UNIX_ABI 9
 
 struct protection_row {
     const char *name;
@@ -97,7 +103,7 @@ void landlock_support_for_abi(int abi, struct landlock_support *support)
         support->unavailable_errno = ENOSYS;
         return;
     }
-    support->fs = LL_FS_BASE;
+    support->fs = LL_FS_BASE | (abi >= RESOLVE_UNIX_ABI ? LL_FS_RESOLVE_UNIX : 0);
     for (unsigned i = 0; i < PROTECTION_COUNT; i++) {
         if ((unsigned)abi < protections[i].min_abi)
             continue;
@@ -198,7 +204,7 @@ void landlock_resolve(const struct landlock_support *support,
                       const enum protection_request requests[PROTECTION_COUNT],
                       struct landlock_masks *masks)
 {
-    *masks = (struct landlock_masks){.fs = support->fs & LL_FS_BASE};
+    *masks = (struct landlock_masks){.fs = support->fs & (LL_FS_BASE | LL_FS_RESOLVE_UNIX)};
     for (unsigned i = 0; i < PROTECTION_COUNT; i++) {
         const struct protection_row *row = &protections[i];
         masks->status[i] = resolve_one(requests[i], host_has(support, row));

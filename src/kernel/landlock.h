@@ -47,6 +47,7 @@ bool protection_parse(const char *text, enum protection *protection); /* case-in
 #define LL_FS_REFER (1ULL << 13)
 #define LL_FS_TRUNCATE (1ULL << 14)
 #define LL_FS_IOCTL_DEV (1ULL << 15)
+#define LL_FS_RESOLVE_UNIX (1ULL << 16) /* contacting a named unix socket; ABI 9 */
 
 #define LL_NET_BIND_TCP (1ULL << 0)
 #define LL_NET_CONNECT_TCP (1ULL << 1)

@@ -98,6 +98,13 @@ ssize_t sys_process_gather(pid_t tid, const struct iovec *ranges, size_t range_c
                      (long)range_count, 0);
 }
 
+ssize_t sys_process_scatter(pid_t tid, const struct iovec *ranges, size_t range_count,
+                            const struct iovec *places, size_t place_count)
+{
+    return sys_call6(SYS_process_vm_writev, tid, (long)places, (long)place_count, (long)ranges,
+                     (long)range_count, 0);
+}
+
 ssize_t sys_process_write(pid_t tid, uint64_t address, const void *data, size_t size)
 {
     return process_move(SYS_process_vm_writev, tid, address, (void *)(uintptr_t)data, size);

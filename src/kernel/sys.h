@@ -330,4 +330,8 @@ ssize_t sys_process_write(pid_t tid, uint64_t address, const void *data, size_t 
 ssize_t sys_process_gather(pid_t tid, const struct iovec *ranges, size_t range_count,
                            const struct iovec *places, size_t place_count);
 
+/* process_vm_writev of several ranges, from places of ours. */
+ssize_t sys_process_scatter(pid_t tid, const struct iovec *ranges, size_t range_count,
+                            const struct iovec *places, size_t place_count);
+
 #endif

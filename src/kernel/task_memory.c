@@ -309,6 +309,31 @@ int task_memory_write_all(pid_t tid, uint64_t address, const void *data, size_t 
     return 0;
 }
 
+int task_memory_scatter(pid_t tid, const struct iovec *ranges, const struct iovec *places,
+                        size_t count)
+{
+    size_t size = 0;
+
+    for (size_t i = 0; i < count; i++)
+        size += ranges[i].iov_len;
+    if (size == 0)
+        return 0;
+    if (task_memory_write_method() == TASK_MEMORY_CALL) {
+        ssize_t put = sys_process_scatter(tid, ranges, count, places, count);
+        if (put == (ssize_t)size)
+            return 0;
+        if (put < 0)
+            return (int)put;
+    }
+    for (size_t i = 0; i < count; i++) {
+        int result = task_memory_write_all(tid, (uintptr_t)ranges[i].iov_base, places[i].iov_base,
+                                           ranges[i].iov_len);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
 static ssize_t read_string(pid_t tid, uint64_t address, char *text, size_t max)
 {
     size_t length = 0;

@@ -65,6 +65,11 @@ ssize_t task_memory_write(pid_t tid, uint64_t address, const void *data, size_t 
  */
 int task_memory_write_all(pid_t tid, uint64_t address, const void *data, size_t size);
 
+/* Writes several places of ours to ranges of the same sizes, in order. 0, or -errno (a part may be
+ * written). */
+int task_memory_scatter(pid_t tid, const struct iovec *ranges, const struct iovec *places,
+                        size_t count);
+
 /* The same by a given method, for probes and tests. */
 ssize_t task_memory_read_by(enum task_memory_method method, pid_t tid, uint64_t address, void *data,
                             size_t size);

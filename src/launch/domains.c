@@ -230,6 +230,8 @@ bool domains_build(struct domains *domains, const struct domains_options *option
     landlock_resolve(support, policy->protections, &domains->masks);
     if (!landlock_check_strict(support, &domains->masks, err))
         return false;
+    if ((policy->without & FEATURE_UNIX_GATE) != 0)
+        domains->masks.fs &= ~LL_FS_RESOLVE_UNIX;
     if (options->confine_only)
         domains->masks.net = 0;
     build.ports = domain_ports_plan(policy, domains->masks.net);

@@ -725,16 +725,25 @@ void launch_finish(struct launch *launch)
     claim_release(&launch->claim);
 }
 
+/* What the supervisor's threads use. Perhaps on such a thread, long after launch_free(). */
+static void free_shared(void *data)
+{
+    struct launch *launch = data;
+
+    network_free(launch->network);
+    domains_free(&launch->domains);
+    policy_unref(launch->policy);
+    free(launch);
+}
+
 void launch_free(struct launch *launch)
 {
     if (launch == NULL)
         return;
     launch_finish(launch);
-    supervisor_free(launch->supervisor);
-    network_free(launch->network);
-    denial_log_free(launch->denials);
+    struct denial_log *denials = launch->denials;
+    struct supervisor *supervisor = launch->supervisor;
     streams_free(&launch->streams);
-    domains_free(&launch->domains);
     command_free(&launch->command);
     posture_free(&launch->posture);
     pthread_mutex_destroy(&launch->posture_lock);
@@ -746,8 +755,13 @@ void launch_free(struct launch *launch)
     fd_close(launch->report_fd);
     if (launch->memory != NULL)
         munmap(launch->memory, launch->memory_size);
-    policy_unref(launch->policy);
-    free(launch);
+    if (supervisor == NULL) {
+        free_shared(launch);
+    } else {
+        supervisor_on_gone(supervisor, free_shared, launch);
+        supervisor_free(supervisor);
+    }
+    denial_log_free(denials);
 }
 
 /* ---- Queries ------------------------------------------------------------------------------------ */

@@ -106,7 +106,7 @@ const struct posture *launch_posture(struct launch *launch); /* any thread */
 /* Appends {"V":R,…} of the ports that lie elsewhere on the host. False, and nothing appended: there are
  * none. Any thread. */
 bool launch_ports(const struct launch *launch, struct buffer *json);
-bool launch_confined(const struct launch *launch);           /* domain S is really in force */
+bool launch_confined(const struct launch *launch); /* domain S is really in force */
 
 /* Why the run goes on without introspection, NULL if it does not; for a person to read. */
 const char *launch_warning(const struct launch *launch);

@@ -4,6 +4,7 @@
 #include "kernel/task_memory.h"
 #include "launch/registry.h"
 #include "net/shadow.h"
+#include "policy/network.h"
 #include "util/buffer.h"
 #include "util/fd.h"
 
@@ -88,6 +89,10 @@ static void describe_unix_gate(struct launch *launch)
 
     if (posture_find(posture, "unix-gate") != NULL)
         return;
+    if (network_shape_of(policy).unix_gate_by_kernel) {
+        posture_set(posture, "unix-gate", POSTURE_ACTIVE, "landlock", NULL);
+        return;
+    }
     if (policy->no_supervisor)
         posture_set(posture, "unix-gate", POSTURE_OFF, NULL, "no supervisor");
     else if ((policy->without & FEATURE_UNIX_GATE) != 0)
@@ -140,13 +145,14 @@ static void describe_supervision(struct launch *launch)
 /* What the proc view does not hide, or what its absence shows. */
 static void describe_kernel_files(struct launch *launch)
 {
-    if (!shadow_policy_shows_kernel(launch->policy))
+    if (!shadow_grants_show_kernel(launch->policy))
         return;
-    if (launch->policy->no_supervisor)
+    if (launch->policy->no_supervisor || (launch->policy->without & FEATURE_PROC_VIEW) != 0)
         posture_exception(
             &launch->posture,
-            "without a supervisor the grant on /proc shows other processes of the user "
-            "and the host's network (/proc/net, with /sys /sys/class/net)");
+            "%s the grant on /proc or /sys shows other processes of the user and the host's "
+            "network (/proc/net, /sys/class/net)",
+            launch->policy->no_supervisor ? "without a supervisor" : "--without proc-view:");
     else
         posture_exception(&launch->posture,
                           "the grant on /proc shows other processes by number, one on /sys "

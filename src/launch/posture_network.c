@@ -163,6 +163,12 @@ void posture_describe_network(struct launch *launch)
                     enforced ? "landlock" : NULL,
                     enforced ? "TCP ports, judged by the kernel directly"
                              : "net-tcp is not enforced");
+    else if (!shape.destination_policy && enforced)
+        posture_set(posture, "network-rules", POSTURE_ACTIVE, "landlock",
+                    "no rule: TCP is refused");
+    if (!shape.bind_on_behalf && shape.bind_restricted && enforced)
+        posture_set(posture, "bind-rules", POSTURE_ACTIVE, "landlock",
+                    "TCP ports, judged by the kernel directly");
     if (!enforced && !shape.destination_policy)
         posture_exception(posture, "TCP connect and bind are not restricted");
     else if (!enforced)

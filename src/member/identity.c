@@ -39,8 +39,8 @@ static const char *find_line(const char *status, const char *key)
     return line == NULL ? NULL : line + strlen(key);
 }
 
-/* The fourth number of a line: real, effective, saved, file system. */
-static int parse_fourth(const char *line, uint32_t *value)
+/* The first and the fourth number of a line: real, effective, saved, file system. */
+static int parse_ids(const char *line, uint32_t *real, uint32_t *value)
 {
     char *end = (char *)(uintptr_t)line;
 
@@ -49,6 +49,8 @@ static int parse_fourth(const char *line, uint32_t *value)
         *value = (uint32_t)strtoul(start, &end, 10);
         if (end == start)
             return -EINVAL;
+        if (i == 0)
+            *real = *value;
     }
     return 0;
 }
@@ -61,8 +63,9 @@ int identity_parse(const char *status, struct member_identity *identity)
     const char *effective = find_line(status, "\nCapEff:\t");
 
     *identity = (struct member_identity){0};
-    if (uid == NULL || gid == NULL || effective == NULL || parse_fourth(uid, &identity->uid) != 0 ||
-        parse_fourth(gid, &identity->gid) != 0)
+    if (uid == NULL || gid == NULL || effective == NULL ||
+        parse_ids(uid, &identity->real_uid, &identity->uid) != 0 ||
+        parse_ids(gid, &identity->real_gid, &identity->gid) != 0)
         return -EINVAL;
     identity->effective = strtoull(effective, NULL, 16);
     return 0;

@@ -12,9 +12,10 @@
 #include <sys/types.h>
 
 struct member_identity {
-    bool differs_in_ids; /* another user or group than the supervisor's thread */
-    uint32_t uid, gid;   /* what file access is judged by (fsuid, fsgid) */
-    uint64_t effective;  /* capabilities */
+    bool differs_in_ids;         /* another user or group than the supervisor's thread */
+    uint32_t uid, gid;           /* what file access is judged by (fsuid, fsgid) */
+    uint32_t real_uid, real_gid; /* what a process is to the peer of a unix message */
+    uint64_t effective;          /* capabilities */
 };
 
 /* True if the calling thread has any effective capability, and if that cannot be told. */

@@ -61,8 +61,77 @@ static int get_option(int fd, int option, void *value, socklen_t size)
     return length == size ? 0 : -EIO;
 }
 
+/* ---- Closing --------------------------------------------------------------------------------------- */
+
+/* The member may have closed its own descriptor meanwhile, so ours may be the last, and the last one
+ * waits for the peer. Members cannot ask for that, but a socket they were given may come with it. */
+static void end_lingering(int fd)
+{
+    int saved = errno;
+    struct linger linger = {0};
+
+    if (get_option(fd, SO_LINGER, &linger, sizeof(linger)) == 0 && linger.l_onoff != 0 &&
+        linger.l_linger != 0) {
+        linger.l_onoff = 0;
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    }
+    errno = saved;
+}
+
+struct closing {
+    int fd;
+};
+
+static void close_one(const struct request *request, void *data)
+{
+    struct closing *closing = data;
+
+    *request->fate = REQUEST_HANDED_OVER; /* the call itself is answered elsewhere */
+    fd_close(closing->fd);
+    closing->fd = -1;
+}
+
+static void closing_free(void *data)
+{
+    struct closing *closing = data;
+
+    fd_close(closing->fd); /* it never ran */
+    free(closing);
+}
+
+static bool close_on_worker(const struct request *request, int fd)
+{
+    struct closing *closing = malloc(sizeof(*closing));
+    struct request starter = *request;
+
+    if (closing == NULL)
+        return false;
+    closing->fd = fd;
+    starter.fate = NULL; /* the call stays with the caller */
+    if (request_submit(&starter, close_one, closing, closing_free))
+        return true;
+    free(closing);
+    return false;
+}
+
+void member_close(const struct request *request, int fd)
+{
+    int domain = AF_UNIX;
+
+    if (fd < 0)
+        return;
+    int result = get_option(fd, SO_DOMAIN, &domain, sizeof(domain));
+    if (result == 0 && domain != AF_UNIX)
+        end_lingering(fd);
+    /* An O_PATH descriptor is no open file (EBADF): nothing is written back. */
+    if (result != -ENOTSOCK || request->task == NULL || !close_on_worker(request, fd))
+        fd_close(fd);
+}
+
+/* ---- Kinds ----------------------------------------------------------------------------------------- */
+
 /* The first question tells whether it is a socket. An O_PATH descriptor is none: EBADF. */
-int socket_identify(struct pinned_socket *socket)
+static int identify_type(struct pinned_socket *socket)
 {
     int result = get_option(socket->fd, SO_DOMAIN, &socket->domain, sizeof(socket->domain));
 
@@ -70,6 +139,13 @@ int socket_identify(struct pinned_socket *socket)
         result = get_option(socket->fd, SO_TYPE, &socket->type, sizeof(socket->type));
     if (result == 0)
         result = get_option(socket->fd, SO_PROTOCOL, &socket->protocol, sizeof(socket->protocol));
+    return result;
+}
+
+int socket_identify(struct pinned_socket *socket)
+{
+    int result = identify_type(socket);
+
     if (result == 0)
         result = get_option(socket->fd, SO_COOKIE, &socket->cookie, sizeof(socket->cookie));
     return result;
@@ -109,14 +185,21 @@ static int pin(const struct request *request, int fd, struct pinned_socket *sock
     /* The number named the caller only if it still waits. */
     if (result == 0 && !request_is_valid(request))
         result = -ESRCH;
-    if (result < 0)
-        socket_unpin(socket);
+    if (result < 0) {
+        member_close(request, socket->fd);
+        socket->fd = -1;
+    }
     return result;
 }
 
 int socket_pin(const struct request *request, int fd, struct pinned_socket *socket)
 {
     return pin(request, fd, socket, socket_identify);
+}
+
+int socket_pin_type(const struct request *request, int fd, struct pinned_socket *socket)
+{
+    return pin(request, fd, socket, identify_type);
 }
 
 int socket_pin_kind(const struct request *request, int fd, struct pinned_socket *socket)
@@ -151,6 +234,8 @@ int socket_inode_by_link(const struct request *request, int fd, uint64_t *inode)
 
 void socket_unpin(struct pinned_socket *socket)
 {
+    if (socket->fd >= 0 && socket->domain != AF_UNIX && socket->type != SOCK_DGRAM)
+        end_lingering(socket->fd);
     fd_close(socket->fd);
     socket->fd = -1;
 }

@@ -22,12 +22,19 @@ struct pinned_socket {
 /* A duplicate of any descriptor of the calling thread. -EBADF, -ESRCH, -EPERM, -EMFILE … */
 int member_get_fd(const struct request *request, int fd);
 
+/* Closes such a duplicate, whatever it is of, without making this thread wait: closing may write a file
+ * back. -1 is accepted. For the receiving thread; a worker just closes. */
+void member_close(const struct request *request, int fd);
+
 /* The same for a socket, with its stable properties. -ENOTSOCK for anything else. The notification was
  * validated after the pin. 0 or -errno. */
 int socket_pin(const struct request *request, int fd, struct pinned_socket *socket);
 
 /* Fills in the properties of socket->fd, which the caller has. -ENOTSOCK, -EBADF (O_PATH) … */
 int socket_identify(struct pinned_socket *socket);
+
+/* The same as socket_pin() without the cookie, which is 0. */
+int socket_pin_type(const struct request *request, int fd, struct pinned_socket *socket);
 
 /* The same without the cookie, and with the type that an IP socket of TCP or UDP ordinarily has: for
  * calls where each question counts. */
@@ -41,6 +48,7 @@ uint64_t socket_cookie_of(int fd);
  * so it chooses manners and never rights. 0, -EBADF, -ENOTSOCK, … */
 int socket_inode_by_link(const struct request *request, int fd, uint64_t *inode);
 
+/* Never waits for the socket's peer: a socket that lingers stops doing so (SO_LINGER, see net/linger.c). */
 void socket_unpin(struct pinned_socket *socket);
 
 /* True if the description has O_NONBLOCK. */

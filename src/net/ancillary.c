@@ -123,6 +123,17 @@ static int take_rights(uint8_t *data, size_t size, ancillary_fetch fetch, void *
     return 0;
 }
 
+void ancillary_put_credentials(uint8_t *place, const struct ucred *credentials)
+{
+    const uint64_t size = HEADER_SIZE + sizeof(*credentials);
+    const int32_t kind[2] = {SOL_SOCKET, CREDENTIALS};
+
+    memset(place, 0, ANCILLARY_CREDENTIALS_SIZE);
+    memcpy(place, &size, sizeof(size));
+    memcpy(place + sizeof(size), kind, sizeof(kind));
+    memcpy(place + HEADER_SIZE, credentials, sizeof(*credentials));
+}
+
 int ancillary_take_unix(uint8_t *control, size_t *length, ancillary_fetch fetch, void *data,
                         int fds[ANCILLARY_FDS_MAX], size_t *count)
 {

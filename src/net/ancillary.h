@@ -15,6 +15,15 @@
 /* A duplicate of the member's descriptor `fd`, or -errno. */
 typedef int (*ancillary_fetch)(void *data, int fd);
 
+/* Where the next message begins behind `length` bytes of control data. */
+#define ANCILLARY_ALIGN(length) (((length) + 7) & ~(size_t)7)
+#define ANCILLARY_CREDENTIALS_SIZE 32U
+
+struct ucred;
+
+/* Writes an SCM_CREDENTIALS message of that size, at an aligned place. */
+void ancillary_put_credentials(uint8_t *place, const struct ucred *credentials);
+
 /* For IP sockets. 0; -EPERM for anything that is not on the list of harmless options (routing and
  * option headers change where a packet goes); -EINVAL for malformed headers. May shorten *length. */
 int ancillary_check_ip(const uint8_t *control, size_t *length);

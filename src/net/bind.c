@@ -13,6 +13,8 @@
 #include "member/identity.h"
 #include "net/net.h"
 #include "net/network.h"
+#include "net/refusal.h"
+#include "net/port_sockets.h"
 #include "net/sock_diag.h"
 #include "util/fault.h"
 #include "util/fd.h"
@@ -23,14 +25,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LAYER "network"
+#define LAYER "bind-rules"
 
 /* In both IP families, and in what the kernel reads as one, the port follows the family. */
 #define PORT_OFFSET 2
 #define PORT_END 4
 
+/* So many denied ports in a row, and the kernel has no other. */
+#define CHOICES 16
+
 struct binder {
     const struct policy *policy;
+    const struct network *network; /* borrowed; NULL without */
     struct network_shape shape;
     struct port_map *ports; /* NULL without port_remap */
     struct sock_diag *diag; /* NULL where it is refused, or not needed */
@@ -54,41 +60,6 @@ bool bind_protocol_of(const struct pinned_socket *socket, enum net_protocol *pro
     return socket->protocol == IPPROTO_TCP || socket->protocol == IPPROTO_UDP;
 }
 
-/* ---- Which sockets are gone ---------------------------------------------------------------------- */
-
-static bool list_sockets(struct sock_diag *diag, enum net_protocol protocol, struct diag_list *list)
-{
-    struct diag_query query = {.family = AF_INET,
-                               .protocol = protocol == NET_TCP ? IPPROTO_TCP : IPPROTO_UDP,
-                               .states = DIAG_ALL_STATES};
-
-    if (sock_diag_dump(diag, &query, list) != 0)
-        return false;
-    query.family = AF_INET6;
-    int result = sock_diag_dump(diag, &query, list);
-    return result == 0 || result == -ENOENT; /* a host without IPv6 */
-}
-
-static void find_dead(void *data, struct port_entry *entries, size_t count)
-{
-    static const enum net_protocol protocols[] = {NET_TCP, NET_UDP};
-
-    for (size_t p = 0; p < sizeof(protocols) / sizeof(protocols[0]); p++) {
-        struct diag_list list = DIAG_LIST_INIT;
-        bool listed = false, failed = false;
-        for (size_t i = 0; i < count && !failed; i++) {
-            if (entries[i].protocol != protocols[p])
-                continue;
-            if (!listed)
-                failed = !list_sockets(data, protocols[p], &list);
-            listed = true;
-            if (!failed)
-                entries[i].dead = diag_list_find(&list, entries[i].cookie) == NULL;
-        }
-        diag_list_free(&list);
-    }
-}
-
 /* ---- Start and end ------------------------------------------------------------------------------- */
 
 static bool bind_start(struct supervisor *supervisor, void **state, struct error *err)
@@ -103,6 +74,7 @@ static bool bind_start(struct supervisor *supervisor, void **state, struct error
         return error_runtime(err, ENOMEM, "bind");
     landlock_resolve(landlock_support_get(), policy->protections, &masks);
     binder->policy = policy;
+    binder->network = network;
     binder->shape = network_shape_of(policy);
     binder->ports = network == NULL ? NULL : network->ports;
     binder->kernel_guards_tcp = (masks.net & LL_NET_BIND_TCP) != 0;
@@ -110,9 +82,9 @@ static bool bind_start(struct supervisor *supervisor, void **state, struct error
     binder->mapped = policy->has_user;
     binder->proc_fd = supervisor_proc_fd(supervisor);
     if (binder->ports != NULL) {
-        binder->diag = sock_diag_new(&refused);
+        binder->diag = fault_is("sock-diag") ? NULL : sock_diag_new(&refused);
         if (binder->diag != NULL)
-            port_map_ask(binder->ports, find_dead, binder->diag);
+            port_map_ask(binder->ports, &port_sockets_questions, binder->diag);
     }
     *state = binder;
     return true;
@@ -158,25 +130,31 @@ static void job_free(void *data)
     free(job);
 }
 
-static struct verdict refuse(const struct request *request, const struct pinned_socket *socket,
-                             uint16_t port, const char *rule, const char *option)
+static struct verdict refuse(const struct request *request, const struct job *job, const char *rule,
+                             const char *option)
 {
-    char object[32], suggest[48] = "";
+    char object[ENDPOINT_TEXT_MAX], suggest[48] = "";
 
-    snprintf(object, sizeof(object), "%s port %u", socket->protocol == IPPROTO_TCP ? "tcp" : "udp",
-             port);
+    name_local_address(object, job->protocol, &job->address);
     if (option != NULL)
-        snprintf(suggest, sizeof(suggest), "%s %u", option, port);
+        snprintf(suggest, sizeof(suggest), "%s %u", option, job->port);
     request_record_denial(request, object, "bind", EACCES, LAYER, rule,
                           suggest[0] == '\0' ? NULL : suggest);
     return verdict_errno(EACCES);
 }
 
-static struct verdict refuse_udp(const struct request *request, const struct pinned_socket *socket)
+/* Any rule for UDP makes the bind possible. The one for the own address is sure to be a rule. */
+static struct verdict refuse_udp(const struct request *request, const struct binder *binder,
+                                 const struct socket_address *address)
 {
-    request_record_denial(request, "udp socket", "bind", EACCES, LAYER, "no rule for UDP",
-                          "--net-allow udp://ADDRESS:PORT");
-    (void)socket;
+    struct net_verdict verdict = {0};
+    char object[ENDPOINT_TEXT_MAX];
+
+    name_local_address(object, NET_UDP, address);
+    if (binder->network != NULL && address->kind == ADDRESS_IP)
+        net_explain(binder->network->verdicts, NET_UDP, &address->ip, address->port, &verdict);
+    request_record_denial(request, object, "bind", EACCES, LAYER, "no rule for UDP",
+                          verdict.suggest[0] == '\0' ? NULL : verdict.suggest);
     return verdict_errno(EACCES);
 }
 
@@ -187,15 +165,15 @@ static struct verdict judge(const struct request *request, const struct job *job
 
     if (job->protocol == NET_UDP)
         return job->binder->shape.udp == UDP_OPEN ? verdict_next()
-                                                  : refuse_udp(request, &job->socket);
+                                                  : refuse_udp(request, job->binder, &job->address);
     if (network_may_bind(policy, job->port) || fault_is("verdict-allow"))
         return verdict_next();
     for (size_t i = 0; i < policy->deny_bind_port_count; i++) {
         const struct port_range *range = &policy->deny_bind_ports[i];
         if (job->port >= range->low && job->port <= range->high)
-            return refuse(request, &job->socket, job->port, "--net-deny-bind", NULL);
+            return refuse(request, job, "--net-deny-bind", NULL);
     }
-    return refuse(request, &job->socket, job->port, "no rule", "--net-allow-bind");
+    return refuse(request, job, "no rule", "--net-allow-bind");
 }
 
 /* ---- Performing ---------------------------------------------------------------------------------- */
@@ -274,49 +252,105 @@ static int record(const struct job *job, uint16_t virtual_port)
     return 0;
 }
 
+/* As port_map_users() wants it: an IPv4-mapped address is IPv4. */
+static struct net_address address_of(const struct job *job)
+{
+    static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
+    const uint8_t *bytes = job->address.bytes;
+    bool six = job->address.family == AF_INET6;
+    bool four = !six || memcmp(bytes + 8, mapped, sizeof(mapped)) == 0;
+    struct net_address address = {.family = four ? 4 : 6};
+
+    memcpy(address.bytes, bytes + (six ? four ? 20 : 8 : 4), four ? 4 : 16);
+    return address;
+}
+
 /*
- * The virtual port at the real one it had, or at itself, or at one the kernel chooses. -EAGAIN: a socket
- * of the sandbox had it, and only a worker may look whether it lives.
+ * At this port, if nobody outside has it: options can be switched back on while the kernel looks, and
+ * sockets of the same user would share it then. With sockets of the sandbox it is shared as the options
+ * say.
  */
-static int bind_virtual(const struct job *job, bool may_wait)
+static int bind_at(const struct job *job, uint16_t port, bool known)
+{
+    struct net_address address = address_of(job);
+    unsigned users = port_map_users(job->binder->ports, job->protocol, &address, port);
+
+    if ((users & PORT_FOREIGN) != 0)
+        return -EADDRINUSE;
+    /* Unlisted, a socket of ours may have it: one outside that only is bound is not seen either. */
+    bool maybe_own = known && users == 0 && job->protocol == NET_TCP &&
+                     !sock_diag_lists_bound(job->binder->diag);
+    return users == PORT_OWN || maybe_own ? bind_to(job, port) : bind_alone(job, port);
+}
+
+/* The virtual port at the real one it had, or at itself, or at one the kernel chooses. */
+static int bind_virtual(const struct job *job)
 {
     struct port_map *ports = job->binder->ports;
     uint16_t known = port_map_real(ports, job->protocol, job->port);
-    int result = known != 0 ? bind_to(job, known) : bind_alone(job, job->port);
+    int result = bind_at(job, known != 0 ? known : job->port, known != 0);
 
     if (result == -EADDRINUSE && known != 0) {
-        if (!may_wait)
-            return -EAGAIN;
         if (port_map_is_held(ports, job->protocol, job->port))
             return -EADDRINUSE;
-        result = bind_alone(job, job->port);
+        result = bind_at(job, job->port, false);
     }
     if (result == -EADDRINUSE || (result == -EACCES && job->port < 1024))
-        result = bind_to(job, 0);
+        result = bind_alone(job, 0);
     return result == 0 ? record(job, job->port) : result;
 }
 
-static int perform_unlowered(const struct job *job, bool may_wait)
+static bool is_denied(const struct job *job, uint16_t port)
 {
-    enum net_protocol protocol;
+    const struct policy *policy = job->binder->policy;
 
-    if (job->binder->ports == NULL || !bind_protocol_of(&job->socket, &protocol))
-        return bind_to(job, job->port);
-    if (job->port != 0)
-        return bind_virtual(job, may_wait);
-    int result = bind_to(job, 0);
-    return result == 0 ? record(job, 0) : result;
+    return job->socket.protocol == IPPROTO_TCP &&
+           port_ranges_contain(policy->deny_bind_ports, policy->deny_bind_port_count, port);
 }
 
-static int perform(const struct job *job, bool may_wait)
+/* Takes a port away that the kernel chose: a listener that is shut down keeps none, though its name
+ * still tells it, and can be bound again. */
+static bool give_back(int fd)
+{
+    return listen(fd, 0) == 0 && shutdown(fd, SHUT_RDWR) == 0;
+}
+
+/* At a port that the kernel chooses, unless all that it chooses are denied. */
+static int bind_anywhere(const struct job *job)
+{
+    for (int i = 0; i < CHOICES; i++) {
+        int result = bind_to(job, 0);
+        if (result < 0 && i > 0)
+            break;
+        uint16_t port = result == 0 ? bound_port(job->socket.fd) : 0;
+        if (port == 0 || !is_denied(job, port))
+            return result;
+        if (!give_back(job->socket.fd))
+            break;
+    }
+    return -EADDRINUSE;
+}
+
+static int perform_unlowered(const struct job *job)
+{
+    enum net_protocol protocol;
+    bool in_map = job->binder->ports != NULL && bind_protocol_of(&job->socket, &protocol);
+
+    if (job->port != 0)
+        return in_map ? bind_virtual(job) : bind_to(job, job->port);
+    int result = bind_anywhere(job);
+    return result == 0 && in_map ? record(job, 0) : result;
+}
+
+static int perform(const struct job *job)
 {
     struct lowered_rights lowered;
 
     if (!job->binder->privileged)
-        return perform_unlowered(job, may_wait);
+        return perform_unlowered(job);
     if (identity_lower(&job->identity, &lowered) != 0)
         return -EPERM;
-    int result = perform_unlowered(job, may_wait);
+    int result = perform_unlowered(job);
     identity_restore(&lowered);
     return result;
 }
@@ -355,7 +389,7 @@ static void work(const struct request *request, void *data)
     } else if (request_is_valid(request)) {
         if (port_map_is_crowded(job->binder->ports))
             port_map_clean(job->binder->ports);
-        result = perform(job, true);
+        result = perform(job);
     }
     socket_unpin(&job->socket); /* or the name is taken for a moment after the member closes it */
     answer(request, result);
@@ -408,12 +442,13 @@ static struct verdict decide(const struct request *request, struct job *job, boo
         struct verdict verdict = whole ? judge(request, job) : verdict_next();
         if (verdict.kind != VERDICT_NEXT)
             return verdict;
-        *submit = job->binder->ports != NULL && port_map_is_crowded(job->binder->ports);
+        /* Whether others have the port takes a look at the kernel's tables. */
+        *submit = job->binder->ports != NULL &&
+                  (job->port != 0 || port_map_is_crowded(job->binder->ports));
     } else if (job->socket.protocol != IPPROTO_ICMP && job->socket.protocol != IPPROTO_ICMPV6) {
         return verdict_errno(EACCES); /* what no rule is about */
     }
-    int result = *submit ? 0 : perform(job, false);
-    *submit = *submit || result == -EAGAIN;
+    int result = *submit ? 0 : perform(job);
     return result < 0 ? verdict_errno(-result) : verdict_value(0);
 }
 
@@ -440,14 +475,19 @@ static struct verdict perform_here(struct request *request)
 /* Nothing but the errno of UDP without a rule: what is not UDP is the kernel's business. */
 static struct verdict look_for_udp(struct request *request)
 {
+    const __u64 *args = request->notification.data.args;
+    struct socket_address address = {0};
     struct pinned_socket socket;
     enum net_protocol protocol;
-    int result = socket_pin(request, (int)(uint32_t)request->notification.data.args[0], &socket);
 
+    /* Only the advice is about the address: one that cannot be read is for the kernel to name. */
+    if (address_read((pid_t)request->notification.pid, args[1], args[2], &address) < 0)
+        address = (struct socket_address){0};
+    int result = socket_pin(request, (int)(uint32_t)args[0], &socket);
     if (result < 0)
         return verdict_errno(-result);
     bool udp = bind_protocol_of(&socket, &protocol) && protocol == NET_UDP;
-    struct verdict verdict = udp ? refuse_udp(request, &socket) : verdict_next();
+    struct verdict verdict = udp ? refuse_udp(request, request->state, &address) : verdict_next();
     socket_unpin(&socket);
     return verdict;
 }
@@ -462,8 +502,9 @@ static struct verdict on_bind(struct request *request)
 static const struct trap traps[] = {{.syscall = "bind", .handle = on_bind}};
 
 static const char *const needs[] = {
-    "pidfd_getfd", "getsockopt", "getsockname",      "bind", "sendto:netlink", "recvmsg", "capget",
-    "capset",      "fchmod",     "setsockopt:reuse", NULL,
+    "pidfd_getfd", "getsockopt", "getsockname", "bind",   "sendto:netlink",
+    "recvmsg",     "capget",     "capset",      "fchmod", "setsockopt:reuse",
+    "listen",      "shutdown",   NULL,
 };
 
 const struct feature feature_bind = {

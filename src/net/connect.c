@@ -6,8 +6,8 @@
  *
  * Neither flag nor timeout is trusted, because another thread of the member can change both under the
  * call. So a call that could wait happens on a worker, except where a worker would cost more than the
- * call itself: a TCP connection to this machine is made here and now. There we are watched, and the run
- * of a member that made us wait is ended (watch.h).
+ * call itself: a TCP connection to this machine is made here and now. The run of a member that made us
+ * wait is ended (supervisor_watch_begin()).
  */
 #include "net/connect.h"
 
@@ -21,6 +21,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -31,10 +32,15 @@
 /* A unix listener with a full backlog tells nobody when there is room again. */
 #define RETRY_INTERVAL 10000000LL
 
-/* A connect on the receiving thread that took so long, in nanoseconds, sends the next ones to workers for
- * a while. */
+/* A connect on the receiving thread that waited sends the next ones to workers for a while. What took so
+ * long, in nanoseconds, may have: once may be the scheduler, twice in a row is not. */
 #define INLINE_SLOW 1000000LL
 #define INLINE_PAUSE 100000000LL
+
+/* Ports that are asked on and never sent to: musl's, when it looks for configured families, and that of
+ * iputils' ping. */
+#define PROBE_FAMILY_PORT 65535
+#define PROBE_ROUTE_PORT 1025
 
 struct connect_call {
     struct held held; /* first */
@@ -42,9 +48,11 @@ struct connect_call {
     struct pinned_socket socket;
     struct socket_address address; /* what is connected to; the port may be the real one */
     struct unix_target target;     /* for a named unix socket, once it is pinned */
+    bool may_be_own;               /* a worker looks whose the port is: judge_own() */
     bool blocks;                   /* the member's call would wait */
     bool has_timeout;              /* and only so long: held.deadline */
     int unfinished;                /* what the kernel said when it was not done at once; > 0 */
+    bool admitted;                 /* counted by the holder */
 };
 
 static void call_free(struct connect_call *call)
@@ -53,7 +61,16 @@ static void call_free(struct connect_call *call)
         return;
     socket_unpin(&call->socket);
     unix_target_release(&call->target);
+    if (call->admitted)
+        holder_leave(call->shared->network->holder);
     free(call);
+}
+
+/* Counts the call, once. False: too many are under way. */
+static bool admit(struct connect_call *call)
+{
+    call->admitted = call->admitted || holder_admit(call->shared->network->holder);
+    return call->admitted;
 }
 
 static bool is_named_unix(const struct connect_call *call)
@@ -82,25 +99,53 @@ static int refuse_unknown(const struct request *request, int error)
     return -error;
 }
 
-/* Whether a family works is asked so by one libc: the kernel lets nothing leave such a socket. */
-static bool is_harmless_probe(const struct connect_call *call)
+/* The kernel lets nothing leave such a socket. That its sending side is shut down cannot be asked, and a
+ * socket that the sandbox was given may look the same, so it is shut down once more. */
+static bool is_inert(const struct connect_call *call)
 {
     int locked = 0;
     socklen_t length = sizeof(locked);
 
-    return call->address.port == 65535 && net_address_is_loopback(&call->address.ip) &&
-           getsockopt(call->socket.fd, SOL_SOCKET, SO_LOCK_FILTER, &locked, &length) == 0 &&
-           locked != 0;
+    if (getsockopt(call->socket.fd, SOL_SOCKET, SO_LOCK_FILTER, &locked, &length) != 0 ||
+        locked == 0)
+        return false;
+    return shutdown(call->socket.fd, SHUT_WR) == 0 || errno == ENOTCONN;
 }
 
-static bool own_port(const struct connect_call *call, enum net_protocol protocol, uint16_t *real)
+/* A UDP socket that is connected only to see what the kernel says: one libc asks so whether a family
+ * works, and ping which way leads to a host that it may reach. */
+static bool is_harmless_probe(const struct connect_call *call)
 {
-    struct port_map *ports = call->shared->network->ports;
+    const struct network *network = call->shared->network;
+    const struct net_address *ip = &call->address.ip;
 
-    if (ports == NULL || protocol == NET_ICMP || !net_address_is_loopback(&call->address.ip))
+    if (network->shape.udp != UDP_INERT)
         return false;
-    *real = port_map_real(ports, protocol, call->address.port);
-    return *real != 0;
+    bool asked =
+        (call->address.port == PROBE_FAMILY_PORT && net_address_is_loopback(ip)) ||
+        (call->address.port == PROBE_ROUTE_PORT && net_allows(network->verdicts, NET_ICMP, ip, 0));
+    return asked && is_inert(call);
+}
+
+/* The same question where UDP sockets work: success is the answer, and nothing is connected. What is sent
+ * without an address then fails. */
+static bool is_family_probe(const struct connect_call *call, enum net_protocol protocol)
+{
+    const struct net_address *ip = &call->address.ip;
+    static const uint8_t v4[4] = {127, 0, 0, 1}, v6[16] = {[15] = 1};
+
+    return protocol == NET_UDP && call->address.port == 65535 &&
+           call->shared->network->shape.udp == UDP_OPEN &&
+           (ip->family == 4 ? memcmp(ip->bytes, v4, sizeof(v4)) == 0
+                            : memcmp(ip->bytes, v6, sizeof(v6)) == 0);
+}
+
+/* The ports of the sandbox's own sockets, if they can make a difference here. */
+static struct port_map *own_ports(const struct connect_call *call, enum net_protocol protocol)
+{
+    bool local = protocol != NET_ICMP && net_address_is_loopback(&call->address.ip);
+
+    return local ? call->shared->network->ports : NULL;
 }
 
 static void set_port(struct socket_address *address, uint16_t port)
@@ -110,26 +155,50 @@ static void set_port(struct socket_address *address, uint16_t port)
     address->bytes[3] = (uint8_t)port;
 }
 
+static int refuse_without_rules(const struct request *request, const struct connect_call *call,
+                                enum net_protocol protocol)
+{
+    if (protocol == NET_TCP && !call->shared->tcp_protected)
+        return 0;
+    return refuse(request, call, protocol, EACCES);
+}
+
 static int judge_without_rules(const struct request *request, struct connect_call *call, bool known,
                                enum net_protocol protocol)
 {
-    uint16_t real;
+    struct port_map *ports = known ? own_ports(call, protocol) : NULL;
 
-    if (known && own_port(call, protocol, &real)) {
-        set_port(&call->address, real);
-        return 0;
-    }
-    if (known && protocol == NET_TCP && !call->shared->tcp_protected)
-        return 0;
-    return known ? refuse(request, call, protocol, EACCES) : refuse_unknown(request, EACCES);
+    if (!known)
+        return refuse_unknown(request, EACCES);
+    if (ports == NULL || port_map_real(ports, protocol, call->address.port) == 0)
+        return refuse_without_rules(request, call, protocol);
+    call->may_be_own = true;
+    return 0;
 }
 
+/* On a worker. What the map remembers proves nothing: the port may be another program's by now, or at
+ * another address. */
+static int judge_own(const struct request *request, struct connect_call *call)
+{
+    enum net_protocol protocol = NET_TCP;
+
+    net_protocol_of_socket(&call->socket, &protocol);
+    uint16_t real = port_map_locate(call->shared->network->ports, protocol, &call->address.ip,
+                                    call->address.port);
+    if (real == 0)
+        return call->shared->network->shape.destination_policy
+                   ? 0
+                   : refuse_without_rules(request, call, protocol);
+    set_port(&call->address, real);
+    return 0;
+}
+
+/* As judge() below. */
 static int judge_ip(const struct request *request, struct connect_call *call)
 {
     const struct network *network = call->shared->network;
     enum net_protocol protocol = NET_TCP;
     bool known = net_protocol_of_socket(&call->socket, &protocol);
-    uint16_t real;
 
     if (fault_is("verdict-allow"))
         return 0;
@@ -137,22 +206,57 @@ static int judge_ip(const struct request *request, struct connect_call *call)
         return judge_without_rules(request, call, known, protocol);
     if (!known)
         return refuse_unknown(request, ECONNREFUSED);
-    bool allowed =
-        net_allows(network->verdicts, protocol, &call->address.ip, call->address.port) ||
-        (protocol == NET_UDP && network->shape.udp == UDP_INERT && is_harmless_probe(call));
+    bool allowed = net_allows(network->verdicts, protocol, &call->address.ip, call->address.port) ||
+                   (protocol == NET_UDP && is_harmless_probe(call));
     if (!allowed)
-        return refuse(request, call, protocol, ECONNREFUSED);
-    if (own_port(call, protocol, &real))
-        set_port(&call->address, real);
+        return is_family_probe(call, protocol) ? 1 : refuse(request, call, protocol, ECONNREFUSED);
+    struct port_map *ports = own_ports(call, protocol);
+    call->may_be_own = ports != NULL && port_map_is_moved(ports, protocol, call->address.port);
     return 0;
 }
 
-/* The scope is the kernel's verdict on the thread that connects; without it nobody would give one. */
-static int judge_abstract(const struct connect_call *call)
+/* The peer of a stream is told who connects (SO_PEERCRED), and that would be the supervisor's user. A
+ * datagram socket tells nothing when it connects. */
+static int check_user(const struct request *request, const struct connect_call *call,
+                      const struct member_identity *identity)
 {
+    const char *path = (const char *)call->address.bytes + offsetof(struct sockaddr_un, sun_path);
+
+    if (!is_stream(call) || !identity->differs_in_ids)
+        return 0;
+    request_record_denial(request, is_named_unix(call) ? path : NULL, "connect", EACCES,
+                          "unix-gate",
+                          "the peer would see the supervisor's user instead of the member's", NULL);
+    return -EACCES;
+}
+
+/* The scope is the kernel's verdict on the thread that connects; without it nobody would give one. */
+static int judge_abstract(const struct request *request, const struct connect_call *call)
+{
+    struct destinations *shared = call->shared;
+    struct member_identity identity;
+
     if (call->socket.domain != AF_UNIX)
         return -EAFNOSUPPORT;
-    return call->shared->abstract_scope ? 0 : -EPERM;
+    if (!shared->abstract_scope)
+        return -EPERM;
+    if (!shared->privileged || !is_stream(call))
+        return 0;
+    int result =
+        identity_read(shared->proc_fd, (pid_t)request->notification.pid, shared->mapped, &identity);
+    if (result == 0 && !request_is_valid(request))
+        result = -ESRCH;
+    return result < 0 ? result : check_user(request, call, &identity);
+}
+
+static int pin_target(const struct request *request, struct connect_call *call, bool cached_only)
+{
+    struct unix_target *target = &call->target;
+    int result = unix_target_pin(request, &call->address, cached_only, target);
+
+    if (result == 0 && target->knows_identity)
+        result = check_user(request, call, &target->identity);
+    return result;
 }
 
 /* 0: to be performed. 1: nothing to do, success. Or -errno. */
@@ -164,12 +268,16 @@ static int judge(const struct request *request, struct connect_call *call)
         return -EINVAL;
     case ADDRESS_UNSPEC: /* dissolves a connection */
         return 0;
-    case ADDRESS_IP:
-        return judge_ip(request, call);
+    case ADDRESS_IP: {
+        int result = judge_ip(request, call);
+        if (result == 0)
+            address_settle(&call->address);
+        return result;
+    }
     case ADDRESS_UNIX_NAMED: /* judged when it is pinned */
         return call->socket.domain == AF_UNIX ? 0 : -EAFNOSUPPORT;
     case ADDRESS_UNIX_ABSTRACT:
-        return judge_abstract(call);
+        return judge_abstract(request, call);
     case ADDRESS_UNIX_UNNAMED:
         return call->socket.domain == AF_UNIX ? -EINVAL : -EAFNOSUPPORT;
     case ADDRESS_NETLINK: /* a socket of the netlink view is a unix socket */
@@ -210,14 +318,17 @@ static bool is_unfinished(const struct connect_call *call, int result)
 
 static void set_deadline(struct connect_call *call, const struct timeval *timeout)
 {
+    int64_t seconds = timeout->tv_sec < HELD_LONGEST_S ? timeout->tv_sec : HELD_LONGEST_S;
+
     call->has_timeout = timeout->tv_sec != 0 || timeout->tv_usec != 0;
     if (call->has_timeout)
-        call->held.deadline =
-            loop_now() + timeout->tv_sec * 1000000000LL + timeout->tv_usec * 1000LL;
+        call->held.deadline = loop_now() + seconds * 1000000000LL + timeout->tv_usec * 1000LL;
 }
 
-static pthread_mutex_t *timeout_lock(const struct connect_call *call)
+static pthread_mutex_t *timeout_lock(struct connect_call *call)
 {
+    if (call->socket.cookie == 0)
+        call->socket.cookie = socket_cookie_of(call->socket.fd);
     return &call->shared->timeout_locks[call->socket.cookie % TIMEOUT_LOCKS];
 }
 
@@ -242,6 +353,7 @@ static int connect_locked(struct connect_call *call)
     return result;
 }
 
+/* On a worker: another one may be in the middle of the same socket's call. */
 static int connect_briefly(struct connect_call *call)
 {
     pthread_mutex_lock(timeout_lock(call));
@@ -258,9 +370,26 @@ static void answer(const struct request *request, int result)
         request_answer_value(request, result);
 }
 
+/* The kernel's verdict on an abstract socket of somebody else. "@name", with @ for every NUL. */
+static void note_scope(const struct request *request, const struct connect_call *call, int result)
+{
+    char object[ADDRESS_BYTES_MAX + 1] = "";
+    size_t length = call->address.length > 2 ? call->address.length - 2 : 0;
+
+    if (result != -EPERM || call->address.kind != ADDRESS_UNIX_ABSTRACT)
+        return;
+    for (size_t i = 0; i < length; i++) {
+        char byte = (char)call->address.bytes[2 + i];
+        object[i] = (char)(byte == '\0' ? '@' : byte);
+    }
+    request_record_denial(request, object, "connect", EPERM, "abstract-unix-socket-scope",
+                          "abstract sockets are reached inside the sandbox only", NULL);
+}
+
 /* The member's socket has no other holder when the call returns: closing it ends the connection. */
 static void conclude(const struct request *request, struct connect_call *call, int result)
 {
+    note_scope(request, call, result);
     socket_unpin(&call->socket);
     answer(request, result);
 }
@@ -275,8 +404,16 @@ static struct connect_call *call_of(struct held *held)
 static bool step(struct held *held, bool expired)
 {
     struct connect_call *call = call_of(held);
-    int result = connect_briefly(call);
+    int result = -call->unfinished;
 
+    if (pthread_mutex_trylock(timeout_lock(call)) == 0) {
+        result = connect_locked(call);
+        pthread_mutex_unlock(timeout_lock(call));
+    } else if (!expired) { /* a worker holds it, perhaps for long: its call waits for a disk */
+        if (held->retry != 0)
+            held->retry = loop_now() + RETRY_INTERVAL;
+        return false;
+    }
     if (!is_unfinished(call, result))
         conclude(held->request, call, result);
     else if (expired)
@@ -302,6 +439,10 @@ static bool hold(const struct request *request, struct connect_call *call, int r
 {
     struct held *held = &call->held;
 
+    if (!admit(call)) {
+        answer(request, -EAGAIN);
+        return false;
+    }
     call->unfinished = result == -EINTR ? EINPROGRESS : -result;
     held->step = step;
     held->interrupted = interrupted;
@@ -346,7 +487,9 @@ static void work(const struct request *request, void *data)
     int result = 0;
 
     if (is_named_unix(call) && call->target.path_fd < 0)
-        result = unix_target_pin(request, &call->address, false, &call->target);
+        result = pin_target(request, call, false);
+    if (call->may_be_own)
+        result = judge_own(request, call);
     if (result == 0)
         result = request_is_valid(request) ? connect_briefly(call) : -ESRCH;
     if (!call->blocks || !is_unfinished(call, result))
@@ -359,14 +502,15 @@ static struct verdict hand_to_worker(const struct request *request, struct conne
 {
     struct job *job = malloc(sizeof(*job));
 
-    if (job != NULL && holder_start(call->shared->network->holder, request)) {
+    bool admitted = admit(call);
+    if (job != NULL && admitted && holder_start(call->shared->network->holder, request)) {
         job->call = call;
         if (request_submit(request, work, job, job_free))
             return verdict_taken();
     }
     free(job);
     call_free(call);
-    return verdict_errno(ENOMEM);
+    return verdict_errno(admitted ? ENOMEM : EAGAIN);
 }
 
 /* ---- The handler ----------------------------------------------------------------------------------- */
@@ -377,11 +521,11 @@ static int prepare(const struct request *request, struct connect_call *call)
     int result = address_read((pid_t)request->notification.pid, args[1], args[2], &call->address);
 
     if (result == 0)
-        result = socket_pin(request, (int)args[0], &call->socket);
+        result = socket_pin_type(request, (int)args[0], &call->socket);
     if (result == 0)
         result = judge(request, call);
     if (result == 0 && is_named_unix(call)) {
-        result = unix_target_pin(request, &call->address, true, &call->target);
+        result = pin_target(request, call, true);
         if (result == -EAGAIN)
             result = 0; /* a worker pins it */
     }
@@ -391,7 +535,7 @@ static int prepare(const struct request *request, struct connect_call *call)
 /* True if the call cannot wait whatever other threads of the member do to the socket meanwhile. */
 static bool never_waits(const struct connect_call *call)
 {
-    if (is_named_unix(call) && call->target.path_fd < 0)
+    if (call->may_be_own || (is_named_unix(call) && call->target.path_fd < 0))
         return false;
     return call->address.kind == ADDRESS_UNSPEC || !is_stream(call);
 }
@@ -400,7 +544,7 @@ static bool never_waits(const struct connect_call *call)
 static bool is_quick(const struct connect_call *call)
 {
     return call->address.kind == ADDRESS_IP && call->socket.protocol == IPPROTO_TCP &&
-           net_address_is_loopback(&call->address.ip);
+           !call->may_be_own && net_address_is_loopback(&call->address.ip);
 }
 
 /* On the receiving thread. False: a worker has to do it. */
@@ -413,13 +557,13 @@ static bool connect_here(const struct request *request, struct connect_call *cal
         !holder_start(shared->network->holder, request) ||
         pthread_mutex_trylock(timeout_lock(call)) != 0)
         return false;
-    struct watch *watch = holder_watch(shared->network->holder);
-    watch_begin(watch, WATCH_RECEIVER, call->socket.fd);
+    supervisor_watch_socket(request->supervisor, WATCH_RECEIVER, call->socket.fd);
     *result = connect_locked(call);
-    watch_end(watch, WATCH_RECEIVER);
+    supervisor_watch_socket(request->supervisor, WATCH_RECEIVER, -1);
     pthread_mutex_unlock(timeout_lock(call));
     int64_t end = loop_now();
-    if (end - begin > INLINE_SLOW)
+    shared->slow_connects = end - begin > INLINE_SLOW ? shared->slow_connects + 1 : 0;
+    if ((call->blocks && is_unfinished(call, *result)) || shared->slow_connects > 1)
         shared->inline_after = end + INLINE_PAUSE;
     return true;
 }
@@ -455,6 +599,7 @@ struct verdict on_connect(struct request *request)
     }
     if (result == 0)
         result = connect_now(call);
+    note_scope(request, call, result);
     call_free(call);
     return result < 0 ? verdict_errno(-result) : verdict_value(0);
 }

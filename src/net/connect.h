@@ -9,7 +9,7 @@
 #include "supervisor/feature.h"
 
 /* System calls the handler makes beyond everybody's, for feature.needs. */
-#define CONNECT_CALLS \
+#define CONNECT_CALLS                                                                      \
     "connect", "getsockopt", "setsockopt:send-timeout", "pidfd_getfd", "capget", "capset", \
         "pidfd_send_signal:guardian", "shutdown"
 

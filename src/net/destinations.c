@@ -6,6 +6,7 @@
 
 #include "kernel/landlock.h"
 #include "member/identity.h"
+#include "net/ancillary.h"
 #include "net/connect.h"
 #include "net/net.h"
 #include "net/send.h"
@@ -16,6 +17,16 @@
 static bool destinations_wanted(const struct policy *policy)
 {
     return network_shape_of(policy).connect_on_behalf;
+}
+
+/* Descriptors in messages that are under way: they are open files of the host's process. */
+#define PASSED_MAX 1024U
+
+static unsigned limit_passed(unsigned limit)
+{
+    if (limit < ANCILLARY_FDS_MAX) /* one message can always be sent */
+        return ANCILLARY_FDS_MAX;
+    return limit < PASSED_MAX ? limit : PASSED_MAX;
 }
 
 static bool destinations_start(struct supervisor *supervisor, void **state, struct error *err)
@@ -38,6 +49,7 @@ static bool destinations_start(struct supervisor *supervisor, void **state, stru
          masks.status[PROTECTION_ABSTRACT_UNIX_SCOPE] == STATUS_ACTIVE);
     shared->tcp_protected = masks.status[PROTECTION_NET_TCP] == STATUS_ACTIVE;
     shared->grants = supervisor_grants(supervisor);
+    shared->passed_max = limit_passed(holder_limit(shared->network->holder));
     pthread_mutex_init(&shared->local.lock, NULL);
     for (size_t i = 0; i < TIMEOUT_LOCKS; i++)
         pthread_mutex_init(&shared->timeout_locks[i], NULL);

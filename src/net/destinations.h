@@ -27,8 +27,10 @@ struct destinations {
     const struct grants *grants; /* borrowed */
     struct local_devices local;  /* has a lock of its own */
     pthread_mutex_t timeout_locks[TIMEOUT_LOCKS];
-    int64_t inline_after;    /* the receiving thread's: no connect there before, see connect.c */
-    atomic_uint passed_held; /* descriptors in messages that wait to be sent */
+    int64_t inline_after;   /* the receiving thread's: no connect there before, see connect.c */
+    unsigned slow_connects; /* there, the last ones in a row */
+    atomic_uint passed;     /* duplicates of descriptors in messages that are under way */
+    unsigned passed_max;
 };
 
 #endif

@@ -12,9 +12,11 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <time.h>
 
 /* How often each member that waits is looked at: for signals, and whether it is still there. */
@@ -22,17 +24,25 @@
 
 /* A descriptor that stays ready although its operation cannot go on is not asked again at once. */
 #define MUTE_INTERVAL 2000000LL
+#define MUTE_INTERVAL_MAX 50000000LL
+
+/* Calls under way per sandbox: at most so many, and this share of the open files of our process. */
+#define ADMITTED_MAX 4096U
+#define ADMITTED_SHARE 4U
 
 /* The signal lines stand behind the groups, of which there are rarely many. */
 #define STATUS_SIZE 8192
 
 struct holder {
-    pthread_mutex_t lock; /* guards the next three */
-    struct held *incoming;
+    pthread_mutex_t lock; /* guards the next four */
+    struct held *incoming, *closing;
     bool running, stopping;
+    bool closes; /* the closing thread runs */
+    pthread_cond_t closing_there;
     int wake_fd;
 
-    struct watch *watch; /* owned */
+    atomic_uint admitted;
+    unsigned limit; /* immutable */
 
     /* The polling thread's own, and holder_free()'s. */
     struct held **items;
@@ -40,6 +50,16 @@ struct holder {
     size_t count, capacity;
     int64_t next_look;
 };
+
+static unsigned share_of_open_files(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur / ADMITTED_SHARE >= ADMITTED_MAX)
+        return ADMITTED_MAX;
+    unsigned share = (unsigned)limit.rlim_cur / ADMITTED_SHARE;
+    return share > 0 ? share : 1;
+}
 
 struct holder *holder_new(void)
 {
@@ -49,16 +69,36 @@ struct holder *holder_new(void)
         return NULL;
     holder->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     holder->polls = calloc(1, sizeof(*holder->polls));
-    holder->watch = watch_new();
-    if (holder->wake_fd < 0 || holder->polls == NULL || holder->watch == NULL) {
-        watch_free(holder->watch);
+    if (holder->wake_fd < 0 || holder->polls == NULL) {
         fd_close(holder->wake_fd);
         free(holder->polls);
         free(holder);
         return NULL;
     }
     pthread_mutex_init(&holder->lock, NULL);
+    pthread_cond_init(&holder->closing_there, NULL);
+    holder->limit = share_of_open_files();
     return holder;
+}
+
+/* ---- How many ------------------------------------------------------------------------------------- */
+
+bool holder_admit(struct holder *holder)
+{
+    if (atomic_fetch_add(&holder->admitted, 1) < holder->limit)
+        return true;
+    holder_leave(holder);
+    return false;
+}
+
+void holder_leave(struct holder *holder)
+{
+    atomic_fetch_sub(&holder->admitted, 1);
+}
+
+unsigned holder_limit(const struct holder *holder)
+{
+    return holder->limit;
 }
 
 /* ---- Signals of the member ------------------------------------------------------------------------- */
@@ -106,11 +146,33 @@ static bool signal_waits(const struct request *request)
 /* ---- One operation --------------------------------------------------------------------------------- */
 
 /* An unanswered request is answered EIO, which nobody hears where the member is gone. */
-static void finish(struct held *held)
+static void conclude(struct held *held)
 {
+    if (held->close != NULL)
+        held->close(held);
+    if (held->has_result)
+        request_answer_value(held->request, held->result);
     request_drop(held->request);
     held->request = NULL;
     held->release(held);
+}
+
+static void finish(struct holder *holder, struct held *held)
+{
+    bool taken = false;
+
+    if (held->close != NULL) {
+        pthread_mutex_lock(&holder->lock);
+        taken = holder->closes && !holder->stopping;
+        if (taken) {
+            held->next = holder->closing;
+            holder->closing = held;
+            pthread_cond_signal(&holder->closing_there);
+        }
+        pthread_mutex_unlock(&holder->lock);
+    }
+    if (!taken)
+        conclude(held);
 }
 
 static bool is_due(int64_t time, int64_t now)
@@ -128,13 +190,20 @@ static bool go_on(struct holder *holder, struct held *held, short revents, int64
     if (!request_is_valid(held->request))
         return true;
     held->progressed = false;
-    watch_begin(holder->watch, WATCH_HOLDER, held->fd);
+    struct supervisor *supervisor = held->request->supervisor;
+    supervisor_watch_begin(supervisor, WATCH_HOLDER, held->request->notification.data.nr);
+    supervisor_watch_socket(supervisor, WATCH_HOLDER, held->fd);
     bool over = held->step(held, expired);
-    watch_end(holder->watch, WATCH_HOLDER);
+    supervisor_watch_socket(supervisor, WATCH_HOLDER, -1);
+    supervisor_watch_end(supervisor, WATCH_HOLDER);
     if (over || expired)
         return true;
+    bool again = !held->progressed && held->backs_off && held->mute > 0;
+    held->mute = again ? held->mute * 2 : MUTE_INTERVAL;
+    if (held->mute > MUTE_INTERVAL_MAX)
+        held->mute = MUTE_INTERVAL_MAX;
     if (!held->progressed)
-        held->muted_until = now + MUTE_INTERVAL;
+        held->muted_until = now + held->mute;
     return false;
 }
 
@@ -144,7 +213,8 @@ static bool look(struct held *held)
         return true;
     if (!signal_waits(held->request))
         return false;
-    request_answer_value(held->request, held->interrupted(held));
+    held->result = held->interrupted(held);
+    held->has_result = true;
     return true;
 }
 
@@ -181,7 +251,7 @@ static void take_incoming(struct holder *holder)
             holder->items[holder->count++] = held;
         } else {
             request_answer_errno(held->request, ENOMEM);
-            finish(held);
+            finish(holder, held);
         }
         held = next;
     }
@@ -235,7 +305,7 @@ static void serve(struct holder *holder)
     for (size_t i = 0; i < holder->count; i++) {
         struct held *held = holder->items[i];
         if (go_on(holder, held, holder->polls[i + 1].revents, now) || (looks && look(held)))
-            finish(held);
+            finish(holder, held);
         else
             holder->items[kept++] = held;
     }
@@ -256,7 +326,7 @@ static void release_all(struct holder *holder)
 {
     take_incoming(holder);
     for (size_t i = 0; i < holder->count; i++)
-        finish(holder->items[i]);
+        finish(holder, holder->items[i]);
     holder->count = 0;
 }
 
@@ -293,26 +363,58 @@ bool holder_start(struct holder *holder, const struct request *request)
         return true;
     struct request starter = *request;
     starter.fate = NULL; /* the call itself stays with the caller */
-    bool started =
-        watch_start(holder->watch, request) && request_submit(&starter, run, holder, ended);
+    bool started = request_submit(&starter, run, holder, ended);
     pthread_mutex_lock(&holder->lock);
     holder->running = started;
     pthread_mutex_unlock(&holder->lock);
     return started;
 }
 
-struct watch *holder_watch(struct holder *holder)
+/* ---- The closing thread ---------------------------------------------------------------------------- */
+
+static void close_all(const struct request *request, void *data)
 {
-    return holder->watch;
+    struct holder *holder = data;
+
+    *request->fate = REQUEST_HANDED_OVER;
+    request_job_stays(request);
+    pthread_mutex_lock(&holder->lock);
+    while (!holder->stopping) {
+        struct held *held = holder->closing;
+        if (held == NULL) {
+            pthread_cond_wait(&holder->closing_there, &holder->lock);
+            continue;
+        }
+        holder->closing = held->next;
+        pthread_mutex_unlock(&holder->lock);
+        conclude(held);
+        pthread_mutex_lock(&holder->lock);
+    }
+    pthread_mutex_unlock(&holder->lock);
 }
+
+bool holder_start_closing(struct holder *holder, const struct request *request)
+{
+    if (holder->closes) /* set by this thread alone */
+        return true;
+    struct request starter = *request;
+    starter.fate = NULL; /* the call itself stays with the caller */
+    bool started = request_submit(&starter, close_all, holder, NULL);
+    pthread_mutex_lock(&holder->lock);
+    holder->closes = started;
+    pthread_mutex_unlock(&holder->lock);
+    return started;
+}
+
+/* ---- For its users ---------------------------------------------------------------------------------- */
 
 void holder_stop(struct holder *holder)
 {
     uint64_t one = 1;
 
-    watch_stop(holder->watch);
     pthread_mutex_lock(&holder->lock);
     holder->stopping = true;
+    pthread_cond_broadcast(&holder->closing_there);
     pthread_mutex_unlock(&holder->lock);
     if (write(holder->wake_fd, &one, sizeof(one)) < 0) {
         /* The counter is full, so the thread wakes anyway. */
@@ -340,9 +442,15 @@ void holder_free(struct holder *holder)
 {
     if (holder == NULL)
         return;
+    holder->stopping = true; /* nobody else is left */
     release_all(holder);
+    while (holder->closing != NULL) {
+        struct held *held = holder->closing;
+        holder->closing = held->next;
+        conclude(held);
+    }
+    pthread_cond_destroy(&holder->closing_there);
     pthread_mutex_destroy(&holder->lock);
-    watch_free(holder->watch);
     fd_close(holder->wake_fd);
     free(holder->items);
     free(holder->polls);

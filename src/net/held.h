@@ -2,11 +2,12 @@
  * Blocking calls of members that wait: connect and send that the kernel did not finish at once. One
  * thread polls them all, so two hundred blocked calls hold no thread each and never touch the loop. A
  * signal for the member ends or restarts its call as natively; a member that is gone frees it.
+ *
+ * Each call costs the host's process descriptors, so a sandbox may have only so many under way.
  */
 #ifndef SANDLOCK_NET_HELD_H
 #define SANDLOCK_NET_HELD_H
 
-#include "net/watch.h"
 #include "supervisor/supervisor.h"
 
 #include <stdbool.h>
@@ -14,6 +15,9 @@
 
 /* The kernel's ERESTARTSYS: the handler runs and the call returns EINTR or is restarted. */
 #define HELD_RESTART 512
+
+/* A socket's time limit is the member's to choose; a year is as good as longer. */
+#define HELD_LONGEST_S (365LL * 24 * 3600)
 
 struct held {
     struct request *request; /* detached; owned by the holder after held_submit() */
@@ -36,9 +40,16 @@ struct held {
     void (*release)(struct held *held);
 
     bool progressed; /* set by step() when it moved on and is to be asked again at once */
+    bool backs_off;  /* the descriptor says little: asked more and more seldom without progress */
 
-    struct held *next;   /* the holder's, like the next */
-    int64_t muted_until; /* set to 0 by the caller */
+    /* Not NULL: closes what may take long to close. A thread of its own does it, before the answer, so
+     * step() does not answer but leaves what the call returns in `result`. */
+    void (*close)(struct held *held);
+    int64_t result;
+    bool has_result;
+
+    struct held *next;         /* the holder's, like the next */
+    int64_t muted_until, mute; /* set to 0 by the caller */
 };
 
 struct holder;
@@ -51,13 +62,20 @@ void holder_free(struct holder *holder); /* releases what is still held; NULL is
  * no thread; the call must be refused. */
 bool holder_start(struct holder *holder, const struct request *request);
 
+/* Likewise the thread that closes, for operations with `close`. Without it the polling thread closes. */
+bool holder_start_closing(struct holder *holder, const struct request *request);
+
+/* Counts a call that goes to a worker or to the holder, until holder_leave(). False: there are too many,
+ * the call is refused with EAGAIN. Any thread. */
+bool holder_admit(struct holder *holder);
+void holder_leave(struct holder *holder);
+
+/* How many may be under way: a share of the soft limit of open files. */
+unsigned holder_limit(const struct holder *holder);
+
 /* Ends the polling thread; held_submit() is refused from now on. For leave_loop hooks; may be called
  * several times. */
 void holder_stop(struct holder *holder);
-
-/* What watches the polling thread, and the receiving thread where it wants to be; runs after a successful
- * holder_start(). */
-struct watch *holder_watch(struct holder *holder);
 
 /* Takes the operation over (request detached by the caller), after a successful holder_start(). Any
  * thread of the supervisor. False: not taken, the caller answers and frees. */

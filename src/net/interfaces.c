@@ -124,9 +124,12 @@ static int check_socket(const struct request *request, int number)
 {
     uint64_t inode;
 
-    CLEANUP_FD int fd = member_get_fd(request, number);
-    if (fd >= 0)
-        return socket_cookie_of(fd) != 0 ? 0 : -ENOTTY;
+    int fd = member_get_fd(request, number);
+    if (fd >= 0) {
+        bool is_socket = socket_cookie_of(fd) != 0;
+        member_close(request, fd);
+        return is_socket ? 0 : -ENOTTY;
+    }
     if (fd != -EPERM && fd != -ENOSYS)
         return fd;
     int result = socket_inode_by_link(request, number, &inode); /* refused by a container */

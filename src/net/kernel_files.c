@@ -132,15 +132,15 @@ int proc_pin(const struct file_views *views, const struct request *request,
 
 /* ---- Whose ----------------------------------------------------------------------------------------- */
 
-static bool is_member(const struct file_views *views, const struct request *request, pid_t pid)
+bool proc_is_member(const struct file_views *views, const struct request *request, pid_t pid)
 {
-    pid_t guardian = supervisor_guardian(views->supervisor);
     struct process_tree tree = PROCESS_TREE_INIT;
     pid_t ancestor = pid;
     bool found = false;
 
     if (pid == request->tgid || (uint32_t)pid == request->notification.pid)
         return true;
+    pid_t guardian = supervisor_guardian(views->supervisor);
     for (int i = 0; i < ANCESTORS_MAX && ancestor > 1; i++) {
         ancestor = procfs_parent(views->proc_fd, ancestor);
         if (ancestor == guardian)
@@ -222,17 +222,51 @@ static bool is_sensitive(const char *rest, bool write)
     return false;
 }
 
+/* Memory and keys of the kernel; "locks" tells of other processes, "interrupts" and "irq" name the host's
+ * interfaces. */
 static bool is_hidden_kernel_file(const char *path)
 {
-    static const char *const names[] = {"kcore",      "kmsg",       "kallsyms",
-                                        "keys",       "key-users",  "sysrq-trigger",
-                                        "kpagecount", "kpageflags", "kpagecgroup"};
+    static const char *const names[] = {"kcore",       "kmsg",          "kallsyms",   "keys",
+                                        "key-users",   "sysrq-trigger", "kpagecount", "kpageflags",
+                                        "kpagecgroup", "locks",         "interrupts", "irq"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strcmp(path + strlen(PROC "/"), names[i]) == 0)
+        size_t length = strlen(PROC "/");
+        if (strncmp(path, PROC "/", length) != 0)
+            return false;
+        const char *rest = path + length;
+        length = strlen(names[i]);
+        if (strncmp(rest, names[i], length) == 0 && (rest[length] == '\0' || rest[length] == '/'))
             return true;
     }
     return false;
+}
+
+bool proc_names_interface(const char *path)
+{
+    static const char *const parents[] = {"/conf", "/neigh"};
+    static const char *const everywhere[] = {"all", "default", "lo"};
+    const char *net = PROC "/sys/net/";
+
+    if (strncmp(path, net, strlen(net)) != 0)
+        return false;
+    const char *family = path + strlen(net);
+    const char *kind = family + strcspn(family, "/");
+    const char *entry = NULL;
+    for (size_t i = 0; i < sizeof(parents) / sizeof(parents[0]); i++) {
+        size_t length = strlen(parents[i]);
+        if (strncmp(kind, parents[i], length) == 0 && (kind[length] == '\0' || kind[length] == '/'))
+            entry = kind + length;
+    }
+    if (entry == NULL)
+        return false;
+    entry += strspn(entry, "/");
+    size_t length = strcspn(entry, "/");
+    for (size_t i = 0; i < sizeof(everywhere) / sizeof(everywhere[0]); i++) {
+        if (length == strlen(everywhere[i]) && strncmp(entry, everywhere[i], length) == 0)
+            return false;
+    }
+    return true;
 }
 
 static struct open_decision decide_net(const struct open_call *call, const char *rest)
@@ -284,6 +318,9 @@ struct open_decision proc_decide(const struct file_views *views, const struct re
     if (!proc_place_parse(path, &place)) {
         if (is_hidden_kernel_file(path))
             return refuse(EACCES, "not shown to any sandbox");
+        /* What leads to the entries of lo, and reads nothing, stays open. */
+        if (proc_names_interface(path) && !open_call_has(call, O_PATH))
+            return refuse(EACCES, "the host's interfaces are not shown");
         return decide_reopen(call, proc_is_granted(views, path, false, write));
     }
     if (place.pid == views->own && !spells(call->path, views->own)) {
@@ -297,7 +334,7 @@ struct open_decision proc_decide(const struct file_views *views, const struct re
         if (result < 0 || !proc_place_parse(path, &place))
             return refuse(EACCES, NULL);
     }
-    if (!is_member(views, request, place.pid))
+    if (!proc_is_member(views, request, place.pid))
         return refuse(EACCES, "another process's");
     bool own = place.pid == request->tgid || (uint32_t)place.pid == request->notification.pid;
     bool granted = proc_is_granted(views, path, own, write);

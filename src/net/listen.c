@@ -4,7 +4,7 @@
  * socket, and only if it is bound: what its name says proves nothing, because a connect that failed or
  * was undone leaves a port there that the socket no longer holds.
  */
-#include "kernel/probe.h"
+#include "member/identity.h"
 #include "member/socket.h"
 #include "net/bind.h"
 #include "net/net.h"
@@ -19,15 +19,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/utsname.h>
 
-#define LAYER "listen-gate"
+#define LAYER "bind-rules"
 
 struct gate {
     const struct policy *policy;
     bool any_port;          /* the bind list is not empty, so a socket can be bound */
     struct port_map *ports; /* NULL without port_remap */
     struct sock_diag *diag; /* NULL: it cannot list bound sockets here, or is not needed */
+    int proc_fd;            /* borrowed */
+    bool privileged, mapped;
 };
 
 static bool gate_wanted(const struct policy *policy)
@@ -36,16 +37,6 @@ static bool gate_wanted(const struct policy *policy)
 
     return (policy->without & FEATURE_LISTEN_GATE) == 0 && shape.bind_restricted &&
            !shape.bind_zero;
-}
-
-/* DIAG_BOUND came with Linux 6.8. */
-static bool lists_bound_sockets(void)
-{
-    struct utsname host;
-    int major, minor;
-
-    return uname(&host) == 0 && probe_parse_release(host.release, &major, &minor) &&
-           (major > 6 || (major == 6 && minor >= 8));
 }
 
 static bool gate_start(struct supervisor *supervisor, void **state, struct error *err)
@@ -59,10 +50,17 @@ static bool gate_start(struct supervisor *supervisor, void **state, struct error
     if (gate == NULL)
         return error_runtime(err, ENOMEM, "listen gate");
     gate->policy = policy;
+    gate->proc_fd = supervisor_proc_fd(supervisor);
+    gate->privileged = identity_is_privileged();
+    gate->mapped = policy->has_user;
     gate->any_port = !shape.tcp_allow_layer || policy->bind_port_count > 0;
     gate->ports = network == NULL ? NULL : network->ports;
-    if (gate->any_port && gate->ports == NULL && lists_bound_sockets() && !fault_is("sock-diag"))
+    if (gate->any_port && gate->ports == NULL && !fault_is("sock-diag"))
         gate->diag = sock_diag_new(&refused);
+    if (gate->diag != NULL && !sock_diag_lists_bound(gate->diag)) {
+        sock_diag_free(gate->diag);
+        gate->diag = NULL;
+    }
     *state = gate;
     return true;
 }
@@ -144,8 +142,13 @@ static int perform_behind_filter(const struct gate *gate, const struct pinned_so
 
 static int refuse(const struct request *request)
 {
-    request_record_denial(request, "tcp socket without a port", "listen", EACCES, LAYER,
-                          "port 0 is not in --net-allow-bind", "--net-allow-bind 0");
+    const struct policy *policy = supervisor_policy(request->supervisor);
+    /* No allow rule helps against it. */
+    bool denied = port_ranges_contain(policy->deny_bind_ports, policy->deny_bind_port_count, 0);
+
+    request_record_denial(request, "tcp://*:0", "listen", EACCES, LAYER,
+                          denied ? "--net-deny-bind" : "port 0 is not in --net-allow-bind",
+                          denied ? NULL : "--net-allow-bind 0");
     return -EACCES;
 }
 
@@ -226,12 +229,31 @@ static void work(const struct request *request, void *data)
 
 /* ---- On the receiving thread --------------------------------------------------------------------- */
 
+/* Who connects to a unix socket is told who made it listen (SO_PEERCRED): that must be the member. */
+static int listen_unix(const struct request *request, const struct gate *gate,
+                       const struct pinned_socket *socket, int backlog)
+{
+    struct member_identity identity = {0};
+    int result = 0;
+
+    if (gate->privileged)
+        result =
+            identity_read(gate->proc_fd, (pid_t)request->notification.pid, gate->mapped, &identity);
+    if (result == 0 && gate->privileged && !request_is_valid(request))
+        result = -ESRCH;
+    if (result == 0 && identity.differs_in_ids)
+        result = -EACCES;
+    return result < 0 ? result : perform(socket, backlog);
+}
+
 /* 0 or -errno, or 1: a worker has to look. */
 static int decide(const struct request *request, const struct gate *gate,
                   const struct pinned_socket *socket, int backlog)
 {
     bool internet = socket->domain == AF_INET || socket->domain == AF_INET6;
 
+    if (socket->domain == AF_UNIX)
+        return listen_unix(request, gate, socket, backlog);
     if (!internet || socket->type == SOCK_DGRAM)
         return perform(socket, backlog);
     if (socket->protocol != IPPROTO_TCP)
@@ -276,7 +298,7 @@ static const char *const needs[] = {
 };
 
 const struct feature feature_listen = {
-    .name = LAYER,
+    .name = "listen-gate",
     .wanted = gate_wanted,
     .traps = traps,
     .trap_count = sizeof(traps) / sizeof(traps[0]),

@@ -114,7 +114,7 @@ static enum directory_kind kind_of(const struct listing *listing)
     char path[PATH_MAX];
     bool unlinked;
 
-    if (!object_identify(listing->fd, &object) || !S_ISDIR(object.mode) ||
+    if (!object_identify(listing->fd, &object) ||
         object.device != listing->views->shadow.proc_device ||
         grants_path_of(listing->fd, path, sizeof(path), &unlinked) != 0)
         return DIRECTORY_PLAIN;
@@ -227,15 +227,17 @@ static void work(const struct request *request, void *data)
         request_answer_value(request, used);
 }
 
+/* Takes the descriptor over. */
 static struct verdict submit(const struct request *request, const struct listing *listing)
 {
     struct listing *copy = malloc(sizeof(*copy));
 
-    if (copy == NULL)
+    if (copy == NULL) {
+        member_close(request, listing->fd);
         return verdict_errno(ENOMEM);
+    }
     *copy = *listing;
-    copy->fd = fcntl(listing->fd, F_DUPFD_CLOEXEC, 0);
-    if (copy->fd >= 0 && request_submit(request, work, copy, listing_free))
+    if (request_submit(request, work, copy, listing_free))
         return verdict_taken();
     listing_free(copy);
     return verdict_errno(ENOMEM);
@@ -244,7 +246,7 @@ static struct verdict submit(const struct request *request, const struct listing
 struct verdict on_getdents(struct request *request)
 {
     const struct seccomp_data *data = &request->notification.data;
-    CLEANUP_FD int fd = member_get_fd(request, (int)(uint32_t)data->args[0]);
+    int fd = member_get_fd(request, (int)(uint32_t)data->args[0]);
     struct listing listing = {
         .views = request->state,
         .fd = fd,
@@ -255,10 +257,19 @@ struct verdict on_getdents(struct request *request)
 
     if (fd < 0)
         return verdict_errno(fd == -EBADF ? EBADF : -fd);
+    /* Whoever reads or seeks in another kind of file may hold its position for long. */
+    if (object_type(fd) != S_IFDIR) {
+        member_close(request, fd);
+        return verdict_errno(ENOTDIR);
+    }
     listing.kind = kind_of(&listing);
     if (listing.kind == DIRECTORY_PROC ||
         (listing.kind == DIRECTORY_PLAIN && !local_devices_has(&listing.views->local, fd)))
         return submit(request, &listing);
     ssize_t used = list(request, &listing);
+    if (used == -ENOTDIR) /* closing what is no directory may take its time */
+        member_close(request, fd);
+    else
+        fd_close(fd);
     return used < 0 ? verdict_errno((int)-used) : verdict_value(used);
 }

@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How far around a msghdr is read along with it, and the smallest page of the architectures here. */
-#define AROUND 256U
+/* The smallest page of the architectures here. */
 #define PAGE_SMALLEST 4096U
 
 /* struct msghdr, and its flags, which sending ignores, behind. */
@@ -120,21 +119,13 @@ static int check_header(struct raw_header *header)
     return 0;
 }
 
-/* What lies around the header. Programs keep a message's parts side by side on their stack, so one read
- * usually brings them all. */
-struct surroundings {
-    uint64_t start;
-    size_t size;
-    uint8_t bytes[2 * AROUND + MESSAGE_HEADER_SIZE];
-};
-
 /* Never beyond the header's page, which is mapped as a whole. */
-static int read_surroundings(pid_t tid, uint64_t pointer, struct surroundings *around)
+int surroundings_read(pid_t tid, uint64_t pointer, struct surroundings *around)
 {
     uint64_t page = pointer & ~(uint64_t)(PAGE_SMALLEST - 1);
-    uint64_t end = pointer + MESSAGE_HEADER_SIZE + AROUND;
+    uint64_t end = pointer + MESSAGE_HEADER_SIZE + MESSAGE_AROUND;
 
-    around->start = pointer - page > AROUND ? pointer - AROUND : page;
+    around->start = pointer - page > MESSAGE_AROUND ? pointer - MESSAGE_AROUND : page;
     if (end > page + PAGE_SMALLEST)
         end = page + PAGE_SMALLEST;
     if (end < pointer + MESSAGE_HEADER_SIZE) { /* on two pages, or at the end of all addresses */
@@ -146,22 +137,22 @@ static int read_surroundings(pid_t tid, uint64_t pointer, struct surroundings *a
     return task_memory_read_all(tid, around->start, around->bytes, around->size);
 }
 
-static bool lies_around(const struct surroundings *around, uint64_t address, size_t size)
+bool surroundings_take(const struct surroundings *around, uint64_t address, size_t size,
+                       void *place)
 {
-    return address >= around->start && address - around->start <= around->size &&
-           size <= around->size - (size_t)(address - around->start);
+    if (address < around->start || address - around->start > around->size ||
+        size > around->size - (size_t)(address - around->start))
+        return false;
+    memcpy(place, around->bytes + (address - around->start), size);
+    return true;
 }
 
 /* Takes a part from what is there already, or notes it for one more read. */
 static void take_part(const struct surroundings *around, uint64_t address, size_t size,
                       uint8_t *place, struct iovec *parts, struct iovec *places, size_t *count)
 {
-    if (size == 0)
+    if (size == 0 || surroundings_take(around, address, size, place))
         return;
-    if (lies_around(around, address, size)) {
-        memcpy(place, around->bytes + (address - around->start), size);
-        return;
-    }
     parts[*count] = range_of(address, size);
     places[(*count)++] = (struct iovec){.iov_base = place, .iov_len = size};
 }
@@ -208,7 +199,7 @@ int message_read(pid_t tid, uint64_t pointer, struct message *message)
     struct raw_header header;
 
     message->block = NULL;
-    int result = read_surroundings(tid, pointer, &around);
+    int result = surroundings_read(tid, pointer, &around);
     if (result < 0)
         return result;
     memcpy(&header, around.bytes + (pointer - around.start), sizeof(header));

@@ -27,6 +27,15 @@
 /* Room for the parts of a small message, so that it needs no further allocation. */
 #define MESSAGE_SMALL 256U
 
+/* What lies around a msghdr. Programs keep a message's parts side by side on their stack, so one read
+ * usually brings them all. */
+#define MESSAGE_AROUND 256U
+struct surroundings {
+    uint64_t start;
+    size_t size;
+    uint8_t bytes[2 * MESSAGE_AROUND + MESSAGE_HEADER_SIZE];
+};
+
 struct message {
     struct socket_address name; /* ADDRESS_NONE without one */
     struct iovec *ranges;       /* addresses of the member's; none is empty */
@@ -50,6 +59,13 @@ int message_read_sendto(pid_t tid, const uint64_t args[6], void *payload, size_t
 
 /* From a msghdr at `pointer`. */
 int message_read(pid_t tid, uint64_t pointer, struct message *message);
+
+/* Reads the msghdr at `pointer` and what its page holds around it. 0 or -errno. */
+int surroundings_read(pid_t tid, uint64_t pointer, struct surroundings *around);
+
+/* Copies a part, the header itself or another. False: it does not lie there as a whole. */
+bool surroundings_take(const struct surroundings *around, uint64_t address, size_t size,
+                       void *place);
 
 /* Copies `size` bytes of the payload from offset `at` on. 0, or -errno (-EFAULT also for a part). */
 int message_copy_payload(pid_t tid, const struct message *message, uint64_t at, void *data,

@@ -26,6 +26,9 @@ extern const struct feature feature_bind;
 /* listen: no port without bind. */
 extern const struct feature feature_listen;
 
+/* setsockopt(SO_LINGER): closing a socket never waits. On whenever a feature takes duplicates of sockets. */
+extern const struct feature feature_linger;
+
 /* getsockname and getpeername with virtual ports. */
 extern const struct feature feature_port_names;
 

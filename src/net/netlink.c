@@ -12,6 +12,7 @@
 
 #include "kernel/procfs.h"
 #include "member/socket.h"
+#include "supervisor/task.h"
 #include "util/fault.h"
 #include "util/fd.h"
 
@@ -81,7 +82,7 @@ static int is_open(const struct request *request, int number)
     if (fd == -EPERM || fd == -ENOSYS) /* refused by a container */
         fd = socket_inode_by_link(request, number, &inode);
     else
-        fd_close(fd);
+        member_close(request, fd);
     if (fd == -EBADF)
         return 0;
     return fd >= 0 || fd == -ENOTSOCK ? 1 : fd;
@@ -121,6 +122,27 @@ static bool grows_slowly(const struct request *request, int slot)
     if (length < 0)
         return true;
     return status_field(status, "\nFDSize:") <= slot && status_field(status, "\nThreads:") != 1;
+}
+
+/*
+ * A table that reached the window once still does, unless the process has left it for a new one
+ * (execve() of a shared one, CLOSE_RANGE_UNSHARE) and shares that again: then the loop waits, for a
+ * sandbox that keeps nobody but itself waiting.
+ */
+static uint64_t *wide_place(struct netlink_view *view, const struct task *task)
+{
+    return &view->wide[task->id % NETLINK_WIDE_TABLES];
+}
+
+static bool is_known_wide(struct netlink_view *view, const struct task *task)
+{
+    return task != NULL && *wide_place(view, task) == task->id;
+}
+
+static void note_wide(struct netlink_view *view, const struct task *task)
+{
+    if (task != NULL)
+        *wide_place(view, task) = task->id;
 }
 
 /* ---- Injection ------------------------------------------------------------------------------------------ */
@@ -171,8 +193,10 @@ static struct verdict deliver(struct request *request, struct delivery *delivery
 
     if (!fault_is("use-workers") && pthread_mutex_trylock(&view->injection) == 0) {
         int slot = choose_slot(request);
-        if (slot < 0 || !grows_slowly(request, slot))
+        if (slot < 0 || is_known_wide(view, request->task) || !grows_slowly(request, slot))
             number = inject(request, delivery, slot);
+        if (slot >= 0 && number == slot)
+            note_wide(view, request->task);
         pthread_mutex_unlock(&view->injection);
     }
     if (number == -EAGAIN) {

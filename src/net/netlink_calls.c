@@ -8,6 +8,7 @@
 
 #include "kernel/task_memory.h"
 #include "member/socket.h"
+#include "net/message.h"
 #include "util/fd.h"
 
 #include <errno.h>
@@ -74,7 +75,7 @@ static bool call_begin(struct request *request, struct netlink_call *call, uint6
     int fd;
     struct netlink_socket *socket = find_called(request, &fd);
     if (socket == NULL) {
-        fd_close(fd);
+        member_close(request, fd);
         return false;
     }
     for (int i = 0; i < 6; i++)
@@ -113,10 +114,51 @@ static int read_memory(const struct netlink_call *call, uint64_t address, void *
     return task_memory_read_all(call->tid, address, data, size);
 }
 
-static int write_memory(const struct netlink_call *call, uint64_t address, const void *data,
-                        size_t size)
+/* Parts of one call that go between our memory and the member's: several per system call, which costs
+ * much more than what it moves. */
+#define TRANSFER_PARTS 16
+
+struct transfer {
+    pid_t tid;
+    int (*move)(pid_t tid, const struct iovec *theirs, const struct iovec *ours, size_t count);
+    struct iovec theirs[TRANSFER_PARTS], ours[TRANSFER_PARTS];
+    size_t count;
+};
+
+static int transfer_finish(struct transfer *transfer)
 {
-    return size == 0 ? 0 : task_memory_write_all(call->tid, address, data, size);
+    int result = transfer->move(transfer->tid, transfer->theirs, transfer->ours, transfer->count);
+
+    transfer->count = 0;
+    return result;
+}
+
+static int transfer_add(struct transfer *transfer, uint64_t address, void *data, size_t size)
+{
+    int result = transfer->count == TRANSFER_PARTS ? transfer_finish(transfer) : 0;
+
+    if (result < 0 || size == 0)
+        return result;
+    transfer->theirs[transfer->count] =
+        (struct iovec){.iov_base = (void *)(uintptr_t)address, .iov_len = size};
+    transfer->ours[transfer->count++] = (struct iovec){.iov_base = data, .iov_len = size};
+    return 0;
+}
+
+/* What is written stays as it is. */
+static int transfer_put(struct transfer *transfer, uint64_t address, const void *data, size_t size)
+{
+    return transfer_add(transfer, address, (void *)(uintptr_t)data, size);
+}
+
+static struct transfer reading(const struct netlink_call *call)
+{
+    return (struct transfer){.tid = call->tid, .move = task_memory_gather_into};
+}
+
+static struct transfer writing(const struct netlink_call *call)
+{
+    return (struct transfer){.tid = call->tid, .move = task_memory_scatter};
 }
 
 /* The names a member may use: the kernel's own, or none. */
@@ -160,11 +202,12 @@ static int write_counted(const struct netlink_call *call, uint64_t address, uint
     int result = read_length(call, length_address, &room);
     if (result == 0 && !request_is_valid(call->request))
         result = -EPERM;
+    struct transfer out = writing(call);
     if (result == 0)
-        result = write_memory(call, address, data, room < size ? room : size);
+        result = transfer_put(&out, address, data, room < size ? room : size);
     if (result == 0)
-        result = write_memory(call, length_address, &size, sizeof(size));
-    return result;
+        result = transfer_put(&out, length_address, &size, sizeof(size));
+    return result == 0 ? transfer_finish(&out) : result;
 }
 
 /* ---- Names ------------------------------------------------------------------------------------------------ */
@@ -234,16 +277,18 @@ struct vector {
     uint64_t base, length;
 };
 
-/* The buffers of a call, copied. */
+/* The buffers of a call, copied. Most calls have one. */
 struct buffers {
-    struct vector *vectors; /* owned */
+    struct vector *vectors;
+    struct vector *block; /* owned; NULL: `vectors` is `one` */
+    struct vector one;
     size_t count;
     uint64_t total; /* saturates */
 };
 
 static void buffers_free(struct buffers *buffers)
 {
-    free(buffers->vectors);
+    free(buffers->block);
 }
 
 static void count_total(struct buffers *buffers)
@@ -256,48 +301,86 @@ static void count_total(struct buffers *buffers)
     }
 }
 
-static int buffers_one(struct buffers *buffers, uint64_t base, uint64_t length)
+static void buffers_one(struct buffers *buffers, uint64_t base, uint64_t length)
 {
-    buffers->vectors = malloc(sizeof(*buffers->vectors));
-    if (buffers->vectors == NULL)
-        return -ENOMEM;
-    buffers->vectors[0] = (struct vector){base, length};
-    buffers->count = 1;
-    count_total(buffers);
-    return 0;
+    *buffers = (struct buffers){.one = {base, length}, .count = 1, .total = length};
+    buffers->vectors = &buffers->one;
 }
 
-static int buffers_read(const struct netlink_call *call, const struct message_header *header,
+/* The header of a message and its buffers. The caller frees them also after a failure. */
+static int buffers_read(const struct netlink_call *call, uint64_t pointer,
+                        struct message_header *header, struct surroundings *around,
                         struct buffers *buffers)
 {
+    *buffers = (struct buffers){.vectors = &buffers->one};
+    int result = surroundings_read(call->tid, pointer, around);
+    if (result < 0)
+        return result;
+    surroundings_take(around, pointer, sizeof(*header), header);
     if (header->vector_count > VECTORS_MAX)
         return -EMSGSIZE;
-    buffers->count = (size_t)header->vector_count;
-    buffers->vectors = calloc(buffers->count + 1, sizeof(*buffers->vectors));
+    size_t count = (size_t)header->vector_count;
+    size_t size = count * sizeof(*buffers->vectors);
+    if (count > 1)
+        buffers->vectors = buffers->block = malloc(size);
     if (buffers->vectors == NULL)
         return -ENOMEM;
-    int result = 0;
-    if (buffers->count > 0)
-        result = read_memory(call, header->vectors, buffers->vectors,
-                             buffers->count * sizeof(*buffers->vectors));
-    if (result == 0)
-        count_total(buffers);
-    else
-        buffers->count = 0;
+    if (count > 0 && !surroundings_take(around, header->vectors, size, buffers->vectors))
+        result = read_memory(call, header->vectors, buffers->vectors, size);
+    buffers->count = result == 0 ? count : 0;
+    count_total(buffers);
     return result;
 }
 
 /* ---- Sending -------------------------------------------------------------------------------------------------- */
 
+/* What a message is sent to, if it names something. */
+struct destination {
+    uint64_t address;
+    uint32_t length; /* 0: nothing */
+};
+
+static int judge_name(const struct netlink_name *name)
+{
+    /* A family is not optional here. */
+    return name->family == AF_NETLINK ? check_destination(name) : -EINVAL;
+}
+
+/* Copies the name and the request. The length, or -errno. */
+static int64_t copy_request(struct netlink_call *call, const struct destination *to,
+                            const struct buffers *buffers, uint8_t *request)
+{
+    struct transfer in = reading(call);
+    struct netlink_name name = {.family = AF_NETLINK};
+    size_t length = 0;
+
+    int result = to->length == 0 ? 0 : transfer_add(&in, to->address, &name, NETLINK_NAME_LENGTH);
+    for (size_t i = 0; i < buffers->count && result == 0; i++) {
+        const struct vector *vector = &buffers->vectors[i];
+        result = transfer_add(&in, vector->base, request + length, (size_t)vector->length);
+        length += (size_t)vector->length;
+    }
+    if (result == 0)
+        result = transfer_finish(&in);
+    if (result == 0 && !request_is_valid(call->request))
+        result = -EPERM;
+    if (result == 0)
+        result = judge_name(&name);
+    return result < 0 ? result : (int64_t)length;
+}
+
 /* Copies the request and answers it before the call returns, as the kernel does: musl asks and then
  * reads without waiting. */
-static int64_t send_request(struct netlink_call *call, const struct buffers *buffers,
-                            uint64_t flags)
+static int64_t send_request(struct netlink_call *call, struct destination to,
+                            const struct buffers *buffers, uint64_t flags)
 {
     struct netlink_socket *socket = call->socket;
     uint8_t *request = socket->view->request;
-    size_t length = 0;
 
+    if (to.address == 0)
+        to.length = 0;
+    if (to.length != 0 && (to.length < NETLINK_NAME_LENGTH || to.length > ADDRESS_LENGTH_MAX))
+        return -EINVAL;
     if ((flags & MSG_OOB) != 0)
         return -EOPNOTSUPP;
     if (buffers->total == 0)
@@ -305,61 +388,35 @@ static int64_t send_request(struct netlink_call *call, const struct buffers *buf
     if (buffers->total > NETLINK_REQUEST_MAX)
         return -EMSGSIZE;
     netlink_socket_drain(socket); /* what was written before is answered before */
-    for (size_t i = 0; i < buffers->count; i++) {
-        const struct vector *vector = &buffers->vectors[i];
-        if (vector->length == 0)
-            continue;
-        int result = read_memory(call, vector->base, request + length, (size_t)vector->length);
-        if (result < 0)
-            return result;
-        length += (size_t)vector->length;
-    }
-    if (!request_is_valid(call->request))
-        return -EPERM;
-    return netlink_socket_answer(socket, request, length) ? (int64_t)length : -ENOBUFS;
-}
-
-/* The destination of a message, if it names one: a family is not optional here. */
-static int check_name(const struct netlink_call *call, uint64_t address, uint32_t length)
-{
-    struct netlink_name name;
-
-    if (address == 0 || length == 0)
-        return 0;
-    if (length < NETLINK_NAME_LENGTH)
-        return -EINVAL;
-    int result = read_name(call, address, length, &name);
-    if (result == 0 && name.family != AF_NETLINK)
-        result = -EINVAL;
-    return result == 0 ? check_destination(&name) : result;
+    int64_t length = copy_request(call, &to, buffers, request);
+    if (length < 0)
+        return length;
+    if (netlink_asks_for_change(request, (size_t)length))
+        request_record_denial(call->request, "NETLINK_ROUTE", "change", EPERM, "netlink-view",
+                              "the network cannot be changed", NULL);
+    return netlink_socket_answer(socket, request, (size_t)length) ? length : -ENOBUFS;
 }
 
 static struct verdict do_sendto(struct netlink_call *call)
 {
     const uint64_t *args = call->args;
-    struct buffers buffers = {0};
+    struct destination to = {args[4], (uint32_t)args[5]};
+    struct buffers buffers;
 
-    int64_t result = check_name(call, args[4], (uint32_t)args[5]);
-    if (result == 0)
-        result = buffers_one(&buffers, args[1], args[2]);
-    if (result == 0)
-        result = send_request(call, &buffers, args[3]);
-    buffers_free(&buffers);
-    return result_of(result);
+    buffers_one(&buffers, args[1], args[2]);
+    return result_of(send_request(call, to, &buffers, args[3]));
 }
 
 static struct verdict do_sendmsg(struct netlink_call *call)
 {
     struct message_header header;
-    struct buffers buffers = {0};
+    struct surroundings around;
+    struct buffers buffers;
 
-    int64_t result = read_memory(call, call->args[1], &header, sizeof(header));
+    int64_t result = buffers_read(call, call->args[1], &header, &around, &buffers);
     if (result == 0)
-        result = check_name(call, header.name, header.name_length);
-    if (result == 0)
-        result = buffers_read(call, &header, &buffers);
-    if (result == 0)
-        result = send_request(call, &buffers, call->args[2]);
+        result = send_request(call, (struct destination){header.name, header.name_length}, &buffers,
+                              call->args[2]);
     buffers_free(&buffers);
     return result_of(result);
 }
@@ -372,18 +429,28 @@ struct received {
     size_t copied; /* to the member's buffers */
 };
 
+static ssize_t receive(const struct netlink_call *call, uint64_t flags, struct received *received)
+{
+    int wanted = (int)(flags & MSG_PEEK) | MSG_DONTWAIT | MSG_TRUNC;
+
+    return recv(call->fd, received->bytes, sizeof(received->bytes), wanted);
+}
+
 /* Where there is nothing to read the kernel waits, or says so. True: it does, for any socket that the
  * number may name by then, since receiving is nobody's to judge. */
 static bool leaves_to_kernel(struct netlink_call *call, uint64_t flags, struct received *received)
 {
-    int wanted = (int)(flags & MSG_PEEK) | MSG_DONTWAIT | MSG_TRUNC;
-
     if ((flags & ~(uint64_t)RECEIVE_FLAGS) != 0)
         return true;
-    netlink_socket_drain(call->socket);
-    if (call->fd < 0 || !request_is_valid(call->request))
+    if (call->fd < 0 || !request_is_valid(call->request)) {
+        netlink_socket_drain(call->socket);
         return true;
-    ssize_t length = recv(call->fd, received->bytes, sizeof(received->bytes), wanted);
+    }
+    ssize_t length = receive(call, flags, received);
+    if (length < 0) { /* perhaps the member wrote and the loop has not seen it */
+        netlink_socket_drain(call->socket);
+        length = receive(call, flags, received);
+    }
     if (length <= 0 || length > NETLINK_DATAGRAM_MAX)
         return true;
     received->length = (size_t)length;
@@ -391,14 +458,13 @@ static bool leaves_to_kernel(struct netlink_call *call, uint64_t flags, struct r
     return false;
 }
 
-static int copy_out(const struct netlink_call *call, const struct buffers *buffers,
-                    struct received *received)
+static int put_data(struct transfer *out, const struct buffers *buffers, struct received *received)
 {
     for (size_t i = 0; i < buffers->count && received->copied < received->length; i++) {
         size_t left = received->length - received->copied;
         size_t size = buffers->vectors[i].length < left ? (size_t)buffers->vectors[i].length : left;
         int result =
-            write_memory(call, buffers->vectors[i].base, received->bytes + received->copied, size);
+            transfer_put(out, buffers->vectors[i].base, received->bytes + received->copied, size);
         if (result < 0)
             return result;
         received->copied += size;
@@ -414,66 +480,83 @@ static int64_t length_for(const struct received *received, uint64_t flags)
 static struct verdict do_recvfrom(struct netlink_call *call)
 {
     const uint64_t *args = call->args;
-    struct buffers buffers = {0};
+    struct buffers buffers;
     struct received received;
+    struct transfer out = writing(call);
 
     if (leaves_to_kernel(call, args[3], &received))
         return verdict_continue();
-    int result = buffers_one(&buffers, args[1], args[2]);
+    buffers_one(&buffers, args[1], args[2]);
+    int result = put_data(&out, &buffers, &received);
     if (result == 0)
-        result = copy_out(call, &buffers, &received);
+        result = transfer_finish(&out);
     if (result == 0 && args[4] != 0)
         result = write_counted(call, args[4], args[5], &kernel_name, NETLINK_NAME_LENGTH);
-    buffers_free(&buffers);
     return result < 0 ? verdict_errno(-result) : verdict_value(length_for(&received, args[3]));
 }
 
 /* The fields that recvmsg(2) sets: the sender, no control data, and whether the message was cut. */
-static int write_back(const struct netlink_call *call, const struct message_header *header,
-                      const struct received *received)
+struct outcome {
+    uint32_t name_length;
+    struct {
+        uint64_t control_length;
+        uint32_t flags;
+    } end;
+};
+
+#define OUTCOME_END_SIZE (sizeof(uint64_t) + sizeof(uint32_t)) /* without the padding */
+
+_Static_assert(offsetof(struct message_header, flags) ==
+                   offsetof(struct message_header, control_length) + sizeof(uint64_t),
+               "the end of a message header is written at once");
+
+/* `outcome` must live until the transfer is over. */
+static int put_outcome(struct transfer *out, const struct netlink_call *call,
+                       const struct message_header *header, const struct received *received,
+                       struct outcome *outcome)
 {
     uint64_t base = call->args[1];
-    const uint32_t name_length = NETLINK_NAME_LENGTH;
-    const uint64_t no_control = 0;
-    uint32_t flags = received->copied < received->length ? MSG_TRUNC : 0;
+    uint32_t room =
+        header->name_length < NETLINK_NAME_LENGTH ? header->name_length : NETLINK_NAME_LENGTH;
     int result = 0;
 
-    if (header->name != 0) {
-        uint32_t room = header->name_length < name_length ? header->name_length : name_length;
-        result = write_memory(call, header->name, &kernel_name, room);
-        if (result == 0)
-            result = write_memory(call, base + offsetof(struct message_header, name_length),
-                                  &name_length, sizeof(name_length));
-    }
+    *outcome = (struct outcome){
+        .name_length = NETLINK_NAME_LENGTH,
+        .end.flags = received->copied < received->length ? MSG_TRUNC : 0,
+    };
+    if (header->name != 0)
+        result = transfer_put(out, header->name, &kernel_name, room);
+    if (result == 0 && header->name != 0)
+        result = transfer_put(out, base + offsetof(struct message_header, name_length),
+                              &outcome->name_length, sizeof(outcome->name_length));
     if (result == 0)
-        result = write_memory(call, base + offsetof(struct message_header, control_length),
-                              &no_control, sizeof(no_control));
-    if (result == 0)
-        result = write_memory(call, base + offsetof(struct message_header, flags), &flags,
-                              sizeof(flags));
+        result = transfer_put(out, base + offsetof(struct message_header, control_length),
+                              &outcome->end, OUTCOME_END_SIZE);
     return result;
 }
 
 static struct verdict do_recvmsg(struct netlink_call *call)
 {
     struct message_header header;
-    struct buffers buffers = {0};
+    struct surroundings around;
+    struct buffers buffers;
     struct received received;
+    struct outcome outcome;
+    struct transfer out = writing(call);
 
-    int result = read_memory(call, call->args[1], &header, sizeof(header));
+    int result = buffers_read(call, call->args[1], &header, &around, &buffers);
     if (result == 0 && header.name != 0 && header.name_length > INT_MAX)
         result = -EINVAL;
-    if (result == 0)
-        result = buffers_read(call, &header, &buffers);
-    if (result == 0 && leaves_to_kernel(call, call->args[2], &received)) {
-        buffers_free(&buffers);
-        return verdict_continue();
-    }
-    if (result == 0)
-        result = copy_out(call, &buffers, &received);
+    bool left = result == 0 && leaves_to_kernel(call, call->args[2], &received);
+    if (result == 0 && !left)
+        result = put_data(&out, &buffers, &received);
     buffers_free(&buffers);
+    if (left)
+        return verdict_continue();
     if (result == 0)
-        result = write_back(call, &header, &received);
+        result = put_outcome(&out, call, &header, &received, &outcome);
+    if (result == 0)
+        result = transfer_finish(&out);
     return result < 0 ? verdict_errno(-result)
                       : verdict_value(length_for(&received, call->args[2]));
 }
@@ -511,10 +594,13 @@ static struct verdict do_getsockopt(struct netlink_call *call)
     if (result == 0 && !request_is_valid(call->request))
         result = -EPERM;
     room = room < sizeof(value) ? room : (uint32_t)sizeof(value);
+    struct transfer out = writing(call);
     if (result == 0)
-        result = write_memory(call, call->args[3], &value, room);
+        result = transfer_put(&out, call->args[3], &value, room);
     if (result == 0)
-        result = write_memory(call, call->args[4], &room, sizeof(room));
+        result = transfer_put(&out, call->args[4], &room, sizeof(room));
+    if (result == 0)
+        result = transfer_finish(&out);
     return result_of(result);
 }
 

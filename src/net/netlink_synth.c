@@ -415,6 +415,12 @@ static int answer_single(struct reply *reply, const struct message *message)
     return error;
 }
 
+static bool changes(const struct header *header)
+{
+    return (header->flags & FLAG_REQUEST) != 0 && header->type >= MESSAGE_FIRST &&
+           header->type <= MESSAGE_LAST && (header->type & KIND_MASK) != KIND_GET;
+}
+
 /* The kernel acknowledges if asked, and reports every error. A dump ends by itself. */
 static void answer_message(struct reply *reply, const struct message *message)
 {
@@ -424,7 +430,7 @@ static void answer_message(struct reply *reply, const struct message *message)
 
     if (counts && header->type > MESSAGE_LAST) {
         error = EOPNOTSUPP;
-    } else if (counts && (header->type & KIND_MASK) != KIND_GET) {
+    } else if (changes(header)) {
         error = EPERM;
     } else if (counts && (header->flags & FLAGS_DUMP) != 0) {
         answer_dump(reply, message);
@@ -434,6 +440,17 @@ static void answer_message(struct reply *reply, const struct message *message)
     }
     if (error != 0 || (header->flags & FLAG_ACK) != 0)
         put_error(reply, header, error);
+}
+
+/* Only the first: requests for changes come alone. */
+bool netlink_asks_for_change(const void *request, size_t length)
+{
+    struct header header;
+
+    if (length < sizeof(header))
+        return false;
+    memcpy(&header, request, sizeof(header));
+    return header.length >= HEADER_LENGTH && header.length <= length && changes(&header);
 }
 
 bool netlink_synthesize(const struct netlink_host *host, const void *request, size_t length,

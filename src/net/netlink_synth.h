@@ -31,4 +31,7 @@ typedef bool (*netlink_emit)(void *data, const void *datagram, size_t length);
 bool netlink_synthesize(const struct netlink_host *host, const void *request, size_t length,
                         netlink_emit emit, void *data);
 
+/* The request would change something, which is refused with EPERM. */
+bool netlink_asks_for_change(const void *request, size_t length);
+
 #endif

@@ -226,13 +226,13 @@ static void on_event(void *data, short revents)
 {
     struct netlink_socket *socket = data;
 
-    if ((revents & (POLLIN | POLLERR)) != 0)
-        netlink_socket_drain(socket);
     if ((revents & (POLLHUP | POLLNVAL)) != 0) {
         /* Every copy is closed. What a program asked for and did not wait for needs no answer. */
         forget(socket);
         return;
     }
+    if ((revents & (POLLIN | POLLERR)) != 0)
+        netlink_socket_drain(socket);
     if ((revents & PEER_SHUT) != 0)
         watch(socket, 0); /* shut down for writing: only the end is left to see */
     else if (!socket->overrun && (look(socket, POLLOUT) & POLLOUT) == 0)
@@ -246,27 +246,29 @@ static void on_event(void *data, short revents)
 /*
  * A twelve-byte abstract name for our end. The kernel writes it into every receive of the member, which
  * thus gets an address of the length of a sockaddr_nl with port id 0, the kernel's: libraries drop
- * datagrams without it. Where the group mask would be it is random, since names are unique on the host.
+ * datagrams without it. Names are unique on the host: where the group mask would be it is counted from a
+ * random number, which is drawn again where somebody else's names are.
  */
-static int name_end(int fd)
+static int name_end(struct netlink_view *view, int fd)
 {
     for (int attempt = 0; attempt < NAME_ATTEMPTS_MAX; attempt++) {
-        struct netlink_name name = {.family = AF_UNIX};
-        uint8_t digit = 0;
-        if (getrandom(&name.groups, sizeof(name.groups), 0) != (ssize_t)sizeof(name.groups) ||
-            getrandom(&digit, sizeof(digit), 0) != (ssize_t)sizeof(digit))
-            return -EIO;
-        uint8_t pad[2] = {0, digit}; /* the first byte of an abstract name is 0 */
+        struct netlink_name name = {.family = AF_UNIX, .groups = (uint32_t)view->next_name};
+        uint8_t pad[2] = {0, (uint8_t)(view->next_name >> 32)}; /* an abstract name begins with 0 */
         memcpy(&name.pad, pad, sizeof(pad));
-        if (bind(fd, (const struct sockaddr *)&name, NETLINK_NAME_LENGTH) == 0)
+        view->next_name++;
+        if (view->names_drawn && bind(fd, (const struct sockaddr *)&name, NETLINK_NAME_LENGTH) == 0)
             return 0;
-        if (errno != EADDRINUSE)
+        if (view->names_drawn && errno != EADDRINUSE)
             return -errno;
+        if (getrandom(&view->next_name, sizeof(view->next_name), 0) !=
+            (ssize_t)sizeof(view->next_name))
+            return -EIO;
+        view->names_drawn = true;
     }
     return -EADDRINUSE;
 }
 
-static int make_ends(bool nonblocking, int ends[2])
+static int make_ends(struct netlink_view *view, bool nonblocking, int ends[2])
 {
     int type = SOCK_SEQPACKET | SOCK_CLOEXEC | (nonblocking ? SOCK_NONBLOCK : 0);
     int result = FAULT_OR("netlink-pair", -1, socketpair(AF_UNIX, type, 0, ends));
@@ -274,7 +276,7 @@ static int make_ends(bool nonblocking, int ends[2])
     /* The member's own limit is not what is reached here. */
     if (result != 0)
         return errno == EMFILE || errno == ENFILE ? -ENOBUFS : -errno;
-    result = name_end(ends[0]);
+    result = name_end(view, ends[0]);
     if (result < 0) {
         fd_close(ends[0]);
         fd_close(ends[1]);
@@ -313,7 +315,7 @@ int netlink_socket_open(struct netlink_view *view, pid_t tgid, int type, int *me
     if (view->count >= NETLINK_SOCKETS_MAX)
         return -ENOBUFS;
     struct netlink_socket *socket = calloc(1, sizeof(*socket));
-    int result = socket == NULL ? -ENOMEM : make_ends((type & SOCK_NONBLOCK) != 0, ends);
+    int result = socket == NULL ? -ENOMEM : make_ends(view, (type & SOCK_NONBLOCK) != 0, ends);
     if (result < 0) {
         free(socket);
         return result;

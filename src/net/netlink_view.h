@@ -35,6 +35,9 @@ struct netlink_name {
 /* The type argument of socket(2) without SOCK_CLOEXEC and SOCK_NONBLOCK. */
 #define NETLINK_TYPE_MASK 0xf
 
+/* How many tasks' tables are remembered. */
+#define NETLINK_WIDE_TABLES 16
+
 struct netlink_view;
 
 /* One virtual socket. */
@@ -65,7 +68,11 @@ struct netlink_view {
     /* Held from the choice of a number in the window to the injection, so that two of ours never meet. */
     pthread_mutex_t injection;
 
-    uint8_t request[NETLINK_REQUEST_MAX]; /* of the receiving thread */
+    /* The receiving thread's, like the following. */
+    uint64_t next_name; /* of our ends, once a first one has been drawn */
+    bool names_drawn;
+    uint64_t wide[NETLINK_WIDE_TABLES]; /* ids of tasks whose tables have reached the window */
+    uint8_t request[NETLINK_REQUEST_MAX];
 };
 
 struct netlink_view *netlink_view_new(struct supervisor *supervisor, bool more_addresses);

@@ -82,6 +82,15 @@ static void proc_describe(const struct policy *policy, struct posture *posture)
     posture_set(posture, PROC_LAYER, POSTURE_ACTIVE, "supervisor", "a grant covers /proc or /sys");
 }
 
+/* ---- Looks that failed ------------------------------------------------------------------------------ */
+
+/* The kernel's answer holds, unless the kernel would let the caller reach the host's file after a look
+ * that saw nothing: then only "no such file" is left to it. */
+static struct verdict give_up(const struct file_views *views, int error)
+{
+    return views->reached && error != -ENOENT ? verdict_errno(-error) : verdict_next();
+}
+
 /* ---- Verdicts -------------------------------------------------------------------------------------- */
 
 static struct open_decision answer(enum open_answer kind)
@@ -117,7 +126,10 @@ static struct open_decision decide_late(const struct file_views *views,
 {
     bool unlinked;
 
-    if (grants_path_of(path_fd, path, PATH_MAX, &unlinked) < 0)
+    int result = grants_path_of(path_fd, path, PATH_MAX, &unlinked);
+    if (result == -ENOMEM && views->reached)
+        return (struct open_decision){.answer = ANSWER_REFUSE, .error = ENOMEM};
+    if (result < 0) /* no name, or longer than that of the hosts file */
         return answer(ANSWER_CONTINUE);
     if (shadow_names_hosts(&views->shadow, path)) /* or the host replaced it */
         return decide_hosts(call);
@@ -138,7 +150,8 @@ static struct open_decision decide(const struct file_views *views, const struct 
 
     path[0] = '\0';
     if (!object_identify(*path_fd, &object))
-        return answer(ANSWER_CONTINUE);
+        return (struct open_decision){.answer = views->reached ? ANSWER_REFUSE : ANSWER_CONTINUE,
+                                      .error = EACCES};
     if (shadow_is_hosts(shadow, &object))
         return decide_hosts(call);
     if (shadow->kernel && object.device == shadow->proc_device)
@@ -210,6 +223,7 @@ struct job {
     struct file_views *views;
     struct open_call call;
     int path_fd; /* owned; -1: not pinned yet */
+    bool walk;   /* a pin will not tell */
 };
 
 static void job_free(void *data)
@@ -229,9 +243,15 @@ static void work(const struct request *request, void *data)
     char path[PATH_MAX] = "";
     struct verdict verdict = verdict_next();
 
-    if (job->path_fd < 0)
+    if (job->path_fd < 0 && !job->walk) {
         job->path_fd = open_call_pin(&job->call, false);
-    if (job->path_fd >= 0) {
+        job->walk = job->path_fd < 0 && walk_is_needed(job->views, &job->call, job->path_fd);
+    }
+    if (job->walk)
+        job->path_fd = walk_as_caller(job->views, request, &job->call);
+    if (job->path_fd < 0) {
+        verdict = give_up(job->views, job->path_fd);
+    } else {
         struct open_decision decision =
             decide(job->views, request, &job->call, &job->path_fd, path);
         verdict = carry_out(job->views, request, &job->call, &decision, job->path_fd, path);
@@ -244,7 +264,7 @@ static void work(const struct request *request, void *data)
 
 /* Takes over what the call holds, and the descriptor. */
 static struct verdict submit(struct file_views *views, const struct request *request,
-                             struct open_call *call, int *path_fd)
+                             struct open_call *call, int *path_fd, bool walk)
 {
     struct job *job = malloc(sizeof(*job));
 
@@ -253,6 +273,7 @@ static struct verdict submit(struct file_views *views, const struct request *req
     job->views = views;
     job->call = *call;
     job->path_fd = fd_steal(path_fd);
+    job->walk = walk;
     call->object.base = -1;
     if (request_submit(request, work, job, job_free))
         return verdict_taken();
@@ -265,23 +286,39 @@ static struct verdict submit(struct file_views *views, const struct request *req
 static int pin_now(const struct file_views *views, const struct request *request,
                    const struct open_call *call)
 {
+    if (fault_is("hosts-pin") && strstr(call->path, "etc/hosts") != NULL)
+        return -EMFILE;
     int fd = views->shadow.kernel ? proc_pin(views, request, call) : -EAGAIN;
 
     return fd == -EAGAIN ? open_call_pin(call, true) : fd;
+}
+
+/* By its plain name it need not be looked for: what the sandbox sees there is its own, whatever became of
+ * the host's. */
+static bool is_plainly_hosts(const struct file_views *views, const struct open_call *call)
+{
+    return call->resolve == 0 && strcmp(call->path, "/etc/hosts") == 0 &&
+           shadow_names_hosts(&views->shadow, call->path);
 }
 
 static struct verdict judge(struct file_views *views, const struct request *request,
                             struct open_call *call)
 {
     char path[PATH_MAX];
+
+    if (is_plainly_hosts(views, call)) {
+        struct open_decision decision = decide_hosts(call);
+        return carry_out(views, request, call, &decision, -1, "");
+    }
     CLEANUP_FD int path_fd = fault_is("use-workers") ? -EAGAIN : pin_now(views, request, call);
 
-    if (path_fd == -EAGAIN) {
+    bool walk = path_fd != -EAGAIN && path_fd < 0 && walk_is_needed(views, call, path_fd);
+    if (path_fd == -EAGAIN || walk) {
         /* explain must see the call on this thread; a name that is not cached then keeps the kernel's
-         * answer. */
-        if (supervisor_policy(views->supervisor)->explain)
+         * answer, or its record is missing. */
+        if (supervisor_policy(views->supervisor)->explain && !views->reached)
             return verdict_next();
-        return submit(views, request, call, &path_fd);
+        return submit(views, request, call, &path_fd, walk);
     }
     /* The host has no such file, the sandbox has. */
     if (path_fd == -ENOENT && views->shadow.hosts_path[0] == '\0' &&
@@ -290,10 +327,10 @@ static struct verdict judge(struct file_views *views, const struct request *requ
         return carry_out(views, request, call, &decision, -1, "");
     }
     if (path_fd < 0)
-        return verdict_next(); /* as the kernel will find */
+        return give_up(views, path_fd);
     struct open_decision decision = decide(views, request, call, &path_fd, path);
     if (decision.may_wait && decision.answer != ANSWER_REFUSE)
-        return submit(views, request, call, &path_fd);
+        return submit(views, request, call, &path_fd, false);
     return carry_out(views, request, call, &decision, path_fd, path);
 }
 
@@ -307,9 +344,10 @@ static struct verdict on_open(struct request *request)
         return verdict_next();
     struct member_view view = {
         .proc_fd = views->proc_fd, .tid = (pid_t)request->notification.pid, .tgid = request->tgid};
-    if (open_call_decode(&call, (enum open_spelling)request->trap->detail, &view,
-                         &request->notification.data) < 0)
-        return verdict_next(); /* what the kernel will say is the right answer */
+    int result = open_call_decode(&call, (enum open_spelling)request->trap->detail, &view,
+                                  &request->notification.data);
+    if (result < 0)
+        return give_up(views, result);
     struct verdict verdict = judge(views, request, &call);
     open_call_release(&call);
     return verdict;
@@ -327,7 +365,8 @@ static void views_stop(void *state)
         fd_close(views->net_fds[i]);
     fd_close(views->hosts_fd);
     sock_diag_free(views->sockets.diag);
-    pthread_mutex_destroy(&views->lock);
+    pthread_mutex_destroy(&views->sockets_lock);
+    pthread_mutex_destroy(&views->fixed_lock);
     pthread_mutex_destroy(&views->local.lock);
     free(views);
 }
@@ -340,7 +379,8 @@ static bool views_start(struct supervisor *supervisor, void **state, struct erro
 
     if (views == NULL)
         return error_runtime(err, ENOMEM, "views of files");
-    pthread_mutex_init(&views->lock, NULL);
+    pthread_mutex_init(&views->sockets_lock, NULL);
+    pthread_mutex_init(&views->fixed_lock, NULL);
     pthread_mutex_init(&views->local.lock, NULL);
     views->supervisor = supervisor;
     views->grants = supervisor_grants(supervisor);
@@ -354,6 +394,7 @@ static bool views_start(struct supervisor *supervisor, void **state, struct erro
     clock_gettime(CLOCK_REALTIME, &now);
     views->started = now.tv_sec;
     shadow_init(&views->shadow, policy);
+    views->reached = views->shadow.hosts && shadow_writes_reach_hosts(policy);
     if (views->shadow.kernel) {
         int refused;
         views->sockets.proc_fd = views->proc_fd;
@@ -438,7 +479,7 @@ static const struct trap hosts_writable_traps[] = {OPENS(hosts_writable), CREAT}
 static const struct trap proc_traps[] = {OPENS(proc), LISTINGS};
 static const struct trap proc_writable_traps[] = {OPENS(proc_writable), CREAT, LISTINGS};
 
-static const char *const hosts_needs[] = {"capget", "capset", NULL};
+static const char *const hosts_needs[] = {"capget", "capset", "fstatfs", NULL};
 
 static const char *const proc_needs[] = {
     "memfd_create", "fchmod",         "fcntl:seal", "capget",   "capset",  "pidfd_getfd",

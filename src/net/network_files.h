@@ -18,13 +18,15 @@ struct file_views {
     struct local_devices local; /* whose listings do not wait */
     int proc_fd;                /* borrowed */
     pid_t own;                  /* whom "self" in /proc names when the supervisor walks */
-    int64_t
-        started; /* wall clock, seconds: what lies beside the hosts file since before has a rule */
-    bool privileged;             /* the supervisor has capabilities */
-    bool mapped;                 /* members live in a user namespace */
-    int hosts_fd;                /* sealed memory; -1 if the hosts view is off */
-    struct proc_sockets sockets; /* without a guardian */
-    pthread_mutex_t lock;        /* one look at the sockets at a time; net_fds */
+    int64_t started;            /* wall clock, seconds: what lies beside the hosts file since
+                                   before has a rule */
+    bool reached;    /* a write grant covers the hosts file: what continues may open it */
+    bool privileged; /* the supervisor has capabilities */
+    bool mapped;     /* members live in a user namespace */
+    int hosts_fd;    /* sealed memory; -1 if the hosts view is off */
+    struct proc_sockets sockets;  /* without a guardian */
+    pthread_mutex_t sockets_lock; /* one look at the sockets at a time; for workers alone */
+    pthread_mutex_t fixed_lock;   /* guards net_fds; never held over anything that waits */
     int net_fds[NET_FILE_COUNT]; /* the same of /proc/net, made when first asked for; -1: not yet */
 };
 
@@ -61,6 +63,16 @@ struct open_decision sys_decide(const struct file_views *views, const struct ope
 int proc_pin(const struct file_views *views, const struct request *request,
              const struct open_call *call);
 
+/* True if a failed pin (-errno) does not tell what the kernel will find for the caller, so that
+ * walk_as_caller() has to. Never waits. (walk.c) */
+bool walk_is_needed(const struct file_views *views, const struct open_call *call, int error);
+
+/* Pins the object of the call by a walk of its own, which knows the caller's "self" and the magic links
+ * of all members; those of others are -EACCES. May wait: for workers. An O_PATH descriptor, owned by the
+ * caller, or -errno. */
+int walk_as_caller(const struct file_views *views, const struct request *request,
+                   const struct open_call *call);
+
 /* "/proc/12/task/13/net/dev" into its parts; NULL if the path is not below a process's directory. */
 struct proc_place {
     pid_t pid;
@@ -68,6 +80,13 @@ struct proc_place {
 };
 
 bool proc_place_parse(const char *path, struct proc_place *place);
+
+/* True if the process or thread is one of the sandbox. */
+bool proc_is_member(const struct file_views *views, const struct request *request, pid_t pid);
+
+/* True for settings of one interface below /proc/sys/net, unless every host has it, and for the
+ * directories that list them. */
+bool proc_names_interface(const char *path);
 
 /* ---- view_contents.c: descriptors to hand over, owned by the caller, or -errno ------------------- */
 

@@ -10,16 +10,28 @@
 /* An absolute path starts at the caller's root, unless dirfd is the root of the walk. */
 #define SCOPED (RESOLVE_BENEATH | RESOLVE_IN_ROOT)
 
+/* The kernel takes no more than a page. */
+#define HOW_MAX 4096
+
 static int read_how(struct open_call *call, pid_t tid, const struct seccomp_data *data)
 {
     struct open_how how;
+    uint8_t tail[HOW_MAX];
+    uint64_t size = data->args[3];
 
-    /* A longer structure says something that is not known here; the kernel will judge it. */
-    if (data->args[3] != sizeof(how))
-        return -E2BIG;
+    /* As the kernel does: a longer structure is the same one, if it says nothing new (openat2(2)). */
+    if (size < sizeof(how) || size > HOW_MAX)
+        return size < sizeof(how) ? -EINVAL : -E2BIG;
     int result = task_memory_read_all(tid, data->args[2], &how, sizeof(how));
+    size -= sizeof(how);
+    if (result >= 0 && size > 0)
+        result = task_memory_read_all(tid, data->args[2] + sizeof(how), tail, size);
     if (result < 0)
         return result;
+    for (size_t i = 0; i < size; i++) {
+        if (tail[i] != 0)
+            return -E2BIG;
+    }
     call->flags = how.flags;
     call->resolve = how.resolve;
     return 0;

@@ -8,13 +8,17 @@
 /* From this size on dead sockets are looked for; then at twice what was left. */
 #define CROWD_FIRST 32
 
+/* Real ports of one virtual port that are looked at, the latest ones: a bind at another address or of
+ * another family can have got another one. */
+#define PLACES_MAX 8
+
 struct port_map {
-    pthread_mutex_t asking; /* held while `liveness` is asked; before `lock` */
+    pthread_mutex_t asking; /* held while a question is asked; before `lock` */
     pthread_mutex_t lock;   /* never held while something slow is done */
     size_t crowd;
     struct port_entry *entries;
     size_t count, capacity;
-    port_liveness liveness;
+    const struct port_questions *questions;
     void *data;
 };
 
@@ -40,10 +44,10 @@ void port_map_free(struct port_map *map)
     free(map);
 }
 
-void port_map_ask(struct port_map *map, port_liveness liveness, void *data)
+void port_map_ask(struct port_map *map, const struct port_questions *questions, void *data)
 {
     pthread_mutex_lock(&map->asking);
-    map->liveness = liveness;
+    map->questions = questions;
     map->data = data;
     pthread_mutex_unlock(&map->asking);
 }
@@ -69,8 +73,11 @@ static void forget(struct port_map *map, const struct port_entry *judged, size_t
     size_t kept = 0;
 
     for (size_t i = 0; i < map->count; i++) {
-        if (i >= count || !judged[i].dead)
-            map->entries[kept++] = map->entries[i];
+        if (i < count && judged[i].dead)
+            continue;
+        bool listened = map->entries[i].listened || (i < count && judged[i].listened);
+        map->entries[kept] = map->entries[i];
+        map->entries[kept++].listened = listened;
     }
     map->count = kept;
     map->crowd = kept * 2 < CROWD_FIRST ? CROWD_FIRST : kept * 2;
@@ -108,9 +115,9 @@ void port_map_clean(struct port_map *map)
     size_t count;
 
     pthread_mutex_lock(&map->asking);
-    struct port_entry *copy = map->liveness == NULL ? NULL : copy_entries(map, &count);
+    struct port_entry *copy = map->questions == NULL ? NULL : copy_entries(map, &count);
     if (copy != NULL) {
-        map->liveness(map->data, copy, count);
+        map->questions->liveness(map->data, copy, count);
         pthread_mutex_lock(&map->lock);
         forget(map, copy, count);
         pthread_mutex_unlock(&map->lock);
@@ -125,6 +132,90 @@ bool port_map_is_crowded(struct port_map *map)
     bool crowded = map->count >= map->crowd;
     pthread_mutex_unlock(&map->lock);
     return crowded;
+}
+
+/* ---- Whose a port is ----------------------------------------------------------------------------- */
+
+static bool is_unspecified(const struct net_address *address)
+{
+    static const uint8_t nothing[16];
+
+    return memcmp(address->bytes, nothing, address->family == 4 ? 4 : 16) == 0;
+}
+
+static bool overlaps(const struct port_user *user, const struct net_address *address)
+{
+    bool user_is_any = is_unspecified(&user->address), other_is_any = is_unspecified(address);
+
+    if (user->address.family == address->family)
+        return user_is_any || other_is_any || net_address_equal(&user->address, address);
+    if (user->address.family == 6)
+        return user_is_any && !user->v6_only;
+    return other_is_any;
+}
+
+static bool is_own(struct port_map *map, enum net_protocol protocol, uint64_t cookie)
+{
+    bool own = false;
+
+    pthread_mutex_lock(&map->lock);
+    for (size_t i = 0; i < map->count && !own; i++)
+        own = map->entries[i].cookie == cookie && map->entries[i].protocol == protocol;
+    pthread_mutex_unlock(&map->lock);
+    return own;
+}
+
+unsigned port_map_users(struct port_map *map, enum net_protocol protocol,
+                        const struct net_address *address, uint16_t real_port)
+{
+    struct port_user *users = NULL;
+    size_t count = 0;
+    unsigned found = PORT_UNTOLD;
+
+    pthread_mutex_lock(&map->asking);
+    if (map->questions != NULL &&
+        map->questions->users(map->data, protocol, real_port, &users, &count)) {
+        found = 0;
+        for (size_t i = 0; i < count; i++) {
+            if (overlaps(&users[i], address))
+                found |= is_own(map, protocol, users[i].cookie) ? PORT_OWN : PORT_FOREIGN;
+        }
+        free(users);
+    }
+    pthread_mutex_unlock(&map->asking);
+    return found;
+}
+
+/* The different real ports of a virtual one, the latest first. */
+static size_t list_places(struct port_map *map, enum net_protocol protocol, uint16_t virtual_port,
+                          uint16_t places[PLACES_MAX])
+{
+    size_t count = 0;
+
+    pthread_mutex_lock(&map->lock);
+    for (size_t i = map->count; i > 0 && count < PLACES_MAX; i--) {
+        const struct port_entry *entry = &map->entries[i - 1];
+        bool is_new = entry->protocol == protocol && entry->virtual_port == virtual_port;
+        for (size_t j = 0; j < count && is_new; j++)
+            is_new = places[j] != entry->real_port;
+        if (is_new)
+            places[count++] = entry->real_port;
+    }
+    pthread_mutex_unlock(&map->lock);
+    return count;
+}
+
+uint16_t port_map_locate(struct port_map *map, enum net_protocol protocol,
+                         const struct net_address *address, uint16_t virtual_port)
+{
+    uint16_t places[PLACES_MAX];
+    size_t count = virtual_port == 0 ? 0 : list_places(map, protocol, virtual_port, places);
+
+    for (size_t i = 0; i < count; i++) {
+        if (port_map_users(map, protocol, address, places[i]) == PORT_OWN)
+            return places[i];
+    }
+    return 0;
 }
 
 /* -------------------------------------------------------------------------------------------------- */
@@ -152,6 +243,20 @@ uint16_t port_map_real(struct port_map *map, enum net_protocol protocol, uint16_
     uint16_t port = entry == NULL ? 0 : entry->real_port;
     pthread_mutex_unlock(&map->lock);
     return port;
+}
+
+bool port_map_is_moved(struct port_map *map, enum net_protocol protocol, uint16_t virtual_port)
+{
+    bool moved = false;
+
+    pthread_mutex_lock(&map->lock);
+    for (size_t i = 0; i < map->count && !moved; i++) {
+        const struct port_entry *entry = &map->entries[i];
+        moved = entry->protocol == protocol && entry->virtual_port == virtual_port &&
+                entry->real_port != virtual_port;
+    }
+    pthread_mutex_unlock(&map->lock);
+    return moved;
 }
 
 uint16_t port_map_virtual(struct port_map *map, enum net_protocol protocol, uint16_t real_port)

@@ -2,8 +2,9 @@
  * Port virtualization: which virtual port of the sandbox is which real port of the host, and which
  * sockets (by cookie) hold them. Thread-safe.
  *
- * The kernel tells nobody when a socket is gone. So the map asks, when it matters, which of its sockets
- * still live, and drops the others.
+ * The kernel tells nobody when a socket is gone, and its port may soon be somebody else's. So the map
+ * asks, when it matters, which of its sockets still live and who has a port, and proves no more by what
+ * it remembers than that a cookie is the sandbox's own.
  */
 #ifndef SANDLOCK_NET_PORT_MAP_H
 #define SANDLOCK_NET_PORT_MAP_H
@@ -20,20 +21,40 @@ struct port_entry {
     enum net_protocol protocol;
     uint16_t virtual_port, real_port; /* equal: as asked for */
     uint64_t cookie;
-    bool dead; /* set by port_liveness */
+    bool listened; /* kept for port_questions.liveness: it was seen as a listener */
+    bool dead;     /* set by port_questions.liveness */
 };
 
-/* Marks the dead ones among the entries. May take milliseconds. What it cannot tell it leaves alive. */
-typedef void (*port_liveness)(void *data, struct port_entry *entries, size_t count);
+/* A socket that has a port, whoever's. */
+struct port_user {
+    uint64_t cookie;
+    struct net_address address; /* as bound; an IPv4-mapped one is IPv4 */
+    bool v6_only;
+};
+
+/* What the map cannot know. The answers may take milliseconds. */
+struct port_questions {
+    /* Marks the dead ones among the entries. What it cannot tell it leaves alive. */
+    void (*liveness)(void *data, struct port_entry *entries, size_t count);
+    /* All sockets of the host that can receive at the real port or share it: listening and bound ones
+     * of TCP, all of UDP. *users is to be freed. False: nobody tells. */
+    bool (*users)(void *data, enum net_protocol protocol, uint16_t real_port,
+                  struct port_user **users, size_t *count);
+};
+
+/* Whose sockets have a real port; none of these: it is free. */
+#define PORT_OWN 1U
+#define PORT_FOREIGN 2U
+#define PORT_UNTOLD 4U /* alone */
 
 struct port_map;
 
 struct port_map *port_map_new(void);      /* NULL when out of memory */
 void port_map_free(struct port_map *map); /* NULL is accepted */
 
-/* Who is asked about dead sockets; NULL: nobody (any more), and all count as alive. When this returns,
- * no earlier question is under way. */
-void port_map_ask(struct port_map *map, port_liveness liveness, void *data);
+/* Who is asked (borrowed); NULL: nobody (any more), all sockets count as alive and PORT_UNTOLD is all
+ * that is known. When this returns, no earlier question is under way. */
+void port_map_ask(struct port_map *map, const struct port_questions *questions, void *data);
 
 /* After a successful bind of the socket `cookie`: it holds virtual port `virtual_port` at `real_port`.
  * False when out of memory. */
@@ -42,6 +63,19 @@ bool port_map_record(struct port_map *map, enum net_protocol protocol, uint16_t 
 
 /* The real port of a virtual one, 0 if the sandbox has none. Perhaps of a socket that is gone. */
 uint16_t port_map_real(struct port_map *map, enum net_protocol protocol, uint16_t virtual_port);
+
+/* Whose sockets have the real port at an address that overlaps with this one, an unspecified one with all
+ * of its family (IPv6: all). For workers. */
+unsigned port_map_users(struct port_map *map, enum net_protocol protocol,
+                        const struct net_address *address, uint16_t real_port);
+
+/* The real port at which what is sent to the virtual one at this (specified) address reaches a socket of
+ * the sandbox and nobody else's; 0: none, or nobody tells. For workers. */
+uint16_t port_map_locate(struct port_map *map, enum net_protocol protocol,
+                         const struct net_address *address, uint16_t virtual_port);
+
+/* True if the virtual port is somewhere else for some socket, perhaps one that is gone. */
+bool port_map_is_moved(struct port_map *map, enum net_protocol protocol, uint16_t virtual_port);
 
 /* The virtual port of a real one, 0 if it is none of the sandbox's. */
 uint16_t port_map_virtual(struct port_map *map, enum net_protocol protocol, uint16_t real_port);

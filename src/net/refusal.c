@@ -1,7 +1,10 @@
 /* See refusal.h. */
 #include "net/refusal.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #define LAYER "network-rules"
@@ -53,4 +56,25 @@ int refuse_destination(const struct request *request, const struct network *netw
                           error, LAYER, verdict.rule,
                           verdict.suggest[0] == '\0' ? NULL : verdict.suggest);
     return -error;
+}
+
+void name_local_address(char text[ENDPOINT_TEXT_MAX], enum net_protocol protocol,
+                        const struct socket_address *address)
+{
+    const char *scheme = net_protocol_name(protocol);
+    char host[INET6_ADDRSTRLEN] = "*";
+    uint8_t bytes[sizeof(struct sockaddr_in6)] = {0};
+    struct sockaddr_in in;
+    struct sockaddr_in6 in6;
+
+    memcpy(bytes, address->bytes,
+           address->length < sizeof(bytes) ? address->length : sizeof(bytes));
+    memcpy(&in, bytes, sizeof(in));
+    memcpy(&in6, bytes, sizeof(in6));
+    if (address->family == AF_INET6)
+        inet_ntop(AF_INET6, &in6.sin6_addr, host, sizeof(host));
+    else
+        inet_ntop(AF_INET, &in.sin_addr, host, sizeof(host));
+    snprintf(text, ENDPOINT_TEXT_MAX, address->family == AF_INET6 ? "%s://[%s]:%u" : "%s://%s:%u",
+             scheme, host, ntohs(in.sin_port)); /* in both families at the same place */
 }

@@ -3,6 +3,7 @@
 #define SANDLOCK_NET_REFUSAL_H
 
 #include "member/socket.h"
+#include "net/address.h"
 #include "net/network.h"
 
 /* The protocol whose rules judge a socket; false: rules exist for none of its kind. */
@@ -13,5 +14,12 @@ bool net_protocol_of_socket(const struct pinned_socket *socket, enum net_protoco
 int refuse_destination(const struct request *request, const struct network *network,
                        enum net_protocol protocol, const struct net_address *address, uint16_t port,
                        const char *want, int error);
+
+/* Room for any of refuse_destination()'s texts and those below. */
+#define ENDPOINT_TEXT_MAX 64
+
+/* "tcp://0.0.0.0:80": the address of a bind as the member wrote it. */
+void name_local_address(char text[ENDPOINT_TEXT_MAX], enum net_protocol protocol,
+                        const struct socket_address *address);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 /* Entries of a sendmmsg that the receiving thread handles itself. */
 #define BATCH_INLINE 16U
@@ -143,7 +144,9 @@ static void work(const struct request *request, void *data)
         }
         result = send_settle(request, send, send_partial(send, ENOMEM));
     }
-    socket_unpin(&send->socket); /* the member's socket has no other holder when the call returns */
+    /* The member's socket and what it passes on have no other holder when the call returns. */
+    send_next(send);
+    socket_unpin(&send->socket);
     request_answer_value(request, result);
 }
 
@@ -151,14 +154,17 @@ static struct verdict hand_to_worker(const struct request *request, const struct
 {
     struct call *copy = malloc(sizeof(*copy));
 
-    if (copy == NULL) {
+    if (copy == NULL || !send_admit(call->send)) {
         send_free(call->send);
-        return verdict_errno(ENOMEM);
+        free(copy);
+        return verdict_errno(copy == NULL ? ENOMEM : EAGAIN);
     }
     *copy = *call;
     copy->on_worker = true;
-    /* It may end up there, and only this thread can start it. */
-    if (holder_start(call->send->shared->network->holder, request) &&
+    /* It may end up there, and only this thread can start them. */
+    struct holder *holder = call->send->shared->network->holder;
+    bool passes = call->send->socket.domain == AF_UNIX;
+    if (holder_start(holder, request) && (!passes || holder_start_closing(holder, request)) &&
         request_submit(request, work, copy, release))
         return verdict_taken();
     release(copy);
@@ -175,9 +181,12 @@ static struct verdict conclude(const struct request *request, struct call *call,
     if (stage == STAGE_SLOW)
         return hand_to_worker(request, call);
     if (stage == STAGE_FULL) {
-        if (holder_start(send->shared->network->holder, request) && send_hold(request, send))
+        bool admitted = send_admit(send);
+        if (admitted && holder_start(send->shared->network->holder, request) &&
+            send_hold(request, send))
             return verdict_taken();
-        result = send_settle(request, send, send_partial(send, ENOMEM));
+        int error = admitted ? ENOMEM : EAGAIN;
+        result = send_settle(request, send, send_partial(send, error));
     }
     send_free(send);
     return verdict_value(result);

@@ -10,12 +10,11 @@
 #include "util/fd.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-
-/* Where sin6_flowinfo lies. */
-#define FLOW_INFORMATION_AT 4U
+#include <unistd.h>
 
 static bool has_rules(const struct send *send)
 {
@@ -43,33 +42,30 @@ static int use_name(struct send *send)
 /* The kernel reads no other destination out of the copy than the one that was judged. */
 static int use_ip_name(struct send *send)
 {
-    struct socket_address *name = &send->message.name;
-
-    if (name->kind == ADDRESS_UNSPEC) { /* as IPv4 takes it */
-        uint16_t family = AF_INET;
-        memcpy(name->bytes, &family, sizeof(family));
-    }
-    if (name->family == AF_INET6) /* a flow label can carry a routing header */
-        memset(name->bytes + FLOW_INFORMATION_AT, 0, 4);
+    address_settle(&send->message.name);
     return use_name(send);
 }
 
-/* A virtual port of the sandbox's own, where it really is. */
-static void use_own_port(struct send *send, enum net_protocol protocol)
+/* A virtual port of the sandbox's own, where it really is. To find out takes a worker. */
+static int use_own_port(struct send *send, enum net_protocol protocol, bool cached_only)
 {
     struct port_map *ports = send->shared->network->ports;
     struct socket_address *name = &send->message.name;
 
-    if (ports == NULL || protocol == NET_ICMP || !net_address_is_loopback(&name->ip))
-        return;
-    uint16_t real = port_map_real(ports, protocol, name->port);
-    if (real == 0)
-        return;
-    name->bytes[2] = (uint8_t)(real >> 8);
-    name->bytes[3] = (uint8_t)real;
+    if (ports == NULL || protocol == NET_ICMP || !net_address_is_loopback(&name->ip) ||
+        !port_map_is_moved(ports, protocol, name->port))
+        return 0;
+    if (cached_only)
+        return SEND_SLOW;
+    uint16_t real = port_map_locate(ports, protocol, &name->ip, name->port);
+    if (real != 0) {
+        name->bytes[2] = (uint8_t)(real >> 8);
+        name->bytes[3] = (uint8_t)real;
+    }
+    return 0;
 }
 
-static int judge_ip(const struct request *request, struct send *send)
+static int judge_ip(const struct request *request, struct send *send, bool cached_only)
 {
     const struct socket_address *name = &send->message.name;
     const struct network *network = send->shared->network;
@@ -88,8 +84,8 @@ static int judge_ip(const struct request *request, struct send *send)
                                   ECONNREFUSED);
     if (is_stream(send))
         return ignore_name(send);
-    use_own_port(send, protocol);
-    return use_ip_name(send);
+    int result = use_own_port(send, protocol, cached_only);
+    return result < 0 ? result : use_ip_name(send);
 }
 
 /* A name of no kind that the socket takes. Unix sockets refuse or ignore it; routing sockets are such
@@ -130,13 +126,13 @@ static int judge_name(const struct request *request, struct send *send, bool cac
     case ADDRESS_NONE:
         return ignore_name(send);
     case ADDRESS_IP:
-        return judge_ip(request, send);
+        return judge_ip(request, send, cached_only);
     case ADDRESS_UNSPEC:
         if (send->socket.domain == AF_INET6) /* there it means no name */
             return ignore_name(send);
         if (send->socket.domain != AF_INET)
             return judge_foreign(send);
-        return name->has_ip ? judge_ip(request, send) : -EINVAL;
+        return name->has_ip ? judge_ip(request, send, cached_only) : -EINVAL;
     case ADDRESS_UNIX_NAMED:
     case ADDRESS_UNIX_ABSTRACT:
     case ADDRESS_UNIX_UNNAMED:
@@ -152,20 +148,35 @@ static int judge_name(const struct request *request, struct send *send, bool cac
 
 /* ---- Control data ------------------------------------------------------------------------------- */
 
+struct passing {
+    const struct request *request;
+    struct destinations *shared;
+};
+
+/* Counted from here on, send_next() takes them back. */
 static int fetch(void *data, int fd)
 {
-    return member_get_fd(data, fd);
+    const struct passing *passing = data;
+    atomic_uint *passed = &passing->shared->passed;
+
+    int copy = atomic_fetch_add(passed, 1) < passing->shared->passed_max
+                   ? member_get_fd(passing->request, fd)
+                   : -EAGAIN;
+    if (copy < 0)
+        atomic_fetch_sub(passed, 1);
+    return copy;
 }
 
 static int take_descriptors(const struct request *request, struct send *send)
 {
     struct message *message = &send->message;
+    struct passing passing = {request, send->shared};
 
     send->passed = malloc(ANCILLARY_FDS_MAX * sizeof(*send->passed));
     if (send->passed == NULL)
         return -ENOMEM;
-    return ancillary_take_unix(message->control, &message->control_length, fetch,
-                               (void *)(uintptr_t)request, send->passed, &send->passed_count);
+    return ancillary_take_unix(message->control, &message->control_length, fetch, &passing,
+                               send->passed, &send->passed_count);
 }
 
 static int judge_control(const struct request *request, struct send *send)
@@ -196,28 +207,64 @@ static bool may_ask_for_rights(const struct send *send)
     return send->socket.domain != AF_INET && send->socket.domain != AF_INET6;
 }
 
-static int find_rights(struct send *send)
+static bool is_another_user(const struct member_identity *identity)
+{
+    return identity->real_uid != getuid() || identity->real_gid != getgid();
+}
+
+/* The kernel would tell the peer who performs the call. What passes descriptors is sent without the
+ * capability that the limit of descriptors in flight, but also another process's number asks for. */
+static int introduce(const struct request *request, struct send *send)
+{
+    const struct message *message = &send->message;
+    const struct member_identity *identity = &send->identity;
+    struct ucred member = {.pid = send->passed_count > 0 ? getpid() : request->tgid,
+                           .uid = identity->real_uid,
+                           .gid = identity->real_gid};
+
+    send->credentials_at = ANCILLARY_ALIGN(message->control_length);
+    send->introduction_length = send->credentials_at + ANCILLARY_CREDENTIALS_SIZE;
+    send->introduction = calloc(1, send->introduction_length);
+    if (send->introduction == NULL)
+        return -ENOMEM;
+    if (message->control_length > 0)
+        memcpy(send->introduction, message->control, message->control_length);
+    ancillary_put_credentials(send->introduction + send->credentials_at, &member);
+    send->lowers = send->passed_count > 0;
+    send->identity.effective |= 1ULL << CAP_SETUID | 1ULL << CAP_SETGID;
+    if (send->name == SEND_TO_TARGET) /* whose mode is judged by unix_target_enter() */
+        send->identity.effective |= 1ULL << CAP_DAC_OVERRIDE;
+    return 0;
+}
+
+static int find_rights(const struct request *request, struct send *send)
 {
     struct destinations *shared = send->shared;
+    bool may_ask = send->name != SEND_TO_TARGET && may_ask_for_rights(send);
 
-    if (!shared->privileged || send->name == SEND_TO_TARGET || !may_ask_for_rights(send))
+    if (!shared->privileged || (send->socket.domain != AF_UNIX && !may_ask))
         return 0;
     int result = identity_read(shared->proc_fd, send->tid, shared->mapped, &send->identity);
-    send->lowers = result == 0;
+    send->lowers = result == 0 && may_ask;
+    send->looked = true;
+    if (result == 0 && send->socket.domain == AF_UNIX && is_another_user(&send->identity))
+        result = introduce(request, send);
     return result;
 }
 
 int send_judge(const struct request *request, struct send *send, bool cached_only)
 {
+    /* Closing what is passed on may take long. */
+    if (cached_only && send->socket.domain == AF_UNIX && send->message.control_length > 0)
+        return SEND_SLOW;
     int result = judge_name(request, send, cached_only);
-
     if (result < 0)
         return result;
     result = judge_control(request, send);
     if (result == 0)
-        result = find_rights(send);
+        result = find_rights(request, send);
     /* Descriptors and rights were looked at by number. */
-    if (result == 0 && (send->passed_count > 0 || send->lowers) && !request_is_valid(request))
+    if (result == 0 && (send->passed_count > 0 || send->looked) && !request_is_valid(request))
         result = -ESRCH;
-    return result == SEND_SLOW ? -EIO : result; /* only the name may say this */
+    return result == SEND_SLOW && cached_only ? -EIO : result; /* said above, or by the name */
 }

@@ -24,9 +24,6 @@
 /* Datagrams above this are compared with the socket's buffer before they are copied. */
 #define LARGE_DATAGRAM (256U * 1024)
 
-/* Descriptors in messages that wait, per sandbox: they are open files of the host's process. */
-#define PASSED_HELD_MAX 1024U
-
 #ifndef MSG_ZEROCOPY
 #define MSG_ZEROCOPY 0x4000000
 #endif
@@ -70,13 +67,14 @@ void send_next(struct send *send)
     send->target = UNIX_TARGET_INIT;
     for (size_t i = 0; i < send->passed_count; i++)
         fd_close(send->passed[i]);
-    if (send->counts_passed)
-        atomic_fetch_sub(&send->shared->passed_held, (unsigned)send->passed_count);
+    atomic_fetch_sub(&send->shared->passed, (unsigned)send->passed_count);
     free(send->passed);
     send->passed = NULL;
     send->passed_count = 0;
-    send->counts_passed = false;
+    free(send->introduction);
+    send->introduction = NULL;
     send->lowers = false;
+    send->looked = false;
     send->done = 0;
 }
 
@@ -86,7 +84,15 @@ void send_free(struct send *send)
         return;
     send_next(send);
     socket_unpin(&send->socket);
+    if (send->admitted)
+        holder_leave(send->shared->network->holder);
     free(send);
+}
+
+bool send_admit(struct send *send)
+{
+    send->admitted = send->admitted || holder_admit(send->shared->network->holder);
+    return send->admitted;
 }
 
 /* ---- One attempt -------------------------------------------------------------------------------- */
@@ -94,9 +100,24 @@ void send_free(struct send *send)
 static int enter_rights(struct send *send, struct lowered_rights *lowered)
 {
     lowered->active = false;
-    if (send->done == 0 && send->name == SEND_TO_TARGET)
-        return unix_target_enter(&send->target, lowered);
+    if (send->done == 0 && send->name == SEND_TO_TARGET) {
+        int result = unix_target_enter(&send->target, lowered);
+        if (result < 0 || lowered->active)
+            return result;
+    }
     return send->lowers ? identity_lower(&send->identity, lowered) : 0;
+}
+
+static void add_control(const struct send *send, struct kernel_message *message)
+{
+    if (send->introduction != NULL) {
+        size_t at = send->done == 0 ? 0 : send->credentials_at;
+        message->control = send->introduction + at;
+        message->control_length = send->introduction_length - at;
+    } else if (send->done == 0) {
+        message->control = send->message.control;
+        message->control_length = send->message.control_length;
+    }
 }
 
 /* Name and control data go with the first byte. */
@@ -118,9 +139,8 @@ static int64_t transmit(struct send *send, const void *data, size_t size)
             message.name = &send->target.name;
             message.name_length = send->target.length;
         }
-        message.control = send->message.control;
-        message.control_length = send->message.control_length;
     }
+    add_control(send, &message);
     int64_t sent = sys_call3(SYS_sendmsg, send->socket.fd, (long)&message,
                              (long)(flags | MSG_DONTWAIT | MSG_NOSIGNAL));
     identity_restore(&lowered);
@@ -269,6 +289,11 @@ static bool step(struct held *held, bool expired)
     if (!finished)
         result = send_partial(send, EAGAIN);
     result = send_settle(held->request, send, result);
+    if (held->close != NULL) {
+        held->result = result;
+        held->has_result = true;
+        return true;
+    }
     socket_unpin(&send->socket); /* the member's socket has no other holder when the call returns */
     request_answer_value(held->request, result);
     return true;
@@ -280,6 +305,15 @@ static int64_t interrupted(struct held *held)
 
     /* Of a batch only a message that has begun, or the first, ever waits. */
     return send->done > 0 ? send_settle(held->request, send, (int64_t)send->done) : -HELD_RESTART;
+}
+
+/* Also a file's last descriptor may be among them, and its file system may take its time. */
+static void close_passed(struct held *held)
+{
+    struct send *send = (struct send *)held;
+
+    send_next(send);
+    socket_unpin(&send->socket);
 }
 
 static void release(struct held *held)
@@ -296,23 +330,12 @@ static int64_t deadline_of(int fd)
     if (getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, &size) != 0 ||
         (limit.tv_sec == 0 && limit.tv_usec == 0))
         return 0;
-    return loop_now() + (int64_t)limit.tv_sec * 1000000000LL + (int64_t)limit.tv_usec * 1000LL;
-}
-
-static bool count_passed(struct send *send)
-{
-    unsigned count = (unsigned)send->passed_count;
-
-    if (count == 0 || send->counts_passed)
-        return true;
-    send->counts_passed = true;
-    return atomic_fetch_add(&send->shared->passed_held, count) + count <= PASSED_HELD_MAX;
+    int64_t seconds = limit.tv_sec < HELD_LONGEST_S ? limit.tv_sec : HELD_LONGEST_S;
+    return loop_now() + seconds * 1000000000LL + (int64_t)limit.tv_usec * 1000LL;
 }
 
 bool send_hold(const struct request *request, struct send *send)
 {
-    if (!count_passed(send))
-        return false;
     struct request *detached = request_detach(request);
     if (detached == NULL)
         return false;
@@ -324,6 +347,9 @@ bool send_hold(const struct request *request, struct send *send)
         .step = step,
         .interrupted = interrupted,
         .release = release,
+        .close = send->passed_count > 0 ? close_passed : NULL,
+        /* A datagram's receiver may be full, of which this socket knows nothing. */
+        .backs_off = send->socket.domain == AF_UNIX && send->socket.type == SOCK_DGRAM,
     };
     if (!held_submit(send->shared->network->holder, &send->held)) {
         request_answer_value(detached, send_settle(detached, send, send_partial(send, EIO)));

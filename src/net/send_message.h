@@ -34,21 +34,32 @@ struct send {
     struct unix_target target;
     int *passed; /* owned duplicates of the descriptors in the control data */
     size_t passed_count;
-    bool counts_passed; /* they are counted in shared->passed_held */
-    bool lowers;        /* the kernel would ask for capabilities: act with the member's */
+    bool looked; /* at the member's identity */
+    bool lowers; /* the kernel would ask for capabilities: act with the member's */
     struct member_identity identity;
+
+    /* A peer must not take a member of another user for the supervisor: control data that says who it
+     * is, with the member's own (owned), and alone, for the further pieces of a stream. NULL: the same user. */
+    uint8_t *introduction;
+    size_t introduction_length, credentials_at;
+
     uint64_t done; /* bytes that the kernel has taken */
 
     /* sendmmsg: messages sent before this one, and where its length goes. */
     unsigned before;
     uint64_t length_at; /* 0: not sendmmsg */
+
+    bool admitted; /* counted by the holder */
 };
 
-/* -EAGAIN of send_judge(): the name may lie where a look would wait. */
+/* -EAGAIN of send_judge(): a look at what the name means would wait. */
 #define SEND_SLOW (-EAGAIN)
 
 struct send *send_new(const struct request *request, unsigned flags); /* NULL: out of memory */
 void send_free(struct send *send);                                    /* NULL is accepted */
+
+/* Counts the call, once, before it goes to a worker or to the holder. False: too many are under way. */
+bool send_admit(struct send *send);
 
 /* Forgets the message and is ready for the next one on the same socket. */
 void send_next(struct send *send);
@@ -76,7 +87,7 @@ int64_t send_partial(const struct send *send, int error);
  * after it: the number of messages. Plain result otherwise. */
 int64_t send_settle(const struct request *request, struct send *send, int64_t result);
 
-/* Gives the rest to the holder, which owns `send` then. False: not taken. After holder_start(). */
+/* Gives the rest, admitted before, to the holder, which owns `send` then. False: not taken. After holder_start(). */
 bool send_hold(const struct request *request, struct send *send);
 
 #endif

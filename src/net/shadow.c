@@ -92,7 +92,7 @@ void shadow_init(struct shadow *shadow, const struct policy *policy)
 /* Trees of sysfs where nothing of the network is. */
 static bool is_harmless(const char *path)
 {
-    static const char *const trees[] = {"/sys/devices/system", "/sys/fs",    "/sys/kernel",
+    static const char *const trees[] = {"/sys/devices/system", "/sys/fs",    "/sys/kernel/mm",
                                         "/sys/module",         "/sys/power", "/sys/hypervisor"};
 
     for (size_t i = 0; i < sizeof(trees) / sizeof(trees[0]); i++) {
@@ -131,7 +131,7 @@ static bool any_grant(const struct policy *policy, const struct strv *paths,
     return false;
 }
 
-bool shadow_policy_shows_kernel(const struct policy *policy)
+bool shadow_grants_show_kernel(const struct policy *policy)
 {
     struct shadow host = {0};
 
@@ -140,6 +140,11 @@ bool shadow_policy_shows_kernel(const struct policy *policy)
            any_grant(policy, &policy->fs_read_try, &host, shows_kernel) ||
            any_grant(policy, &policy->fs_write, &host, shows_kernel) ||
            any_grant(policy, &policy->fs_write_try, &host, shows_kernel);
+}
+
+bool shadow_policy_shows_kernel(const struct policy *policy)
+{
+    return (policy->without & FEATURE_PROC_VIEW) == 0 && shadow_grants_show_kernel(policy);
 }
 
 static bool is_on_way(const struct shadow *shadow, const struct object_identity *object)
@@ -172,7 +177,8 @@ bool shadow_writes_reach_kernel(const struct policy *policy)
 {
     struct shadow host = {0};
 
-    if (policy->fs_write.count + policy->fs_write_try.count == 0)
+    if ((policy->without & FEATURE_PROC_VIEW) != 0 ||
+        policy->fs_write.count + policy->fs_write_try.count == 0)
         return false;
     find_kernel(&host);
     return any_grant(policy, &policy->fs_write, &host, shows_kernel) ||
@@ -201,7 +207,7 @@ enum shadow_kind shadow_kind_of(const struct shadow *shadow, const char *path,
 
 const char *shadow_sysfs_entry(unsigned index)
 {
-    static const char *const names[] = {"fs", "kernel", "module", "power", "hypervisor", NULL};
+    static const char *const names[] = {"fs", "kernel/mm", "module", "power", "hypervisor", NULL};
 
     return names[index];
 }
@@ -249,7 +255,10 @@ bool shadow_has_device(const struct shadow *shadow, uint64_t device)
 
 bool shadow_hides_sysfs(const char *path)
 {
-    static const char *const trees[] = {"/sys/class/net", "/sys/firmware", "/sys/kernel/security"};
+    static const char *const trees[] = {
+        "/sys/class/net", "/sys/firmware", "/sys/kernel/security",
+        "/sys/kernel/irq", /* its "actions" name the interfaces */
+    };
     const char *devices = "/sys/devices/";
 
     for (size_t i = 0; i < sizeof(trees) / sizeof(trees[0]); i++) {

@@ -39,6 +39,9 @@ struct shadow {
 void shadow_init(struct shadow *shadow, const struct policy *policy);
 
 /* True if a grant of the policy shows something of procfs or sysfs that a view must judge. */
+bool shadow_grants_show_kernel(const struct policy *policy);
+
+/* The same, and the view is not switched off. */
 bool shadow_policy_shows_kernel(const struct policy *policy);
 
 /* True if a write grant reaches the hosts file (then the members' ruleset does, too), or procfs or sysfs.

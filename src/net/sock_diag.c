@@ -4,6 +4,8 @@
  */
 #include "net/sock_diag.h"
 
+#include "kernel/probe.h"
+#include "util/fault.h"
 #include "util/fd.h"
 
 #include <errno.h>
@@ -15,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/utsname.h>
 
 #define DATAGRAM_MAX 32768
 
@@ -23,10 +26,20 @@
 
 struct sock_diag {
     int fd;
+    bool lists_bound;
     pthread_mutex_t lock;
     uint32_t sequence;
     uint8_t datagram[DATAGRAM_MAX];
 };
+
+static bool kernel_lists_bound(void)
+{
+    struct utsname host;
+    int major, minor;
+
+    return uname(&host) == 0 && probe_parse_release(host.release, &major, &minor) &&
+           (major > 6 || (major == 6 && minor >= 8));
+}
 
 struct sock_diag *sock_diag_new(int *error)
 {
@@ -41,6 +54,7 @@ struct sock_diag *sock_diag_new(int *error)
         free(diag);
         return NULL;
     }
+    diag->lists_bound = kernel_lists_bound() && !fault_is("diag-bound");
     pthread_mutex_init(&diag->lock, NULL);
     return diag;
 }
@@ -52,6 +66,11 @@ void sock_diag_free(struct sock_diag *diag)
     fd_close(diag->fd);
     pthread_mutex_destroy(&diag->lock);
     free(diag);
+}
+
+bool sock_diag_lists_bound(const struct sock_diag *diag)
+{
+    return diag->lists_bound;
 }
 
 /* ---- Lists --------------------------------------------------------------------------------------- */
@@ -157,6 +176,27 @@ static void take_address(struct net_address *address, uint8_t family, const void
     memcpy(address->bytes, words, family == AF_INET ? 4 : 16);
 }
 
+static int take_inet_attributes(struct diag_socket *socket, const uint8_t *attributes, size_t size)
+{
+    while (size >= sizeof(struct nlattr)) {
+        struct nlattr attribute;
+        memcpy(&attribute, attributes, sizeof(attribute));
+        if (attribute.nla_len < sizeof(attribute) || attribute.nla_len > size)
+            return -EBADMSG;
+        if ((attribute.nla_type & NLA_TYPE_MASK) == INET_DIAG_SKV6ONLY) {
+            if (attribute.nla_len != sizeof(attribute) + 1)
+                return -EBADMSG;
+            socket->v6_only = attributes[sizeof(attribute)] != 0;
+        }
+        size_t step = NLA_ALIGN(attribute.nla_len);
+        if (step >= size)
+            return 0;
+        attributes += step;
+        size -= step;
+    }
+    return 0;
+}
+
 static int take_inet(const struct diag_query *query, const uint8_t *body, size_t size,
                      struct diag_list *list)
 {
@@ -184,6 +224,9 @@ static int take_inet(const struct diag_query *query, const uint8_t *body, size_t
     };
     take_address(&socket.local, query->family, message.id.idiag_src);
     take_address(&socket.remote, query->family, message.id.idiag_dst);
+    int result = take_inet_attributes(&socket, body + sizeof(message), size - sizeof(message));
+    if (result < 0)
+        return result;
     /* Older kernels may not filter by port alone. */
     if (query->local_port != 0 && socket.local_port != query->local_port)
         return 0;

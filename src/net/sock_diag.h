@@ -28,6 +28,9 @@ struct sock_diag;
 struct sock_diag *sock_diag_new(int *error);
 void sock_diag_free(struct sock_diag *diag); /* NULL is accepted */
 
+/* True if this kernel knows DIAG_BOUND. */
+bool sock_diag_lists_bound(const struct sock_diag *diag);
+
 struct diag_query {
     uint8_t family;      /* AF_INET, AF_INET6, AF_UNIX */
     uint8_t protocol;    /* IPPROTO_TCP, IPPROTO_UDP, …; 0 for AF_UNIX */
@@ -42,6 +45,7 @@ struct diag_socket {
     uint8_t type;                     /* AF_UNIX: SOCK_STREAM, … */
     struct net_address local, remote; /* of the IP families */
     uint16_t local_port, remote_port; /* host order */
+    bool v6_only;                     /* AF_INET6, not connected: takes no IPv4 */
     uint32_t uid;                     /* of the IP families */
     uint32_t inode;
     uint32_t receive_queue, send_queue; /* as in /proc/net/tcp; of a listener: waiting, backlog */

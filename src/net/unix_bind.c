@@ -77,7 +77,7 @@ static int pin_directory(const struct request *request, const char *directory)
     if (path[0] != '\0')
         path_advice(&advice, "--fs-write", path, true);
     request_record_denial(request, path[0] == '\0' ? NULL : path, "make a socket", EACCES,
-                          "network", NULL, advice.length > 0 ? buffer_text(&advice) : NULL);
+                          "bind-rules", NULL, advice.length > 0 ? buffer_text(&advice) : NULL);
     buffer_free(&advice);
     return -EACCES;
 }
@@ -89,6 +89,8 @@ int unix_bind(const struct request *request, const struct pinned_socket *socket,
     char path[ADDRESS_BYTES_MAX];
     const char *directory;
 
+    if (address->length > sizeof(struct sockaddr_un))
+        return -EINVAL;
     snprintf(path, sizeof(path), "%s", (const char *)address->bytes + 2);
     const char *name = cut_name(path, &directory);
     if (name == NULL)

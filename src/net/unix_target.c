@@ -89,7 +89,7 @@ static int refuse(const struct request *request, const char *path, const char *r
     CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
 
     if (rule == NULL && path[0] != '\0')
-        path_advice(&advice, "--fs-write", path, false);
+        path_advice(&advice, "--fs-write", path, true);
     bool usable = advice.length > 0 && !buffer_failed(&advice);
     request_record_denial(request, path[0] == '\0' ? NULL : path, "connect", EACCES, LAYER, rule,
                           usable ? buffer_text(&advice) : NULL);

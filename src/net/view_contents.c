@@ -79,17 +79,21 @@ static int open_fixed(struct file_views *views, enum net_file file)
 {
     const char *text = net_file_text(file);
 
+    pthread_mutex_lock(&views->fixed_lock);
     if (views->net_fds[file] < 0)
         views->net_fds[file] = seal_text(net_file_name(file), text, strlen(text));
-    return views->net_fds[file] < 0 ? views->net_fds[file]
-                                    : open_again(views, views->net_fds[file], O_RDONLY);
+    int sealed = views->net_fds[file];
+    pthread_mutex_unlock(&views->fixed_lock);
+    return sealed < 0 ? sealed : open_again(views, sealed, O_RDONLY);
 }
 
 int view_open_net(struct file_views *views, enum net_file file)
 {
-    pthread_mutex_lock(&views->lock);
-    int fd = net_file_text(file) == NULL ? open_sockets(views, file) : open_fixed(views, file);
-    pthread_mutex_unlock(&views->lock);
+    if (net_file_text(file) != NULL)
+        return open_fixed(views, file);
+    pthread_mutex_lock(&views->sockets_lock);
+    int fd = open_sockets(views, file);
+    pthread_mutex_unlock(&views->sockets_lock);
     return fd;
 }
 

@@ -39,6 +39,9 @@ const char *net_protocol_name(enum net_protocol protocol)
     return protocol < NET_PROTOCOL_COUNT ? protocol_names[protocol] : "unknown";
 }
 
+static const char one_per_option[] =
+    "one destination per option (per string in a profile); commas separate ports only";
+
 static struct quoted quoted_part(struct part part)
 {
     return quote_bytes(part.text, part.length);
@@ -122,6 +125,8 @@ static bool read_ports(struct part ports, struct net_rule *rule, struct error *e
         struct part item = {at, (size_t)((comma != NULL ? comma : end) - at)};
         at = comma != NULL ? comma + 1 : end + 1;
         text_trim(&item.text, &item.length);
+        if (item.text > ports.text && (has_byte(item, ':') || has_byte(item, '.')))
+            return error_config(err, "invalid port %s: %s", quoted_part(item).text, one_per_option);
         if (is_text(item, "*"))
             any = true;
         else if (!read_port_item(item, &ranges[count], err))
@@ -260,6 +265,8 @@ static bool read_target(struct part target, enum net_rule_side side, struct net_
     }
     if (parse_range(target, rule))
         return true;
+    if (has_byte(target, ','))
+        return error_config(err, "invalid host %s: %s", quoted_part(target).text, one_per_option);
     if (has_byte(target, '/'))
         return error_config(
             err, "invalid CIDR %s: it is IPv4/0..32 or IPv6/0..128, in numbers, without zone",
@@ -267,7 +274,8 @@ static bool read_target(struct part target, enum net_rule_side side, struct net_
     if (side == NET_DENY)
         return error_config(err,
                             "hostnames are not allowed here (%s): the other addresses of the name "
-                            "would stay reachable; deny addresses, or use --http-deny",
+                            "would stay reachable; deny addresses (refusing by name is what "
+                            "--http-deny is for, which this build does not have)",
                             quoted_part(target).text);
     if (!check_host(target, err))
         return false;
@@ -328,9 +336,11 @@ static bool read_body(struct part body, enum net_rule_side side, struct net_rule
     if (body.length == 0)
         return error_config(err, "empty rule; use * for any address");
     if (body.text[0] == '[') {
-        if (!cut_bracket(body, &inside, &after) || after.length == 0 || after.text[0] != ':' ||
+        if (!cut_bracket(body, &inside, &after) || (after.length > 0 && after.text[0] != ':') ||
             !parse_range(inside, rule))
             return malformed_bracket(body, "[ADDRESS]:PORTS", err);
+        if (after.length == 0)
+            return true; /* every port */
         return read_ports((struct part){after.text + 1, after.length - 1}, rule, err);
     }
     if (parse_range(body, rule))

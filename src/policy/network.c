@@ -1,6 +1,8 @@
 /* What a policy leaves possible: see network.h. */
 #include "policy/network.h"
 
+#include "kernel/landlock.h"
+
 static bool any_covers(const struct net_rules *rules, const struct net_rule *rule)
 {
     for (size_t i = 0; i < rules->count; i++) {
@@ -85,6 +87,12 @@ static bool are_tcp_ports(const struct policy *policy)
 
 struct network_shape network_shape_of(const struct policy *policy)
 {
+    return network_shape_with(policy, (landlock_support_get()->fs & LL_FS_RESOLVE_UNIX) != 0);
+}
+
+struct network_shape network_shape_with(const struct policy *policy, bool kernel_gates_unix)
+{
+    bool gated = (policy->without & FEATURE_UNIX_GATE) == 0;
     struct network_shape shape = {0};
     bool supervised = !policy->no_supervisor;
 
@@ -100,8 +108,8 @@ struct network_shape network_shape_of(const struct policy *policy)
     shape.tcp_allow_layer = bind_has_allow_layer(policy);
     shape.bind_restricted = shape.tcp_allow_layer || policy->deny_bind_port_count > 0;
     shape.bind_zero = network_may_bind(policy, 0);
-    shape.unix_gate =
-        supervised && has_grants(policy) && (policy->without & FEATURE_UNIX_GATE) == 0;
+    shape.unix_gate_by_kernel = gated && kernel_gates_unix;
+    shape.unix_gate = supervised && has_grants(policy) && gated && !kernel_gates_unix;
     /* With the gate in the supervisor every connect and send goes there anyway. */
     shape.direct = !shape.unix_gate && are_tcp_ports(policy);
     shape.connect_on_behalf = supervised && !shape.direct &&

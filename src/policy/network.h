@@ -14,7 +14,8 @@ enum udp_use {
 };
 
 struct network_shape {
-    bool destination_policy; /* an allow or a deny rule exists */
+    bool unix_gate_by_kernel; /* Landlock judges named unix sockets (ABI 9) */
+    bool destination_policy;  /* an allow or a deny rule exists */
     bool allow_layer; /* default deny per protocol; without it (deny rules alone) default allow */
     enum udp_use udp;
     bool ping;        /* ping sockets can be created */
@@ -33,6 +34,9 @@ struct network_shape {
 };
 
 struct network_shape network_shape_of(const struct policy *policy);
+
+/* The same on a kernel with or without a right for named unix sockets. Pure. */
+struct network_shape network_shape_with(const struct policy *policy, bool kernel_gates_unix);
 
 /* True if the port may be bound by the lists (allow minus deny). Exact match also for 0. */
 bool network_may_bind(const struct policy *policy, uint16_t port);

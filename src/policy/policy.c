@@ -236,34 +236,38 @@ static void name_offender(struct buffer *names, const struct record *record, enu
     }
 }
 
-/* Destinations that Landlock judges alone: TCP ports of any address. A spec that does not parse is left
- * to those who name its fault. */
-static bool kernel_can_judge(const struct raw_list *specs)
+/* The first of the destinations that Landlock cannot judge alone, NULL if there is none: it knows TCP
+ * ports, of any address. A spec that does not parse is left to those who name its fault. */
+static const char *first_beyond_kernel(const struct raw_list *specs)
 {
-    bool judged = true;
-
-    for (size_t i = 0; i < specs->count && judged; i++) {
+    for (size_t i = 0; i < specs->count; i++) {
+        bool judged = true;
         struct net_rules rules = {0};
         net_rules_parse(&rules, specs->values[i].text, NET_ALLOW, NULL);
         for (size_t rule = 0; rule < rules.count; rule++)
             judged = judged && rules.items[rule].protocol == NET_TCP &&
                      rules.items[rule].target == NET_TARGET_ANY;
         net_rules_free(&rules);
+        if (!judged)
+            return specs->values[i].text;
     }
-    return judged;
+    return NULL;
 }
 
 bool policy_check_unsupervised(const struct record *record, const char *source, struct error *err)
 {
     CLEANUP_BUFFER struct buffer names = BUFFER_INIT;
     const char *file = NULL;
-    const char *hint = "";
+    const char *beyond = first_beyond_kernel(&record->lists[OPTION_NET_ALLOW]);
+    char hint[ERROR_TEXT_MAX / 2] = "";
 
+    if (beyond != NULL)
+        snprintf(hint, sizeof(hint),
+                 "; without a supervisor --net-allow takes only tcp://*:PORTS (the kernel knows "
+                 "ports, not addresses): not %s",
+                 quote(beyond).text);
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        bool judged = i != OPTION_NET_ALLOW || kernel_can_judge(&record->lists[i]);
-        if (!judged)
-            hint = "; of destinations the kernel alone judges tcp://*:PORTS";
-        if (!judged || !option_specs[i].unsupervised)
+        if ((i == OPTION_NET_ALLOW && beyond != NULL) || !option_specs[i].unsupervised)
             name_offender(&names, record, option_specs[i].id, &file);
     }
     if (buffer_failed(&names))
@@ -272,10 +276,10 @@ bool policy_check_unsupervised(const struct record *record, const char *source, 
         return true;
     if (file == NULL)
         return error_config(err,
-                            "--no-supervisor is incompatible with: %s%s; leave one of them out",
+                            "--no-supervisor is incompatible with: %s; leave one of them out%s",
                             buffer_text(&names), hint);
     return error_config(
-        err, "--no-supervisor is incompatible with: %s (profile %s)%s; leave one of them out",
+        err, "--no-supervisor is incompatible with: %s (profile %s); leave one of them out%s",
         buffer_text(&names), quote(source != NULL ? source : file).text, hint);
 }
 

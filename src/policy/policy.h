@@ -27,6 +27,7 @@ enum switchable_feature {
     FEATURE_NETLINK_VIEW = 1 << 4,
     FEATURE_HOSTS_VIEW = 1 << 5,
     FEATURE_LISTEN_GATE = 1 << 6,
+    FEATURE_PROC_VIEW = 1 << 7,
 };
 
 enum gpu_mode { GPU_NONE = 0, GPU_ALL, GPU_LIST };

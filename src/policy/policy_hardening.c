@@ -65,12 +65,13 @@ static const struct {
     {FEATURE_LISTEN_GATE, "listen-gate"},
     {FEATURE_NETLINK_VIEW, "netlink-view"},
     {FEATURE_HOSTS_VIEW, "hosts-view"},
+    {FEATURE_PROC_VIEW, "proc-view"},
     {FEATURE_SUPERVISOR_CONFINEMENT, "supervisor-confinement"},
 };
 
 #define FEATURE_NAMES                                                                 \
     "metadata-gate, process-gate, unix-gate, listen-gate, netlink-view, hosts-view, " \
-    "supervisor-confinement"
+    "proc-view, supervisor-confinement"
 
 const char *policy_feature_name(unsigned bit)
 {

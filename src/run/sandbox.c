@@ -43,6 +43,7 @@ struct sandbox {
     bool capture_output;
     bool forward_signals;
     bool end_with_child;
+    void (*on_lost)(const char *why);
 
     struct capture captures[3]; /* 1 and 2 are used */
     struct terminal terminal;
@@ -58,6 +59,7 @@ struct sandbox {
     bool driven; /* a waiter serves the loop; further ones wait for it as for a thread of ours */
     bool timed_out;
     bool failed; /* the supervisor failed */
+    bool lost;   /* the supervising thread is stuck for good, and the run is over without it */
     uint64_t kill_after_ms;
     struct error create_error;
     struct outcome outcome;
@@ -142,6 +144,23 @@ static void on_supervisor_stuck(void *data)
     launch_command(sandbox->launch, COMMAND_KILL);
 }
 
+/* On that thread too: the loop's does not come back. What it uses stays where it is. */
+static void on_supervisor_lost(void *data)
+{
+    struct sandbox *sandbox = data;
+
+    if (sandbox->on_lost != NULL)
+        sandbox->on_lost(supervisor_failure(launch_supervisor(sandbox->launch)));
+    pthread_mutex_lock(&sandbox->lock);
+    if (sandbox->own_thread && sandbox->phase != PHASE_ENDED) {
+        sandbox->lost = true;
+        outcome_fill(sandbox);
+        sandbox->phase = PHASE_ENDED;
+        pthread_cond_broadcast(&sandbox->changed);
+    }
+    pthread_mutex_unlock(&sandbox->lock);
+}
+
 static bool watch_streams(struct sandbox *sandbox, struct error *err)
 {
     for (int stream = 1; sandbox->capture_output && stream <= 2; stream++) {
@@ -159,7 +178,8 @@ static bool begin(struct sandbox *sandbox, struct error *err)
     sandbox->started_ns = loop_now();
     if (launch_supervised(launch)) {
         supervisor_on_failure(launch_supervisor(launch), on_supervisor_failure, sandbox);
-        supervisor_on_stuck(launch_supervisor(launch), on_supervisor_stuck, sandbox);
+        supervisor_on_stuck(launch_supervisor(launch), on_supervisor_stuck, on_supervisor_lost,
+                            sandbox);
     }
     /* All that can fail before the command may run. */
     if (!watch_streams(sandbox, err) ||
@@ -179,9 +199,11 @@ static void finish(struct sandbox *sandbox)
     pthread_mutex_lock(&sandbox->lock);
     launch_finish(sandbox->launch);
     terminal_finish(&sandbox->terminal);
-    for (int stream = 1; stream <= 2; stream++)
-        capture_finish(&sandbox->captures[stream]);
-    outcome_fill(sandbox);
+    if (!sandbox->lost) { /* else the result has been read */
+        for (int stream = 1; stream <= 2; stream++)
+            capture_finish(&sandbox->captures[stream]);
+        outcome_fill(sandbox);
+    }
     sandbox->phase = PHASE_ENDED;
     pthread_cond_broadcast(&sandbox->changed);
     pthread_mutex_unlock(&sandbox->lock);
@@ -262,6 +284,7 @@ static struct sandbox *sandbox_new(const struct sandbox_spec *spec, struct error
     sandbox->terminal = TERMINAL_INIT;
     sandbox->capture_output = spec->capture;
     sandbox->forward_signals = spec->forward_signals;
+    sandbox->on_lost = spec->lost;
     sandbox->end_with_child = spec->launch.end_with_child;
     sandbox->parked = spec->launch.park;
     sandbox->once = spec->once;
@@ -606,10 +629,22 @@ const struct stats *sandbox_stats(const struct sandbox *sandbox)
     return supervisor != NULL ? supervisor_stats(supervisor) : NULL;
 }
 
+static bool is_lost(struct sandbox *sandbox)
+{
+    pthread_mutex_lock(&sandbox->lock);
+    bool lost = sandbox->lost;
+    pthread_mutex_unlock(&sandbox->lock);
+    return lost;
+}
+
 void sandbox_free(struct sandbox *sandbox)
 {
     if (sandbox == NULL)
         return;
+    if (is_lost(sandbox)) { /* its thread still uses everything */
+        pthread_detach(sandbox->thread);
+        return;
+    }
     if (!sandbox->joined) {
         pthread_mutex_lock(&sandbox->lock);
         command_locked(sandbox, COMMAND_FINISH);

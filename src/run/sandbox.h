@@ -64,6 +64,9 @@ struct sandbox_spec {
     bool capture; /* drain piped streams 1 and 2 into the result; false: the caller takes them */
     bool forward_signals; /* CLI: SIGTERM, SIGINT, … go to the command's group */
     int denial_fd;        /* JSON line per denial; -1: none */
+    void (*lost)(
+        const char *why); /* CLI: the supervising thread, the caller's, does not come back from a
+                                      call; the members have been killed. On another thread */
 };
 
 struct sandbox;

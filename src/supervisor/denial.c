@@ -473,7 +473,7 @@ static int compare_frequency(const void *left, const void *right)
 
 static void write_summary_line(const struct denial *denial, struct buffer *out)
 {
-    buffer_printf(out, "  %" PRIu64 "x %s", denial->count, denial->call);
+    buffer_printf(out, "%" PRIu64 "x %s", denial->count, denial->call);
     if (denial->object != NULL) {
         buffer_append_char(out, ' ');
         text_escape(out, denial->object, strlen(denial->object));
@@ -485,7 +485,6 @@ static void write_summary_line(const struct denial *denial, struct buffer *out)
         buffer_append_text(out, "; allow with: ");
         text_escape(out, denial->suggest, strlen(denial->suggest));
     }
-    buffer_append_char(out, '\n');
 }
 
 static void write_summary(const struct denial_log *log, struct buffer *out)
@@ -501,8 +500,11 @@ static void write_summary(const struct denial_log *log, struct buffer *out)
     for (uint32_t i = 0; i < log->count; i++)
         order[i] = &log->slots[i].denial;
     qsort(order, log->count, sizeof(*order), compare_frequency);
-    for (uint32_t i = 0; i < log->count; i++)
+    for (uint32_t i = 0; i < log->count; i++) {
+        buffer_append_text(out, "  ");
         write_summary_line(order[i], out);
+        buffer_append_char(out, '\n');
+    }
     if (log->dropped > 0)
         buffer_printf(out, "  and %" PRIu64 " more that were not recorded\n", log->dropped);
 }
@@ -511,6 +513,34 @@ void denial_log_summary(const struct denial_log *log, struct buffer *out)
 {
     pthread_mutex_lock(lock_of(log));
     write_summary(log, out);
+    pthread_mutex_unlock(lock_of(log));
+}
+
+/* Programs look for files that they can do without; they seldom connect to what they do not need. */
+static bool is_of_network(const struct denial *denial)
+{
+    static const char *const calls[] = {"connect", "bind",    "listen",  "socket",
+                                        "sendto",  "sendmsg", "sendmmsg"};
+
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        if (is_same_text(denial->call, calls[i]))
+            return true;
+    }
+    return false;
+}
+
+void denial_log_likeliest(const struct denial_log *log, struct buffer *out)
+{
+    const struct denial *likeliest = NULL;
+
+    pthread_mutex_lock(lock_of(log));
+    for (uint32_t i = 0; i < log->count; i++) { /* in the order of their sequence */
+        const struct denial *denial = &log->slots[i].denial;
+        if (likeliest == NULL || is_of_network(denial) || !is_of_network(likeliest))
+            likeliest = denial;
+    }
+    if (likeliest != NULL)
+        write_summary_line(likeliest, out);
     pthread_mutex_unlock(lock_of(log));
 }
 

@@ -10,6 +10,7 @@
 #include "supervisor/fault_probe.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -107,6 +108,30 @@ static void name_socket(const struct seccomp_data *data, char *text, size_t size
         snprintf(text + length, size - (size_t)length, "type %u", type);
 }
 
+/* What such a socket lacks, and what would allow it (NULL: nothing). */
+static const char *reason_for_socket(const struct seccomp_data *data, const char **suggest)
+{
+    unsigned family = (unsigned)(uint32_t)data->args[0];
+    unsigned type = (unsigned)(uint32_t)data->args[1] & 0xf;
+    unsigned protocol = (unsigned)(uint32_t)data->args[2];
+    bool ip = family == AF_INET || family == AF_INET6;
+
+    *suggest = NULL;
+    if (family == AF_PACKET || (ip && type == SOCK_RAW))
+        return "raw sockets never exist";
+    if (ip && type == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP)) {
+        *suggest = "--net-allow HOST:PORT (to look up names), --net-allow udp://ADDRESS:PORT";
+        return "no rule for UDP";
+    }
+    if (ip && type == SOCK_DGRAM && (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6)) {
+        *suggest = "--net-allow icmp://ADDRESS";
+        return "no rule for ping sockets";
+    }
+    if (family == AF_NETLINK)
+        return "of netlink only NETLINK_ROUTE exists";
+    return "only TCP, UDP, ping and unix sockets";
+}
+
 static bool makes_socket(int number)
 {
     return number == arch_syscall_number(arch_native, "socket") ||
@@ -120,6 +145,7 @@ static bool judge_explained(struct supervisor *supervisor, struct request *reque
 {
     const struct policy *policy = supervisor->config.policy;
     const struct seccomp_data *data = &request->notification.data;
+    const char *socket_suggest;
     char suggest[128], object[64];
 
     if (supervisor->explained == NULL)
@@ -133,9 +159,9 @@ static bool judge_explained(struct supervisor *supervisor, struct request *reque
         return false;
     *verdict = verdict_errno(error);
     if (reason == NULL) {
+        const char *lacks = reason_for_socket(data, &socket_suggest);
         name_socket(data, object, sizeof(object));
-        request_record_denial(request, object, "create", error, "filter",
-                              "only TCP and unix sockets", NULL);
+        request_record_denial(request, object, "create", error, "filter", lacks, socket_suggest);
         return true;
     }
     bool has_suggestion = suggest_for_call(policy, data->nr, reason, suggest, sizeof(suggest));
@@ -175,6 +201,10 @@ static struct verdict judge(struct supervisor *supervisor, struct request *reque
         drain_exits(supervisor);
     if (atomic_load(&supervisor->failed))
         return verdict_errno(EIO);
+    if (!watch_start(supervisor)) /* members can use up the user's threads */
+        return verdict_errno(ENOMEM);
+    if (fault_is("handler-waits"))
+        poll(NULL, 0, 60000);
 
     int error = EPERM;
     request->task = task_index_find(supervisor->tasks, (pid_t)request->notification.pid,
@@ -216,9 +246,11 @@ static void handle(struct supervisor *supervisor, const struct seccomp_notif *no
     struct request request = {
         .supervisor = supervisor, .notification = *notification, .fate = &fate};
 
+    supervisor_watch_begin(supervisor, WATCH_RECEIVER, notification->data.nr);
     fault_misbehave(supervisor, ROLE_SUPERVISOR);
     stats_count(&supervisor->stats, notification->data.nr);
     answer(&request, judge(supervisor, &request));
+    supervisor_watch_end(supervisor, WATCH_RECEIVER);
 }
 
 static void stop_watching(struct supervisor *supervisor)

@@ -5,6 +5,7 @@
 
 #include "supervisor/supervisor.h"
 #include "supervisor/task.h"
+#include "supervisor/watch.h"
 #include "supervisor/workers.h"
 
 #include <pthread.h>
@@ -64,7 +65,12 @@ struct supervisor {
     void (*on_failure)(void *data);
     void *on_failure_data;
     void (*on_stuck)(void *data);
+    void (*on_lost)(void *data);
     void *on_stuck_data;
+    struct watch watch;
+
+    void (*gone)(void *data); /* frees what was borrowed */
+    void *gone_data;
 
     pthread_mutex_t borrowed_lock; /* config.denials is cleared when threads are left behind */
 };
@@ -82,6 +88,9 @@ void supervisor_report_failure(struct supervisor *supervisor);
 /* The end, when no thread can use the supervisor any more; and before threads are left behind. */
 void supervisor_destroy(struct supervisor *supervisor);
 void supervisor_give_back_borrowed(struct supervisor *supervisor);
+
+/* On the loop's thread: sees to it that there is a pool. False: there is none. */
+bool supervisor_make_workers(struct supervisor *supervisor);
 
 /* Loop callbacks. */
 void supervisor_on_wake(void *data, short revents);

@@ -191,8 +191,10 @@ static void destroy_left_behind(void *data)
 
 /* The pool is made with the first job: most runs never need it, and every watched descriptor makes
  * each wait of the loop a little longer. */
-static bool make_workers(struct supervisor *supervisor)
+bool supervisor_make_workers(struct supervisor *supervisor)
 {
+    if (supervisor->workers != NULL)
+        return true;
     struct workers_hooks hooks = {
         .enter = enter_worker,
         .leaving_behind = give_back_borrowed,
@@ -217,7 +219,7 @@ bool request_submit(const struct request *request,
 {
     struct supervisor *supervisor = request->supervisor;
 
-    if (supervisor->workers == NULL && !make_workers(supervisor))
+    if (!supervisor_make_workers(supervisor))
         return false;
     struct owned_request *copy = copy_request(request);
     if (copy == NULL)

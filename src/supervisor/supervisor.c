@@ -190,6 +190,7 @@ struct supervisor *supervisor_new(const struct supervisor_config *config, struct
     supervisor->proc_fd = supervisor->listener = supervisor->wake_fd = -1;
     pthread_mutex_init(&supervisor->failure_lock, NULL);
     pthread_mutex_init(&supervisor->borrowed_lock, NULL);
+    watch_init(&supervisor->watch);
 
     bool built = choose_features(supervisor) && build_tables(supervisor);
     if (!built)
@@ -237,6 +238,7 @@ static unsigned switch_of(const char *name)
         {"metadata-gate", FEATURE_METADATA_GATE}, {"process-gate", FEATURE_PROCESS_GATE},
         {"unix-gate", FEATURE_UNIX_GATE},         {"netlink-view", FEATURE_NETLINK_VIEW},
         {"hosts-view", FEATURE_HOSTS_VIEW},       {"listen-gate", FEATURE_LISTEN_GATE},
+        {"proc-view", FEATURE_PROC_VIEW},
     };
 
     for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++)
@@ -335,17 +337,12 @@ const char *supervisor_failure(const struct supervisor *supervisor)
     return atomic_load(&supervisor->failed) ? supervisor->failure_text : NULL;
 }
 
-void supervisor_on_stuck(struct supervisor *supervisor, void (*kill)(void *data), void *data)
+void supervisor_on_stuck(struct supervisor *supervisor, void (*kill)(void *data),
+                         void (*lost)(void *data), void *data)
 {
     supervisor->on_stuck = kill;
+    supervisor->on_lost = lost;
     supervisor->on_stuck_data = data;
-}
-
-void supervisor_report_stuck(struct supervisor *supervisor, const char *why)
-{
-    supervisor_fail(supervisor, "the supervisor is stuck: %s", why);
-    if (supervisor->on_stuck != NULL)
-        supervisor->on_stuck(supervisor->on_stuck_data);
 }
 
 void supervisor_on_failure(struct supervisor *supervisor, void (*callback)(void *data), void *data)
@@ -418,8 +415,17 @@ bool supervisor_attach(struct supervisor *supervisor, struct loop *loop, int lis
 
 /* ---- The end ----------------------------------------------------------------------------------- */
 
+void supervisor_on_gone(struct supervisor *supervisor, void (*gone)(void *data), void *data)
+{
+    supervisor->gone = gone;
+    supervisor->gone_data = data;
+}
+
 void supervisor_destroy(struct supervisor *supervisor)
 {
+    void (*gone)(void *data) = supervisor->gone;
+    void *gone_data = supervisor->gone_data;
+
     workers_free(supervisor->workers);
     for (size_t i = supervisor->feature_count; i > 0; i--) {
         struct active_feature *active = &supervisor->features[i - 1];
@@ -438,7 +444,10 @@ void supervisor_destroy(struct supervisor *supervisor)
     free(supervisor->first_link);
     pthread_mutex_destroy(&supervisor->failure_lock);
     pthread_mutex_destroy(&supervisor->borrowed_lock);
+    watch_destroy(&supervisor->watch);
     free(supervisor);
+    if (gone != NULL)
+        gone(gone_data);
 }
 
 /* A worker that stays behind must not touch what belongs to the caller. Whoever is inside the log
@@ -469,6 +478,7 @@ void supervisor_free(struct supervisor *supervisor)
 {
     if (supervisor == NULL)
         return;
+    watch_stop(&supervisor->watch);
     leave_loop(supervisor);
 
     if (supervisor->workers == NULL || workers_shutdown(supervisor->workers, WORKER_PATIENCE))

@@ -48,9 +48,13 @@ struct supervisor_config {
 struct supervisor *supervisor_new(const struct supervisor_config *config, struct error *err);
 
 /* Ends the workers and the features. The members must be dead. A worker that is still stuck in a
- * blocking call after two seconds is left behind with everything it can reach, except what the
- * supervisor only borrows; the features' stop hooks then run when it ends. NULL is accepted. */
+ * blocking call after two seconds is left behind with everything it can reach; the features' stop hooks
+ * then run when it ends. Only the denial log is given back at once. NULL is accepted. */
 void supervisor_free(struct supervisor *supervisor);
+
+/* Who owns what the supervisor borrows (policy, grants, network) frees it in `gone`: called exactly once,
+ * when nobody can use it any more: within supervisor_free(), or later by the last thread left behind. */
+void supervisor_on_gone(struct supervisor *supervisor, void (*gone)(void *data), void *data);
 
 /* The traps of all wanted features for the members' filter; borrowed until free. 0 traps: no
  * listener is needed. */
@@ -79,9 +83,11 @@ const char *supervisor_failure(const struct supervisor *supervisor);
  * members. Without a callback the loop is stopped. Set before attach. */
 void supervisor_on_failure(struct supervisor *supervisor, void (*callback)(void *data), void *data);
 
-/* Who kills all members where the loop's thread does not come back from a call. Called once, on another
- * thread of the supervisor's. Set before attach. */
-void supervisor_on_stuck(struct supervisor *supervisor, void (*kill)(void *data), void *data);
+/* Who kills all members where a thread that serves them does not come back from handling a call; and who
+ * is told, two seconds later, that the loop's thread is still there, so that nobody should wait for it.
+ * Each is called once, on another thread of the supervisor's. Set before attach. */
+void supervisor_on_stuck(struct supervisor *supervisor, void (*kill)(void *data),
+                         void (*lost)(void *data), void *data);
 
 /* Installs the supervisor role's filter on the calling thread now (normally done lazily). 0/-errno. */
 int supervisor_enter_filter(struct supervisor *supervisor);
@@ -112,8 +118,21 @@ bool supervisor_check_violation(struct supervisor *supervisor, long result, cons
 /* True if the notification is still waiting: to be asked after every look at the task by number. */
 bool request_is_valid(const struct request *request);
 
-/* On a worker: the loop's thread does not come back from a call, `why` (static). Ends the run. */
-void supervisor_report_stuck(struct supervisor *supervisor, const char *why);
+/* Threads that no member may make wait. Handling a notification is watched as a whole. */
+enum watched_thread {
+    WATCH_RECEIVER,
+    WATCH_HOLDER, /* of held calls */
+    WATCHED_THREADS,
+};
+
+/* Around a step that must not wait, by the watched thread itself: if it takes two seconds, the run ends.
+ * `number` is the system call that is handled. No system call while steps follow each other. */
+void supervisor_watch_begin(struct supervisor *supervisor, enum watched_thread thread, int number);
+void supervisor_watch_end(struct supervisor *supervisor, enum watched_thread thread);
+
+/* Within a step: the member's socket that is worked on, to be shut down if the thread waits for it; -1
+ * when that is over. */
+void supervisor_watch_socket(struct supervisor *supervisor, enum watched_thread thread, int fd);
 
 /* The answers for VERDICT_TAKEN. Any thread; exactly one per request. */
 void request_answer_errno(const struct request *request, int error);

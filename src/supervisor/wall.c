@@ -218,6 +218,8 @@ static const struct wall_row rows[] = {
      .need = "setsockopt:filter"},
     /* A member's blocking connect, so that it does not block us. */
     {"setsockopt", S | W, NEEDED, SOCKET_OPTION(SO_SNDTIMEO), .need = "setsockopt:send-timeout"},
+    /* Members' sockets are closed in the background. */
+    {"setsockopt", S | W, NEEDED, SOCKET_OPTION(SO_LINGER), .need = "setsockopt:linger"},
     /* Messages of members: never waiting, and never connecting, which no domain would see. A broken
      * stream's signal goes with the answer. */
     {"sendmsg", S | W, NEEDED, .test_count = 2,

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from witnesses import free_port, rules, tcp_witness, udp_witness
+from witnesses import free_port, rules, tcp_witness, udp_witness, udp_witness_at
 
 pytestmark = [
     pytest.mark.root,
@@ -219,3 +219,17 @@ def test_a_grandchild_is_judged_as_its_parents(attack, sandlock):
         assert sandlock.run(*rules(f"127.0.0.1:{server.port}"), "--", *command).code == 0
         assert server.arrivals() == 1
         assert subprocess.run(command, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("words", [["127.0.0.1:PORT", "[::1]:PORT"], ["!127.0.0.2"], ["*", "!127.0.0.2"]], ids=" ".join)
+def test_an_unspecified_address_never_reaches_the_sockets_own(attack, words):
+    """127.0.0.2 is not allowed; the kernel would take it as the destination of a socket that is there."""
+    with tcp_witness("127.0.0.2") as server, udp_witness_at("127.0.0.2", server.port) as datagrams:
+        port = server.port
+        assert attack.outside("net_destinations.py", "source", port)["tcp_connect"] == "OK"
+        assert server.arrivals() >= 1 and len(datagrams.arrivals()) >= 5
+        options = [*rules(*(word.replace("PORT", str(port)) for word in words)), "--net-allow-bind", "0"]
+        inside = attack.inside("net_destinations.py", "source", port, options=options)
+        assert inside
+        assert server.arrivals() == 0
+        assert datagrams.arrivals() == []

@@ -78,7 +78,7 @@ def test_the_end_of_the_command_ends_all(attack, look, mark, witness, kind, opti
 
 
 def test_a_timeout_ends_all(attack, look, mark, witness, kind, options):
-    result = attack.inside("survivor", *kind, mark, options=[*options, "-t", "700ms"]).result
+    result = attack.inside("survivor", *kind, mark, options=[*options, "-t", "2s"]).result
     assert (result.code, result.stdout) == (124, "up\n")
     assert look.processes_with(mark) == []
     assert witness.signals() == {}

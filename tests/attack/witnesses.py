@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import random
 import select
 import shutil
 import socket
@@ -30,9 +31,9 @@ class Witness:
     def close(self):
         self.socket.close()
 
-    def gather(self, receive):
+    def gather(self, receive, patience):
         found = []
-        while select.select([self.socket], [], [], 0 if found else PATIENCE)[0]:
+        while select.select([self.socket], [], [], 0 if found else patience)[0]:
             found.append(receive())
         return found
 
@@ -44,19 +45,19 @@ class StreamWitness(Witness):
         bound.listen(4096)
         super().__init__(bound)
 
-    def arrivals(self):
+    def arrivals(self, patience=PATIENCE):
         def receive():
             connection, _ = self.socket.accept()
             connection.close()
             return True
-        return len(self.gather(receive))
+        return len(self.gather(receive, patience))
 
 
 class DatagramWitness(Witness):
     """Keeps datagrams."""
 
-    def arrivals(self):
-        return self.gather(lambda: self.socket.recv(4096))
+    def arrivals(self, patience=PATIENCE):
+        return self.gather(lambda: self.socket.recv(4096), patience)
 
 
 class UnixDatagramWitness(Witness):
@@ -80,8 +81,8 @@ class UnixDatagramWitness(Witness):
             while True:
                 self.found.append(self.socket.recv(4096))
 
-    def arrivals(self):
-        time.sleep(PATIENCE)
+    def arrivals(self, patience=PATIENCE):
+        time.sleep(patience)
         self.drain()
         with self.lock:
             found, self.found = self.found, []
@@ -102,6 +103,12 @@ def tcp_witness(host="127.0.0.1"):
 @contextlib.contextmanager
 def udp_witness(host="127.0.0.1"):
     with bound(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM, (host, 0)) as datagram:
+        yield DatagramWitness(datagram)
+
+
+@contextlib.contextmanager
+def udp_witness_at(host, port):
+    with bound(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM, (host, port)) as datagram:
         yield DatagramWitness(datagram)
 
 
@@ -136,6 +143,15 @@ def free_port(kind=socket.SOCK_STREAM):
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def port_below():
+    """A free TCP port that the kernel never chooses by itself."""
+    for port in random.sample(range(20000, 30000), 100):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no port is free")
 
 
 @contextlib.contextmanager

@@ -46,6 +46,8 @@ static inline const char *probe_errno_name(int error)
         NAME(EOPNOTSUPP)
         NAME(E2BIG)
         NAME(ENOTRECOVERABLE)
+        NAME(ECONNREFUSED)
+        NAME(EAFNOSUPPORT)
 #undef NAME
     default:
         snprintf(other, sizeof(other), "E%d", error);

@@ -24,6 +24,12 @@ BASE_PATHS = [path for path in ("/usr", "/lib", "/lib64", "/bin", "/etc") if os.
 def pytest_configure(config):
     config.addinivalue_line("markers", "root: behaves differently for root, runs once more as root")
     config.addinivalue_line("markers", "soak: many runs; the long form is make soak")
+    config.addinivalue_line("markers", "fault_injection: needs such a build, runs in make faults")
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("fault_injection") and os.environ.get("SANDLOCK_FAULTS") != "1":
+        pytest.skip("needs a build with fault injection: make faults")
 
 
 class Result:

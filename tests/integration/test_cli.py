@@ -43,7 +43,7 @@ def help_examples(sandlock):
 
 def test_the_examples_of_the_help_work_as_pasted(sandlock, tmp_path):
     examples = help_examples(sandlock)
-    assert len(examples) == 3
+    assert len(examples) == 4
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "sandlock").symlink_to(sandlock.binary)
@@ -417,7 +417,7 @@ REFUSED = [
     (["-Z"], ["-Z"]),
     (["--fs-rea", "/usr"], ["--fs-rea"]),
     (["--clean-env=yes"], ["--clean-env", "no value"]),
-    (["--net-allow", "example.org"], ["--net-allow"]),
+    (["--net-allow", "example.org:0"], ["--net-allow", "port 0"]),
     (["--max-memory", "1G"], ["--max-memory"]),
     (["--require", "frobnicate"], ["frobnicate"]),
 ]
@@ -775,6 +775,35 @@ def test_a_failure_under_a_profile_with_a_denial_gives_a_hint(sandlock, area):
     assert result.code == 1
     assert "hint: " in result.stderr and "--explain" in result.stderr
     assert "hint: " not in sandlock.run("-p", "hint", "--", "false").stderr
+
+
+def test_the_hint_needs_no_profile_and_names_the_last_denial_of_the_network(sandlock, area):
+    first, last = area / "first", area / "last"
+    first.write_text("")
+    last.write_text("")
+    act = ["/usr/bin/python3", "-I", "-S", "-c",
+           "import contextlib, os, socket, sys, time\n"
+           "for word in sys.argv[2:]:\n"
+           "    with contextlib.suppress(OSError):\n"
+           "        if word.isdigit(): socket.socket().connect(('127.0.0.1', int(word)))\n"
+           "        else: os.chmod(word, 0o600)\n"
+           "time.sleep(float(sys.argv[1])); sys.exit(1)"]
+    def hint(*words, options=(), pause="0"):
+        done = sandlock.run("-r", "/usr", *options, "--", *act, pause, *words)
+        return [line for line in done.stderr.splitlines() if line.startswith("hint: ")]
+
+    (line,) = hint(first, last)
+    assert str(last) in line and str(first) not in line
+    (line,) = hint(first, "1", "2", last, options=["--net-allow", "tcp://192.0.2.1"])
+    assert "connect tcp://127.0.0.1:2: ECONNREFUSED" in line
+    assert hint(first, options=["-t", "1"], pause="30") == []
+
+
+def test_port_remap_without_a_port_warns(sandlock):
+    text = "--port-remap has no effect"
+    assert text in sandlock.run("--port-remap", "--", "true").stderr
+    assert text not in sandlock.run("--port-remap", "--net-allow-bind", "8080", "--", "true").stderr
+    assert text not in sandlock.run("--port-remap", "--net-deny-bind", "8080", "--", "true").stderr
 
 
 # ---- check --------------------------------------------------------------------------------------

@@ -547,7 +547,8 @@ def test_a_switched_off_feature_is_off_and_an_exception(sandlock, area, feature)
 
 
 def test_without_any_feature_nothing_is_supervised(sandlock, area):
-    features = ("metadata-gate", "process-gate", "unix-gate", "listen-gate", "netlink-view", "hosts-view")
+    features = ("metadata-gate", "process-gate", "unix-gate", "listen-gate", "netlink-view", "hosts-view",
+                "proc-view")
     posture, entries = posture_of(sandlock, area, *(f"--without={feature}" for feature in features))
     assert all(entries[feature]["state"] == "disabled" for feature in features)
     assert entries["supervisor"]["state"] == "off"

@@ -393,6 +393,59 @@ tell([made({str(granted)!r} + "/absolute"), made("relative"), made({str(tmp_path
     assert not (tmp_path / "outside").exists() and not (area / "outside").exists()
 
 
+def test_unix_names_are_as_long_as_the_kernel_allows(inside, area):
+    program = f"""
+os.chdir({str(area)!r})
+def named(length):
+    data = struct.pack("=H", socket.AF_UNIX) + b"./" + b"n" * (length - 5) + b"\\0"
+    made = socket.socket(socket.AF_UNIX)
+    if libc.bind(made.fileno(), data + b"\\0" * 128, max(length, len(data))) != 0:
+        return errno.errorcode[ctypes.get_errno()]
+    return "ok"
+def padded(name, length):
+    data = struct.pack("=H", socket.AF_UNIX) + name + b"\\0" * 128
+    made = socket.socket(socket.AF_UNIX)
+    if libc.bind(made.fileno(), data, length) != 0:
+        return errno.errorcode[ctypes.get_errno()]
+    return "ok"
+tell([named(40), padded(b"./a", 110), padded(b"./b", 111), padded(b"./c", 126), padded(b"./d", 128)])
+"""
+    for options in (["--disable", "net-tcp"], ["--net-deny-bind", "1", "--disable", "net-tcp"]):
+        assert inside(program, "-w", area, *options) == ["ok", "ok"] + ["EINVAL"] * 3, options
+        for name in area.iterdir():
+            if name.is_socket():
+                name.unlink()
+
+
+def ephemeral_range():
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as stream:
+        return [int(word) for word in stream.read().split()]
+
+
+@pytest.mark.root
+def test_the_kernel_chooses_no_port_that_is_denied(inside):
+    low, high = ephemeral_range()
+    middle = (low + high) // 2
+    program = """
+def chosen(family, address):
+    made = tcp(family)
+    made.bind((address, 0))
+    port = made.getsockname()[1]
+    made.listen()
+    client = tcp(family)
+    client.connect((address, port))
+    made.accept()
+    return port
+tell([chosen(*where) for where in [(socket.AF_INET, LOCAL), (socket.AF_INET6, "::1")] * 30])
+"""
+    every = ["--net-allow", "127.0.0.1", "--net-allow", "[::1]"]
+    for allowed in ([], ["--net-allow-bind", "0"], ["--port-remap", "--net-allow-bind", "*"]):
+        denied = ["--net-deny-bind", f"{middle}-{high}"]
+        assert max(inside(program, *every, *allowed, *denied)) < middle
+        assert inside("tell([bind(tcp(), 0), bind(tcp(socket.AF_INET6), 0, '::1')])", *allowed,
+                      "--net-deny-bind", f"{low}-{high}") == ["EADDRINUSE"] * 2
+
+
 RACE = """
 import threading
 good, bad, path = {good}, {bad}, {path!r}
@@ -451,8 +504,9 @@ def test_denials_name_the_port_and_the_option(sandlock, inside, area):
     binds(inside, [port, 2], *options)
     records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     found = {record["object"]: record.get("suggest") for record in records if record["call"] == "bind"}
-    assert found[f"tcp port {port}"] == f"--net-allow-bind {port}"
-    assert not found["tcp port 2"]
+    assert found[f"tcp://127.0.0.1:{port}"] == f"--net-allow-bind {port}"
+    assert not found["tcp://127.0.0.1:2"]
+    assert {record["layer"] for record in records if record["call"] == "bind"} == {"bind-rules"}
 
 
 # ---- listen -------------------------------------------------------------------------------------

@@ -185,6 +185,97 @@ say("both", opened("/etc/hosts", os.O_RDWR | os.O_CREAT))
     assert pathlib.Path("/etc/hosts").read_bytes() == before
 
 
+UNUSUAL = """
+import threading
+area = sys.argv[1]
+write_only = ctypes.CDLL(None).mmap
+write_only.restype = ctypes.c_void_p
+def in_write_only_memory(path):
+    place = write_only(None, ctypes.c_size_t(4096), 3, 0x22, -1, ctypes.c_long(0))
+    ctypes.memmove(place, path + b"\\0", len(path) + 1)
+    assert libc.mprotect(ctypes.c_void_p(place), ctypes.c_size_t(4096), 2) == 0
+    return ctypes.c_void_p(place)
+def long_how(size, tail=b""):
+    how = (struct.pack("QQQ", 0, 0, 0) + tail).ljust(size, b"\\0")
+    return call(437, -100, b"/etc/hosts", how, ctypes.c_size_t(size))
+number = {"x86_64": 257, "aarch64": 56, "riscv64": 56}[os.uname().machine]
+stop = threading.Event()
+thread = threading.Thread(target=stop.wait)
+thread.start()
+read_end, write_end = os.pipe()
+etc = os.open("/etc", os.O_PATH)
+child = os.fork()
+if child == 0:
+    os.close(write_end)
+    os.read(read_end, 1)
+    os._exit(0)
+say("how of 32", fd_text(long_how(32)))
+say("how of a page", fd_text(long_how(4096)))
+say("how of more", long_how(4104))
+say("how with news", long_how(32, b"\\1"))
+say("how too short", long_how(16))
+say("write-only memory", fd_text(call(number, -100, in_write_only_memory(b"/etc/hosts"), 0)))
+def spell(name, path, **options):
+    try:
+        say(name, fd_text(os.open(path, os.O_RDONLY, **options)))
+    except OSError as error:
+        say(name, errno.errorcode[error.errno])
+spell("a member's root", f"/proc/{child}/root/etc/hosts")
+spell("another thread's root", f"/proc/self/task/{thread.native_id}/root/etc/hosts")
+spell("a member's descriptor", f"/proc/{child}/fd/{etc}/hosts")
+spell("dots", "/proc/self/../self/root/etc/hosts")
+spell("dots to a thread", f"/proc/self/../self/task/{thread.native_id}/root/etc/hosts")
+for name, target in (("root", "/proc/self/root/etc/hosts"), ("descriptor", f"/proc/self/fd/{etc}"),
+                     ("thread", f"/proc/self/task/{thread.native_id}/root"),
+                     ("member", f"/proc/{child}/root/etc/hosts")):
+    os.symlink(target, f"{area}/to-{name}")
+spell("link to root", area + "/to-root")
+spell("link to a descriptor", area + "/to-descriptor/hosts")
+spell("link to a thread", area + "/to-thread/etc/hosts")
+spell("link to a member", area + "/to-member")
+os.symlink(f"/proc/self/task/{thread.native_id}/root/etc/hosts", area + "/to-a-thread")
+spell("link to a thread's root", area + "/to-a-thread")
+say("how of a link", fd_text(openat2(-100, area + "/to-root")))
+os.chdir("/proc/self")
+spell("from /proc/self", "root/etc/hosts")
+os.chdir("/proc")
+spell("from /proc", "self/root/etc/hosts")
+spell("from /proc to a thread", f"self/task/{thread.native_id}/root/etc/hosts")
+spell("by a directory", "self/root/etc/hosts", dir_fd=os.open("/proc", os.O_PATH))
+spell("foreign root", f"/proc/{sys.argv[2]}/root/etc/hosts")
+say("loop", opened(f"/proc/{child}/root{area}/loop") if not os.symlink("loop", area + "/loop") else 0)
+say("other file", fd_text(os.open(f"/proc/{child}/root/etc/passwd", os.O_RDONLY)) == text("/etc/passwd"))
+say("missing", opened(f"/proc/{child}/root/etc/sandlock-none"))
+say("new", opened(f"/proc/{child}/root{area}/new", os.O_CREAT | os.O_WRONLY))
+say("slash", opened(f"/proc/{child}/root/etc/passwd/"))
+say("no magic links", openat2(-100, f"/proc/{child}/root/etc/hosts", 0, 0x02))
+say("beneath", openat2(os.open("/", os.O_PATH), f"proc/{child}/root/etc/hosts", 0, 0x08))
+os.close(write_end)
+stop.set()
+"""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("options", [["-r", "/etc"], ["-r", "/"], ["-w", "/etc"], ["-w", "/"],
+                                     ["-w", "/etc", "-r", "/proc"], ["-w", "/etc", "--explain"]])
+def test_an_unusual_call_does_not_read_the_hosts_either(sandlock, area, options):
+    """What the supervisor cannot read or walk is refused where a write grant covers the file."""
+    covered = "-w" in options
+    said = python(sandlock, ["-w", area, *options, *RULE], UNUSUAL, area, os.getpid())
+    refusals = {
+        "how of more": "E2BIG", "how with news": "E2BIG", "how too short": "EINVAL", "loop": "ELOOP", "missing": "ENOENT",
+        "new": "OK", "slash": "ENOTDIR", "no magic links": "ELOOP", "foreign root": "EACCES", "other file": True,
+        "write-only memory": "EFAULT" if covered else "EACCES", "beneath": said["beneath"],
+    }
+    assert said["beneath"] in ("ELOOP", "EXDEV")
+    if not covered:  # the kernel refuses
+        for name in ("link to a thread", "link to a thread's root"):
+            assert said.pop(name) in (LOOPBACK, "EACCES")
+    assert {name: said.pop(name) for name in refusals} == refusals
+    assert {name: value for name, value in said.items() if value != LOOPBACK} == {}
+    assert len(said) >= 14
+
+
 def test_without_the_view_it_is_the_hosts(sandlock):
     result = sandlock.run("--without", "hosts-view", *RULE, "--", "/bin/cat", "/etc/hosts")
     assert result.stdout == pathlib.Path("/etc/hosts").read_text()
@@ -376,6 +467,41 @@ say("rewound", len(read(fd)))
     assert said["rewound"] == 15
 
 
+BUSY_FILE = """
+import threading
+READERS = 40
+fd = os.open(sys.argv[1], os.O_RDONLY)
+room = [bytearray(1 << 21)] * 128
+done = []
+def read_all():
+    os.lseek(fd, 0, os.SEEK_SET)
+    os.readv(fd, room)
+    done.append(1)
+readers = [threading.Thread(target=read_all) for _ in range(READERS)]
+for reader in readers:
+    reader.start()
+before = len(done)
+answers = {call(217, fd, ctypes.create_string_buffer(64), 64) for _ in range(20)}
+after = len(done)
+for reader in readers:
+    reader.join()
+say("answers", answers)
+say("waited for", after - before)
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="calls by number")
+def test_a_listing_does_not_wait_for_readers_of_a_file(sandlock, area):
+    """Each holds the file's position for as long as it reads, and whoever asks for it stands in line."""
+    big = area / "big"
+    with open(big, "wb") as stream:
+        stream.truncate(256 << 20)
+    native = python(sandlock, ["-w", area], BUSY_FILE, big)
+    said = python(sandlock, ["-r", "/proc", "-w", area], BUSY_FILE, big)
+    assert native["answers"] == said["answers"] == {"ENOTDIR"}
+    assert said["waited for"] < 15 < native["waited for"]
+
+
 @pytest.mark.root
 def test_which_grant_reaches_it(sandlock):
     code = 'say("net", opened("/proc/net/dev")); say("self", opened("/proc/self/net/dev"))'
@@ -435,6 +561,57 @@ say("net", opened("/proc/net/dev", os.O_RDWR))
     assert said == {"comm": "renamed\n", "mem": "EACCES", "net": "EACCES"}
 
 
+@pytest.mark.root
+def test_names_of_the_hosts_interfaces_and_locks_of_others_are_refused(sandlock, area):
+    family = "/proc/sys/net/ipv4"
+    if not os.path.isdir(family + "/conf/lo"):
+        pytest.skip("needs /proc/sys/net/ipv4/conf")
+    host = sorted(set(os.listdir(family + "/conf")) - {"all", "default", "lo"})
+    said = python(sandlock, ["-r", "/proc", "-w", area], """
+say("all", text("/proc/sys/net/ipv4/conf/all/forwarding"))
+say("lo", text("/proc/sys/net/ipv4/conf/lo/forwarding"))
+say("listed lo", name_of(lambda: os.listdir("/proc/sys/net/ipv4/conf/lo")))
+say("default neighbour", opened("/proc/sys/net/ipv4/neigh/default/gc_interval"))
+say("else", opened("/proc/sys/net/ipv4/ip_forward"))
+say("families", name_of(lambda: os.listdir("/proc/sys/net/ipv4")))
+say("by a path", opened("lo/forwarding", dir_fd=os.open("/proc/sys/net/ipv4/conf", os.O_PATH)))
+for kind in ("conf", "neigh"):
+    say("refused " + kind, name_of(lambda: os.listdir("/proc/sys/net/ipv4/" + kind)))
+for name in sys.argv[2:]:
+    say("refused entry " + name, opened(f"/proc/sys/net/ipv4/conf/{name}/forwarding"))
+    say("refused list " + name, name_of(lambda: os.listdir(f"/proc/sys/net/ipv4/conf/{name}")))
+os.symlink("/proc/sys/net/ipv4/conf", sys.argv[1] + "/link")
+say("refused link", name_of(lambda: os.listdir(sys.argv[1] + "/link")))
+for path in ("locks", "interrupts", "irq", "irq/default_smp_affinity"):
+    say("refused " + path, opened("/proc/" + path))
+""", area, *host)
+    assert {name: value for name, value in said.items()
+            if name.startswith("refused") and value not in ("EACCES", "ENOENT")} == {}
+    assert said["refused conf"] == said["refused locks"] == said["refused interrupts"] == "EACCES"
+    assert said.pop("all") in "0\n1\n" and said.pop("lo") in "0\n1\n"
+    assert {value for name, value in said.items() if not name.startswith("refused")} == {"OK"}
+
+
+@pytest.mark.root
+def test_without_the_proc_view_the_hosts_proc_is_visible(sandlock):
+    options = ["--without", "proc-view", "-r", "/"]
+    said = python(sandlock, options, """
+say("dev", text("/proc/net/dev"))
+say("listed", sys.argv[1] in os.listdir("/proc"))
+say("status", opened(f"/proc/{sys.argv[1]}/status"))
+say("memory", opened(f"/proc/{sys.argv[1]}/environ"))
+say("own", f"Pid:\\t{os.getpid()}\\n" in text("/proc/self/status"))
+say("interrupts", opened("/proc/interrupts"))
+""", os.getpid())
+    assert [line.split(":")[0] for line in said.pop("dev").splitlines()] == [
+        line.split(":")[0] for line in pathlib.Path("/proc/net/dev").read_text().splitlines()]
+    memory = said.pop("memory")  # since Linux 6.13 CAP_PERFMON opens it to root
+    assert memory == "EACCES" or (os.geteuid() == 0 and memory == "OK")
+    assert said == {"listed": True, "status": "OK", "own": True, "interrupts": "OK"}
+    told = posture(sandlock, *options)
+    assert "--without proc-view: the grant on /proc or /sys shows other processes" in told
+
+
 # ---- /sys ---------------------------------------------------------------------------------------------
 
 
@@ -450,11 +627,17 @@ for path in ("/sys/class/net", "/sys/class/net/lo", "/sys/class/net/lo/address",
 say("list", name_of(lambda: os.listdir("/sys/class/net")))
 say("class", name_of(lambda: os.listdir("/sys/class")))
 say("cpus", opened("/sys/devices/system/cpu/online"))
+for path in ("/sys/kernel/security", "/sys/kernel/irq", "/sys/kernel/irq/1/actions"):
+    say("hidden " + path, opened(path))
+say("kernel", name_of(lambda: os.listdir("/sys/kernel")))
+say("pages", opened("/sys/kernel/mm/transparent_hugepage/enabled"))
+say("kernel file", opened("/sys/kernel/uevent_seqnum"))
 say("top", name_of(lambda: os.listdir("/sys")))
 """, area)
     assert said.pop("class") == "OK"
     assert said.pop("cpus") in ("OK", "ENOENT")
-    assert said.pop("top") == "OK"
+    assert said.pop("top") == said.pop("kernel") == "OK"
+    assert {said.pop("pages"), said.pop("kernel file")} <= {"OK", "ENOENT"}
     assert {name for name, value in said.items() if value not in ("EACCES", "ENOENT")} == set()
 
 

@@ -20,7 +20,10 @@ PYTHON = "/usr/bin/python3"
 POLICIES = {
     "no rules": [],
     "tcp rule": ["--net-allow", "tcp://127.0.0.1:9"],
+    "rule": ["--net-allow", "127.0.0.1:9"],
+    "udp rule": ["--net-allow", "udp://1.2.3.4"],
     "deny": ["--net-deny", "10.0.0.0/8"],
+    "deny loopback": ["--net-deny", "127.0.0.0/8"],
 }
 
 
@@ -239,9 +242,12 @@ IP = {
 @pytest.mark.parametrize("words", IP)
 def test_ip_shows_lo_alone_and_ends(sandlock, policy, words):
     ip = program("ip")
-    started = time.monotonic()
-    out = succeed(sandlock.run(*policy, "--", ip, *words.split(), timeout=10))
-    assert time.monotonic() - started < 2
+    taken = []
+    while len(taken) < 3 and min(taken, default=2) > 1:  # the machine may be busy once
+        started = time.monotonic()
+        out = succeed(sandlock.run(*policy, "--", ip, *words.split(), timeout=10))
+        taken.append(time.monotonic() - started)
+    assert min(taken) < 1
     assert re.search(IP[words], out), out
     assert set(re.findall(r"^\d+: (\w+)", out, re.MULTILINE)) <= {"lo"}
 
@@ -349,20 +355,80 @@ func main() {
 """
 
 
-@pytest.fixture(scope="module")
-def go_program(tmp_path_factory):
-    go = program("go")
-    place = tmp_path_factory.mktemp("go")
-    # The standard library is compiled at the first use: minutes on a small machine, so it is kept.
+def build_go(place, text, **environment):
+    """The standard library is compiled at the first use: minutes on a small machine, so it is kept."""
     cache = pathlib.Path(tempfile.gettempdir()) / f"sandlock-go-cache-{os.geteuid()}"
-    (place / "main.go").write_text(GO)
+    (place / "main.go").write_text(text)
     env = {"PATH": SEARCH, "HOME": str(place), "GOCACHE": str(cache), "GO111MODULE": "off",
-           "CGO_ENABLED": "0", "GOFLAGS": "-p=2"}
-    done = subprocess.run([go, "build", "-o", place / "program", "main.go"], cwd=place, env=env,
-                          capture_output=True, text=True, timeout=300, check=False)
+           "CGO_ENABLED": "0", "GOFLAGS": "-p=2", **environment}
+    done = subprocess.run([program("go"), "build", "-o", place / "program", "main.go"], cwd=place, env=env,
+                          capture_output=True, text=True, timeout=600, check=False)
     if done.returncode != 0:
         pytest.skip(f"go build failed here: {done.stderr[-300:]}")
     return place / "program"
+
+
+@pytest.fixture(scope="session")
+def go_program(tmp_path_factory):
+    program("go")
+    return build_go(tmp_path_factory.mktemp("go"), GO)
+
+
+GO_PACKAGES = pathlib.Path("/usr/share/gocode")
+
+GO_NETLINK = r"""
+package main
+
+import (
+	"fmt"
+
+	"github.com/vishvananda/netlink"
+)
+
+func main() {
+	links, err := netlink.LinkList()
+	fmt.Println("links", err)
+	for _, link := range links {
+		fmt.Println("link", link.Attrs().Index, link.Attrs().Name, link.Attrs().MTU)
+		addresses, err := netlink.AddrList(link, netlink.FAMILY_ALL)
+		fmt.Println("addresses", err)
+		for _, address := range addresses {
+			fmt.Println("address", address.IPNet)
+		}
+	}
+	_, err = netlink.LinkByName("eth0")
+	fmt.Println("eth0", err != nil)
+	_, err = netlink.RouteList(nil, netlink.FAMILY_ALL)
+	fmt.Println("routes", err)
+	lo, err := netlink.LinkByName("lo")
+	fmt.Println("lo", err)
+	fmt.Println("down", netlink.LinkSetDown(lo))
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def go_netlink_program(tmp_path_factory):
+    program("go")
+    if not (GO_PACKAGES / "src/github.com/vishvananda/netlink").is_dir():
+        pytest.skip("golang-github-vishvananda-netlink-dev is not installed")
+    return build_go(tmp_path_factory.mktemp("go-netlink"), GO_NETLINK, GOPATH=str(GO_PACKAGES))
+
+
+def test_a_netlink_package_of_go_finds_lo_alone(sandlock, policy, go_netlink_program):
+    words = ["-r", go_netlink_program.parent, *policy, "--", go_netlink_program]
+    lines = succeed(sandlock.run(*words)).splitlines()
+    assert [line for line in lines if "127.0.0.2" not in line] == [
+        "links <nil>",
+        "link 1 lo 65536",
+        "addresses <nil>",
+        "address 127.0.0.1/8",
+        "address ::1/128",
+        "eth0 true",
+        "routes <nil>",
+        "lo <nil>",
+        "down operation not permitted",
+    ]
 
 
 def test_go_finds_lo_alone(sandlock, policy, go_program):
@@ -386,21 +452,66 @@ def test_node_finds_lo_alone(sandlock, policy):
     assert {"127.0.0.1", "::1"} <= {one["address"] for one in found["lo"]}
 
 
+JAVA = r"""
+import java.net.*;
+import java.util.*;
+
+public class Probe {
+    interface Call {
+        Object make() throws Exception;
+    }
+
+    static void show(String name, Call call) {
+        Object result;
+        try {
+            result = call.make();
+        } catch (Exception error) {
+            result = error.getClass().getSimpleName();
+        }
+        System.out.println(name + ": " + result);
+    }
+
+    public static void main(String[] words) throws Exception {
+        System.out.println(InetAddress.getLoopbackAddress().isLoopbackAddress());
+        System.out.println(InetAddress.getByName("localhost").isLoopbackAddress());
+        new Socket().close();
+        show("all", () -> Collections.list(NetworkInterface.getNetworkInterfaces()).size() > 0);
+        show("by name", () -> NetworkInterface.getByName("lo").getName());
+        show("by index", () -> NetworkInterface.getByIndex(1).getName());
+        show("by address", () ->
+            NetworkInterface.getByInetAddress(InetAddress.getLoopbackAddress()).getName());
+    }
+}
+"""
+
+
 @pytest.fixture(scope="module")
 def java_class(tmp_path_factory):
     place = tmp_path_factory.mktemp("java")
-    (place / "Probe.java").write_text(
-        "import java.net.*;\npublic class Probe {\n  public static void main(String[] a) throws Exception {\n"
-        "    System.out.println(InetAddress.getLoopbackAddress().isLoopbackAddress());\n"
-        "    System.out.println(InetAddress.getByName(\"localhost\").isLoopbackAddress());\n"
-        "    new Socket().close();\n  }\n}\n")
+    (place / "Probe.java").write_text(JAVA)
     subprocess.run([program("javac"), "Probe.java"], cwd=place, check=True, capture_output=True, timeout=120)
     return place
 
 
-def test_java_runs_and_knows_its_loopback_address(sandlock, policy, java_class):
-    words = ["-r", java_class, "-r", "/proc", "-r", "/sys/fs", *policy, "--", program("java"), "-cp", java_class]
-    assert succeed(sandlock.run(*words, "Probe", timeout=60)) == "true\ntrue\n"
+def test_java_runs_and_knows_its_loopback_address_and_no_interface(sandlock, policy, java_class):
+    """Its class NetworkInterface asks by SIOCGIFCONF alone, which is refused."""
+    java = [program("java"), "-cp", java_class, "Probe"]
+    words = ["-r", java_class, "-r", "/proc", "-r", "/sys/fs", *policy]
+    assert succeed(sandlock.run(*words, "--", *java, timeout=60)).splitlines() == [
+        "true",
+        "true",
+        "all: SocketException",
+        "by name: SocketException",
+        "by index: SocketException",
+        "by address: SocketException",
+    ]
+
+
+def test_java_on_the_host_finds_the_interfaces(java_class):
+    """The positive control: nothing but the sandbox hides them."""
+    done = subprocess.run([program("java"), "-cp", java_class, "Probe"], capture_output=True, text=True,
+                          timeout=60, check=True)
+    assert done.stdout.splitlines()[2:] == ["all: true", "by name: lo", "by index: lo", "by address: lo"]
 
 
 # ---- Cost and limits -----------------------------------------------------------------------------------

@@ -130,7 +130,8 @@ REFUSALS = [
     ("+a b", ["invalid host"]),
     ("+a..b", ["invalid host"]),
     ("+*.example.com", ["not supported"]),
-    ("-example.com", ["hostnames are not allowed", "--http-deny"]),
+    ("-example.com", ["hostnames are not allowed", "deny addresses"]),
+    ("+a:80,b:443", ["one destination per option"]),
     ("-:0", ["port 0"]),
 ]
 
@@ -287,7 +288,7 @@ def test_what_the_kernel_refuses_is_explained_too(sandlock, listen, tmp_path):
     assert connects(sandlock, [f"+tcp://*:{one.port}"], one.place, two.place, options=options) == ["connected", "EACCES"]
     records = [json.loads(line) for line in log.read_text().splitlines() if '"connect"' in line]
     assert [(record["object"], record["layer"], record["suggest"]) for record in records] == [
-        (f"tcp://127.0.0.1:{two.port}", "landlock", f"--net-allow tcp://127.0.0.1:{two.port}")]
+        (f"tcp://127.0.0.1:{two.port}", "network-rules", f"--net-allow tcp://127.0.0.1:{two.port}")]
 
 
 def test_a_refused_destination_names_the_rule_that_would_allow_it(sandlock, listen, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PARTS = ["row-cli", "row-library", "crowd-cli", "crowd-library", "pipelines", "pipelines-limited",
-         "storm", "storm-library"]
+         "storm", "storm-library", "stalled-peer"]
 
 
 @pytest.mark.soak

@@ -1,9 +1,12 @@
 """What --explain suggests is what makes the same act succeed."""
 
+import contextlib
 import json
 import os
 import pathlib
 import shlex
+import socket
+import socket
 
 import pytest
 
@@ -65,8 +68,103 @@ def test_what_is_suggested_makes_the_same_act_succeed(sandlock, area, tmp_path, 
     assert result.code == 0, (advice, result)
 
 
+# What a member does to the peers outside: TCP and UDP ports of 127.0.0.1, a TCP port of ::1, unix sockets.
+SENDMMSG = """
+import ctypes, struct
+libc = ctypes.CDLL(None, use_errno=True)
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+name = ctypes.create_string_buffer(struct.pack("=H", 2) + struct.pack("!H", udp) + bytes([127, 0, 0, 1]) + bytes(8))
+data = ctypes.create_string_buffer(b"x")
+vector = ctypes.create_string_buffer(struct.pack("=QQ", ctypes.addressof(data), 1))
+one = struct.pack("=QIxxxxQQQQixxxxIxxxx", ctypes.addressof(name), 16, ctypes.addressof(vector), 1, 0, 0, 0, 0)
+message = ctypes.create_string_buffer(one)
+if libc.sendmmsg(s.fileno(), message, 1, 0) != 1: raise OSError(ctypes.get_errno(), "sendmmsg")
+"""
+DATAGRAM = "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
+CONNECTIONS = {
+    "connect": "socket.socket().connect(('127.0.0.1', tcp))",
+    "connect IPv6": "socket.socket(socket.AF_INET6).connect(('::1', tcp6))",
+    "connect mapped": "socket.socket(socket.AF_INET6).connect(('::ffff:127.0.0.1', tcp))",
+    "connect unix": "socket.socket(socket.AF_UNIX).connect(t + '/stream')",
+    "sendto unix": "socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b'x', t + '/datagram')",
+    "sendmsg unix": "socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendmsg([b'x'], [], 0, t + '/datagram')",
+}
+SENDS = {
+    "connect UDP": DATAGRAM + "s.connect(('127.0.0.1', udp)); s.send(b'x')",
+    "sendto": DATAGRAM + "s.sendto(b'x', ('127.0.0.1', udp))",
+    "sendmsg": DATAGRAM + "s.sendmsg([b'x'], [], 0, ('127.0.0.1', udp))",
+    "sendmmsg": SENDMMSG,
+}
+BINDS = {
+    "listen": ("socket.socket().listen()", []),
+    "listen with rules": ("socket.socket().listen()", ["--net-allow", "tcp://127.0.0.1:9"]),
+    "listen beside a port": ("socket.socket().listen()", ["--net-allow-bind", "9"]),
+    "bind UDP": (DATAGRAM + "s.bind(('127.0.0.1', 20000 + os.getppid() % 10000))", ["--net-allow", "tcp://127.0.0.1:9"]),
+    "bind UDP to any port": (DATAGRAM + "s.bind(('127.0.0.1', 0))", ["--net-allow", "tcp://127.0.0.1:9"]),
+    "bind UDP to any address": (DATAGRAM + "s.bind(('', 0))", ["--net-allow", "tcp://127.0.0.1:9"]),
+}
+RULES = {"": [], " with a TCP rule": ["--net-allow", "tcp://127.0.0.1:9"],
+         " with a UDP rule": ["--net-allow", "udp://127.0.0.1:9"]}
+NETWORK_ACTS = {
+    **BINDS,
+    **{name + rule: (code, RULES[rule]) for name, code in CONNECTIONS.items() for rule in RULES},
+    **{name + rule: (code, RULES[rule]) for name, code in SENDS.items() for rule in RULES if rule},
+}
+
+
+@pytest.fixture
+def peers(tmp_path):
+    """Lines of Python that name what there is to reach."""
+    with contextlib.ExitStack() as stack:
+        def make(family, kind, address):
+            made = stack.enter_context(socket.socket(family, kind))
+            made.bind(address)
+            if kind == socket.SOCK_STREAM:
+                made.listen()
+            return made
+
+        (tmp_path / "target").mkdir()
+        for kind, name in ((socket.SOCK_STREAM, "stream"), (socket.SOCK_DGRAM, "datagram")):
+            make(socket.AF_UNIX, kind, str(tmp_path / "target" / name))
+        tcp = make(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0)).getsockname()[1]
+        udp = make(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0)).getsockname()[1]
+        try:
+            tcp6 = make(socket.AF_INET6, socket.SOCK_STREAM, ("::1", 0)).getsockname()[1]
+        except OSError:
+            tcp6 = 0
+        yield f"import os, socket; tcp, tcp6, udp = {tcp}, {tcp6}, {udp}\n"
+
+
+@pytest.mark.parametrize("act", NETWORK_ACTS)
+def test_what_is_suggested_makes_the_same_act_on_the_network_succeed(sandlock, area, tmp_path, peers, act):
+    code, options = NETWORK_ACTS[act]
+    if "IPv6" in act and "tcp6, udp = 0" in peers:
+        pytest.skip("no IPv6 loopback here")
+    target, log = tmp_path / "target", area / "log"
+
+    assert attempt(sandlock, target, log, peers + code, *options).code == 1
+    advice = suggestions(log)
+    assert advice, log.read_text()
+    words = [word for line in advice for word in shlex.split(line)]
+    result = attempt(sandlock, target, area / "again", peers + code, *options, *words)
+    assert result.code == 0, (advice, result)
+
+
+@pytest.mark.parametrize("code, options, rule", [
+    ("socket.socket().listen()", ["--net-deny-bind", "0"], "--net-deny-bind"),
+    ("socket.socket().listen()", ["--net-deny-bind", "0", "--net-allow-bind", "9"], "--net-deny-bind"),
+    (DATAGRAM + "s.bind(('127.0.0.1', 0))", ["--net-allow", "tcp://127.0.0.1:9", "--net-deny", "127.0.0.0/8"],
+     "no rule for UDP"),
+])
+def test_where_no_option_would_help_none_is_suggested(sandlock, area, tmp_path, peers, code, options, rule):
+    log = area / "log"
+    assert attempt(sandlock, tmp_path / "target", log, peers + code, *options).code == 1
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(record["rule"], record.get("suggest")) for record in records
+            if record["call"] in ("bind", "listen")] == [(rule, None)], records
+
+
 @pytest.mark.parametrize("family,kind,protocol,error", [
-    ("AF_INET", "SOCK_DGRAM", 0, "EPERM"),
     ("AF_INET6", "SOCK_RAW", 58, "EPERM"),
     ("AF_INET", "SOCK_STREAM", 262, "EPROTONOSUPPORT"),
     ("AF_NETLINK", "SOCK_RAW", 4, "EAFNOSUPPORT"),
@@ -83,6 +181,22 @@ def test_a_refused_socket_is_recorded_and_nothing_is_suggested(sandlock, area, f
                if record["call"] == "socket"]
     assert [(record["object"], record["errno"], record["layer"], record.get("suggest"))
             for record in records] == [(family + " " + kind, error, "filter", None)], records
+
+
+@pytest.mark.parametrize("kind,protocol,rule,suggest", [
+    ("SOCK_DGRAM", "IPPROTO_UDP", "no rule for UDP", "udp://ADDRESS:PORT"),
+    ("SOCK_DGRAM", "IPPROTO_ICMP", "no rule for ping sockets", "icmp://ADDRESS"),
+    ("SOCK_RAW", "IPPROTO_ICMP", "raw sockets never exist", None),
+])
+def test_a_refused_socket_names_the_rule_it_lacks(sandlock, area, kind, protocol, rule, suggest):
+    code = f"import socket; socket.socket(socket.AF_INET, socket.{kind}, socket.{protocol})"
+    log = area / "log"
+    assert attempt(sandlock, area, log, code).code == 1
+    (record,) = [record for record in map(json.loads, log.read_text().splitlines())
+                 if record["call"] == "socket"]
+    assert (record["errno"], record["layer"], record["rule"]) == ("EPERM", "filter", rule)
+    assert (record["suggest"] is None) == (suggest is None)
+    assert suggest is None or suggest in record["suggest"]
 
 
 def test_explained_runs_make_the_sockets_that_are_allowed(sandlock, area):
@@ -102,3 +216,48 @@ def test_the_posture_names_proc_only_where_it_is_granted(sandlock, area, option,
     assert sandlock.run(option, grant, "--posture", path, "--", "true").code == 0
     exceptions = json.loads(path.read_text())["exceptions"]
     assert any("/proc shows other processes" in text for text in exceptions) == shown, exceptions
+
+
+SOCKETS = """
+import contextlib, socket, struct, sys
+def attempt(act):
+    try: act(); print("OK")
+    except OSError as error: print(error.errno)
+attempt(lambda: socket.socket(socket.AF_UNIX).connect("\\0" + sys.argv[1]))
+attempt(lambda: socket.socket(socket.AF_UNIX).connect(sys.argv[2] + "/there"))
+attempt(lambda: socket.socket(socket.AF_UNIX).bind(sys.argv[2] + "/made"))
+change = struct.pack("=IHHIIBxHiII", 32, 16, 5, 1, 0, 0, 0, 1, 1, 1)
+attempt(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0).send(change))
+"""
+
+
+def test_refused_unix_and_routing_sockets_are_recorded(sandlock, area, tmp_path):
+    place = tmp_path / "place"
+    place.mkdir()
+    name = f"sandlock-test-{os.getpid()}"
+    log = area / "log"
+
+    def records(*options):
+        log.unlink(missing_ok=True)
+        done = sandlock.run("--log-denials", log, *options, "--", *PYTHON, SOCKETS, name, place)
+        lines = map(json.loads, log.read_text().splitlines())
+        return done.stdout.split(), [(record["call"], record["object"], record["errno"], record["suggest"])
+                                     for record in lines if record["call"] in ("connect", "bind", "sendto")]
+
+    with socket.socket(socket.AF_UNIX) as abstract, socket.socket(socket.AF_UNIX) as named:
+        abstract.bind("\0" + name)
+        named.bind(str(place / "there"))
+        for witness in (abstract, named):
+            witness.listen()
+        told, found = records()
+        assert told == ["1", "13", "13", "OK"]
+        assert found == [
+            ("connect", "@" + name, "EPERM", None),
+            ("connect", str(place / "there"), "EACCES", f"--fs-write {place}/there"),
+            ("bind", f"{place}/made", "EACCES", f"--fs-write {place}"),
+            ("sendto", "NETLINK_ROUTE", "EPERM", None),
+        ]
+        told, found = records("--fs-write", place / "there")
+        assert told[1] == "OK"
+        told, found = records("--fs-write", place)
+        assert told == ["1", "OK", "OK", "OK"] and [record[0] for record in found] == ["connect", "sendto"]

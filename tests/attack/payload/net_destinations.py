@@ -7,6 +7,7 @@
     net_destinations.py udp6 PORT          datagrams to ::1
     net_destinations.py detour OPEN PORT   a socket that may send to OPEN is turned to PORT
     net_destinations.py routed OPEN        datagrams to OPEN with a routing header or a source route
+    net_destinations.py source PORT        the unspecified address, from sockets with a source at 127.0.0.2
     net_destinations.py kinds              sockets that no rule opens
     net_destinations.py uring PORT         connecting without a system call of its own
 """
@@ -153,6 +154,24 @@ def routed(open_port):
     tos = control_message(0, 1, struct.pack("=i", 16))
     with_socket("ordinary", AF_INET, DGRAM, 0,
                 lambda fd: sendmsg(fd, message(b"ordinary", inet("127.0.0.1", open_port), tos)))
+
+
+def source(port):
+    """To an unspecified address the kernel sends where the socket itself is."""
+    def from_source(function):
+        return then(lambda fd: bind(fd, inet("127.0.0.2", 0)), function)
+    def from_mapped(function):
+        return then(lambda fd: bind(fd, inet6("::ffff:127.0.0.2", 0)), function)
+    nowhere, nowhere6 = inet("0.0.0.0", port), inet6("::", port)
+    with_socket("udp_connect", AF_INET, DGRAM, 0, from_source(connect_and_say(nowhere)))
+    with_socket("udp6_connect", AF_INET6, DGRAM, 0, from_mapped(connect_and_say(nowhere6)))
+    for send, function in all_sends(nowhere, flags=DONTWAIT).items():
+        with_socket(f"udp_{send}", AF_INET, DGRAM, 0, from_source(function))
+    for send, function in all_sends(nowhere6, flags=DONTWAIT).items():
+        with_socket(f"udp6_{send}", AF_INET6, DGRAM, 0, from_mapped(function))
+    packet_info = control_message(0, 8, struct.pack("=i4s4s", 0, bytes([127, 0, 0, 2]), bytes(4)))
+    with_socket("udp_packet_info", AF_INET, DGRAM, 0, lambda fd: sendmsg(fd, message(b"attack", nowhere, packet_info)))
+    with_socket("tcp_connect", AF_INET, STREAM, 0, from_source(connect_and_say(nowhere)))
 
 
 def kinds():

@@ -25,6 +25,16 @@ def labelled(words):
         yield label, bytes.fromhex(text)
 
 
+def whole_batch(fd, headers):
+    """Sends what is left again: fewer than asked for is no error."""
+    while headers:
+        result = sendmmsg(fd, headers)
+        if result <= 0:
+            return result
+        headers = headers[result:]
+    return 0
+
+
 def ways(name, kind):
     """label -> function(fd): every call that reaches this name; names end at a zero or at the length."""
     found = {"connect": lambda fd: connect(fd, unix(name)), "connect_ended": lambda fd: connect(fd, unix(name + b"\0rest"))}
@@ -32,7 +42,7 @@ def ways(name, kind):
         found["connect_full"] = lambda fd: connect(fd, unix(name.ljust(108, b"\0")))
     if kind == DGRAM:
         found.update(all_sends(unix(name)))
-        found["sendmmsg_second"] = lambda fd: sendmmsg(fd, [message(b"attack", unix(name)), message(b"attack", unix(name))])
+        found["sendmmsg_second"] = lambda fd: whole_batch(fd, [message(b"attack", unix(name)) for _ in range(2)])
         found["connected"] = then(lambda fd: connect(fd, unix(name)), lambda fd: sendto(fd, None))
     return found
 

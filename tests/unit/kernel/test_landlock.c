@@ -70,8 +70,9 @@ static void each_abi_offers_what_it_introduced(void **state)
         int abi;
         uint64_t fs, net, scoped;
     } rows[] = {
-        {1, 0x1fff, 0, 0}, {2, 0x3fff, 0, 0},   {3, 0x7fff, 0, 0},   {4, 0x7fff, 3, 0},
-        {5, 0xffff, 3, 0}, {6, 0xffff, 3, 0x3}, {7, 0xffff, 3, 0x3}, {99, 0xffff, 3, 0x3},
+        {1, 0x1fff, 0, 0},    {2, 0x3fff, 0, 0},     {3, 0x7fff, 0, 0},   {4, 0x7fff, 3, 0},
+        {5, 0xffff, 3, 0},    {6, 0xffff, 3, 0x3},   {7, 0xffff, 3, 0x3}, {8, 0xffff, 3, 0x3},
+        {9, 0x1ffff, 3, 0x3}, {99, 0x1ffff, 3, 0x3},
     };
 
     (void)state;

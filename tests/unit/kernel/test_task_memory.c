@@ -259,6 +259,27 @@ static void a_write_arrives(void **state)
     }
 }
 
+static void places_are_scattered_in_order(void **state)
+{
+    struct fixture *fixture = *state;
+    char first[] = "WRI", second[] = "TES", back[] = "aaaaaa", data[6];
+    struct iovec ranges[] = {{(void *)(uintptr_t)address_of(fixture, 1, -3), 3},
+                             {(void *)(uintptr_t)address_of(fixture, 1, 0), 3}};
+    struct iovec places[] = {{first, 3}, {second, 3}};
+
+    assert_int_equal(task_memory_scatter(fixture->child, ranges, places, 2), 0);
+    assert_int_equal(
+        task_memory_read_all(fixture->child, address_of(fixture, 1, -3), data, sizeof(data)), 0);
+    assert_memory_equal(data, "WRITES", sizeof(data));
+    assert_int_equal(
+        task_memory_write_all(fixture->child, address_of(fixture, 1, -3), back, sizeof(data)), 0);
+
+    assert_int_equal(task_memory_scatter(fixture->child, ranges, places, 0), 0);
+    ranges[1].iov_base = (void *)(uintptr_t)address_of(fixture, 2, 0); /* read-only */
+    places[0].iov_base = back;
+    assert_int_equal(task_memory_scatter(fixture->child, ranges, places, 2), -EFAULT);
+}
+
 static void a_write_respects_page_protection(void **state)
 {
     struct fixture *fixture = *state;
@@ -302,6 +323,7 @@ int main(void)
         cmocka_unit_test(the_bound_of_a_string_includes_its_nul),
         cmocka_unit_test(ranges_are_gathered_in_order),
         cmocka_unit_test(a_write_arrives),
+        cmocka_unit_test(places_are_scattered_in_order),
         cmocka_unit_test(a_write_respects_page_protection),
         cmocka_unit_test(a_method_is_found),
     };

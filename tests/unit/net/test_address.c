@@ -61,6 +61,39 @@ static void test_an_ip_address_is_judged_as_what_it_reaches(void **state)
     assert_reaches("::ffff:0.0.0.0", "127.0.0.1");
 }
 
+static void assert_settled(int family, const char *given, const char *settled)
+{
+    uint8_t bytes[28] = {0};
+    uint8_t expected[16];
+    size_t at = family == AF_INET ? 4 : 8, size = family == AF_INET ? 4 : 16;
+    uint16_t number = (uint16_t)family;
+    struct socket_address address;
+
+    memcpy(bytes, &number, sizeof(number));
+    bytes[2] = 0x1f, bytes[3] = 0x90;
+    if (family == AF_INET6)
+        memset(bytes + 4, 0xaa, 4);
+    assert_int_equal(inet_pton(family, given, bytes + at), 1);
+    assert_int_equal(inet_pton(family, settled, expected), 1);
+    address_decode(bytes, family == AF_INET ? 16 : 28, &address);
+    address_settle(&address);
+    assert_memory_equal(address.bytes + at, expected, size);
+    assert_memory_equal(address.bytes, bytes, 4);
+    if (family == AF_INET6)
+        assert_memory_equal(address.bytes + 4, "\0\0\0\0", 4);
+}
+
+static void test_a_destination_is_settled_as_what_was_judged(void **state)
+{
+    assert_settled(AF_INET, "0.0.0.0", "127.0.0.1");
+    assert_settled(AF_INET, "0.0.0.1", "0.0.0.1");
+    assert_settled(AF_INET, "10.0.0.7", "10.0.0.7");
+    assert_settled(AF_INET6, "::", "::1");
+    assert_settled(AF_INET6, "::2", "::2");
+    assert_settled(AF_INET6, "::ffff:0.0.0.0", "::ffff:127.0.0.1");
+    assert_settled(AF_INET6, "::ffff:10.0.0.7", "::ffff:10.0.0.7");
+}
+
 static void test_the_shortest_ip_addresses_the_kernel_reads_are_decoded(void **state)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(80)};
@@ -158,6 +191,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_ip_address_is_judged_as_what_it_reaches),
+        cmocka_unit_test(test_a_destination_is_settled_as_what_was_judged),
         cmocka_unit_test(test_the_shortest_ip_addresses_the_kernel_reads_are_decoded),
         cmocka_unit_test(
             test_an_unspecified_family_carries_an_ipv4_address_where_it_is_long_enough),

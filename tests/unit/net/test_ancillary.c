@@ -220,12 +220,29 @@ static void what_reroutes_a_packet_is_refused(void **state)
     }
 }
 
+static void credentials_of_the_supervisor_are_as_the_kernel_reads_them(void **state)
+{
+    struct ucred member = {.pid = 7, .uid = 65534, .gid = 65533};
+    struct control expected = {.length = 0};
+    uint8_t written[ANCILLARY_CREDENTIALS_SIZE];
+
+    (void)state;
+    add(&expected, SOL_SOCKET, SCM_CREDENTIALS, &member, sizeof(member));
+    assert_int_equal(expected.length, ANCILLARY_CREDENTIALS_SIZE);
+    memset(written, 0xa5, sizeof(written));
+    ancillary_put_credentials(written, &member);
+    assert_memory_equal(written, expected.bytes, sizeof(written));
+    assert_int_equal(ANCILLARY_ALIGN(20), 24);
+    assert_int_equal(ANCILLARY_ALIGN(24), 24);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(descriptors_are_replaced_in_place),
         cmocka_unit_test(a_failure_leaves_the_copies_with_the_caller),
         cmocka_unit_test(credentials_are_refused),
+        cmocka_unit_test(credentials_of_the_supervisor_are_as_the_kernel_reads_them),
         cmocka_unit_test(other_messages_pass_unchanged),
         cmocka_unit_test(no_more_descriptors_than_the_kernel_takes),
         cmocka_unit_test(malformed_lengths_are_invalid_for_both_kinds),

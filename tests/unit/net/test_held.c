@@ -1,4 +1,4 @@
-/* Which pending signals end the wait of a held call. */
+/* Which pending signals end the wait of a held call, and how many calls may be under way. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +8,7 @@
 #include "net/held.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 
 #define ALARM 0x2000ULL /* SIGALRM, number 14 */
 
@@ -39,8 +40,8 @@ static void test_a_blocked_signal_ends_nothing(void **state)
     (void)state;
     assert_false(waits((struct thread){
         .tgid = 7, .tid = 7, .threads = 1, .own = ALARM, .shared = ALARM, .blocked = ALARM}));
-    assert_true(waits((struct thread){
-        .tgid = 7, .tid = 7, .threads = 1, .shared = ALARM | 1, .blocked = ALARM}));
+    assert_true(waits(
+        (struct thread){.tgid = 7, .tid = 7, .threads = 1, .shared = ALARM | 1, .blocked = ALARM}));
 }
 
 static void test_a_signal_for_the_process_counts_for_who_takes_it(void **state)
@@ -62,6 +63,29 @@ static void test_a_text_without_the_lines_says_nothing(void **state)
         "Name:\tx\nTgid:\t7\nThreads:\t1\nSigPnd:\tff\nShdPnd:\tff\nSigBlk:\tzz\n", 7));
 }
 
+static void test_calls_under_way_take_a_share_of_the_open_files(void **state)
+{
+    struct rlimit before, few;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = (struct rlimit){.rlim_cur = 80, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    struct holder *holder = holder_new();
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+
+    assert_non_null(holder);
+    assert_int_equal(holder_limit(holder), 20);
+    for (int i = 0; i < 20; i++)
+        assert_true(holder_admit(holder));
+    assert_false(holder_admit(holder));
+    assert_false(holder_admit(holder));
+    holder_leave(holder);
+    assert_true(holder_admit(holder));
+    assert_false(holder_admit(holder));
+    holder_free(holder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -69,6 +93,7 @@ int main(void)
         cmocka_unit_test(test_a_blocked_signal_ends_nothing),
         cmocka_unit_test(test_a_signal_for_the_process_counts_for_who_takes_it),
         cmocka_unit_test(test_a_text_without_the_lines_says_nothing),
+        cmocka_unit_test(test_calls_under_way_take_a_share_of_the_open_files),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -254,6 +254,22 @@ static void places_of_processes_are_told(void **state)
     assert_false(proc_place_parse("/proc/99999999999/net", &place));
 }
 
+static void settings_of_the_hosts_interfaces_are_told_by_their_names(void **state)
+{
+    (void)state;
+    assert_true(proc_names_interface("/proc/sys/net/ipv4/conf"));
+    assert_true(proc_names_interface("/proc/sys/net/ipv4/conf/eth0"));
+    assert_true(proc_names_interface("/proc/sys/net/ipv6/neigh/lo1/x"));
+    assert_true(proc_names_interface("/proc/sys/net/mpls/conf/al/input"));
+    assert_false(proc_names_interface("/proc/sys/net/ipv4/conf/all"));
+    assert_false(proc_names_interface("/proc/sys/net/ipv4/conf/lo/forwarding"));
+    assert_false(proc_names_interface("/proc/sys/net/ipv6/neigh/default/x"));
+    assert_false(proc_names_interface("/proc/sys/net/ipv4/config"));
+    assert_false(proc_names_interface("/proc/sys/net/ipv4"));
+    assert_false(proc_names_interface("/proc/sys/net"));
+    assert_false(proc_names_interface("/proc/sys/kernel/conf"));
+}
+
 static void interfaces_in_sysfs_are_known(void **state)
 {
     (void)state;
@@ -279,6 +295,7 @@ int main(void)
         cmocka_unit_test(counts_are_of_own_sockets),
         cmocka_unit_test(records_fill_the_buffer_and_go_on),
         cmocka_unit_test(places_of_processes_are_told),
+        cmocka_unit_test(settings_of_the_hosts_interfaces_are_told_by_their_names),
         cmocka_unit_test(interfaces_in_sysfs_are_known),
     };
 

@@ -7,14 +7,18 @@
 
 #include <dlfcn.h>
 #include <netdb.h>
+#include <signal.h>
+#include <spawn.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
 /* ---- A resolver that hangs --------------------------------------------------------------------- */
 
 static atomic_int hanging_over;
+static atomic_int example_asked;
 
-/* In place of the C library's: names that begin with "hang" take a second. */
+/* In place of the C library's: names that begin with "hang" take a second, and
+ * counted.invalid is an address. */
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
                 struct addrinfo **found)
 {
@@ -22,11 +26,55 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
                             struct addrinfo **);
     resolver real = (resolver)dlsym(RTLD_NEXT, "getaddrinfo");
 
+    if (strcmp(name, "counted.invalid") == 0) {
+        atomic_fetch_add(&example_asked, 1);
+        return real("127.0.0.5", service, hints, found);
+    }
     if (strncmp(name, "hang", 4) != 0)
         return real(name, service, hints, found);
     usleep(1000000);
     atomic_fetch_add(&hanging_over, 1);
     return EAI_NONAME;
+}
+
+static pid_t hanging_program;
+
+/* In place of the C library's: the program that is asked for such a name is one that sleeps. */
+int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+                const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
+{
+    typedef int (*spawner)(pid_t *, const char *, const posix_spawn_file_actions_t *,
+                           const posix_spawnattr_t *, char *const[], char *const[]);
+    spawner real = (spawner)dlsym(RTLD_NEXT, "posix_spawn");
+    char *const sleeps[] = {(char *)"sleep", (char *)"600", NULL};
+
+    for (size_t i = 0; argv[i] != NULL; i++) {
+        if (strncmp(argv[i], "hang", 4) == 0) {
+            int result = real(pid, "/bin/sleep", actions, attributes, sleeps, envp);
+            hanging_program = *pid;
+            return result;
+        }
+    }
+    return real(pid, path, actions, attributes, argv, envp);
+}
+
+static void test_a_program_that_hangs_is_ended(void **state)
+{
+    const char *names[] = {"localhost", "hang1"};
+    struct resolve_answer answers[2] = {0};
+    int64_t before = resolve_now();
+
+    hanging_program = 0;
+    resolve_by_program(names, 2, before + 1000, answers);
+    assert_in_range(resolve_now() - before, 900, 3000);
+    assert_true(answers[0].count > 0);
+    assert_int_equal(answers[1].count, 0);
+    assert_has_texts(answers[1].reason, TEXTS("no answer within"));
+    free(answers[0].addresses);
+    if (access("/usr/bin/getent", X_OK) == 0)
+        assert_true(hanging_program > 0);
+    if (hanging_program > 0) /* killed and waited for */
+        assert_int_equal(kill(hanging_program, 0), -1);
 }
 
 static void test_a_resolver_that_hangs_is_left_behind(void **state)
@@ -98,6 +146,22 @@ static void test_localhost_is_both_loopback_addresses_once(void **state)
     assert_int_equal(hosts.items[0].count, 2);
     assert_address(&hosts.items[0].addresses[0], "127.0.0.1");
     assert_address(&hosts.items[0].addresses[1], "::1");
+    resolved_hosts_free(&hosts);
+    net_rules_free(&rules);
+}
+
+static void test_a_name_of_several_rules_is_asked_once(void **state)
+{
+    struct net_rules rules =
+        rules_of(TEXTS("tcp://counted.invalid:80", "counted.invalid:443", "udp://COUNTED.invalid"));
+    struct resolved_hosts hosts;
+    struct error err = {0};
+
+    atomic_store(&example_asked, 0);
+    assert_true(resolve_hosts(&rules, &hosts, &err));
+    assert_int_equal(atomic_load(&example_asked), 1);
+    assert_int_equal(hosts.count, 1);
+    assert_address(&hosts.items[0].addresses[0], "127.0.0.5");
     resolved_hosts_free(&hosts);
     net_rules_free(&rules);
 }
@@ -229,11 +293,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rules_without_hosts_ask_nobody),
         cmocka_unit_test(test_localhost_is_both_loopback_addresses_once),
+        cmocka_unit_test(test_a_name_of_several_rules_is_asked_once),
         cmocka_unit_test(test_an_unknown_name_is_named),
         cmocka_unit_test(test_answers_keep_each_address_once_and_not_too_many),
         cmocka_unit_test(test_many_names_are_answered_each),
         cmocka_unit_test(test_a_passed_deadline_is_an_answer),
         cmocka_unit_test(test_a_resolver_that_hangs_is_left_behind),
+        cmocka_unit_test(test_a_program_that_hangs_is_ended),
         cmocka_unit_test(test_the_hosts_file_has_loopback_and_every_pinned_address),
         cmocka_unit_test(test_a_network_has_what_its_features_share),
     };

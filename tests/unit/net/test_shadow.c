@@ -59,6 +59,8 @@ static void the_kernels_file_systems_have_no_rule(void **state)
         assert_int_equal(kind(&host, "/sys/class", 21, 5, write), SHADOW_HIDDEN);
         assert_int_equal(kind(&host, NULL, 21, 5, write), SHADOW_HIDDEN);
         assert_int_equal(kind(&host, "/sys/devices/system/cpu", 21, 6, write), SHADOW_NONE);
+        assert_int_equal(kind(&host, "/sys/kernel/mm/x", 21, 7, write), SHADOW_NONE);
+        assert_int_equal(kind(&host, "/sys/kernel", 21, 8, write), SHADOW_HIDDEN);
         assert_int_equal(kind(&host, "/sys/devices/system/../virtual", 21, 6, write),
                          SHADOW_HIDDEN);
     }
@@ -82,6 +84,17 @@ static void neighbours_are_told_by_their_directory(void **state)
     assert_false(shadow_has_device(&host, 9));
 }
 
+static void entries_of_sysfs_that_name_interfaces_are_hidden(void **state)
+{
+    (void)state;
+    assert_true(shadow_hides_sysfs("/sys/class/net"));
+    assert_true(shadow_hides_sysfs("/sys/devices/pci0000:00/virtio0/net/eth0"));
+    assert_true(shadow_hides_sysfs("/sys/kernel/irq/24/actions"));
+    assert_true(shadow_hides_sysfs("/sys/kernel/security"));
+    assert_false(shadow_hides_sysfs("/sys/kernel/irqx"));
+    assert_false(shadow_hides_sysfs("/sys/kernel/notes"));
+}
+
 static void this_host_is_found(void **state)
 {
     char read[] = "/usr", all[] = "/", proc[] = "/proc/self", cpu[] = "/sys/devices/system";
@@ -93,6 +106,10 @@ static void this_host_is_found(void **state)
     assert_true(shadow_policy_shows_kernel(&policy));
     items[0] = proc;
     assert_true(shadow_policy_shows_kernel(&policy));
+    policy.without = FEATURE_PROC_VIEW;
+    assert_false(shadow_policy_shows_kernel(&policy));
+    assert_true(shadow_grants_show_kernel(&policy));
+    policy.without = 0;
     items[0] = cpu;
     assert_false(shadow_policy_shows_kernel(&policy));
 }
@@ -103,6 +120,7 @@ int main(void)
         cmocka_unit_test(the_hosts_file_has_no_rule_and_its_directories_are_split),
         cmocka_unit_test(the_kernels_file_systems_have_no_rule),
         cmocka_unit_test(neighbours_are_told_by_their_directory),
+        cmocka_unit_test(entries_of_sysfs_that_name_interfaces_are_hidden),
         cmocka_unit_test(this_host_is_found),
     };
 

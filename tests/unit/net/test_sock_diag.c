@@ -72,6 +72,30 @@ static void a_listener_is_found_by_its_cookie(void **state)
     sock_diag_free(diag);
 }
 
+static void ipv6_alone_is_told(void **state)
+{
+    struct sock_diag *diag = diag_or_skip();
+    struct diag_query query = {
+        .family = AF_INET6, .protocol = IPPROTO_TCP, .states = DIAG_ALL_STATES};
+    struct sockaddr_in6 name = {.sin6_family = AF_INET6};
+
+    (void)state;
+    for (int only = 0; only < 2; only++) {
+        struct diag_list list = DIAG_LIST_INIT;
+        CLEANUP_FD int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) != 0 ||
+            bind(fd, (struct sockaddr *)&name, sizeof(name)) != 0)
+            skip(); /* a host without IPv6 */
+        assert_int_equal(listen(fd, 1), 0);
+        assert_int_equal(sock_diag_dump(diag, &query, &list), 0);
+        const struct diag_socket *found = diag_list_find(&list, socket_cookie_of(fd));
+        assert_non_null(found);
+        assert_int_equal(found->v6_only, only);
+        diag_list_free(&list);
+    }
+    sock_diag_free(diag);
+}
+
 static void a_port_filters(void **state)
 {
     struct sock_diag *diag = diag_or_skip();
@@ -305,6 +329,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_listener_is_found_by_its_cookie),
+        cmocka_unit_test(ipv6_alone_is_told),
         cmocka_unit_test(a_port_filters),
         cmocka_unit_test(unix_sockets_come_with_their_names),
         cmocka_unit_test(every_field_arrives),

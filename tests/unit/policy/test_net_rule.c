@@ -86,6 +86,8 @@ static void test_an_address_is_read_before_a_colon_is(void **state)
     ALLOWS("tcp://::1:443", "tcp://::1:443"); /* an address */
     ALLOWS("tcp://[::1]:443", "tcp://[::1]:443");
     ALLOWS("tcp://[::1]:*", "tcp://::1");
+    ALLOWS("tcp://[::1]", "tcp://::1");
+    ALLOWS("tcp://[fc00::/7]", "tcp://fc00::/7");
     ALLOWS("tcp://[fe80::/10]:80", "tcp://[fe80::/10]:80");
     ALLOWS("tcp://[10.0.0.1]:80", "tcp://10.0.0.1:80");
     ALLOWS("tcp://fc00::/7:443", "tcp://[fc00::/7]:443");
@@ -199,7 +201,6 @@ static void test_ports_are_judged(void **state)
 
 static void test_addresses_are_judged(void **state)
 {
-    REFUSES("[::1]", "malformed bracketed address");
     REFUSES("[::1]443", "malformed bracketed address");
     REFUSES("[host]:443", "malformed bracketed address");
     REFUSES("[::1:443", "malformed bracketed address");
@@ -254,9 +255,19 @@ static void test_host_patterns_are_refused_as_such(void **state)
 
 static void test_deny_takes_no_hosts(void **state)
 {
-    assert_refused(NET_DENY, "example.com", TEXTS("hostnames are not allowed", "--http-deny"));
+    assert_refused(NET_DENY, "example.com", TEXTS("hostnames are not allowed", "deny addresses"));
     assert_refused(NET_DENY, "tcp://localhost:80", TEXTS("hostnames are not allowed"));
     assert_refused(NET_DENY, "icmp://example.com", TEXTS("hostnames are not allowed"));
+}
+
+static void test_lists_of_destinations_are_named_as_such(void **state)
+{
+    REFUSES("a:80,b:443", "one destination per option");
+    REFUSES("10.0.0.1,10.0.0.2", "one destination per option");
+    REFUSES("10.0.0.0/8,192.168.0.0/16", "one destination per option");
+    REFUSES("10.0.0.1:80,10.0.0.2", "one destination per option");
+    REFUSES("[::1]:80,[::2]:80", "one destination per option");
+    assert_refused(NET_DENY, "10.0.0.1,10.0.0.2", TEXTS("one destination per option"));
 }
 
 static void test_a_bad_spec_adds_nothing_to_earlier_ones(void **state)
@@ -431,6 +442,7 @@ int main(void)
         cmocka_unit_test(test_the_longest_host_has_253_bytes),
         cmocka_unit_test(test_host_patterns_are_refused_as_such),
         cmocka_unit_test(test_deny_takes_no_hosts),
+        cmocka_unit_test(test_lists_of_destinations_are_named_as_such),
         cmocka_unit_test(test_a_bad_spec_adds_nothing_to_earlier_ones),
         cmocka_unit_test(test_a_rule_covers_what_it_names_entirely),
         cmocka_unit_test(test_addresses_have_one_text),

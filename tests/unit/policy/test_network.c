@@ -99,6 +99,26 @@ static void test_tcp_ports_alone_are_the_kernels(void **state)
     assert_false(SHAPE("--net-allow=tcp://:80", "--allow-degraded=net-tcp").direct);
 }
 
+static void test_where_the_kernel_gates_unix_sockets_the_supervisor_does_not(void **state)
+{
+    struct policy *policy = build_words(WORDS("-r/", "--net-allow=tcp://:80"));
+    struct network_shape supervised = network_shape_with(policy, false);
+    struct network_shape kernel = network_shape_with(policy, true);
+
+    assert_true(supervised.unix_gate && supervised.connect_on_behalf && !supervised.direct);
+    assert_false(supervised.unix_gate_by_kernel);
+    assert_false(kernel.unix_gate || kernel.connect_on_behalf);
+    assert_true(kernel.unix_gate_by_kernel && kernel.direct);
+    policy_unref(policy);
+    policy = build_words(WORDS("-r/", "--without=unix-gate"));
+    kernel = network_shape_with(policy, true);
+    assert_false(kernel.unix_gate || kernel.unix_gate_by_kernel || kernel.connect_on_behalf);
+    policy_unref(policy);
+    policy = build_words(WORDS("-r/", "--no-supervisor"));
+    assert_true(network_shape_with(policy, true).unix_gate_by_kernel);
+    policy_unref(policy);
+}
+
 static void test_without_a_supervisor_the_kernel_judges(void **state)
 {
     struct network_shape shape = SHAPE("-r/", "--no-supervisor", "--net-allow=tcp://:80");
@@ -163,6 +183,7 @@ int main(void)
         cmocka_unit_test(test_ping_needs_its_own_rule_or_a_deny_list),
         cmocka_unit_test(test_connects_are_on_behalf_where_something_needs_it),
         cmocka_unit_test(test_tcp_ports_alone_are_the_kernels),
+        cmocka_unit_test(test_where_the_kernel_gates_unix_sockets_the_supervisor_does_not),
         cmocka_unit_test(test_without_a_supervisor_the_kernel_judges),
         cmocka_unit_test(test_ports_that_may_be_bound),
         cmocka_unit_test(test_denied_ports_are_never_bound),

@@ -264,6 +264,32 @@ static void the_sink_gets_one_line_per_new_record(void **state)
     close(ends[1]);
 }
 
+static void the_likeliest_is_the_last_of_the_network_else_the_last(void **state)
+{
+    static const struct {
+        const char *call, *object, *likeliest;
+    } steps[] = {
+        {"openat", "/first", "1x openat /first: "},
+        {"chmod", "/second", "1x chmod /second: "},
+        {"openat", "/first", "1x chmod /second: "}, /* merged: the first time counts */
+        {"connect", "tcp://192.0.2.1:80", "1x connect tcp://192.0.2.1:80: "},
+        {"openat", "/third", "1x connect tcp://192.0.2.1:80: "},
+        {"bind", "tcp://0.0.0.0:80", "1x bind tcp://0.0.0.0:80: "},
+    };
+    CLEANUP_BUFFER struct buffer nothing = BUFFER_INIT;
+
+    denial_log_likeliest(*state, &nothing);
+    assert_int_equal(nothing.length, 0);
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        CLEANUP_BUFFER struct buffer line = BUFFER_INIT;
+        add(*state, steps[i].call, steps[i].object);
+        denial_log_likeliest(*state, &line);
+        assert_int_equal(
+            strncmp(buffer_text(&line), steps[i].likeliest, strlen(steps[i].likeliest)), 0);
+        assert_null(strchr(buffer_text(&line), '\n'));
+    }
+}
+
 static void an_empty_log_says_so(void **state)
 {
     CLEANUP_FREE char *summary = summary_of(*state);
@@ -297,6 +323,7 @@ int main(void)
         DENIAL_TEST(a_cut_does_not_split_a_character),
         DENIAL_TEST(hostile_names_cannot_forge_a_line),
         DENIAL_TEST(the_sink_gets_one_line_per_new_record),
+        DENIAL_TEST(the_likeliest_is_the_last_of_the_network_else_the_last),
         DENIAL_TEST(an_empty_log_says_so),
         DENIAL_TEST(errno_names_are_known),
     };

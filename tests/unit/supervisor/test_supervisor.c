@@ -848,8 +848,8 @@ static void explained_sockets_get_the_filters_answer_and_a_record(void **state)
     assert_non_null(strstr(text, "AF_INET SOCK_DGRAM"));
     assert_non_null(strstr(text, "AF_INET SOCK_STREAM"));
     assert_non_null(strstr(text, "family 44 type 13")); /* 77 less the flag bits */
-    assert_non_null(strstr(text, "EPROTONOSUPPORT (filter: only TCP and unix sockets)"));
-    assert_null(strstr(text, "allow with"));
+    assert_non_null(strstr(text, "EPROTONOSUPPORT (filter: only TCP, UDP, ping and unix sockets)"));
+    assert_non_null(strstr(text, "(filter: no rule for UDP); allow with: --net-allow HOST:PORT"));
     buffer_free(&summary);
 }
 

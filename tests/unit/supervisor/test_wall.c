@@ -297,6 +297,21 @@ static void members_messages_neither_wait_nor_connect(void **state)
     assert_answer(options, "pidfd_send_signal", 1, SIGKILL, 0, NO);
 }
 
+static void a_feature_may_end_lingering_alone(void **state)
+{
+    static const char *const needs[] = {"setsockopt:linger", NULL};
+    static const struct feature closing = {.name = "closing", .needs = {.calls = needs}};
+    static const struct feature *const features[] = {&closing, NULL};
+    struct wall_options options = LIBRARY(ROLE_WORKER);
+
+    (void)state;
+    assert_answer(options, "setsockopt", 3, SOL_SOCKET, SO_LINGER, NO);
+    options.features = features;
+    assert_answer(options, "setsockopt", 3, SOL_SOCKET, SO_LINGER, FILTER_ALLOW);
+    assert_answer(options, "setsockopt", 3, IPPROTO_IP, SO_LINGER, NO);
+    assert_answer(options, "setsockopt", 3, SOL_SOCKET, SO_SNDTIMEO, NO);
+}
+
 static void inert_sockets_and_filters_are_all_that_is_made(void **state)
 {
     static const char *const needs[] = {"socket:datagram", "setsockopt:filter", "sendto:netlink",
@@ -725,6 +740,7 @@ int main(void)
         cmocka_unit_test(ioctls_are_those_of_the_role),
         cmocka_unit_test(a_library_lets_its_host_change_ids),
         cmocka_unit_test(a_feature_widens_the_list_by_what_it_needs),
+        cmocka_unit_test(a_feature_may_end_lingering_alone),
         cmocka_unit_test(a_feature_may_need_a_form_of_a_call),
         cmocka_unit_test(inert_sockets_and_filters_are_all_that_is_made),
         cmocka_unit_test(members_messages_neither_wait_nor_connect),

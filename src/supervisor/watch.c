@@ -1,0 +1,186 @@
+/* Watching threads that might get stuck: see watch.h. */
+#include "supervisor/watch.h"
+
+#include "supervisor/internal.h"
+
+#include <sys/socket.h>
+#include <time.h>
+
+/* After how many looks that find a thread in the same call it is taken for stuck: looks and not time,
+ * which goes on while the process is stopped. */
+#define LOOK_INTERVAL_MS 250
+#define STUCK_LOOKS 8
+
+/* So many more, and the receiving thread is not waited for any longer. */
+#define LOST_LOOKS 16
+
+void watch_init(struct watch *watch)
+{
+    pthread_condattr_t monotonic;
+
+    *watch = (struct watch){0};
+    for (size_t i = 0; i < WATCHED_THREADS; i++)
+        atomic_store(&watch->threads[i].socket, -1);
+    pthread_mutex_init(&watch->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&watch->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+void watch_destroy(struct watch *watch)
+{
+    pthread_cond_destroy(&watch->changed);
+    pthread_mutex_destroy(&watch->lock);
+}
+
+/* ---- The watched threads --------------------------------------------------------------------------- */
+
+static void wake(struct watch *watch)
+{
+    pthread_mutex_lock(&watch->lock);
+    atomic_store(&watch->looking, true);
+    pthread_cond_signal(&watch->changed);
+    pthread_mutex_unlock(&watch->lock);
+}
+
+/* Only its own thread writes the count. */
+static void step(struct watched *watched, memory_order order)
+{
+    unsigned count = atomic_load_explicit(&watched->count, memory_order_relaxed);
+
+    atomic_store_explicit(&watched->count, count + 1, order);
+}
+
+void supervisor_watch_begin(struct supervisor *supervisor, enum watched_thread thread, int number)
+{
+    struct watch *watch = &supervisor->watch;
+    struct watched *watched = &watch->threads[thread];
+
+    atomic_store_explicit(&watched->number, number, memory_order_relaxed);
+    step(watched, memory_order_seq_cst); /* against look_at_all() */
+    if (!atomic_load(&watch->looking))
+        wake(watch);
+}
+
+void supervisor_watch_end(struct supervisor *supervisor, enum watched_thread thread)
+{
+    step(&supervisor->watch.threads[thread], memory_order_release);
+}
+
+void supervisor_watch_socket(struct supervisor *supervisor, enum watched_thread thread, int fd)
+{
+    atomic_store_explicit(&supervisor->watch.threads[thread].socket, fd, memory_order_relaxed);
+}
+
+/* ---- The watching thread --------------------------------------------------------------------------- */
+
+static void report(struct supervisor *supervisor, const struct watched *watched)
+{
+    const char *call = arch_syscall_name(arch_native, atomic_load(&watched->number));
+
+    supervisor_fail(supervisor, "the supervisor is stuck: %s of a member kept it waiting",
+                    call == NULL ? "a system call" : call);
+    if (supervisor->on_stuck != NULL)
+        supervisor->on_stuck(supervisor->on_stuck_data);
+}
+
+/* The members are dead, so nobody shares the socket. Some kernels refuse this while a thread waits;
+ * then the wait ends with the kernel's last attempt to connect. */
+static void end_wait(const struct watched *watched)
+{
+    int fd = atomic_load(&watched->socket);
+
+    if (fd >= 0)
+        shutdown(fd, SHUT_RDWR);
+}
+
+/* True if the thread is in a call, or was since the last look. */
+static bool look_at(struct supervisor *supervisor, enum watched_thread thread)
+{
+    struct watch *watch = &supervisor->watch;
+    struct watched *watched = &watch->threads[thread];
+    unsigned count = atomic_load(&watched->count);
+    bool inside = (count & 1) != 0;
+    bool moved = count != watched->seen;
+
+    watched->seen = count;
+    watched->looks = inside && !moved ? watched->looks + 1 : 0;
+    if (watched->looks >= STUCK_LOOKS && !watch->reported) {
+        watch->reported = true;
+        report(supervisor, watched);
+    } else if (watched->looks > STUCK_LOOKS) {
+        end_wait(watched);
+    }
+    if (watched->looks >= LOST_LOOKS && thread == WATCH_RECEIVER && !watch->given_up) {
+        watch->given_up = true;
+        if (supervisor->on_lost != NULL)
+            supervisor->on_lost(supervisor->on_stuck_data);
+    }
+    return inside || moved;
+}
+
+static bool look_at_all(struct supervisor *supervisor)
+{
+    bool busy = false;
+
+    for (unsigned i = 0; i < WATCHED_THREADS; i++)
+        busy |= look_at(supervisor, (enum watched_thread)i);
+    return busy;
+}
+
+/* With the lock. */
+static void pause_between_looks(struct watch *watch)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += LOOK_INTERVAL_MS * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_nsec -= 1000000000L;
+        until.tv_sec++;
+    }
+    while (!watch->stopping && pthread_cond_timedwait(&watch->changed, &watch->lock, &until) == 0) {
+    }
+}
+
+static void run(void *job, bool usable)
+{
+    struct supervisor *supervisor = job;
+    struct watch *watch = &supervisor->watch;
+
+    if (!usable)
+        return;
+    workers_one_stays(supervisor->workers);
+    pthread_mutex_lock(&watch->lock);
+    while (!watch->stopping) {
+        while (!watch->stopping && !atomic_load(&watch->looking))
+            pthread_cond_wait(&watch->changed, &watch->lock);
+        pause_between_looks(watch);
+        if (watch->stopping || look_at_all(supervisor))
+            continue;
+        /* A call that begins now wakes us, one that began before is seen by this look. */
+        atomic_store(&watch->looking, false);
+        if (look_at_all(supervisor))
+            atomic_store(&watch->looking, true);
+    }
+    pthread_mutex_unlock(&watch->lock);
+}
+
+bool watch_start(struct supervisor *supervisor)
+{
+    struct watch *watch = &supervisor->watch;
+
+    if (!watch->started)
+        watch->started = supervisor_make_workers(supervisor) &&
+                         workers_submit(supervisor->workers, run, supervisor);
+    return watch->started;
+}
+
+void watch_stop(struct watch *watch)
+{
+    pthread_mutex_lock(&watch->lock);
+    watch->stopping = true;
+    pthread_cond_broadcast(&watch->changed);
+    pthread_mutex_unlock(&watch->lock);
+}

@@ -1,0 +1,46 @@
+/*
+ * Watches the threads that no member may make wait: the receiving thread, which serves all members, the
+ * time limit and the signals, and the thread of the held calls. A member's memory can be a file of a
+ * server that never answers, and a socket can be changed in the moment of a call; when such a call does
+ * not come back, nobody would see a time limit or a request to stop. A thread of its own then ends the
+ * run. Internal to the supervisor: see supervisor_watch_begin().
+ */
+#ifndef SANDLOCK_SUPERVISOR_WATCH_H
+#define SANDLOCK_SUPERVISOR_WATCH_H
+
+#include "supervisor/supervisor.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct watched {
+    /* By the watched thread. */
+    atomic_uint count; /* odd while it is inside */
+    atomic_int number; /* the system call that is handled */
+    atomic_int socket; /* the member's socket it is at, or -1 */
+
+    /* By the watching thread. */
+    unsigned seen;
+    unsigned looks; /* that found the same call */
+};
+
+struct watch {
+    struct watched threads[WATCHED_THREADS];
+    atomic_bool looking;  /* no wake-up needed; cleared by a look that finds nothing new */
+    bool started;         /* the receiving thread's */
+    pthread_mutex_t lock; /* guards `stopping`, and the reports against it */
+    pthread_cond_t changed;
+    bool stopping;
+    bool reported, given_up; /* the watching thread's */
+};
+
+void watch_init(struct watch *watch);
+void watch_destroy(struct watch *watch);
+
+/* On the receiving thread: makes the watching thread, a worker. False: there is none. */
+bool watch_start(struct supervisor *supervisor);
+
+/* Ends it; nothing is reported afterwards. May be called several times. */
+void watch_stop(struct watch *watch);
+
+#endif

@@ -1,0 +1,120 @@
+"""Calls that the supervisor performs for members turned against it: a close that waits, more waiting calls
+than its process has descriptors for, waiting that costs time, and a name that is not the member's."""
+
+import os
+import resource
+import socket
+import struct
+import time
+
+import pytest
+
+from witnesses import bound, descriptors, rules, short_directory
+
+OPEN_FILES = 256
+ADMITTED = OPEN_FILES // 4
+CALLS = ADMITTED + 20  # each has two sockets, which is less than the members may have
+
+
+def test_no_close_waits_for_a_peer(attack):
+    with bound(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0)) as server:
+        server.listen(8)  # and nobody reads
+        port = server.getsockname()[1]
+        expected = {"reset": "(1, 0)", "short": "EINVAL", "file": "ENOTSOCK"}
+        assert attack.outside("net_held.py", "linger", port) == {"close": "waits", **expected}
+        inside = attack.inside("net_held.py", "linger", port, options=rules(f"127.0.0.1:{port}"))
+        assert inside == {"close": "at once", **expected}, inside.result
+
+
+def test_waiting_calls_leave_descriptors_to_the_host(attack):
+    assert attack.outside("net_held.py", "crowd", CALLS) == {"refused": "0", "errors": ""}
+    limit = (OPEN_FILES, OPEN_FILES)
+    process = attack.start("net_held.py", "crowd", CALLS,
+                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit))
+    try:
+        assert process.stdout.readline() == f"refused: {CALLS - ADMITTED}\n"
+        assert process.stdout.readline() == "errors: EAGAIN\n"
+        held = descriptors(process.pid)
+        assert held is None or held < OPEN_FILES * 3 // 4
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def processor_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as stream:
+        fields = stream.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_waiting_for_a_full_queue_costs_little(attack):
+    with short_directory() as directory:
+        path = directory / "full"
+        with bound(socket.AF_UNIX, socket.SOCK_DGRAM, str(path)) as server, \
+                socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                while True:
+                    sender.sendto(b"x", str(path))
+            process = attack.start("net_held.py", "queue", path, 24, options=["-w", directory])
+            try:
+                assert process.stdout.readline() == "ready: OK\n"
+                time.sleep(1)
+                before = processor_seconds(process.pid)
+                time.sleep(2)
+                assert processor_seconds(process.pid) - before < 0.6
+                # They do wait: with room they come.
+                server.settimeout(5)
+                while len(server.recv(65536)) != 50000:
+                    pass
+            finally:
+                process.kill()
+                process.communicate()
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a member of another user")
+def test_peers_see_a_member_that_gave_up_root(attack):
+    with short_directory() as directory:
+        os.chmod(directory, 0o755)
+        with bound(socket.AF_UNIX, socket.SOCK_DGRAM, str(directory / "datagrams")) as datagrams, \
+                bound(socket.AF_UNIX, socket.SOCK_STREAM, str(directory / "stream")) as stream:
+            stream.listen(4)
+            stream.settimeout(0.5)
+            for name in ("datagrams", "stream"):
+                os.chmod(directory / name, 0o666)
+            seen = []
+            for run in (attack.outside, attack.inside):
+                near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                far.settimeout(5)
+                datagrams.settimeout(5)
+                for receiver in (datagrams, far):
+                    receiver.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+                options = {} if run == attack.outside else {"options": ["-w", directory]}
+                results = run("net_held.py", "user", directory, stdin=near, **options)
+                users = {}
+                assert len(results) == 6, results.result
+                for receiver, count in ((datagrams, 3), (far, 2)):
+                    for _ in range(count):
+                        data, control, _, _ = receiver.recvmsg(100, 200)
+                        for level, kind, value in control:
+                            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+                                users[data.decode()] = struct.unpack("iii", value)[1:]
+                            elif kind == socket.SCM_RIGHTS:
+                                os.close(struct.unpack("i", value[:4])[0])
+                near.close()
+                far.close()
+                seen.append((results, users))
+            (outside, users_outside), (inside, users_inside) = seen
+            names = ("named", "named_sendmsg", "named_rights", "connected", "connected_rights")
+            assert users_outside == {name: (65534, 65534) for name in names}, outside.result
+            assert users_inside == users_outside, inside.result
+            assert {name: inside[name] for name in names} == {name: "OK" for name in names}
+            # Who connects cannot be told the peer, so a connection is refused.
+            assert (outside["connect"], inside["connect"]) == ("OK", "EACCES"), inside.result
+            peer, _ = stream.accept()
+            with peer:
+                credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+                assert struct.unpack("iii", credentials)[1:] == (65534, 65534)
+            with pytest.raises(TimeoutError):
+                stream.accept()
