@@ -16,7 +16,8 @@ SHORT_FUZZ_SECONDS ?= 2
 BUILD_PACKAGES = meson ninja-build gcc libc6-dev musl-tools linux-libc-dev libseccomp-dev \
 	libcmocka-dev pkg-config python3
 CHECK_PACKAGES = python3-pytest git make gcc g++ binutils procps redis-server redis-tools \
-	busybox-static curl perl strace iputils-ping iproute2 python3-psutil
+	busybox-static curl perl strace iputils-ping iproute2 python3-psutil \
+	$(if $(wildcard /usr/bin/go /usr/local/go/bin/go),golang-github-vishvananda-netlink-dev)
 LINT_PACKAGES  = clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev llvm-14 cppcheck
 BENCH_PACKAGES = bubblewrap firejail redis-server redis-tools wrk
 

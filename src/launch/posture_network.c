@@ -117,9 +117,25 @@ static void describe_bind(struct launch *launch, const struct network_shape *sha
                                        : "TCP ports of the policy, bound on behalf");
     else if (shape->bind_restricted && enforced)
         posture_set(posture, "bind", POSTURE_ACTIVE, "landlock", NULL);
+    else if (shape->bind_on_behalf)
+        posture_set(posture, "bind", POSTURE_OFF, NULL,
+                    "every TCP port is allowed, remapped where the host has it");
     else
         posture_set(posture, "bind", POSTURE_OFF, NULL,
                     enforced ? "every TCP port is allowed" : "net-tcp is not enforced");
+    if (policy->bind_any)
+        posture_exception(posture, "every TCP port%s can be bound",
+                          policy->deny_bind_port_count > 0 ? " that is not denied" : "");
+}
+
+/* Where connect is performed on behalf, a scope that the kernel lacks is a refusal. */
+static void describe_abstract(struct launch *launch, const struct network_shape *shape)
+{
+    enum protection_status status = launch->domains.masks.status[PROTECTION_ABSTRACT_UNIX_SCOPE];
+
+    if (status == STATUS_DISABLED || (status != STATUS_ACTIVE && !shape->connect_on_behalf))
+        posture_exception(&launch->posture,
+                          "abstract unix sockets outside the sandbox can be connected to");
 }
 
 /* Its entry is the feature's; what it leaves open where it is missing is said here. */
@@ -158,6 +174,7 @@ void posture_describe_network(struct launch *launch)
     describe_bind(launch, &shape, enforced);
     describe_listen(launch, &shape);
     describe_open(launch);
+    describe_abstract(launch, &shape);
     if (shape.destination_policy && !shape.connect_on_behalf)
         posture_set(posture, "network-rules", enforced ? POSTURE_ACTIVE : POSTURE_OFF,
                     enforced ? "landlock" : NULL,

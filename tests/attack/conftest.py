@@ -24,6 +24,7 @@ _shared = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_shared)
 
 pytest_configure = _shared.pytest_configure
+pytest_runtest_setup = _shared.pytest_runtest_setup
 binary, sandlock, area, secret = _shared.binary, _shared.sandlock, _shared.area, _shared.secret
 
 PYTHON = ["/usr/bin/python3", "-I", "-S", "-B"]

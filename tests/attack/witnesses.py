@@ -1,6 +1,7 @@
 """Servers outside the sandbox that remember who reached them. A refusal counts only if nothing arrived."""
 
 import contextlib
+import functools
 import os
 import pathlib
 import random
@@ -170,8 +171,16 @@ def rules(*words):
             for part in (("--net-deny", word[1:]) if word.startswith("!") else ("--net-allow", word))]
 
 
+@functools.lru_cache(maxsize=None)
+def is_sanitized():
+    """The sanitizers keep what is freed, so that the size of the process tells nothing."""
+    return b"__asan_init" in pathlib.Path(os.environ.get("SANDLOCK_BIN", "build/sandlock")).read_bytes()
+
+
 def resident_kib(pid):
     """Memory of a process, or None where this is not told."""
+    if is_sanitized():
+        return None
     with contextlib.suppress(OSError):
         with open(f"/proc/{pid}/status", encoding="ascii") as stream:
             for line in stream:

@@ -370,6 +370,21 @@ def test_denials_say_what_would_allow_the_connection(sandlock, listen):
     assert listener.accepted == 1
 
 
+@needs_ipv6
+def test_a_question_for_a_family_is_answered_and_connects_nothing(member):
+    """One libc asks so whether a family works; what the socket could do with the answer is nothing."""
+    code = """
+result = []
+for host in ("127.0.0.1", "::1"):
+    with socket.socket(family_of(host), socket.SOCK_DGRAM) as sock:
+        result += [attempt(sock.connect, (host, 65535)), attempt(sock.send, b"x"), attempt(sock.getpeername)]
+result += [udp("127.0.0.1", 65534), udp("127.0.0.2", 65535), tcp("127.0.0.1", 65535)]
+"""
+    answers = ["OK", "EDESTADDRREQ", "ENOTCONN"] * 2 + ["ECONNREFUSED"] * 3
+    assert member(code, "--net-allow", "udp://1.2.3.4") == answers
+    assert member(code, "--net-deny", "127.0.0.0/8", "--net-deny", "[::1]:*") == answers
+
+
 # ---- Without waiting --------------------------------------------------------------------------
 
 

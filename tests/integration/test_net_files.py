@@ -383,6 +383,47 @@ say("after", len(text("/proc/net/tcp").splitlines()))
 
 
 @pytest.mark.root
+def test_rows_of_connections_ports_and_threads(sandlock):
+    """A connection outward has both ends; a remapped port is the one the member knows; every thread has
+    the same view; and sockets of the routing kind are no rows at all."""
+    with socket.socket() as peer, socket.socket() as holder:
+        for one in (peer, holder):
+            one.bind(("127.0.0.1", 0))
+            one.listen()
+        port, taken = peer.getsockname()[1], holder.getsockname()[1]
+        options = [*PROC, "--net-allow", f"tcp://127.0.0.1:{port}", "--net-allow-bind", taken, "--port-remap"]
+        said = python(sandlock, options, """
+import threading
+port, taken = map(int, sys.argv[1:])
+def rows(path="/proc/net/tcp"):
+    return [line.split()[1:4] for line in text(path).splitlines()[1:]]
+def at(port):
+    return "0100007F:%04X" % port
+client = socket.create_connection(("127.0.0.1", port))
+say("connection", rows() == [[at(client.getsockname()[1]), at(port), "01"]])
+client.close()
+server = socket.socket()
+server.bind(("127.0.0.1", taken))  # the host has it
+server.listen()
+say("virtual", rows() == [[at(taken), "00000000:0000", "0A"]])
+seen = []
+def look():
+    seen.append([rows(path) for path in ("/proc/thread-self/net/tcp", f"/proc/self/task/{threading.get_native_id()}/net/tcp")])
+thread = threading.Thread(target=look)
+thread.start()
+thread.join()
+say("thread", seen == [[rows(), rows()]])
+before = text("/proc/net/unix")
+with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as routing:
+    say("routing", text("/proc/net/unix") == before)
+    say("inode", str(os.fstat(routing.fileno()).st_ino) in text("/proc/net/unix"))
+with socket.socket(socket.AF_UNIX) as own:
+    say("control", text("/proc/net/unix") != before)
+""", port, taken)
+    assert said == {"connection": True, "virtual": True, "thread": True, "routing": True, "inode": False, "control": True}
+
+
+@pytest.mark.root
 def test_udp_rows(sandlock):
     said = python(sandlock, [*PROC, "--net-allow", "udp://127.0.0.1:*"], """
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
