@@ -96,6 +96,8 @@ static int echo(void)
     for (;;) {
         socklen_t length = sizeof(client);
         ssize_t got = recvfrom(fd, data, sizeof(data), 0, (struct sockaddr *)&client, &length);
+        if (got < 0 && errno == EBADF)
+            return 1;
         if (got > 0)
             sendto(fd, data, (size_t)got, 0, (struct sockaddr *)&client, length);
     }
@@ -108,11 +110,12 @@ static int sink(void)
 
     for (;;) {
         int client = accept(fd, NULL, NULL);
-        if (client < 0)
-            continue;
-        while (read(client, &byte, 1) > 0)
+        if (client < 0 && errno == EBADF)
+            return 1;
+        while (client >= 0 && read(client, &byte, 1) > 0)
             ;
-        close(client);
+        if (client >= 0)
+            close(client);
     }
 }
 

@@ -99,6 +99,7 @@ static struct verdict on_call(struct request *request, call_body body)
         return verdict_next();
     struct verdict verdict = body(&call);
     fd_close(call.fd);
+    /* cppcheck-suppress returnDanglingLifetime ; a verdict holds no pointer */
     return verdict;
 }
 
@@ -440,6 +441,7 @@ static ssize_t receive(const struct netlink_call *call, uint64_t flags, struct r
  * number may name by then, since receiving is nobody's to judge. */
 static bool leaves_to_kernel(struct netlink_call *call, uint64_t flags, struct received *received)
 {
+    received->length = received->copied = 0;
     if ((flags & ~(uint64_t)RECEIVE_FLAGS) != 0)
         return true;
     if (call->fd < 0 || !request_is_valid(call->request)) {
@@ -481,7 +483,7 @@ static struct verdict do_recvfrom(struct netlink_call *call)
 {
     const uint64_t *args = call->args;
     struct buffers buffers;
-    struct received received;
+    struct received received = {.length = 0};
     struct transfer out = writing(call);
 
     if (leaves_to_kernel(call, args[3], &received))
@@ -540,7 +542,7 @@ static struct verdict do_recvmsg(struct netlink_call *call)
     struct message_header header;
     struct surroundings around;
     struct buffers buffers;
-    struct received received;
+    struct received received = {.length = 0};
     struct outcome outcome;
     struct transfer out = writing(call);
 

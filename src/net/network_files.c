@@ -241,7 +241,7 @@ static void work(const struct request *request, void *data)
 {
     struct job *job = data;
     char path[PATH_MAX] = "";
-    struct verdict verdict = verdict_next();
+    struct verdict verdict;
 
     if (job->path_fd < 0 && !job->walk) {
         job->path_fd = open_call_pin(&job->call, false);

@@ -38,7 +38,7 @@ struct job {
 
 static void job_free(struct job *job)
 {
-    for (size_t i = 0; i < job->count; i++) {
+    for (size_t i = 0; job->questions != NULL && i < job->count; i++) {
         free(job->questions[i].name);
         free(job->questions[i].answer.addresses);
     }

@@ -81,10 +81,10 @@ static int read_entry(const struct request *request, struct call *call,
 }
 
 /* In order; the first failure ends the batch, as does a later message that would wait. */
-static enum stage run_batch(const struct request *request, struct call *call, int64_t *result)
+static enum stage run_entries(const struct request *request, struct call *call,
+                              uint8_t payload[SEND_READY_MAX], int64_t *result)
 {
     struct send *send = call->send;
-    uint8_t payload[SEND_READY_MAX];
 
     *result = send->before;
     while (call->left > 0) {
@@ -116,6 +116,15 @@ static enum stage run_batch(const struct request *request, struct call *call, in
         call->left--;
     }
     return STAGE_FINISHED;
+}
+
+static enum stage run_batch(const struct request *request, struct call *call, int64_t *result)
+{
+    uint8_t payload[SEND_READY_MAX];
+    enum stage stage = run_entries(request, call, payload, result);
+
+    call->ready = NULL; /* it is copied again where the call goes on */
+    return stage;
 }
 
 /* ---- On a worker -------------------------------------------------------------------------------- */

@@ -29,7 +29,7 @@ static bool cut_last(char *path)
     char *slash = strrchr(path, '/');
     if (slash == NULL) {
         bool more = strcmp(path, ".") != 0;
-        strcpy(path, ".");
+        memcpy(path, ".", sizeof("."));
         return more;
     }
     if (slash[1] == '\0')
