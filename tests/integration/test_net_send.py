@@ -379,7 +379,7 @@ def stalled_options(kind):
 def test_a_blocking_send_returns_the_full_length_when_the_peer_drains(sandlock, kind, call):
     lines = inside(sandlock, stalled_options(kind), STALLED + f"""
 received = bytearray()
-reader = threading.Thread(target=drain, args=(1.5, received))
+reader = threading.Thread(target=drain, args=(4, received))
 reader.start()
 slowest, busy = 0, True
 def others():
@@ -398,7 +398,7 @@ print({call})
 elapsed = time.monotonic() - start
 busy = False
 reader.join(); helper.join()
-print(received == data, elapsed > 1, slowest < 1.2)
+print(received == data, elapsed > 3, slowest < 3)
 """, kind)
     assert lines == ["(1, [6000000])" if "sendmmsg" in call else "6000000", "True True True"]
 
