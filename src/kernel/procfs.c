@@ -162,6 +162,30 @@ int procfs_stat(int proc_fd, pid_t pid, struct procfs_stat *stat)
     return procfs_parse_stat(text, stat);
 }
 
+const char *procfs_status_field(const char *status, const char *name)
+{
+    size_t length = strlen(name);
+
+    for (const char *line = status; line != NULL; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, name, length) == 0 && line[length] == ':')
+            return line + length + 1 + strspn(line + length + 1, "\t ");
+    }
+    return NULL;
+}
+
+bool procfs_status_number(const char *status, const char *name, int base, uint64_t *value)
+{
+    const char *text = procfs_status_field(status, name);
+    char *end;
+
+    if (text == NULL)
+        return false;
+    errno = 0;
+    *value = strtoull(text, &end, base);
+    return end != text && errno == 0;
+}
+
 pid_t procfs_parent(int proc_fd, pid_t pid)
 {
     struct procfs_stat stat;

@@ -11,6 +11,7 @@
 #define SANDLOCK_KERNEL_PROCFS_H
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -52,6 +53,13 @@ int procfs_stat(int proc_fd, pid_t pid, struct procfs_stat *stat);
  * parentheses and blanks itself, so everything behind it is found from the last ')'. -EINVAL: no
  * stat line. */
 int procfs_parse_stat(const char *text, struct procfs_stat *stat);
+
+/* Pure: the value of a line of a status file ("Umask"), as text inside `status`; NULL if there is none. The
+ * kernel escapes line feeds in the process's name, so no line can be forged. */
+const char *procfs_status_field(const char *status, const char *name);
+
+/* Pure: the first number of that value. False if the line or the number is missing or too large. */
+bool procfs_status_number(const char *status, const char *name, int base, uint64_t *value);
 
 pid_t procfs_parent(int proc_fd, pid_t pid);
 

@@ -272,31 +272,6 @@ int task_memory_gather(pid_t tid, const struct iovec *ranges, size_t count, void
     return 0;
 }
 
-int task_memory_gather_into(pid_t tid, const struct iovec *ranges, const struct iovec *places,
-                            size_t count)
-{
-    size_t size = 0;
-
-    for (size_t i = 0; i < count; i++)
-        size += ranges[i].iov_len;
-    if (size == 0)
-        return 0;
-    if (task_memory_read_method() == TASK_MEMORY_CALL) {
-        ssize_t got = sys_process_gather(tid, ranges, count, places, count);
-        if (got == (ssize_t)size)
-            return 0;
-        if (got < 0)
-            return (int)got;
-    }
-    for (size_t i = 0; i < count; i++) {
-        int result = task_memory_read_all(tid, (uintptr_t)ranges[i].iov_base, places[i].iov_base,
-                                          ranges[i].iov_len);
-        if (result < 0)
-            return result;
-    }
-    return 0;
-}
-
 int task_memory_write_all(pid_t tid, uint64_t address, const void *data, size_t size)
 {
     for (size_t done = 0; done < size;) {
@@ -309,29 +284,48 @@ int task_memory_write_all(pid_t tid, uint64_t address, const void *data, size_t 
     return 0;
 }
 
-int task_memory_scatter(pid_t tid, const struct iovec *ranges, const struct iovec *places,
-                        size_t count)
+/* All ranges in one call where that works, else, and once more after a call that was cut short, one by
+ * one. */
+static int transfer(pid_t tid, const struct iovec *ranges, const struct iovec *places, size_t count,
+                    bool writes)
 {
+    enum task_memory_method method =
+        writes ? task_memory_write_method() : task_memory_read_method();
     size_t size = 0;
 
     for (size_t i = 0; i < count; i++)
         size += ranges[i].iov_len;
     if (size == 0)
         return 0;
-    if (task_memory_write_method() == TASK_MEMORY_CALL) {
-        ssize_t put = sys_process_scatter(tid, ranges, count, places, count);
-        if (put == (ssize_t)size)
+    if (method == TASK_MEMORY_CALL) {
+        ssize_t moved = writes ? sys_process_scatter(tid, ranges, count, places, count)
+                               : sys_process_gather(tid, ranges, count, places, count);
+        if (moved == (ssize_t)size)
             return 0;
-        if (put < 0)
-            return (int)put;
+        if (moved < 0)
+            return (int)moved;
     }
     for (size_t i = 0; i < count; i++) {
-        int result = task_memory_write_all(tid, (uintptr_t)ranges[i].iov_base, places[i].iov_base,
-                                           ranges[i].iov_len);
+        uint64_t address = (uintptr_t)ranges[i].iov_base;
+        size_t length = ranges[i].iov_len;
+        int result = writes ? task_memory_write_all(tid, address, places[i].iov_base, length)
+                            : task_memory_read_all(tid, address, places[i].iov_base, length);
         if (result < 0)
             return result;
     }
     return 0;
+}
+
+int task_memory_gather_into(pid_t tid, const struct iovec *ranges, const struct iovec *places,
+                            size_t count)
+{
+    return transfer(tid, ranges, places, count, false);
+}
+
+int task_memory_scatter(pid_t tid, const struct iovec *ranges, const struct iovec *places,
+                        size_t count)
+{
+    return transfer(tid, ranges, places, count, true);
 }
 
 static ssize_t read_string(pid_t tid, uint64_t address, char *text, size_t max)

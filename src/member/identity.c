@@ -32,13 +32,6 @@ bool identity_is_privileged(void)
     return read_rights(&rights) != 0 || (rights.data[0].effective | rights.data[1].effective) != 0;
 }
 
-static const char *find_line(const char *status, const char *key)
-{
-    const char *line = strstr(status, key);
-
-    return line == NULL ? NULL : line + strlen(key);
-}
-
 /* The first and the fourth number of a line: real, effective, saved, file system. */
 static int parse_ids(const char *line, uint32_t *real, uint32_t *value)
 {
@@ -57,10 +50,9 @@ static int parse_ids(const char *line, uint32_t *real, uint32_t *value)
 
 int identity_parse(const char *status, struct member_identity *identity)
 {
-    /* The kernel escapes line feeds in the name: no line can be forged. */
-    const char *uid = find_line(status, "\nUid:\t");
-    const char *gid = find_line(status, "\nGid:\t");
-    const char *effective = find_line(status, "\nCapEff:\t");
+    const char *uid = procfs_status_field(status, "Uid");
+    const char *gid = procfs_status_field(status, "Gid");
+    const char *effective = procfs_status_field(status, "CapEff");
 
     *identity = (struct member_identity){0};
     if (uid == NULL || gid == NULL || effective == NULL ||

@@ -74,46 +74,23 @@ void address_decode(const void *bytes, size_t length, struct socket_address *add
     address->kind = decode_kind(address);
 }
 
-static bool is_zero(const uint8_t *bytes, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (bytes[i] != 0)
-            return false;
-    }
-    return true;
-}
-
-static void settle_ipv4(uint8_t *bytes)
-{
-    static const uint8_t loopback[4] = {127, 0, 0, 1};
-
-    if (is_zero(bytes, sizeof(loopback)))
-        memcpy(bytes, loopback, sizeof(loopback));
-}
-
-static void settle_ipv6(uint8_t *bytes)
-{
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-
-    if (is_zero(bytes, 16))
-        bytes[15] = 1;
-    else if (memcmp(bytes, mapped, sizeof(mapped)) == 0)
-        settle_ipv4(bytes + sizeof(mapped));
-}
-
 void address_settle(struct socket_address *address)
 {
     uint16_t family = AF_INET;
+    uint8_t *bytes = address->bytes;
 
     if (!address->has_ip)
         return;
-    if (address->family == AF_INET6) {
-        memset(address->bytes + IPV6_FLOW_AT, 0, IPV6_AT - IPV6_FLOW_AT);
-        settle_ipv6(address->bytes + IPV6_AT);
+    if (address->family != AF_INET6) {
+        memcpy(bytes, &family, sizeof(family));
+        memcpy(bytes + IPV4_AT, address->ip.bytes, 4);
         return;
     }
-    memcpy(address->bytes, &family, sizeof(family));
-    settle_ipv4(address->bytes + IPV4_AT);
+    memset(bytes + IPV6_FLOW_AT, 0, IPV6_AT - IPV6_FLOW_AT);
+    if (address->ip.family == 6)
+        memcpy(bytes + IPV6_AT, address->ip.bytes, 16);
+    else /* mapped: the prefix stands there already */
+        memcpy(bytes + IPV6_AT + 12, address->ip.bytes, 4);
 }
 
 int address_read(pid_t tid, uint64_t pointer, uint64_t length, struct socket_address *address)

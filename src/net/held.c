@@ -14,7 +14,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -103,28 +102,15 @@ unsigned holder_limit(const struct holder *holder)
 
 /* ---- Signals of the member ------------------------------------------------------------------------- */
 
-static bool read_number(const char *status, const char *key, int base, uint64_t *value)
-{
-    const char *line = strstr(status, key);
-    char *end;
-
-    if (line == NULL)
-        return false;
-    line += strlen(key);
-    errno = 0;
-    *value = strtoull(line, &end, base);
-    return end != line && errno == 0;
-}
-
 bool held_signal_waits(const char *status, pid_t tid)
 {
     uint64_t tgid, threads, own, shared, blocked;
 
-    if (!read_number(status, "\nTgid:", 10, &tgid) ||
-        !read_number(status, "\nThreads:", 10, &threads) ||
-        !read_number(status, "\nSigPnd:", 16, &own) ||
-        !read_number(status, "\nShdPnd:", 16, &shared) ||
-        !read_number(status, "\nSigBlk:", 16, &blocked))
+    if (!procfs_status_number(status, "Tgid", 10, &tgid) ||
+        !procfs_status_number(status, "Threads", 10, &threads) ||
+        !procfs_status_number(status, "SigPnd", 16, &own) ||
+        !procfs_status_number(status, "ShdPnd", 16, &shared) ||
+        !procfs_status_number(status, "SigBlk", 16, &blocked))
         return false;
     if ((own & ~blocked) != 0)
         return true;
@@ -357,17 +343,25 @@ static void ended(void *data)
     release_all(holder);
 }
 
-bool holder_start(struct holder *holder, const struct request *request)
+/* `started` is set by the receiving thread alone, and read under the lock. */
+static bool start_thread(struct holder *holder, const struct request *request, bool *started,
+                         void (*work)(const struct request *request, void *data),
+                         void (*over)(void *data))
 {
-    if (holder->running) /* set by this thread alone */
+    if (*started)
         return true;
     struct request starter = *request;
     starter.fate = NULL; /* the call itself stays with the caller */
-    bool started = request_submit(&starter, run, holder, ended);
+    bool submitted = request_submit(&starter, work, holder, over);
     pthread_mutex_lock(&holder->lock);
-    holder->running = started;
+    *started = submitted;
     pthread_mutex_unlock(&holder->lock);
-    return started;
+    return submitted;
+}
+
+bool holder_start(struct holder *holder, const struct request *request)
+{
+    return start_thread(holder, request, &holder->running, run, ended);
 }
 
 /* ---- The closing thread ---------------------------------------------------------------------------- */
@@ -395,15 +389,7 @@ static void close_all(const struct request *request, void *data)
 
 bool holder_start_closing(struct holder *holder, const struct request *request)
 {
-    if (holder->closes) /* set by this thread alone */
-        return true;
-    struct request starter = *request;
-    starter.fate = NULL; /* the call itself stays with the caller */
-    bool started = request_submit(&starter, close_all, holder, NULL);
-    pthread_mutex_lock(&holder->lock);
-    holder->closes = started;
-    pthread_mutex_unlock(&holder->lock);
-    return started;
+    return start_thread(holder, request, &holder->closes, close_all, NULL);
 }
 
 /* ---- For its users ---------------------------------------------------------------------------------- */

@@ -18,7 +18,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 
 /* ---- The window ----------------------------------------------------------------------------------------- */
@@ -101,15 +100,6 @@ static int choose_slot(const struct request *request)
     return -1;
 }
 
-/* A decimal field of /proc/PID/status; -1 if it is not there. The name of a process, which stands in
- * the first line, cannot hold a newline there (proc(5)). */
-static long status_field(const char *status, const char *name)
-{
-    const char *line = strstr(status, name);
-
-    return line == NULL ? -1 : strtol(line + strlen(name), NULL, 10);
-}
-
 /* A number above the caller's table makes the kernel grow it. If other threads use the table, that waits
  * for a grace period: many milliseconds, which the loop has not. */
 static bool grows_slowly(const struct request *request, int slot)
@@ -119,9 +109,11 @@ static bool grows_slowly(const struct request *request, int slot)
         procfs_read(supervisor_proc_fd(request->supervisor), (pid_t)request->notification.pid,
                     "status", status, sizeof(status));
 
-    if (length < 0)
+    uint64_t room, threads;
+    if (length < 0 || !procfs_status_number(status, "FDSize", 10, &room) ||
+        !procfs_status_number(status, "Threads", 10, &threads))
         return true;
-    return status_field(status, "\nFDSize:") <= slot && status_field(status, "\nThreads:") != 1;
+    return room <= (uint64_t)slot && threads != 1;
 }
 
 /*

@@ -25,10 +25,10 @@ static int mode_of(int proc_fd, pid_t tid)
 
     if (length < 0)
         return (int)length;
-    const char *line = strstr(status, "\nUmask:\t");
-    if (line == NULL)
+    uint64_t mask;
+    if (!procfs_status_number(status, "Umask", 8, &mask))
         return -EINVAL;
-    return 0777 & ~(int)strtoul(line + strlen("\nUmask:\t"), NULL, 8);
+    return 0777 & ~(int)mask;
 }
 
 /* Cuts a path into directory and name: the name is a pointer into `path`, which then is the directory.

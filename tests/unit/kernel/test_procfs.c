@@ -217,6 +217,27 @@ static void links_are_read_whole_or_not_at_all(void **state)
     }
 }
 
+static void a_line_of_a_status_file_is_found_by_its_whole_name(void **state)
+{
+    static const char status[] =
+        "Name:\tUmask:\t0777\nUmask:\t0022\nTgid:\t41\nNSTgid:\t41\t7\n"
+        "SigPnd:\t00000000000000ff\nHuge:\t99999999999999999999\nNone:\t\n";
+    uint64_t value = 0;
+
+    (void)state;
+    assert_true(procfs_status_number(status, "Umask", 8, &value));
+    assert_int_equal(value, 022);
+    assert_true(procfs_status_number(status, "Tgid", 10, &value));
+    assert_int_equal(value, 41);
+    assert_true(procfs_status_number(status, "SigPnd", 16, &value));
+    assert_int_equal(value, 0xff);
+    assert_false(procfs_status_number(status, "Sig", 16, &value));
+    assert_false(procfs_status_number(status, "Huge", 10, &value));
+    assert_null(procfs_status_field("", "Umask"));
+    assert_null(procfs_status_field("Umask", "Umask"));
+    assert_true(strncmp(procfs_status_field(status, "NSTgid"), "41\t7\n", 5) == 0);
+}
+
 static void a_file_is_cut_at_the_buffer(void **state)
 {
     char text[5];
@@ -254,6 +275,7 @@ int main(void)
         cmocka_unit_test(a_thread_has_a_process_and_maybe_its_own_table),
         cmocka_unit_test(children_are_listed_up_to_the_capacity),
         cmocka_unit_test(links_are_read_whole_or_not_at_all),
+        cmocka_unit_test(a_line_of_a_status_file_is_found_by_its_whole_name),
         cmocka_unit_test(a_file_is_cut_at_the_buffer),
     };
 
