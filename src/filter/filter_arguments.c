@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* Fewer comparisons than this are not worth a tree. */
-#define RUN_MIN 4
+#define RUN_MIN 2
 
 /* Values that differ from their surroundings in one leaf of it: what makes the program shorter here
  * is run by every call of the number. */
@@ -96,9 +96,13 @@ static bpf_label emit_null_test(struct bpf_assembler *assembler, unsigned arg, b
 static bpf_label emit_range_test(struct bpf_assembler *assembler, const struct arg_test *test,
                                  bpf_label held, bpf_label failed)
 {
-    bpf_label top = bpf_emit_jump(assembler, BPF_JGT | BPF_K, test->value_high, failed, held);
+    bpf_label label = held;
 
-    return bpf_emit_jump(assembler, BPF_JGE | BPF_K, test->value, top, failed);
+    if (test->value_high != UINT32_MAX)
+        label = bpf_emit_jump(assembler, BPF_JGT | BPF_K, test->value_high, failed, label);
+    if (test->value != 0)
+        label = bpf_emit_jump(assembler, BPF_JGE | BPF_K, test->value, label, failed);
+    return label;
 }
 
 static bpf_label emit_test(struct bpf_assembler *assembler, const struct arg_test *test,

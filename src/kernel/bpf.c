@@ -321,6 +321,12 @@ static bool is_return_of(const struct sock_filter *instruction, uint32_t value)
     return instruction->code == (BPF_RET | BPF_K) && instruction->k == value;
 }
 
+static bool is_same(const struct sock_filter *left, const struct sock_filter *right)
+{
+    return left->code == right->code && left->k == right->k && left->jt == right->jt &&
+           left->jf == right->jf;
+}
+
 /* The label of an instruction among the newest `window` that does what jumping to `label` does; 0
  * if there is none. */
 static bpf_label find_bridge(const struct bpf_assembler *assembler, bpf_label label, size_t window)
@@ -376,23 +382,53 @@ bpf_label bpf_emit_return(struct bpf_assembler *assembler, uint32_t value)
 
 bpf_label bpf_emit(struct bpf_assembler *assembler, uint16_t code, uint32_t k, bpf_label next)
 {
+    const struct sock_filter instruction = BPF_STMT(code, k);
+
+    if (next < assembler->length && is_same(&assembler->reversed[next], &instruction))
+        return next + 1; /* it stands before `next` already */
     if (next != assembler->length)
         append(assembler,
                (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, (uint32_t)distance(assembler, next)));
-    return append(assembler, (struct sock_filter)BPF_STMT(code, k));
+    return append(assembler, instruction);
+}
+
+static uint16_t *remembered_jump(struct bpf_assembler *assembler, uint16_t code, uint32_t k,
+                                 bpf_label if_true, bpf_label if_false)
+{
+    uint32_t hash = (k ^ code) * 0x9E3779B1U;
+
+    hash = (hash ^ (uint32_t)if_true) * 0x85EBCA6BU;
+    hash = (hash ^ (uint32_t)if_false) * 0xC2B2AE35U;
+    return &assembler->jumps[(hash >> 16) % BPF_JUMPS_KEPT];
+}
+
+/* A copy or trampoline of the same target does not count: then there are two. */
+static bool leads_to(const struct bpf_assembler *assembler, bpf_label jump, uint16_t code,
+                     uint32_t k, bpf_label if_true, bpf_label if_false)
+{
+    const struct sock_filter *one = &assembler->reversed[jump - 1];
+
+    return one->code == code && one->k == k && jump - 1 - one->jt == if_true &&
+           jump - 1 - one->jf == if_false;
 }
 
 bpf_label bpf_emit_jump(struct bpf_assembler *assembler, uint16_t test, uint32_t k,
                         bpf_label if_true, bpf_label if_false)
 {
+    uint16_t code = BPF_JMP | test;
+    uint16_t *kept = remembered_jump(assembler, code, k, if_true, if_false);
+
+    if (*kept != 0 && !assembler->failed && leads_to(assembler, *kept, code, k, if_true, if_false))
+        return *kept;
     /* Bringing the second target near may put one instruction between the first and the jump. */
     bpf_label near_true = bring_near(assembler, if_true, 1);
     bpf_label near_false = bring_near(assembler, if_false, 0);
-
-    return append(assembler,
-                  (struct sock_filter)BPF_JUMP((uint16_t)(BPF_JMP | test), k,
-                                               (uint8_t)distance(assembler, near_true),
-                                               (uint8_t)distance(assembler, near_false)));
+    bpf_label label = append(
+        assembler, (struct sock_filter)BPF_JUMP(code, k, (uint8_t)distance(assembler, near_true),
+                                                (uint8_t)distance(assembler, near_false)));
+    if (label <= UINT16_MAX && !assembler->failed)
+        *kept = (uint16_t)label;
+    return label;
 }
 
 bool bpf_assembler_finish(struct bpf_assembler *assembler, bpf_label start,

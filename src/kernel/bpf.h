@@ -56,11 +56,15 @@ typedef size_t bpf_label;
 /* Different returns that are found at once; others are searched for. */
 #define BPF_RETURNS_KEPT 16
 
+/* Jumps that are remembered, by a hash of what they test and where they lead. */
+#define BPF_JUMPS_KEPT 256
+
 struct bpf_assembler {
     struct sock_filter *reversed; /* last instruction first; owned */
     size_t length, capacity;
     bpf_label returns[BPF_RETURNS_KEPT];
     size_t return_count;
+    uint16_t jumps[BPF_JUMPS_KEPT]; /* labels; 0: none */
     bool failed;
 };
 
@@ -72,10 +76,11 @@ void bpf_assembler_free(struct bpf_assembler *assembler);
 /* "return value": one that is there already, or a new one. */
 bpf_label bpf_emit_return(struct bpf_assembler *assembler, uint32_t value);
 
-/* An instruction that neither jumps nor returns, followed by `next`. */
+/* An instruction that neither jumps nor returns, followed by `next`: one that is there already, or a new
+ * one. */
 bpf_label bpf_emit(struct bpf_assembler *assembler, uint16_t code, uint32_t k, bpf_label next);
 
-/* A conditional jump. `test` is BPF_JEQ, BPF_JGT, BPF_JGE or BPF_JSET, with BPF_K or BPF_X. */
+/* A conditional jump, likewise. `test` is BPF_JEQ, BPF_JGT, BPF_JGE or BPF_JSET, with BPF_K or BPF_X. */
 bpf_label bpf_emit_jump(struct bpf_assembler *assembler, uint16_t test, uint32_t k,
                         bpf_label if_true, bpf_label if_false);
 

@@ -197,11 +197,6 @@ int socket_pin(const struct request *request, int fd, struct pinned_socket *sock
     return pin(request, fd, socket, socket_identify);
 }
 
-int socket_pin_type(const struct request *request, int fd, struct pinned_socket *socket)
-{
-    return pin(request, fd, socket, identify_type);
-}
-
 int socket_pin_kind(const struct request *request, int fd, struct pinned_socket *socket)
 {
     return pin(request, fd, socket, identify_kind);

@@ -33,10 +33,7 @@ int socket_pin(const struct request *request, int fd, struct pinned_socket *sock
 /* Fills in the properties of socket->fd, which the caller has. -ENOTSOCK, -EBADF (O_PATH) … */
 int socket_identify(struct pinned_socket *socket);
 
-/* The same as socket_pin() without the cookie, which is 0. */
-int socket_pin_type(const struct request *request, int fd, struct pinned_socket *socket);
-
-/* The same without the cookie, and with the type that an IP socket of TCP or UDP ordinarily has: for
+/* The same without the cookie, which is 0, and with the type that an IP socket of TCP or UDP ordinarily has: for
  * calls where each question counts. */
 int socket_pin_kind(const struct request *request, int fd, struct pinned_socket *socket);
 

@@ -55,15 +55,35 @@ struct connect_call {
     bool admitted;                 /* counted by the holder */
 };
 
-static void call_free(struct connect_call *call)
+static void call_release(struct connect_call *call)
 {
-    if (call == NULL)
-        return;
     socket_unpin(&call->socket);
     unix_target_release(&call->target);
     if (call->admitted)
         holder_leave(call->shared->network->holder);
+    call->admitted = false;
+}
+
+static void call_free(struct connect_call *call)
+{
+    if (call != NULL)
+        call_release(call);
     free(call);
+}
+
+/* Most calls begin and end on the receiving thread's stack. One that goes on elsewhere moves: what it
+ * owns belongs to the copy afterwards. NULL: out of memory, and nothing moved. */
+static struct connect_call *call_move(struct connect_call *call)
+{
+    struct connect_call *copy = malloc(sizeof(*copy));
+
+    if (copy == NULL)
+        return NULL;
+    *copy = *call;
+    call->socket = PINNED_SOCKET_INIT;
+    call->target = UNIX_TARGET_INIT;
+    call->admitted = false;
+    return copy;
 }
 
 /* Counts the call, once. False: too many are under way. */
@@ -339,7 +359,6 @@ static int connect_locked(struct connect_call *call)
     struct timeval timeout = {0};
     socklen_t length = sizeof(timeout);
     int fd = call->socket.fd;
-
     int result = getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, &length) == 0 ? 0 : -errno;
     if (result == 0 && !fault_is("connect-waits") &&
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &shortest, sizeof(shortest)) != 0)
@@ -504,12 +523,13 @@ static struct verdict hand_to_worker(const struct request *request, struct conne
 
     bool admitted = admit(call);
     if (job != NULL && admitted && holder_start(call->shared->network->holder, request)) {
-        job->call = call;
-        if (request_submit(request, work, job, job_free))
+        job->call = call_move(call);
+        if (job->call != NULL && request_submit(request, work, job, job_free))
             return verdict_taken();
+        call_free(job->call);
     }
     free(job);
-    call_free(call);
+    call_release(call);
     return verdict_errno(admitted ? ENOMEM : EAGAIN);
 }
 
@@ -521,7 +541,7 @@ static int prepare(const struct request *request, struct connect_call *call)
     int result = address_read((pid_t)request->notification.pid, args[1], args[2], &call->address);
 
     if (result == 0)
-        result = socket_pin_type(request, (int)args[0], &call->socket);
+        result = socket_pin_kind(request, (int)args[0], &call->socket);
     if (result == 0)
         result = judge(request, call);
     if (result == 0 && is_named_unix(call)) {
@@ -547,20 +567,41 @@ static bool is_quick(const struct connect_call *call)
            !call->may_be_own && net_address_is_loopback(&call->address.ip);
 }
 
+/* A worker or the holder can be in the middle of the same socket's call only if it has a call at all.
+ * False in *done: it is, and nothing happened. */
+static int connect_alone(struct connect_call *call, bool *done)
+{
+    pthread_mutex_t *lock = NULL;
+
+    if (holder_is_busy(call->shared->network->holder)) {
+        lock = timeout_lock(call);
+        *done = pthread_mutex_trylock(lock) == 0;
+        if (!*done)
+            return 0;
+    }
+    *done = true;
+    bool may_wait = call->blocks || fault_is("connect-waits");
+    int result = may_wait ? connect_locked(call) : connect_now(call);
+    if (lock != NULL)
+        pthread_mutex_unlock(lock);
+    return result;
+}
+
 /* On the receiving thread. False: a worker has to do it. */
 static bool connect_here(const struct request *request, struct connect_call *call, int *result)
 {
     struct destinations *shared = call->shared;
     int64_t begin = loop_now();
+    bool done;
 
     if (!is_quick(call) || begin < shared->inline_after ||
-        !holder_start(shared->network->holder, request) ||
-        pthread_mutex_trylock(timeout_lock(call)) != 0)
+        !holder_start(shared->network->holder, request))
         return false;
     supervisor_watch_socket(request->supervisor, WATCH_RECEIVER, call->socket.fd);
-    *result = connect_locked(call);
+    *result = connect_alone(call, &done);
     supervisor_watch_socket(request->supervisor, WATCH_RECEIVER, -1);
-    pthread_mutex_unlock(timeout_lock(call));
+    if (!done)
+        return false;
     int64_t end = loop_now();
     shared->slow_connects = end - begin > INLINE_SLOW ? shared->slow_connects + 1 : 0;
     if ((call->blocks && is_unfinished(call, *result)) || shared->slow_connects > 1)
@@ -575,31 +616,34 @@ static bool connect_or_hold(const struct request *request, struct connect_call *
 
     if (!connect_here(request, call, &result))
         return false;
-    if (!call->blocks || !is_unfinished(call, result))
+    if (!call->blocks || !is_unfinished(call, result)) {
         conclude(request, call, result);
-    else if (hold(request, call, result))
+        call_release(call);
         return true;
-    call_free(call);
+    }
+    struct connect_call *moved = call_move(call);
+    if (moved == NULL) {
+        answer(request, -ENOMEM);
+        call_release(call);
+    } else if (!hold(request, moved, result)) {
+        call_free(moved);
+    }
     return true;
 }
 
 struct verdict on_connect(struct request *request)
 {
-    struct connect_call *call = calloc(1, sizeof(*call));
+    struct connect_call call = {
+        .shared = request->state, .socket = PINNED_SOCKET_INIT, .target = UNIX_TARGET_INIT};
+    int result = prepare(request, &call);
 
-    if (call == NULL)
-        return verdict_errno(ENOMEM);
-    call->shared = request->state;
-    call->socket = PINNED_SOCKET_INIT;
-    call->target = UNIX_TARGET_INIT;
-    int result = prepare(request, call);
-    if (result == 0 && !never_waits(call)) {
-        call->blocks = is_stream(call) && !socket_is_nonblocking(call->socket.fd);
-        return connect_or_hold(request, call) ? verdict_taken() : hand_to_worker(request, call);
+    if (result == 0 && !never_waits(&call)) {
+        call.blocks = is_stream(&call) && !socket_is_nonblocking(call.socket.fd);
+        return connect_or_hold(request, &call) ? verdict_taken() : hand_to_worker(request, &call);
     }
     if (result == 0)
-        result = connect_now(call);
-    note_scope(request, call, result);
-    call_free(call);
+        result = connect_now(&call);
+    note_scope(request, &call, result);
+    call_release(&call);
     return result < 0 ? verdict_errno(-result) : verdict_value(0);
 }

@@ -95,6 +95,11 @@ void holder_leave(struct holder *holder)
     atomic_fetch_sub(&holder->admitted, 1);
 }
 
+bool holder_is_busy(struct holder *holder)
+{
+    return atomic_load(&holder->admitted) != 0;
+}
+
 unsigned holder_limit(const struct holder *holder)
 {
     return holder->limit;

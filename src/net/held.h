@@ -70,6 +70,10 @@ bool holder_start_closing(struct holder *holder, const struct request *request);
 bool holder_admit(struct holder *holder);
 void holder_leave(struct holder *holder);
 
+/* Whether any call is counted now. On the receiving thread, which hands the calls out, false stays true
+ * until it hands one out itself. Any thread. */
+bool holder_is_busy(struct holder *holder);
+
 /* How many may be under way: a share of the soft limit of open files. */
 unsigned holder_limit(const struct holder *holder);
 

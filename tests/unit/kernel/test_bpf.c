@@ -370,6 +370,34 @@ static void equal_returns_are_one(void **state)
     assert_int_equal(assembler.length, 2);
 }
 
+/* Two numbers with the same two tests on arguments. */
+static void equal_instructions_are_one(void **state)
+{
+    CLEANUP_BPF_ASSEMBLER struct bpf_assembler assembler = BPF_ASSEMBLER_INIT;
+    CLEANUP_BPF_PROGRAM struct bpf_program program = BPF_PROGRAM_INIT;
+    bpf_label allow = bpf_emit_return(&assembler, SECCOMP_RET_ALLOW);
+    bpf_label refuse = bpf_emit_return(&assembler, SECCOMP_RET_ERRNO | 1);
+    bpf_label blocks[3];
+
+    for (uint32_t i = 0; i < 3; i++) {
+        blocks[i] = bpf_emit_jump(&assembler, BPF_JEQ | BPF_K, i < 2 ? 7 : 8, allow, refuse);
+        blocks[i] = bpf_emit(&assembler, BPF_LD | BPF_W | BPF_ABS, ARG_LOW(0), blocks[i]);
+    }
+    assert_int_equal(blocks[0], blocks[1]);
+    assert_int_not_equal(blocks[0], blocks[2]);
+    bpf_label start = bpf_emit_jump(&assembler, BPF_JEQ | BPF_K, 20, blocks[2], blocks[0]);
+    start = bpf_emit(&assembler, BPF_LD | BPF_W | BPF_ABS, 0, start);
+    assert_true(bpf_assembler_finish(&assembler, start, &program, NULL));
+    for (uint32_t value = 6; value < 10; value++) {
+        struct seccomp_data data = {.nr = 20, .args = {value}};
+        assert_int_equal(bpf_run(&program, &data, NULL),
+                         value == 8 ? SECCOMP_RET_ALLOW : (SECCOMP_RET_ERRNO | 1));
+        data.nr = 21;
+        assert_int_equal(bpf_run(&program, &data, NULL),
+                         value == 7 ? SECCOMP_RET_ALLOW : (SECCOMP_RET_ERRNO | 1));
+    }
+}
+
 static void a_start_that_is_not_the_front_is_jumped_to(void **state)
 {
     CLEANUP_BPF_ASSEMBLER struct bpf_assembler assembler = BPF_ASSEMBLER_INIT;
@@ -421,6 +449,7 @@ int main(void)
         cmocka_unit_test(far_returns_are_reached),
         cmocka_unit_test(far_blocks_are_reached_by_shared_trampolines),
         cmocka_unit_test(equal_returns_are_one),
+        cmocka_unit_test(equal_instructions_are_one),
         cmocka_unit_test(a_start_that_is_not_the_front_is_jumped_to),
         cmocka_unit_test(the_kernels_limit_is_kept),
     };
