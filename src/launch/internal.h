@@ -55,8 +55,8 @@ struct launch {
     int report_fd;
     int lifeline[2];
 
-    void *memory; /* stacks and record */
-    size_t memory_size;
+    void *memory; /* stacks and record (memory.c) */
+    bool memory_is_private;
     struct launch_record *record;
     void *guardian_stack_top;
     void *child_stack_top;
@@ -75,6 +75,16 @@ bool launch_writes_proc(const struct launch *launch);
 
 /* Fills the posture of a prepared launch (posture_launch.c). */
 void posture_describe_launch(struct launch *launch);
+/* Stacks and record, zeroed (memory.c). `same_space`: guardian and child share the host's memory until
+ * the exec. Freed after the guardian is reaped; a launch without memory is accepted. */
+bool launch_memory_prepare(struct launch *launch, bool same_space, struct error *err);
+void launch_memory_free(struct launch *launch);
+
+/* Finds out about the terminal before the start, and undoes what a killed command did to it
+ * (foreground.c). */
+void launch_terminal_prepare(struct launch *launch, const struct launch_spec *spec);
+void launch_terminal_restore(struct launch *launch);
+
 
 /* The part about the network, after the features (posture_network.c). */
 void posture_describe_network(struct launch *launch);

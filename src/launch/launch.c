@@ -34,18 +34,12 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
 extern char **environ;
-
-/* Stacks of guardian and child. Both run a few small functions; the deepest is the guardian's walk
- * over /proc (eight levels of 1 KiB). A page without access lies below each. */
-#define STACK_SIZE (32 * 1024)
-#define STACK_GUARD 4096
 
 /* How often a wait for the child looks whether guardian and child are still there. */
 #define ALIVE_CHECK_NS 20000000L
@@ -103,27 +97,12 @@ static bool guardian_can_share(const struct launch *launch, const struct launch_
            spec->entry == NULL;
 }
 
-/* Both stacks, each above a guard page, and the record. A guardian with an address space of its own
- * sees the host's writes in a shared mapping only, which costs the kernel a file. */
 static bool prepare_memory(struct launch *launch, const struct launch_spec *spec, struct error *err)
 {
-    size_t stacks = 2 * (STACK_SIZE + STACK_GUARD);
     bool same_space = !launch->own_process && guardian_can_share(launch, spec);
-    int flags = MAP_ANONYMOUS | (same_space ? MAP_PRIVATE : MAP_SHARED);
 
-    launch->memory_size = stacks + sizeof(*launch->record);
-    char *base = FAULT_OR("memory", MAP_FAILED,
-                          mmap(NULL, launch->memory_size, PROT_READ | PROT_WRITE, flags, -1, 0));
-    if (base == MAP_FAILED)
-        return error_runtime(err, errno, "launch memory");
-    launch->memory = base;
-    if (FAULT_OR("stacks", -1, mprotect(base, STACK_GUARD, PROT_NONE)) != 0 ||
-        mprotect(base + STACK_GUARD + STACK_SIZE, STACK_GUARD, PROT_NONE) != 0)
-        return error_runtime(err, errno, "launch stacks");
-    launch->guardian_stack_top = base + STACK_GUARD + STACK_SIZE;
-    launch->child_stack_top = base + stacks;
-    launch->record = (struct launch_record *)(void *)(base + stacks);
-    launch->record->listener = -1;
+    if (!launch_memory_prepare(launch, same_space, err))
+        return false;
 #if defined(SANDLOCK_FAULT_INJECTION)
     launch->record->fault = chosen_fault();
 #endif
@@ -250,30 +229,6 @@ static void prepare_user(struct launch *launch)
     snprintf(launch->gid_map, sizeof(launch->gid_map), "%u %u 1", policy->gid, (unsigned)getgid());
 }
 
-/* The terminal goes to the child only if all three streams are inherited, standard input is a
- * terminal, and our own group is its foreground group: a captured or background run never takes it. */
-static void prepare_terminal(struct launch *launch, const struct launch_spec *spec)
-{
-    int fd = -1;
-
-    for (int i = 0; i < 3; i++) {
-        if (spec->streams[i].mode != STREAM_INHERIT)
-            return;
-    }
-    if (isatty(0))
-        fd = fcntl(0, F_DUPFD_CLOEXEC, 3);
-    else if (spec->force_terminal)
-        fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return;
-    /* Also for a background run: if it reads the terminal it is stopped, and that is followed. */
-    launch->take_foreground = tcgetpgrp(fd) == getpgrp();
-    launch->terminal = fd;
-    launch->terminal_saved =
-        launch->take_foreground && tcgetattr(fd, &launch->terminal_before) == 0;
-    launch->report_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-}
-
 static void fill_child_plan(struct launch *launch, const struct launch_spec *spec)
 {
     const struct policy *policy = launch->policy;
@@ -370,7 +325,7 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
         return error_wrap(err, "sandbox name");
     if (!command_prepare(&launch->command, policy, spec->argv, spec->argc, environ, err))
         return false;
-    prepare_terminal(launch, spec); /* before the supervisor, whose filter depends on it */
+    launch_terminal_prepare(launch, spec); /* before the supervisor, whose filter depends on it */
     prepare_open_files(launch, spec);
     if (!prepare_supervisor(launch, err))
         return false;
@@ -655,66 +610,22 @@ int launch_signal_group(struct launch *launch, int signal)
     return notify_guardian(launch);
 }
 
-/* ---- Terminal ----------------------------------------------------------------------------------- */
-
-/* Whoever is not in front at this moment would be stopped by SIGTTOU for the call. */
-static int set_foreground(int terminal, pid_t group)
-{
-    sigset_t set;
-    sigset_t before;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGTTOU);
-    pthread_sigmask(SIG_BLOCK, &set, &before);
-    int result = ioctl(terminal, TIOCSPGRP, &group) == 0 ? 0 : -errno;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return result;
-}
-
-int launch_foreground_give(struct launch *launch)
-{
-    return launch->terminal < 0 ? -ENOTTY : set_foreground(launch->terminal, launch->record->child);
-}
-
-/* The command's own group, or one that a member put in front and that died with it. */
-static bool is_left_behind(const struct launch *launch, pid_t owner)
-{
-    return owner == launch->record->child || (getpgid(owner) < 0 && errno == ESRCH);
-}
-
-void launch_foreground_take_back(struct launch *launch)
-{
-    pid_t owner = -1;
-
-    if (launch->terminal < 0 || launch->record == NULL || launch->record->child <= 0)
-        return;
-    if (ioctl(launch->terminal, TIOCGPGRP, &owner) == 0 && is_left_behind(launch, owner))
-        set_foreground(launch->terminal, getpgrp());
-}
-
-/* A program that was killed had no time to undo raw mode or to switch the echo on again. */
-static void restore_terminal(struct launch *launch)
-{
-    const struct launch_record *record = launch->record;
-
-    if (launch->terminal_saved && atomic_load(&record->child_exited) != 0 &&
-        WIFSIGNALED(record->wait_status))
-        tcsetattr(launch->terminal, TCSANOW, &launch->terminal_before);
-}
-
 /* ---- End ---------------------------------------------------------------------------------------- */
 
 void launch_finish(struct launch *launch)
 {
     if (launch->guardian > 0) {
         int status;
-        launch_command(launch, COMMAND_KILL);
-        launch_command(launch, COMMAND_FINISH);
+        /* Not to one that ended in order: nobody is left to be told. */
+        if (atomic_load_explicit(&launch->record->finished, memory_order_acquire) == 0) {
+            launch_command(launch, COMMAND_KILL);
+            launch_command(launch, COMMAND_FINISH);
+        }
         RETRY_ON_EINTR(waitpid(launch->guardian, &status, __WALL));
         if (atomic_load_explicit(&launch->record->finished, memory_order_acquire) == 0)
             launch_sweep_members(launch);
         launch_foreground_take_back(launch);
-        restore_terminal(launch);
+        launch_terminal_restore(launch);
         launch->guardian = 0;
         fd_close(launch->guardian_pidfd);
         launch->guardian_pidfd = -1;
@@ -753,8 +664,7 @@ void launch_free(struct launch *launch)
     fd_close(launch->lifeline[1]);
     fd_close(launch->terminal);
     fd_close(launch->report_fd);
-    if (launch->memory != NULL)
-        munmap(launch->memory, launch->memory_size);
+    launch_memory_free(launch);
     if (supervisor == NULL) {
         free_shared(launch);
     } else {

@@ -205,8 +205,10 @@ static void finish(struct sandbox *sandbox)
         outcome_fill(sandbox);
     }
     sandbox->phase = PHASE_ENDED;
-    pthread_cond_broadcast(&sandbox->changed);
     pthread_mutex_unlock(&sandbox->lock);
+    /* Without the lock, or who is woken would have to wait for it. It does not free the sandbox before
+     * this thread is joined. */
+    pthread_cond_broadcast(&sandbox->changed);
 }
 
 static void serve(struct sandbox *sandbox)
