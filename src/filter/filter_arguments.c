@@ -239,15 +239,15 @@ static bool is_decided(struct bpf_assembler *assembler, const struct filter_rule
 {
     for (size_t i = 0; i < count; i++) {
         const struct arg_test *test = &rules[i].tests[0];
-        uint32_t mask = effective_mask(test);
         if (rules[i].test_count == 0 || test->arg != arg || !is_comparison(test))
             return false;
-        /* Only where masking changes nothing. */
-        if ((mask & (mask + 1)) != 0 || last > mask)
-            return false;
+        uint32_t mask = effective_mask(test);
         uint32_t high = test->op == ARG_IN_RANGE ? test->value_high : test->value;
-        bool apart = high < first || test->value > last || high < test->value;
-        bool inside = test->value <= first && last <= high;
+        /* Masking changes nothing in this stretch, or at least makes no value greater. */
+        bool exact = (mask & (mask + 1)) == 0 && last <= mask;
+        uint64_t highest = exact ? high : (uint64_t)high + (uint32_t)~mask;
+        bool apart = test->value > last || highest < first || high < test->value;
+        bool inside = exact && test->value <= first && last <= high;
         if (!apart && !inside)
             return false;
         if (inside == (test->op == ARG_NOT_EQUAL))
