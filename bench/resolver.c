@@ -3,22 +3,16 @@
  * file and asks the kernel which address families the machine has. Dynamic, because the lookup is.
  * Usage: bench-resolver LOOKUPS; prints "lookup NANOSECONDS", the median.
  */
+#include "helpers/timing.h"
+
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #define LOOKUPS_MAX 10000
 
 static double samples[LOOKUPS_MAX];
-
-static int compare(const void *left, const void *right)
-{
-    const double *a = left, *b = right;
-
-    return (*a > *b) - (*a < *b);
-}
 
 int main(int argc, char **argv)
 {
@@ -28,19 +22,15 @@ int main(int argc, char **argv)
         return 2;
     for (int i = 0; i < lookups; i++) {
         struct addrinfo *found;
-        struct timespec start, end;
-        clock_gettime(CLOCK_MONOTONIC, &start);
+        double start = now_ns();
         int error = getaddrinfo("localhost", "80", NULL, &found);
-        clock_gettime(CLOCK_MONOTONIC, &end);
+        samples[i] = now_ns() - start;
         if (error != 0) {
             fprintf(stderr, "bench-resolver: %s\n", gai_strerror(error));
             return 1;
         }
         freeaddrinfo(found);
-        samples[i] =
-            (double)(end.tv_sec - start.tv_sec) * 1e9 + (double)(end.tv_nsec - start.tv_nsec);
     }
-    qsort(samples, (size_t)lookups, sizeof(samples[0]), compare);
-    printf("lookup %.1f\n", samples[lookups / 2]);
+    printf("lookup %.1f\n", median_of(samples, lookups));
     return 0;
 }

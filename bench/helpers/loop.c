@@ -4,13 +4,14 @@
  * batches.
  * Usage: bench-helper-loop BATCHES CALLS-PER-BATCH
  */
+#include "timing.h"
+
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #define BATCHES_MAX 1000
@@ -39,21 +40,6 @@ static void call_ioctl(int fd)
         exit(1);
 }
 
-static double now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
-static int compare(const void *left, const void *right)
-{
-    const double *a = left, *b = right;
-
-    return (*a > *b) - (*a < *b);
-}
-
 static double measure(call_function call, int fd, int batches, int calls)
 {
     static double results[BATCHES_MAX];
@@ -64,8 +50,7 @@ static double measure(call_function call, int fd, int batches, int calls)
             call(fd);
         results[batch] = (now_ns() - start) / calls;
     }
-    qsort(results, (size_t)batches, sizeof(results[0]), compare);
-    return results[batches / 2];
+    return median_of(results, batches);
 }
 
 int main(int argc, char **argv)

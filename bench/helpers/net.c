@@ -11,6 +11,8 @@
  *     bench-helper-net stall PORT THREADS CALLS     threads blocked in connects, and a call that the supervisor
  *                                                   answers meanwhile: "median NS", "worst NS", "waiting THREADS"
  */
+#include "timing.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -22,7 +24,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SAMPLES_MAX 100000
@@ -35,27 +36,6 @@ static _Noreturn void fail(const char *what)
 {
     fprintf(stderr, "bench-helper-net: %s: %s\n", what, strerror(errno));
     exit(1);
-}
-
-static double now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
-static int compare(const void *left, const void *right)
-{
-    const double *a = left, *b = right;
-
-    return (*a > *b) - (*a < *b);
-}
-
-static double median(int count)
-{
-    qsort(samples, (size_t)count, sizeof(samples[0]), compare);
-    return samples[count / 2];
 }
 
 static struct sockaddr_in loopback(int port)
@@ -165,7 +145,7 @@ static int ask(int port, int batches, int requests)
         }
         samples[batch] = (now_ns() - start) / requests;
     }
-    printf("udp %.1f\n", median(batches));
+    printf("udp %.1f\n", median_of(samples, batches));
     return 0;
 }
 
@@ -181,7 +161,7 @@ static int connect_often(int port, int connects)
         samples[i] = now_ns() - start;
         close(fd);
     }
-    printf("connect %.1f\n", median(connects));
+    printf("connect %.1f\n", median_of(samples, connects));
     return 0;
 }
 
@@ -213,7 +193,7 @@ static int stall(int port, int threads, int calls)
             fail("setpriority");
         samples[i] = now_ns() - start;
     }
-    double middle = median(calls);
+    double middle = median_of(samples, calls);
     printf("median %.1f\nworst %.1f\nwaiting %d\n", middle, samples[calls - 1],
            threads - atomic_load(&given_up));
     fflush(stdout);

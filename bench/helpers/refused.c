@@ -8,6 +8,8 @@
  *   limit     prlimit64 on process 1: refused after a look at who that is
  *   mode      fchmod on FILE: performed on behalf of the caller
  */
+#include "timing.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,7 +18,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #define BATCHES_MAX 1000
@@ -47,21 +48,6 @@ static const struct {
     int (*call)(void); /* 1: the answer was the expected one */
 } calls[] = {{"priority", call_priority}, {"limit", call_limit}, {"mode", call_mode}};
 
-static double now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
-static int compare(const void *left, const void *right)
-{
-    const double *a = left, *b = right;
-
-    return (*a > *b) - (*a < *b);
-}
-
 static void repeat(int (*call)(void), int count)
 {
     for (int i = 0; i < count; i++) {
@@ -82,8 +68,7 @@ static double measure(int (*call)(void), int batches, int count)
         repeat(call, count);
         results[batch] = (now_ns() - start) / count;
     }
-    qsort(results, (size_t)batches, sizeof(results[0]), compare);
-    return results[batches / 2];
+    return median_of(results, batches);
 }
 
 static void say_and_wait(const char *text)

@@ -61,6 +61,10 @@ class Bench:
         """The words before the command."""
         return [executable or self.sandlock, "run", *self.grants(), *options, "--"]
 
+    def least(self, command):
+        """The command under a filter of one instruction: what no sandbox with a filter can undercut."""
+        return [self.helper("filtered"), *command]
+
     def sandlocks(self):
         """Name and executable of every sandlock that is compared."""
         return [("sandlock", self.sandlock)] + ([("peer", self.peer)] if self.peer else [])
