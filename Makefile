@@ -11,7 +11,7 @@ MESON    ?= meson
 NINJA    ?= ninja
 # Seconds of fuzzing per target in `make fuzz`; `make check` gives each SHORT_FUZZ_SECONDS.
 FUZZ_SECONDS       ?= 60
-SHORT_FUZZ_SECONDS ?= 2
+SHORT_FUZZ_SECONDS ?= 1
 
 BUILD_PACKAGES = meson ninja-build gcc libc6-dev musl-tools linux-libc-dev libseccomp-dev \
 	libcmocka-dev pkg-config python3
@@ -81,12 +81,13 @@ sanitize: packages-check build-sanitize
 # Two parts of `make check` may come to a build at the same time.
 build-faults: packages-build
 	@flock Makefile sh -ec '[ -f $(BUILD)-faults/build.ninja ] || \
-		$(MESON) setup $(BUILD)-faults -Dfault_injection=true -Dtests=false; \
-		$(NINJA) -C $(BUILD)-faults -j $(JOBS)'
+		$(MESON) setup $(BUILD)-faults -Dfault_injection=true -Dtests=false -Doptimization=0 -Ddebug=false; \
+		$(NINJA) -C $(BUILD)-faults -j $(JOBS) sandlock libsandlock_ffi.so'
 
 build-sanitize: packages-build
 	@flock Makefile sh -ec '[ -f $(BUILD)-sanitize/build.ninja ] || \
-		$(MESON) setup $(BUILD)-sanitize -Db_sanitize=address,undefined -Dcli_libc=glibc; \
+		$(MESON) setup $(BUILD)-sanitize -Db_sanitize=address,undefined -Dcli_libc=glibc \
+			-Doptimization=1 -Dc_args=-g1; \
 		$(NINJA) -C $(BUILD)-sanitize -j $(JOBS)'
 
 lint: packages-lint format-check
@@ -110,10 +111,10 @@ fuzz: build-fuzz
 fuzz-short: build-fuzz
 	tests/fuzz/run $(BUILD)-clang $(SHORT_FUZZ_SECONDS)
 
-# The build of `make lint`.
+# In the build directory of `make lint`.
 build-fuzz: packages-lint packages-build
 	tools/configure-clang $(BUILD)-clang
-	$(NINJA) -C $(BUILD)-clang -j $(JOBS)
+	$(NINJA) -C $(BUILD)-clang -j $(JOBS) fuzz-targets
 
 soak: packages-check build
 	SANDLOCK_BUILD=$(abspath $(BUILD)) SANDLOCK_BIN=$(abspath $(BUILD))/sandlock tests/soak

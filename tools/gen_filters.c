@@ -115,20 +115,34 @@ static uint64_t print_variant(size_t index)
     return key;
 }
 
+static void print_guardian(const char *label, bool traced)
+{
+    const struct wall_options options = {.role = ROLE_GUARDIAN, .traced = traced};
+    struct filter_plan *plan = wall_plan(arch_native, &options);
+    struct bpf_program program = compile(plan, label);
+
+    print_program(label, &program);
+    filter_plan_free(plan);
+    bpf_program_free(&program);
+}
+
+static void name_guardian(const char *label)
+{
+    printf("const struct bpf_program precompiled_%s_filter = {(struct sock_filter *)%s, "
+           "sizeof(%s) / sizeof(%s[0])};\n",
+           label, label, label, label);
+}
+
 int main(void)
 {
     uint64_t keys[sizeof(variants) / sizeof(variants[0]) * LIMIT_COUNT];
-    const struct wall_options guardian = {.role = ROLE_GUARDIAN};
     size_t count = sizeof(keys) / sizeof(keys[0]);
 
     printf("/* Written by tools/gen_filters.c. */\n#include \"launch/precompiled.h\"\n\n");
     for (size_t i = 0; i < count; i++)
         keys[i] = print_variant(i);
-    struct filter_plan *plan = wall_plan(arch_native, &guardian);
-    struct bpf_program program = compile(plan, "guardian");
-    print_program("guardian", &program);
-    filter_plan_free(plan);
-    bpf_program_free(&program);
+    print_guardian("guardian", false);
+    print_guardian("tracing_guardian", true);
 
     printf("const struct precompiled_filter precompiled_filters[] = {\n");
     for (size_t i = 0; i < count; i++)
@@ -137,8 +151,7 @@ int main(void)
                "sizeof(members_%zu[0])}},\n",
                keys[i], i, i, i);
     printf("};\nconst size_t precompiled_filter_count = %zu;\n\n", count);
-    printf("const struct bpf_program precompiled_guardian_filter = {(struct sock_filter "
-           "*)guardian, sizeof(guardian) / "
-           "sizeof(guardian[0])};\n");
+    name_guardian("guardian");
+    name_guardian("tracing_guardian");
     return 0;
 }

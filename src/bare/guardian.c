@@ -42,6 +42,7 @@ struct guardian {
     bool paused;
     int stopped[STOPPED_MAX];
     int stopped_count;
+    struct tracer *tracer; /* NULL: does not trace */
 };
 
 static void wake(_Atomic uint32_t *word)
@@ -230,6 +231,13 @@ static void reap_orphans(struct guardian *guardian)
     }
 }
 
+/* False for a stop of a thread that is, or was a moment ago, traced. */
+static bool has_ended(const siginfo_t *info)
+{
+    return info->si_code == CLD_EXITED || info->si_code == CLD_KILLED ||
+           info->si_code == CLD_DUMPED;
+}
+
 /* Peeks, so that the child's zombie stays and pins its number and group until the end. */
 static void reap(struct guardian *guardian)
 {
@@ -240,7 +248,9 @@ static void reap(struct guardian *guardian)
                       (long)&guardian->record->usage);
         if (result < 0 || info.si_pid == 0)
             return;
-        if (info.si_pid == guardian->child)
+        if (!has_ended(&info))
+            tracer_release_one(guardian->tracer, info.si_pid);
+        else if (info.si_pid == guardian->child)
             note_child_exit(guardian, &info);
         else
             sys_call4(SYS_wait4, info.si_pid, 0, WNOHANG | __WALL, 0);
@@ -467,12 +477,16 @@ static bool read_signals(struct guardian *guardian, int signal_fd)
         long got = sys_call3(SYS_read, signal_fd, (long)&info, sizeof(info));
         if (got != (long)sizeof(info))
             break;
-        if (info.ssi_signo == GUARDIAN_COMMAND_SIGNAL && put_up_wall(guardian))
+        if (info.ssi_signo == GUARDIAN_COMMAND_SIGNAL && put_up_wall(guardian)) {
             obey(guardian);
-        else /* ordered to end, or not fit to serve */
+            if (!guardian->killed)
+                tracer_serve(guardian->tracer);
+        } else { /* ordered to end, or not fit to serve */
             end = end || info.ssi_signo != SIGCHLD;
+        }
     }
     /* Also without SIGCHLD in hand: signals of one number merge. */
+    tracer_release(guardian->tracer);
     report_stops(guardian);
     reap(guardian);
     /* Without the scope a kill walks the tree, and orphans have become our children only now. */
@@ -548,7 +562,8 @@ int guardian_main(void *argument)
 {
     struct guardian_plan *plan = argument;
     struct launch_record *record = plan->record;
-    struct guardian guardian = {.plan = plan, .record = record, .finish = plan->end_with_child};
+    struct guardian guardian = {
+        .plan = plan, .record = record, .finish = plan->end_with_child, .tracer = plan->tracer};
     int host_pidfd = -1;
     int signal_fd = -1;
 
@@ -578,6 +593,8 @@ int guardian_main(void *argument)
         return fail(record, STEP_GUARDIAN_CLONE, result);
     guardian.child = result;
     record->child = (int)result;
+    if (plan->tracer != NULL)
+        plan->tracer->child = result;
 
     result = leave_shared_table(plan);
     if (result >= 0)
@@ -604,7 +621,10 @@ int guardian_main(void *argument)
                 continue;
             if (result < 0)
                 break;
-            note_child_exit(&guardian, &info);
+            if (has_ended(&info))
+                note_child_exit(&guardian, &info);
+            else
+                tracer_release_one(guardian.tracer, info.si_pid);
         }
     }
     kill_everything(&guardian);

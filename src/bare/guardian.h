@@ -9,27 +9,29 @@
 
 #include "bare/child.h"
 #include "bare/record.h"
+#include "bare/tracer.h"
 
 #include <linux/filter.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Sent to the guardian after `commands` or `group_signals` changed. */
+/* Sent to the guardian after `commands`, `group_signals` or the state of `fetch` changed. */
 #define GUARDIAN_COMMAND_SIGNAL 10 /* SIGUSR1 */
 
 struct guardian_plan {
     struct launch_record *record;
     struct child_plan *child;
 
-    int host;            /* process id of the host */
-    bool watch_thread;   /* end when the creating thread ends, not only when the process does */
-    int ruleset;         /* scopes only; -1: no scope is active */
-    bool signal_scope;   /* the domain scopes signals: kill(-1) is safe */
-    bool share_memory;   /* the child may be cloned with CLONE_VM */
-    bool end_with_child; /* one-shot run: no command is needed to finish */
-    int lifeline;        /* read end of a pipe whose write end only the host has */
-    int report_fd;       /* eventfd for stop reports; -1: not interactive */
+    int host;              /* process id of the host */
+    bool watch_thread;     /* end when the creating thread ends, not only when the process does */
+    int ruleset;           /* scopes only; -1: no scope is active */
+    bool signal_scope;     /* the domain scopes signals: kill(-1) is safe */
+    bool share_memory;     /* the child may be cloned with CLONE_VM */
+    bool end_with_child;   /* one-shot run: no command is needed to finish */
+    int lifeline;          /* read end of a pipe whose write end only the host has */
+    int report_fd;         /* eventfd for stop reports; -1: not interactive */
+    struct tracer *tracer; /* zeroed but for the plan's part; NULL: this guardian does not trace */
 
     /* What to close on leaving the shared table, as in struct child_plan. */
     const struct bare_range *close_ranges;

@@ -6,6 +6,8 @@
 #ifndef SANDLOCK_BARE_RECORD_H
 #define SANDLOCK_BARE_RECORD_H
 
+#include "kernel/fetch.h"
+
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/resource.h>
@@ -108,6 +110,8 @@ struct launch_record {
     struct rusage usage;          /* of the child and what it waited for */
     _Atomic uint32_t finished;    /* the guardian ended in order: no member is left */
     _Atomic uint32_t stop_signal; /* signal that stopped the child, 0 while it runs */
+
+    struct fetch_mailbox fetch; /* with a guardian that traces */
 };
 
 static inline const char *launch_step_name(uint32_t step)

@@ -265,6 +265,23 @@ static void warn_of_vain_options(const struct run *run)
                 "PORTS");
 }
 
+/* Resolving the names of rules may take all the time there is. */
+static bool is_overdue(const struct run *run)
+{
+    return run->timeout_ms > 0 &&
+           (uint64_t)(monotonic_ns() - run->started_ns) / 1000000 >= run->timeout_ms;
+}
+
+/* The time limit counts from before the set-up. */
+static uint64_t remaining_ms(const struct run *run)
+{
+    uint64_t spent = (uint64_t)(monotonic_ns() - run->started_ns) / 1000000;
+
+    if (run->timeout_ms == 0)
+        return 0;
+    return spent < run->timeout_ms ? run->timeout_ms - spent : 1;
+}
+
 static bool create(struct run *run, struct error *err)
 {
     struct sandbox_spec spec = {
@@ -281,6 +298,7 @@ static bool create(struct run *run, struct error *err)
                 .confine = true,
                 .force_terminal = record_given(&run->record, OPTION_INTERACTIVE),
                 .inherited_nofile = &run->inherited_nofile,
+                .resolve_ms = remaining_ms(run),
             },
         .supervision = SUPERVISE_CALLER,
         .forward_signals = true,
@@ -320,16 +338,6 @@ static bool write_posture(const struct run *run, struct error *err)
     if (sandbox_start(run->sandbox) != 0)
         return error_runtime(err, 0, "the sandbox ended before its command could start");
     return true;
-}
-
-/* The time limit counts from before the set-up. */
-static uint64_t remaining_ms(const struct run *run)
-{
-    uint64_t spent = (uint64_t)(monotonic_ns() - run->started_ns) / 1000000;
-
-    if (run->timeout_ms == 0)
-        return 0;
-    return spent < run->timeout_ms ? run->timeout_ms - spent : 1;
 }
 
 /* ---- Reports ----------------------------------------------------------------------------------- */
@@ -401,9 +409,11 @@ static void report_denials(const struct run *run, const struct outcome *outcome,
     if (record_given(&run->record, OPTION_EXPLAIN)) {
         denial_log_summary(log, &text);
     } else if (deserves_hint(outcome, status) && denial_log_total(log) > 0) {
-        buffer_append_text(&text, "hint: a denial may have caused this: ");
-        denial_log_likeliest(log, &text);
-        buffer_append_text(&text, " (--explain lists all)\n");
+        CLEANUP_BUFFER struct buffer line = BUFFER_INIT;
+        denial_log_likeliest(log, &line);
+        if (line.length > 0)
+            buffer_printf(&text, "hint: a denial may have caused this: %s (--explain lists all)\n",
+                          buffer_text(&line));
     }
     write_report(&text);
 }
@@ -472,7 +482,14 @@ static int execute(struct run *run, int *host_signal)
     if (!open_destinations(run, &err))
         return fail(run, &err);
     raise_open_files(&run->inherited_nofile);
-    if (!create(run, &err) || !write_posture(run, &err) ||
+    bool created = create(run, &err);
+    if (!created && is_overdue(run)) {
+        outcome = (struct outcome){.code = -1, .reason = EXIT_TIMEOUT};
+        say_ending(run, &outcome);
+        write_status(run, &outcome, NULL, result_exit_status(&outcome));
+        return result_exit_status(&outcome);
+    }
+    if (!created || !write_posture(run, &err) ||
         !sandbox_wait(run->sandbox, remaining_ms(run), run->kill_after_ms, &outcome, &err)) {
         int status = fail(run, &err);
         sandbox_free(run->sandbox); /* it may still live: its directory would stay */

@@ -46,6 +46,10 @@ static const struct argument_rule clone_rules[] = {
     ROW(DENY(EPERM), ANY_BIT(0, CLONE_PARENT | CLONE_UNTRACED)),
     /* Threads never count and never trap. */
     ROW(.action = FILTER_ALLOW, ANY_BIT(0, CLONE_THREAD)),
+    /* Who shares a table could put another socket in the place of the one that a message is injected to
+     * (kernel/fetch.h); the threads of a process are stopped meanwhile, other processes are not. No libc
+     * spawns so. */
+    ROW_WHEN(RULE_TRACED, DENY(EPERM), ANY_BIT(0, CLONE_FILES)),
 };
 
 static const struct argument_rule prctl_rules[] = {
@@ -90,6 +94,8 @@ static const struct argument_rule ioctl_rules[] = {
     /* TIOCLINUX: selection and paste on the console; TIOCCONS: takes the console's output. */
     ROW(DENY(EPERM), BETWEEN(1, 0x541C, 0x541D)),
     ROW(DENY(EPERM), EQUAL(1, 0x5423 /* TIOCSETD: loads line disciplines */)),
+    /* TCXONC with TCOOFF: who writes to the terminal next waits for somebody to switch it on again. */
+    ROW(DENY(EPERM), EQUAL(1, 0x540A), EQUAL(2, 0)),
     /* What would stay on the caller's terminal, or take it from its session. */
     ROW(DENY(EPERM), EQUAL(1, 0x540C /* TIOCEXCL */)),
     ROW(DENY(EPERM), EQUAL(1, 0x5437 /* TIOCVHANGUP */)),
@@ -202,27 +208,35 @@ enum {
 
 /*
  * Source routing makes a packet pass by other hosts than the address says. Joining a multicast group
- * sends a packet that carries the group's address, also from a TCP socket. From 64 on lie the tables of
- * the packet filter and multicast routing. An upper layer protocol may turn a TCP socket into one that
- * connects unseen; TCP_REPAIR makes up connections.
+ * sends a packet that carries the group's address, also from a TCP socket; leaving, blocking a source and
+ * how multicast is sent need a group, or an address that is judged. Above lie options that are not
+ * known, the tables of the packet filter and multicast routing. An upper layer protocol may turn a TCP
+ * socket into one that connects unseen; TCP_REPAIR makes up connections.
  */
 static const struct argument_rule setsockopt_rules[] = {
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 4 /* IP_OPTIONS */)),
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), BETWEEN(2, 32 /* IP_MULTICAST_IF */, 0xFFFFFFFF)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 35 /* IP_ADD_MEMBERSHIP */)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 39 /* IP_ADD_SOURCE_MEMBERSHIP */)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 42 /* MCAST_JOIN_GROUP */)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 46 /* MCAST_JOIN_SOURCE_GROUP */)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), BETWEEN(2, 52, 0xFFFFFFFF)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_TCP), EQUAL(2, 19 /* TCP_REPAIR */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_TCP), EQUAL(2, 31 /* TCP_ULP */)),
-    /* IPV6_MULTICAST_IF to IPV6_ROUTER_ALERT; join and leave of groups and anycast */
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 17, 22)),
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 27, 30)),
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 42, 48)),
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 64, 65)),
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 200, 0xFFFFFFFF)),
-    /* A flow label brings a routing header of its own to the packets that carry it. */
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 32 /* IPV6_FLOWLABEL_MGR */)),
     /* IPV6_2292RTHDR, IPV6_2292PKTOPTIONS */
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 5, 6)),
-    /* IPV6_HOPOPTS, IPV6_RTHDRDSTOPTS, IPV6_RTHDR, IPV6_DSTOPTS */
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 54, 59)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 20 /* IPV6_ADD_MEMBERSHIP */)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 22 /* IPV6_ROUTER_ALERT */)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 27 /* IPV6_JOIN_ANYCAST */)),
+    /* A flow label brings a routing header of its own to the packets that carry it. */
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 32 /* IPV6_FLOWLABEL_MGR */)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 42 /* MCAST_JOIN_GROUP */)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 46 /* MCAST_JOIN_SOURCE_GROUP */)),
+    /* IPV6_HOPOPTS, IPV6_RTHDRDSTOPTS; between the others lie IPV6_RECVRTHDR and IPV6_RECVDSTOPTS */
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 54, 55)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 57 /* IPV6_RTHDR */)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 59 /* IPV6_DSTOPTS */)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 64, 65)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 200, 0xFFFFFFFF)),
     /* What is sent on behalf comes from the supervisor's memory; a completion would mean nothing.
      */
     ROW_WHEN(RULE_SENDS_TRAPPED, DENY(EOPNOTSUPP), EQUAL(1, LEVEL_SOCKET),

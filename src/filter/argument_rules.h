@@ -21,6 +21,7 @@ enum rule_condition {
     RULE_PING_POSSIBLE,
     RULE_NETLINK_TRAPPED,    /* the supervisor stands in for routing sockets */
     RULE_INTERFACES_TRAPPED, /* it answers interface requests of ioctl */
+    RULE_TRACED,             /* the guardian fetches descriptors as a tracer */
 };
 
 struct argument_rule {

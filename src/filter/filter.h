@@ -118,6 +118,7 @@ struct member_filter_options {
     size_t trap_count;
     bool netlink_view;   /* a trap of `socket` answers routing sockets */
     bool interface_view; /* a trap of `ioctl` answers interface requests */
+    bool traced;         /* no two processes may share a descriptor table (kernel/fetch.h) */
 };
 
 /* The plan for a policy: deny list, argument rules, traps, in that order of precedence, so that a

@@ -216,6 +216,8 @@ static bool takes_part(const struct builder *builder, enum rule_condition when, 
         return builder->options->netlink_view;
     case RULE_INTERFACES_TRAPPED:
         return builder->options->interface_view;
+    case RULE_TRACED:
+        return builder->options->traced;
     }
     return true;
 }
@@ -248,15 +250,15 @@ static bool is_explained(const struct builder *builder)
     return builder->policy->explain && builder->options->supervised;
 }
 
-/* Sockets that the kernel would have made are worth a record; the other refusals only repeat what the
- * kernel says about calls that make no sense. */
+/* EPERM, and sockets that the kernel would have made, are worth a record; the other refusals repeat what
+ * the kernel says about calls that make no sense, or send programs on another way of theirs. */
 static uint32_t refusal_of(const struct builder *builder, enum rule_set set, uint32_t action)
 {
     bool socket = set == RULES_socket || set == RULES_socketpair;
-    bool policy = action == FILTER_ERRNO(EPERM) || action == FILTER_ERRNO(EAFNOSUPPORT) ||
-                  action == FILTER_ERRNO(EPROTONOSUPPORT);
+    bool kind = action == FILTER_ERRNO(EAFNOSUPPORT) || action == FILTER_ERRNO(EPROTONOSUPPORT);
+    bool policy = action == FILTER_ERRNO(EPERM) || (socket && kind);
 
-    return socket && policy && is_explained(builder) ? FILTER_NOTIFY : action;
+    return policy && is_explained(builder) ? FILTER_NOTIFY : action;
 }
 
 static bool add_argument_rules(struct builder *builder, int number, enum rule_set set,
@@ -419,7 +421,7 @@ uint64_t member_filter_key(const struct policy *policy, const struct member_filt
     if (policy->denied_count > 0 || policy->sysv_ipc_allowed || policy->explain)
         return 0;
     struct network_shape shape = network_shape_of(policy);
-    mix(&key, options->supervised);
+    mix(&key, (uint64_t)options->traced << 1 | options->supervised);
     mix(&key, (uint64_t)shape.udp << 3 | (uint64_t)shape.ping << 2 |
                   (uint64_t)options->netlink_view << 1 | options->interface_view);
     mix(&key, policy->without & FEATURE_PROCESS_GATE);

@@ -73,6 +73,7 @@ struct explain {
     const struct grants *grants; /* borrowed */
     int proc_fd;                 /* borrowed */
     uint64_t handled_net;
+    bool udp_exists; /* members can have other IP sockets than TCP */
     struct local_devices local;
 };
 
@@ -112,6 +113,7 @@ static bool explain_start(struct supervisor *supervisor, void **state, struct er
     explain->proc_fd = supervisor_proc_fd(supervisor);
     landlock_resolve(landlock_support_get(), explain->policy->protections, &masks);
     explain->handled_net = masks.net;
+    explain->udp_exists = network_shape_of(explain->policy).udp != UDP_CLOSED;
     pthread_mutex_init(&explain->local.lock, NULL);
     *state = explain;
     return true;
@@ -409,15 +411,29 @@ static struct job *job_new(const struct request *request)
     return job;
 }
 
-/* Takes the job over. */
+/* Takes the job over. A call that would wait in line, perhaps with thousands, goes unexplained: the kernel
+ * answers it all the same. */
 static struct verdict judge_job(struct request *request, struct job *job)
 {
-    if (!request_is_valid(request) || ask_all(request, job, true) ||
+    if (!request_is_valid(request) || ask_all(request, job, true) || request_would_wait(request) ||
         !request_submit(request, work, job, job_free)) {
         job_free(job);
         return verdict_next();
     }
     return verdict_taken();
+}
+
+/* Where another feature has handed the call to a worker, this is its last look, and may wait. */
+static void observe(const struct request *request)
+{
+    struct job *job = job_new(request);
+
+    if (job == NULL)
+        return;
+    decode(job, request, &spellings[request->trap->detail]);
+    if (request_is_valid(request))
+        ask_all(request, job, false);
+    job_free(job);
 }
 
 static struct verdict on_path_call(struct request *request)
@@ -444,11 +460,18 @@ static bool may_connect(const struct policy *policy, uint16_t port)
     return false;
 }
 
+/* A duplicate could make the close of a socket wait here that lingers. Where members can have UDP sockets,
+ * another feature takes duplicates too, and sockets do not linger (net/linger.c); elsewhere none is taken,
+ * and what is not among the descriptors that the command was given is TCP. */
 static bool is_tcp(const struct request *request)
 {
+    const struct explain *explain = request->state;
+    int fd = (int)request->notification.data.args[0];
     struct pinned_socket pinned = PINNED_SOCKET_INIT;
 
-    if (socket_pin(request, (int)request->notification.data.args[0], &pinned) != 0)
+    if (!explain->udp_exists)
+        return fd > STDERR_FILENO;
+    if (socket_pin(request, fd, &pinned) != 0)
         return false;
     bool tcp = pinned.protocol == IPPROTO_TCP;
     socket_unpin(&pinned);
@@ -554,6 +577,7 @@ const struct feature feature_explain = {
     .traps = traps,
     .trap_count = sizeof(traps) / sizeof(traps[0]),
     .needs = {.calls = needs},
+    .observe = observe,
     .start = explain_start,
     .stop = explain_stop,
 };

@@ -26,9 +26,10 @@
 struct gate {
     const struct grants *grants; /* borrowed */
     struct local_devices local;
-    int proc_fd;     /* borrowed */
-    bool privileged; /* the supervisor has capabilities */
-    bool mapped;     /* members live in a user namespace where the user is `uid`, `gid` */
+    atomic_size_t values; /* bytes that calls under way hold */
+    int proc_fd;          /* borrowed */
+    bool privileged;      /* the supervisor has capabilities */
+    bool mapped;          /* members live in a user namespace where the user is `uid`, `gid` */
     uint32_t uid, gid;
 };
 
@@ -87,11 +88,19 @@ static void gate_stop(void *state)
 /* What a worker takes over. */
 struct job {
     struct gate *gate;
-    struct metadata_call *call;
-    int path_fd; /* the pinned and granted object, owned; -1: not looked at yet */
+    struct metadata_call *call; /* owned; NULL: to be read again */
+    int path_fd;                /* the pinned and granted object, owned; -1: not looked at yet */
     bool knows_identity;
     struct member_identity identity;
 };
+
+/* Only what the request itself tells is left. */
+static void job_forget(struct job *job)
+{
+    metadata_call_free(job->call);
+    fd_close(job->path_fd);
+    *job = (struct job){.gate = job->gate, .path_fd = -1};
+}
 
 static void job_free(void *data)
 {
@@ -99,8 +108,7 @@ static void job_free(void *data)
 
     if (job == NULL)
         return;
-    metadata_call_free(job->call);
-    fd_close(job->path_fd);
+    job_forget(job);
     free(job);
 }
 
@@ -211,6 +219,10 @@ static struct verdict judge(const struct request *request, const struct job *job
         return refuse(request, path, 0, "acts on the whole file system");
     if (verdict == PATH_REFUSED)
         return refuse(request, path, object_type(path_fd), NULL);
+    /* The launch has closed the way back through inherited ones. */
+    if (verdict == PATH_NAMELESS && object_type(path_fd) == S_IFIFO &&
+        job->call->spelling->operation == METADATA_MODE)
+        return refuse(request, path, 0, "the mode of a pipe cannot be changed");
     if (verdict == PATH_UNKNOWN)
         return refuse(request, path, 0, "the object is outside the visible tree");
     return verdict_next();
@@ -225,13 +237,44 @@ static struct verdict perform(const struct request *request, struct job *job, in
     return result < 0 ? verdict_errno(-result) : verdict_value(0);
 }
 
+static int decode(const struct request *request, struct job *job)
+{
+    struct gate *gate = job->gate;
+    pid_t tid = (pid_t)request->notification.pid;
+    struct member_view view = {.proc_fd = gate->proc_fd, .tid = tid, .tgid = request->tgid};
+    const struct metadata_spelling *spelling = &metadata_spellings[request->trap->detail];
+
+    int result = metadata_decode(job->call, spelling, &view, &request->notification.data);
+    if (result == 0 && gate->privileged) {
+        result = identity_read(gate->proc_fd, tid, gate->mapped, &job->identity);
+        job->knows_identity = result == 0;
+    }
+    return result == 0 ? map_ids(gate, job->call) : result;
+}
+
+/* What was read by number was the caller's only if it still waits. */
+static int prepare(const struct request *request, struct job *job)
+{
+    job->call = metadata_call_new();
+    if (job->call == NULL)
+        return -ENOMEM;
+    job->call->values = &job->gate->values;
+    int result = decode(request, job);
+    return result == 0 && !request_is_valid(request) ? -EPERM : result;
+}
+
 /* On a worker always: the kernel takes the inode's lock, which a member can hold for seconds by
  * writing to the file. */
 static void work(const struct request *request, void *data)
 {
     struct job *job = data;
     struct verdict verdict = verdict_next();
+    int result = job->call == NULL ? prepare(request, job) : 0;
 
+    if (result < 0) {
+        request_answer_errno(request, -result);
+        return;
+    }
     if (job->path_fd < 0) {
         job->path_fd = object_pin(&job->call->object, false);
         /* That may have taken until after the end of the run, and of the grants. */
@@ -276,21 +319,6 @@ static bool refuse_at_once(const struct request *request, struct job *job, struc
     return false;
 }
 
-static int prepare(const struct request *request, struct job *job)
-{
-    struct gate *gate = job->gate;
-    pid_t tid = (pid_t)request->notification.pid;
-    struct member_view view = {.proc_fd = gate->proc_fd, .tid = tid, .tgid = request->tgid};
-    const struct metadata_spelling *spelling = &metadata_spellings[request->trap->detail];
-
-    int result = metadata_decode(job->call, spelling, &view, &request->notification.data);
-    if (result == 0 && gate->privileged) {
-        result = identity_read(gate->proc_fd, tid, gate->mapped, &job->identity);
-        job->knows_identity = result == 0;
-    }
-    return result == 0 ? map_ids(gate, job->call) : result;
-}
-
 static struct verdict on_metadata_call(struct request *request)
 {
     struct job *job = calloc(1, sizeof(*job));
@@ -300,14 +328,12 @@ static struct verdict on_metadata_call(struct request *request)
         return verdict_errno(ENOMEM);
     job->gate = request->state;
     job->path_fd = -1;
-    job->call = metadata_call_new();
-    int result = job->call == NULL ? -ENOMEM : prepare(request, job);
-    /* What was read by number was the caller's only if it still waits. */
-    if (result == 0 && !request_is_valid(request))
-        result = -EPERM;
+    int result = prepare(request, job);
     if (result < 0)
         verdict = verdict_errno(-result);
     else if (!refuse_at_once(request, job, &verdict)) {
+        if (request_would_wait(request))
+            job_forget(job);
         if (request_submit(request, work, job, job_free))
             return verdict_taken();
         verdict = verdict_errno(ENOMEM);

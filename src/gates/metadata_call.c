@@ -81,6 +81,8 @@ void metadata_call_free(void *data)
     free(call->value);
     free(call->parts[0]);
     free(call->parts[1]);
+    if (call->counted > 0)
+        atomic_fetch_sub(call->values, call->counted);
     free(call);
 }
 
@@ -121,8 +123,24 @@ static int decode_object(struct metadata_call *call, const struct member_view *v
 
 /* ---- Decoding the values -------------------------------------------------------------------------- */
 
-static int copy_block(const struct member_view *view, uint64_t address, size_t size, void **block)
+/* False: the calls that wait hold too much. */
+static bool count_value(struct metadata_call *call, size_t size)
 {
+    if (call->values == NULL || size <= METADATA_VALUE_SMALL)
+        return true;
+    if (atomic_fetch_add(call->values, size) + size > METADATA_VALUES_MAX) {
+        atomic_fetch_sub(call->values, size);
+        return false;
+    }
+    call->counted += size;
+    return true;
+}
+
+static int copy_block(struct metadata_call *call, const struct member_view *view, uint64_t address,
+                      size_t size, void **block)
+{
+    if (!count_value(call, size))
+        return -ENOMEM;
     *block = malloc(size == 0 ? 1 : size);
     if (*block == NULL)
         return -ENOMEM;
@@ -174,18 +192,18 @@ static int decode_xattr(struct metadata_call *call, const struct member_view *vi
         return -E2BIG;
     call->size = (size_t)size;
     call->flags = flags;
-    return copy_block(view, address, call->size, &call->value);
+    return copy_block(call, view, address, call->size, &call->value);
 }
 
 /* Reads a structure that grows with the kernel: what is beyond `known` bytes must be zero. */
-static int copy_growing(const struct member_view *view, uint64_t address, uint64_t size,
-                        size_t minimum, size_t known, void **block)
+static int copy_growing(struct metadata_call *call, const struct member_view *view,
+                        uint64_t address, uint64_t size, size_t minimum, size_t known, void **block)
 {
     if (size < minimum)
         return -EINVAL;
     if (size > 4096)
         return -E2BIG;
-    int result = copy_block(view, address, (size_t)size, block);
+    int result = copy_block(call, view, address, (size_t)size, block);
     for (size_t i = known; result == 0 && i < size; i++) {
         if (((const char *)*block)[i] != 0)
             result = -E2BIG;
@@ -201,7 +219,7 @@ static int decode_packed_xattr(struct metadata_call *call, const struct member_v
         uint32_t size, flags;
     } packed;
     CLEANUP_FREE void *block = NULL;
-    int result = copy_growing(view, address, size, sizeof(packed), sizeof(packed), &block);
+    int result = copy_growing(call, view, address, size, sizeof(packed), sizeof(packed), &block);
 
     if (result < 0)
         return result;
@@ -239,7 +257,7 @@ static int decode_verity(struct metadata_call *call, const struct member_view *v
             continue;
         if (size > parts[i].maximum)
             return -parts[i].error;
-        int result = copy_block(view, address, size, &call->parts[i]);
+        int result = copy_block(call, view, address, size, &call->parts[i]);
         if (result < 0)
             return result;
         address = (uint64_t)(uintptr_t)call->parts[i];
@@ -307,7 +325,7 @@ static int decode_values(struct metadata_call *call, const struct member_view *v
         return decode_name(call, view, args[value]);
     case METADATA_FILE_ATTRIBUTES:
         call->size = (size_t)args[value + 1];
-        return copy_growing(view, args[value], args[value + 1], 24, 4096, &call->value);
+        return copy_growing(call, view, args[value], args[value + 1], 24, 4096, &call->value);
     case METADATA_INODE_IOCTL:
         return decode_ioctl(call, view, (uint32_t)args[value], args[value + 1]);
     }

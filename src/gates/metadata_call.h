@@ -8,6 +8,7 @@
 #include "member/object.h"
 
 #include <linux/seccomp.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -57,6 +58,11 @@ extern const size_t inode_ioctl_count;
 /* Largest value of an extended attribute, and of a signature of FS_IOC_ENABLE_VERITY. */
 #define METADATA_VALUE_MAX 65536
 
+/* Of all calls of a sandbox under way, which members can make wait, values longer than a few bytes may take
+ * so much memory together: beyond it is ENOMEM. */
+#define METADATA_VALUES_MAX ((size_t)1 << 20)
+#define METADATA_VALUE_SMALL 1024
+
 struct metadata_call {
     const struct metadata_spelling *spelling;
     struct object object;
@@ -72,6 +78,9 @@ struct metadata_call {
     int flags;
     const struct inode_ioctl *ioctl;
     void *parts[2]; /* owned: what `value` points to */
+
+    atomic_size_t *values; /* borrowed: bytes of long values of all calls; NULL: not counted */
+    size_t counted;        /* of them this call's */
 };
 
 struct metadata_call *metadata_call_new(void); /* NULL when out of memory */

@@ -410,6 +410,49 @@ bool probe_parse_release(const char *release, int *major, int *minor)
     return true;
 }
 
+/* ---- the way to a member's descriptor ---- */
+
+/* Seizing a thread and its injected call are written for this architecture alone. The caller must not be
+ * woken out of its notification (WAIT_KILLABLE_RECV), and Yama must let ancestors trace. */
+static bool tracing_can_work(bool ptrace, bool wait_killable, int yama_scope)
+{
+#if defined(__x86_64__)
+    return ptrace && wait_killable && yama_scope < 2;
+#else
+    (void)ptrace;
+    (void)wait_killable;
+    (void)yama_scope;
+    return false;
+#endif
+}
+
+static enum probe_fetch fetch_method;
+static pthread_once_t fetch_once = PTHREAD_ONCE_INIT;
+
+static void find_fetch_method(void)
+{
+    pid_t self = (pid_t)sys_call0(SYS_getpid);
+    CLEANUP_FD int pidfd = sys_pidfd_open(self, 0);
+    CLEANUP_FD int copy = pidfd < 0 ? pidfd : sys_pidfd_getfd(pidfd, pidfd);
+
+    fetch_method = copy >= 0 ? PROBE_FETCH_PIDFD : PROBE_FETCH_NONE;
+    if (copy >= 0)
+        return;
+    /* We trace nobody, so that the kernel's answer is ESRCH, whichever process it is about. */
+    bool ptrace = sys_call4(SYS_ptrace, PTRACE_DETACH, self, 0, 0) == -ESRCH;
+    int flag = (int)sys_call3(
+        SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+        SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, 0);
+    if (tracing_can_work(ptrace, flag == -EFAULT, read_yama_scope()))
+        fetch_method = PROBE_FETCH_TRACER;
+}
+
+enum probe_fetch probe_fetch_method(void)
+{
+    pthread_once(&fetch_once, find_fetch_method);
+    return fetch_method;
+}
+
 void probe_host(struct probe_result *result)
 {
     struct utsname host;
@@ -427,8 +470,10 @@ void probe_host(struct probe_result *result)
     probe_in_children(result);
     probe_dev_shm(result);
 
+    bool tracing = tracing_can_work(result->ptrace.available, result->wait_killable.available,
+                                    result->yama_ptrace_scope);
     result->fetch_method = result->pidfd_getfd.available ? PROBE_FETCH_PIDFD
-                           : result->ptrace.available    ? PROBE_FETCH_TRACER
+                           : tracing                     ? PROBE_FETCH_TRACER
                                                          : PROBE_FETCH_NONE;
     result->read_method = result->process_vm_readv.available ? TASK_MEMORY_CALL
                           : result->proc_mem.available       ? TASK_MEMORY_FILE

@@ -69,6 +69,10 @@ struct probe_result {
     enum task_memory_method write_method;
 };
 
+/* The method alone, found out once per process by calls that no filter can tell from the real ones: a
+ * few microseconds. What depends on the member (dumpable, traced already) shows when it is used. */
+enum probe_fetch probe_fetch_method(void);
+
 /* Probes everything. Takes a few milliseconds; never fails as a whole: what could not be found out
  * is not available, with the reason. */
 void probe_host(struct probe_result *result);

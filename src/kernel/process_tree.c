@@ -7,12 +7,14 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define CHILDREN_FIRST_READ 64
 
 void process_tree_free(struct process_tree *tree)
 {
     free(tree->entries);
+    free(tree->slots);
     *tree = PROCESS_TREE_INIT;
 }
 
@@ -22,13 +24,45 @@ bool process_stat_is_alive(const struct procfs_stat *stat)
     return (stat->state != 'Z' && stat->state != 'X') || stat->threads > 1;
 }
 
+/* ---- Finding one: a table with open addressing, never more than half full ------------------------- */
+
+/* The slot of a process, or the free one where it belongs. Slots hold indices plus 1. */
+static uint32_t *slot_of(const struct process_tree *tree, pid_t pid)
+{
+    size_t slot = (uint32_t)pid * 0x9E3779B1U & (tree->slot_count - 1);
+
+    while (tree->slots[slot] != 0 && tree->entries[tree->slots[slot] - 1].pid != pid)
+        slot = (slot + 1) & (tree->slot_count - 1);
+    return &tree->slots[slot];
+}
+
 static struct process_entry *find(const struct process_tree *tree, pid_t pid)
 {
-    for (size_t i = 0; i < tree->count; i++) {
-        if (tree->entries[i].pid == pid)
-            return &tree->entries[i];
-    }
-    return NULL;
+    if (tree->count == 0)
+        return NULL;
+    uint32_t index = *slot_of(tree, pid);
+    return index == 0 ? NULL : &tree->entries[index - 1];
+}
+
+static void fill_slots(struct process_tree *tree)
+{
+    memset(tree->slots, 0, tree->slot_count * sizeof(*tree->slots));
+    for (size_t i = 0; i < tree->count; i++)
+        *slot_of(tree, tree->entries[i].pid) = (uint32_t)i + 1;
+}
+
+static bool grow_slots(struct process_tree *tree)
+{
+    size_t count = tree->capacity * 2;
+    uint32_t *slots = calloc(count, sizeof(*slots));
+
+    if (slots == NULL)
+        return false;
+    free(tree->slots);
+    tree->slots = slots;
+    tree->slot_count = count;
+    fill_slots(tree);
+    return true;
 }
 
 /* False: nobody has this number, or it is a zombie; also if it cannot be told by lack of rights to
@@ -75,8 +109,12 @@ static int append(struct process_tree *tree, const struct process_entry *entry)
             return -ENOMEM;
         tree->entries = entries;
         tree->capacity = capacity;
+        if (!grow_slots(tree))
+            return -ENOMEM;
     }
+    uint32_t *slot = slot_of(tree, entry->pid);
     tree->entries[tree->count++] = *entry;
+    *slot = (uint32_t)tree->count;
     return 0;
 }
 
@@ -151,7 +189,10 @@ static int look_after_the_others(struct process_tree *tree, int proc_fd)
         }
         tree->entries[kept++] = entry;
     }
-    tree->count = kept;
+    if (kept < tree->count) {
+        tree->count = kept;
+        fill_slots(tree);
+    }
     return 0;
 }
 

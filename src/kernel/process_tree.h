@@ -28,6 +28,8 @@ struct process_entry {
 struct process_tree {
     struct process_entry *entries; /* owned */
     size_t count, capacity;
+    uint32_t *slots; /* owned: where to find a process, by its number; as many as a power of two */
+    size_t slot_count;
 };
 
 #define PROCESS_TREE_INIT ((struct process_tree){0})

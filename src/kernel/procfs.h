@@ -23,6 +23,7 @@ struct procfs_stat {
     pid_t parent;
     pid_t group;
     pid_t session;
+    pid_t foreground;    /* group in front of its terminal; -1: no terminal, 0: not visible here */
     char state;          /* R S D T t Z X I … */
     long threads;        /* in the whole process */
     uint64_t user_ticks; /* in clock ticks (sysconf(_SC_CLK_TCK)) */

@@ -250,28 +250,6 @@ int task_memory_read_all(pid_t tid, uint64_t address, void *data, size_t size)
     return 0;
 }
 
-int task_memory_gather(pid_t tid, const struct iovec *ranges, size_t count, void *data, size_t size)
-{
-    struct iovec place = {.iov_base = data, .iov_len = size};
-
-    if (size == 0)
-        return 0;
-    if (task_memory_read_method() == TASK_MEMORY_CALL) {
-        ssize_t got = sys_process_gather(tid, ranges, count, &place, 1);
-        if (got == (ssize_t)size)
-            return 0;
-        if (got < 0)
-            return (int)got;
-    }
-    /* One by one; once more also because a signal can cut the call short. */
-    for (char *next = data; count > 0; next += ranges->iov_len, ranges++, count--) {
-        int result = task_memory_read_all(tid, (uintptr_t)ranges->iov_base, next, ranges->iov_len);
-        if (result < 0)
-            return result;
-    }
-    return 0;
-}
-
 int task_memory_write_all(pid_t tid, uint64_t address, const void *data, size_t size)
 {
     for (size_t done = 0; done < size;) {
@@ -285,21 +263,21 @@ int task_memory_write_all(pid_t tid, uint64_t address, const void *data, size_t 
 }
 
 /* All ranges in one call where that works, else, and once more after a call that was cut short, one by
- * one. */
-static int transfer(pid_t tid, const struct iovec *ranges, const struct iovec *places, size_t count,
-                    bool writes)
+ * one. There are as many places as ranges, or one for all of them. */
+static int transfer(pid_t tid, const struct iovec *ranges, size_t count, const struct iovec *places,
+                    size_t place_count, bool writes)
 {
     enum task_memory_method method =
         writes ? task_memory_write_method() : task_memory_read_method();
-    size_t size = 0;
+    size_t size = 0, done = 0;
 
     for (size_t i = 0; i < count; i++)
         size += ranges[i].iov_len;
     if (size == 0)
         return 0;
     if (method == TASK_MEMORY_CALL) {
-        ssize_t moved = writes ? sys_process_scatter(tid, ranges, count, places, count)
-                               : sys_process_gather(tid, ranges, count, places, count);
+        ssize_t moved = writes ? sys_process_scatter(tid, ranges, count, places, place_count)
+                               : sys_process_gather(tid, ranges, count, places, place_count);
         if (moved == (ssize_t)size)
             return 0;
         if (moved < 0)
@@ -308,24 +286,33 @@ static int transfer(pid_t tid, const struct iovec *ranges, const struct iovec *p
     for (size_t i = 0; i < count; i++) {
         uint64_t address = (uintptr_t)ranges[i].iov_base;
         size_t length = ranges[i].iov_len;
-        int result = writes ? task_memory_write_all(tid, address, places[i].iov_base, length)
-                            : task_memory_read_all(tid, address, places[i].iov_base, length);
+        char *place = place_count == 1 ? (char *)places[0].iov_base + done : places[i].iov_base;
+        int result = writes ? task_memory_write_all(tid, address, place, length)
+                            : task_memory_read_all(tid, address, place, length);
         if (result < 0)
             return result;
+        done += length;
     }
     return 0;
+}
+
+int task_memory_gather(pid_t tid, const struct iovec *ranges, size_t count, void *data, size_t size)
+{
+    const struct iovec place = {.iov_base = data, .iov_len = size};
+
+    return transfer(tid, ranges, count, &place, 1, false);
 }
 
 int task_memory_gather_into(pid_t tid, const struct iovec *ranges, const struct iovec *places,
                             size_t count)
 {
-    return transfer(tid, ranges, places, count, false);
+    return transfer(tid, ranges, count, places, count, false);
 }
 
 int task_memory_scatter(pid_t tid, const struct iovec *ranges, const struct iovec *places,
                         size_t count)
 {
-    return transfer(tid, ranges, places, count, true);
+    return transfer(tid, ranges, count, places, count, true);
 }
 
 static ssize_t read_string(pid_t tid, uint64_t address, char *text, size_t max)

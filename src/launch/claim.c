@@ -9,13 +9,22 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define RUNTIME_PARENT "/dev/shm"
+#define ROOT_FORMAT "/dev/shm/sandlock-%lu"
 #define PID_FILE "pid"
 #define PID_FILE_NEW ".pid.tmp"
+#define LOCK_FILE ".lock"
+
+/* Whoever can open a file for reading can lock it: a member that may read everything must not hold up
+ * other launches. */
+#define LOCK_MODE 0200
+
+/* A lock of the open file description, which conflicts between threads too. Some libcs hide it. */
+#ifndef F_OFD_SETLK
+#define F_OFD_SETLK 37
+#endif
 
 /* Everything that may be in a sandbox's directory; nothing else is ever removed. */
 static const char *const known_files[] = {PID_FILE, PID_FILE_NEW, "mode", "control.sock"};
@@ -46,7 +55,7 @@ static int root_open(char *warning, size_t warning_size)
     char path[64];
     struct stat status;
 
-    snprintf(path, sizeof(path), RUNTIME_PARENT "/sandlock-%lu", (unsigned long)getuid());
+    snprintf(path, sizeof(path), ROOT_FORMAT, (unsigned long)getuid());
     if (mkdir(path, 0700) != 0 && errno != EEXIST) {
         snprintf(warning, warning_size, "runtime directory %s: %s", path, strerror(errno));
         return -1;
@@ -73,19 +82,47 @@ static int root_open(char *warning, size_t warning_size)
     return fd_steal(&fd);
 }
 
+/* Opens the lock file of the root, or makes it. */
+static int lock_open(int root_fd, char *warning, size_t warning_size)
+{
+    int flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
+    unsigned long user = (unsigned long)getuid();
+    struct stat status;
+    CLEANUP_FD int fd = openat(root_fd, LOCK_FILE, flags, LOCK_MODE);
+
+    /* Made under a umask it may have no bits at all, and then nobody has opened it for reading either. */
+    if (fd < 0 || fstat(fd, &status) != 0 ||
+        ((status.st_mode & 07777) == 0 &&
+         (fchmod(fd, LOCK_MODE) != 0 || fstat(fd, &status) != 0))) {
+        snprintf(warning, warning_size, "runtime directory lock " ROOT_FORMAT "/" LOCK_FILE ": %s",
+                 user, strerror(errno));
+        return -1;
+    }
+    if (!S_ISREG(status.st_mode) || status.st_uid != geteuid() ||
+        (status.st_mode & 07777) != LOCK_MODE) {
+        snprintf(warning, warning_size,
+                 "runtime directory lock " ROOT_FORMAT "/" LOCK_FILE
+                 " is not a file of this user with mode 0200; remove it",
+                 user);
+        return -1;
+    }
+    return fd_steal(&fd);
+}
+
 /* Serialises claims among this user's processes; held for some tens of microseconds. Waiters back off,
  * each in its own rhythm: polled in step by a thousand of them the lock would cost all the time there
  * is. Bounded, because a stopped process may hold it. */
-static int root_lock(int root_fd)
+static int root_lock(int fd)
 {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     unsigned pause_us = LOCK_PAUSE_MIN_US;
     unsigned waited_us = 0;
     unsigned jitter = (unsigned)getpid() * 2654435761U;
 
     for (;;) {
-        if (flock(root_fd, LOCK_EX | LOCK_NB) == 0)
+        if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
             return 0;
-        if (errno != EWOULDBLOCK && errno != EINTR)
+        if (errno != EAGAIN && errno != EACCES && errno != EINTR)
             return -errno;
         if (waited_us >= LOCK_WAIT_MAX_US)
             return -EAGAIN;
@@ -98,7 +135,16 @@ static int root_lock(int root_fd)
     }
 }
 
-/* True if some process holds the record lock of the pid file. */
+/* Not by closing alone: a child that another thread forked meanwhile has the descriptor too. */
+static void root_unlock(int fd)
+{
+    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+    fcntl(fd, F_OFD_SETLK, &lock);
+}
+
+/* True if some process holds the record lock of the pid file. A lock for reading is none of ours: any
+ * member that can read the file can have it. */
 static bool lock_is_held(int directory_fd, const char *file)
 {
     CLEANUP_FD int fd = openat(directory_fd, file, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
@@ -108,7 +154,7 @@ static bool lock_is_held(int directory_fd, const char *file)
         return false;
     /* A sandbox of this very process is no conflict for F_GETLK, which the caller handles by the
      * list of its own claims; closing the descriptor would even drop that lock. */
-    return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type == F_WRLCK;
 }
 
 /* ---- Claims of this process ------------------------------------------------------------------
@@ -184,11 +230,13 @@ static int directory_take(struct claim *claim, bool fresh)
     claim->inode = status.st_ino;
     if (!fresh)
         directory_clear(claim->directory_fd);
+    /* Readable once it is locked. */
     claim->pid_fd = openat(claim->directory_fd, PID_FILE_NEW,
-                           O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+                           O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, LOCK_MODE);
     if (claim->pid_fd < 0)
         return -errno;
-    if (fcntl(claim->pid_fd, F_SETLK, &lock) != 0 || fstat(claim->pid_fd, &status) != 0)
+    if (fcntl(claim->pid_fd, F_SETLK, &lock) != 0 || fchmod(claim->pid_fd, 0600) != 0 ||
+        fstat(claim->pid_fd, &status) != 0)
         return -errno;
     claim->pid_file_inode = status.st_ino;
     return own_claims_add(claim) ? 0 : -EMFILE;
@@ -233,8 +281,8 @@ static enum take_result take_locked(struct claim *claim, int *error)
     return FAILED;
 }
 
-bool claim_take(struct claim *claim, const char *name, char *warning, size_t warning_size,
-                struct error *err)
+bool claim_take(struct claim *claim, const char *name, bool chosen, char *warning,
+                size_t warning_size, struct error *err)
 {
     int error;
 
@@ -249,10 +297,17 @@ bool claim_take(struct claim *claim, const char *name, char *warning, size_t war
     }
     if (claim->root_fd < 0)
         return true;
-    error = -root_lock(claim->root_fd);
-    if (error != 0) {
-        snprintf(warning, warning_size, "runtime directory lock: %s", strerror(error));
+    CLEANUP_FD int lock = lock_open(claim->root_fd, warning, warning_size);
+    if (lock < 0) {
         claim_close(claim);
+        return true;
+    }
+    error = -root_lock(lock);
+    if (error != 0) {
+        claim_close(claim);
+        if (chosen)
+            return error_runtime(err, error, "runtime directory lock for the name '%s'", name);
+        snprintf(warning, warning_size, "runtime directory lock: %s", strerror(error));
         return true;
     }
     enum take_result result = take_locked(claim, &error);
@@ -261,7 +316,7 @@ bool claim_take(struct claim *claim, const char *name, char *warning, size_t war
         claim->directory_fd = -1;
         result = take_locked(claim, &error);
     }
-    flock(claim->root_fd, LOCK_UN);
+    root_unlock(lock);
     if (result == TAKEN) {
         claim->active = true;
         return true;

@@ -31,9 +31,10 @@ void claim_resolve_name(const char *name, char resolved[65]);
 
 /* Takes the name. A live sandbox of that name is an error ("already running"). Where the runtime root
  * cannot be used at all (not ours, no /dev/shm, forbidden by an outer sandbox) `warning` receives the
- * reason, and the run goes on without a claim. */
-bool claim_take(struct claim *claim, const char *name, char *warning, size_t warning_size,
-                struct error *err);
+ * reason, and the run goes on without a claim; likewise if others keep its lock for seconds, unless the
+ * name was `chosen` by somebody who may have another sandbox of it: that is an error. */
+bool claim_take(struct claim *claim, const char *name, bool chosen, char *warning,
+                size_t warning_size, struct error *err);
 
 /* Writes CHILD\nSUPERVISOR\n and renames it into place. Failure is not fatal: 0 or -errno. */
 int claim_publish(struct claim *claim, pid_t child, pid_t supervisor);

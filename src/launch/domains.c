@@ -4,6 +4,7 @@
 #include "launch/domain_ports.h"
 #include "launch/domain_shadow.h"
 #include "launch/gpu.h"
+#include "launch/grant_open.h"
 #include "util/buffer.h"
 #include "util/fault.h"
 #include "util/fd.h"
@@ -22,7 +23,7 @@ struct build {
     struct error *err;
     struct domain_ports ports;
     struct shadow shadow;
-    int start_fd; /* base of relative grants, AT_FDCWD or a directory */
+    struct grant_opener opener;
 };
 
 static bool rule_failed(struct error *err, const char *path, int result)
@@ -76,8 +77,12 @@ static bool pin(struct build *build, const char *path, int *fd, bool write, bool
     return true;
 }
 
-/* Where a relative path was looked for, and which spelling would have said what was meant. */
-static void grant_failed(struct build *build, int error, bool write, const char *path)
+#define LINK_BELOW "a symbolic link below --fs-write %s, which the command may change"
+
+/* Where a relative path was looked for, and which spelling would have said what was meant. `below`: the
+ * write grant that a link on the way lies below, or NULL. */
+static void grant_failed(struct build *build, int error, bool write, const char *path,
+                         const char *below)
 {
     const char *option = write ? "--fs-write" : "--fs-read";
     const char *start = build->options->start_directory;
@@ -91,8 +96,11 @@ static void grant_failed(struct build *build, int error, bool write, const char 
                       start == NULL || absolute ? "" : "/", start == NULL ? "" : start,
                       strncmp(path, "./", 2) == 0 ? path + 2 : path);
     }
-    buffer_printf(&text, ": %s", strerror(error));
-    if (path[0] == '~')
+    if (below != NULL)
+        buffer_printf(&text, ": " LINK_BELOW "; grant what it leads to", below);
+    else
+        buffer_printf(&text, ": %s", strerror(error));
+    if (below == NULL && path[0] == '~')
         buffer_append_text(&text,
                            "; the shell expands ~ only unquoted, $HOME also in double quotes");
     else if (!write && strcmp(path, "w") == 0)
@@ -103,17 +111,17 @@ static void grant_failed(struct build *build, int error, bool write, const char 
     build->err->sys_errno = error;
 }
 
-/* O_PATH: a FIFO must not block and an unreadable target must not fail. */
 static bool add_grant(struct build *build, const char *path, bool write, bool optional)
 {
     struct stat status;
-    CLEANUP_FD int fd = FAULT_OR("grant", -1, openat(build->start_fd, path, O_PATH | O_CLOEXEC));
+    const char *below = NULL;
+    CLEANUP_FD int fd = FAULT_OR("grant", -EIO, grant_open(&build->opener, path, &below));
 
-    if (fd < 0 && optional && (errno == ENOENT || errno == ENOTDIR))
+    if (optional && (fd == -ENOENT || fd == -ENOTDIR))
         return true;
     if (fd < 0 || fstat(fd, &status) != 0) {
-        int error = errno;
-        grant_failed(build, error, write, path);
+        int error = fd < 0 ? -fd : errno;
+        grant_failed(build, error, write, path, below);
         if (error != EMFILE && error != ENFILE && error != ENOMEM && error != EIO)
             build->err->kind = ERROR_CONFIG; /* asked for wrongly, found before a process exists */
         return false;
@@ -210,6 +218,48 @@ static bool create_rulesets(struct build *build)
     return true;
 }
 
+/* Opens the start directory, from where relative grants are looked for. */
+static bool start_open(struct build *build, int *start_fd)
+{
+    const char *start = build->options->start_directory;
+    const char *below = NULL;
+    int result;
+
+    if (start == NULL)
+        return true;
+    *start_fd = open(start, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    result = *start_fd < 0 || access(start, X_OK) != 0 ? -errno : 0;
+    if (result == 0) {
+        build->opener.start_fd = *start_fd;
+        result = grant_check(&build->opener, start, *start_fd, &below);
+    }
+    if (result == 0)
+        return true;
+    if (below != NULL)
+        error_runtime(build->err, 0, "--cwd %s: " LINK_BELOW "; name what it leads to", start,
+                      below);
+    else
+        error_runtime(build->err, -result, "--cwd %s", start);
+    build->err->sys_errno = -result;
+    build->err->kind = ERROR_CONFIG;
+    return false;
+}
+
+static bool add_everything(struct build *build)
+{
+    const struct policy *policy = build->options->policy;
+    struct domains *domains = build->domains;
+
+    return create_rulesets(build) && add_list(build, &policy->fs_read, false, false) &&
+           add_list(build, &policy->fs_read_try, false, true) &&
+           add_list(build, &policy->fs_write, true, false) &&
+           add_list(build, &policy->fs_write_try, true, true) &&
+           (build->options->confine_only || gpu_each_node(policy, add_gpu_node, build)) &&
+           domain_ports_add(&build->ports, policy, domains->members, domains->supervisor,
+                            build->err) &&
+           add_supervisor_needs(build);
+}
+
 bool domains_build(struct domains *domains, const struct domains_options *options,
                    struct posture *posture, struct error *err)
 {
@@ -220,7 +270,7 @@ bool domains_build(struct domains *domains, const struct domains_options *option
         .domains = domains,
         .posture = posture,
         .err = err,
-        .start_fd = AT_FDCWD,
+        .opener = {.policy = policy, .start_fd = AT_FDCWD},
     };
     CLEANUP_FD int start_fd = -1;
 
@@ -238,26 +288,11 @@ bool domains_build(struct domains *domains, const struct domains_options *option
 
     if (options->verdicts) /* without a supervisor nobody would open what is hidden */
         shadow_init(&build.shadow, policy);
-    if (options->start_directory != NULL) {
-        start_fd = open(options->start_directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (start_fd < 0 || access(options->start_directory, X_OK) != 0) {
-            error_runtime(err, errno, "--cwd %s", options->start_directory);
-            err->kind = ERROR_CONFIG;
-            return false;
-        }
-        build.start_fd = start_fd;
-    }
-    if (!create_rulesets(&build) || !add_list(&build, &policy->fs_read, false, false) ||
-        !add_list(&build, &policy->fs_read_try, false, true) ||
-        !add_list(&build, &policy->fs_write, true, false) ||
-        !add_list(&build, &policy->fs_write_try, true, true) ||
-        (!options->confine_only && !gpu_each_node(policy, add_gpu_node, &build)) ||
-        !domain_ports_add(&build.ports, policy, domains->members, domains->supervisor, err) ||
-        !add_supervisor_needs(&build)) {
+    bool built = start_open(&build, &start_fd) && add_everything(&build);
+    grant_opener_free(&build.opener);
+    if (!built)
         domains_free(domains);
-        return false;
-    }
-    return true;
+    return built;
 }
 
 void domains_close_rulesets(struct domains *domains)

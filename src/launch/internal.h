@@ -17,7 +17,7 @@
 #include <termios.h>
 
 /* Descriptors of the host that the guardian may keep. */
-#define GUARDIAN_KEEPS 4
+#define GUARDIAN_KEEPS 5
 
 struct launch {
     struct policy *policy; /* a reference */
@@ -63,6 +63,8 @@ struct launch {
     struct child_plan child_plan;
     struct descriptor_window window; /* of the members' virtual routing sockets */
     struct guardian_plan guardian_plan;
+    bool traced;           /* descriptors are fetched by the guardian (kernel/fetch.h) ... */
+    struct tracer *tracer; /* ... whose memory for it this is */
 
     struct bare_range guardian_ranges[GUARDIAN_KEEPS + 1];
 
@@ -73,8 +75,6 @@ struct launch {
 /* True if the child's own steps, or the supervisor, write below /proc. */
 bool launch_writes_proc(const struct launch *launch);
 
-/* Fills the posture of a prepared launch (posture_launch.c). */
-void posture_describe_launch(struct launch *launch);
 /* Stacks and record, zeroed (memory.c). `same_space`: guardian and child share the host's memory until
  * the exec. Freed after the guardian is reaped; a launch without memory is accepted. */
 bool launch_memory_prepare(struct launch *launch, bool same_space, struct error *err);
@@ -85,6 +85,8 @@ void launch_memory_free(struct launch *launch);
 void launch_terminal_prepare(struct launch *launch, const struct launch_spec *spec);
 void launch_terminal_restore(struct launch *launch);
 
+/* Fills the posture of a prepared launch (posture_launch.c). */
+void posture_describe_launch(struct launch *launch);
 
 /* The part about the network, after the features (posture_network.c). */
 void posture_describe_network(struct launch *launch);

@@ -7,6 +7,7 @@
 #include "bare/clone.h"
 #include "bare/guardian.h"
 #include "filter/filter.h"
+#include "kernel/probe.h"
 #include "kernel/procfs.h"
 #include "kernel/sys.h"
 #include "kernel/task_memory.h"
@@ -136,7 +137,8 @@ static void prepare_open_files(struct launch *launch, const struct launch_spec *
     }
 }
 
-static bool prepare_supervisor(struct launch *launch, struct error *err)
+static bool prepare_supervisor(struct launch *launch, const struct launch_spec *spec,
+                               struct error *err)
 {
     const struct policy *policy = launch->policy;
     struct supervisor_config config = {
@@ -147,6 +149,7 @@ static bool prepare_supervisor(struct launch *launch, struct error *err)
         .violation = launch->own_process ? VIOLATION_TRAP : VIOLATION_ERRNO,
         .confined = launch->confine,
         .interactive = launch->terminal >= 0,
+        .traced = launch->traced,
         .window = launch->window,
     };
     size_t traps;
@@ -154,7 +157,7 @@ static bool prepare_supervisor(struct launch *launch, struct error *err)
     if (policy->no_supervisor)
         return true;
     /* Asks resolvers, on this thread and before anything is confined. */
-    launch->network = FAULT_OR("network", NULL, network_new(policy, err));
+    launch->network = FAULT_OR("network", NULL, network_new(policy, spec->resolve_ms, err));
     if (launch->network == NULL)
         return fault_is("network") ? error_runtime(err, ENOMEM, "network of the sandbox") : false;
     config.network = launch->network;
@@ -167,6 +170,10 @@ static bool prepare_supervisor(struct launch *launch, struct error *err)
         return false;
     supervisor_traps(launch->supervisor, &traps);
     launch->supervised = traps > 0;
+    launch->traced = launch->traced && launch->supervised;
+    launch->tracer = launch->traced ? calloc(1, sizeof(*launch->tracer)) : NULL;
+    if (launch->traced && launch->tracer == NULL)
+        return error_runtime(err, ENOMEM, "fetching descriptors");
     return true;
 }
 
@@ -291,7 +298,7 @@ static void fill_guardian_plan(struct launch *launch, const struct launch_spec *
     guardian->runtime_directory = launch->claim.active ? launch->claim.directory_fd : -1;
     guardian->pid_file_inode = launch->claim.pid_file_inode;
     const int kept[] = {launch->lifeline[0], launch->report_fd, launch->claim.root_fd,
-                        guardian->runtime_directory};
+                        guardian->runtime_directory, supervisor_fetch_fd(launch->supervisor)};
     size_t kept_count = 0;
     int numbers[GUARDIAN_KEEPS];
     for (size_t i = 0; i < GUARDIAN_KEEPS; i++) {
@@ -301,8 +308,17 @@ static void fill_guardian_plan(struct launch *launch, const struct launch_spec *
     guardian->close_range_count = descriptor_ranges(numbers, kept_count, launch->guardian_ranges);
     guardian->close_ranges = launch->guardian_ranges;
     if ((policy->without & FEATURE_SUPERVISOR_CONFINEMENT) == 0) {
-        guardian->program.len = (unsigned short)precompiled_guardian_filter.length;
-        guardian->program.filter = precompiled_guardian_filter.instructions;
+        const struct bpf_program *program =
+            launch->traced ? &precompiled_tracing_guardian_filter : &precompiled_guardian_filter;
+        guardian->program.len = (unsigned short)program->length;
+        guardian->program.filter = program->instructions;
+    }
+    if (launch->traced) {
+        launch->tracer->box = &launch->record->fetch;
+        launch->tracer->commands = &launch->record->commands;
+        launch->tracer->kill = COMMAND_KILL;
+        launch->tracer->report_fd = supervisor_fetch_fd(launch->supervisor);
+        guardian->tracer = launch->tracer;
     }
     guardian->child_stack_top = launch->child_stack_top;
 }
@@ -327,7 +343,10 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
         return false;
     launch_terminal_prepare(launch, spec); /* before the supervisor, whose filter depends on it */
     prepare_open_files(launch, spec);
-    if (!prepare_supervisor(launch, err))
+    /* A function of the host's keeps the record, which an exec takes away. */
+    launch->traced =
+        !policy->no_supervisor && spec->entry == NULL && probe_fetch_method() == PROBE_FETCH_TRACER;
+    if (!prepare_supervisor(launch, spec, err))
         return false;
 
     claim_resolve_name(spec->name, launch->name);
@@ -341,7 +360,8 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
         .proc_writes = launch_writes_proc(launch),
     };
     /* The name before the domains: S needs rights on the directory. A wrong grant gives it up again. */
-    if (!claim_take(&launch->claim, launch->name, launch->warning, sizeof(launch->warning), err) ||
+    if (!claim_take(&launch->claim, launch->name, spec->name != NULL, launch->warning,
+                    sizeof(launch->warning), err) ||
         !domains_build(&launch->domains, &options, &launch->posture, err) ||
         !prepare_filter(launch, err) || !prepare_affinity(launch, err) ||
         !streams_prepare(&launch->streams, spec, err) || !prepare_memory(launch, spec, err))
@@ -562,6 +582,7 @@ bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
     if (launch->supervised) {
         int listener = launch->record->listener;
         launch->record->listener = -1; /* the supervisor's from here on */
+        supervisor_share_mailbox(launch->supervisor, &launch->record->fetch);
         if (!supervisor_attach(launch->supervisor, loop, listener, launch->guardian,
                                launch->record->child, launch->guardian_pidfd, err)) {
             launch_finish(launch);
@@ -660,6 +681,7 @@ void launch_free(struct launch *launch)
     pthread_mutex_destroy(&launch->posture_lock);
     bpf_program_free(&launch->program);
     free(launch->affinity);
+    free(launch->tracer);
     fd_close(launch->lifeline[0]);
     fd_close(launch->lifeline[1]);
     fd_close(launch->terminal);

@@ -75,6 +75,7 @@ struct launch_spec {
     bool force_terminal; /* -i: use /dev/tty also when standard input is no terminal */
     const sigset_t *signal_mask;           /* for the command; NULL: the calling thread's */
     const struct rlimit *inherited_nofile; /* for the command; NULL: this process's pair */
+    uint64_t resolve_ms; /* the names of the rules get no more time; 0: as long as is usual */
 };
 
 struct launch;

@@ -61,7 +61,7 @@ bool launch_memory_prepare(struct launch *launch, bool same_space, struct error 
 {
     char *block = NULL;
 
-    if (same_space && !fault_is("memory") && !fault_is("stacks"))
+    if (same_space)
         block = exchange_spare(NULL);
     if (block != NULL)
         memset(block + STACKS_SIZE, 0, sizeof(struct launch_record));

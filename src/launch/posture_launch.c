@@ -1,6 +1,7 @@
 /* The posture of a launch: what was prepared for this run, and what this build or policy leaves open. */
 #include "launch/internal.h"
 
+#include "kernel/probe.h"
 #include "kernel/task_memory.h"
 #include "launch/registry.h"
 #include "net/shadow.h"
@@ -78,7 +79,8 @@ static void describe_switched_off(struct launch *launch)
             "files outside the grants can be changed");
     if ((launch->policy->without & FEATURE_PROCESS_GATE) != 0)
         posture_exception(&launch->posture,
-                          "--without process-gate: members can join process groups of the session");
+                          "--without process-gate: members can join process groups of the session "
+                          "and take its terminal");
 }
 
 /* The feature says so itself where it judges. */
@@ -187,6 +189,12 @@ void posture_describe_launch(struct launch *launch)
     posture_describe_network(launch);
     describe_exceptions(launch);
     posture_method(&launch->posture, "listener", launch->supervised ? "shared-table" : "none");
+    posture_method(&launch->posture, "child-descriptors",
+                   !launch->supervised ? "none"
+                   : launch->traced    ? probe_fetch_name(PROBE_FETCH_TRACER)
+                   : probe_fetch_method() == PROBE_FETCH_PIDFD
+                       ? probe_fetch_name(PROBE_FETCH_PIDFD)
+                       : probe_fetch_name(PROBE_FETCH_NONE));
     posture_method(&launch->posture, "child-memory",
                    task_memory_read_method() == TASK_MEMORY_CALL ? "process_vm_readv"
                                                                  : "/proc/PID/mem");

@@ -20,6 +20,7 @@ extern const size_t precompiled_filter_count;
 
 /* ROLE_GUARDIAN of supervisor/wall.h. */
 extern const struct bpf_program precompiled_guardian_filter;
+extern const struct bpf_program precompiled_tracing_guardian_filter;
 
 /* NULL if there is none for this key. */
 const struct bpf_program *precompiled_members_filter(uint64_t key);

@@ -6,7 +6,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /* Takes `fd` over, moves it above `floor`, remembers it as a source. Returns it or -errno. */
@@ -67,6 +70,24 @@ static bool is_hosts_own(int fd)
     return flags >= 0 && (flags & FD_CLOEXEC) == 0;
 }
 
+/* Whoever has one end of an anonymous pipe can open the other through /proc/self/fd, and Landlock does not
+ * judge pipes. What a member writes into the pipe that it reads from reaches all who read there: a
+ * shell that takes its script from it would run that. So such a pipe may not be opened for writing any
+ * more; who has its other end keeps it. Members cannot change the mode back (metadata gate). Somebody
+ * else's pipe cannot be changed, nor opened by our user. */
+static void close_way_back(int fd)
+{
+    struct stat status;
+    struct statfs system;
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags < 0 || (flags & (O_ACCMODE | O_PATH)) != O_RDONLY || fstat(fd, &status) != 0 ||
+        !S_ISFIFO(status.st_mode) || (status.st_mode & 0222) == 0)
+        return;
+    if (fstatfs(fd, &system) == 0 && system.f_type == PIPEFS_MAGIC)
+        fchmod(fd, status.st_mode & 0555);
+}
+
 static bool add_stream(struct streams *streams, int stream, const struct stream_spec *spec,
                        int floor, struct error *err)
 {
@@ -76,6 +97,7 @@ static bool add_stream(struct streams *streams, int stream, const struct stream_
     switch (spec->mode) {
     case STREAM_INHERIT:
         add_map(streams, -1, stream);
+        close_way_back(stream);
         if (stream == 2 && is_hosts_own(2))
             streams->error_fd = 2;
         return true;
@@ -97,6 +119,8 @@ static bool add_stream(struct streams *streams, int stream, const struct stream_
     if (source < 0)
         return error_runtime(err, -source, "%s", names[stream]);
     add_map(streams, source, stream);
+    if (spec->mode == STREAM_FD)
+        close_way_back(source);
     if (stream == 2)
         streams->error_fd = source;
     return true;
@@ -175,6 +199,7 @@ bool streams_prepare(struct streams *streams, const struct launch_spec *spec, st
             return error_runtime(err, -source, "descriptor for target %d", target);
         }
         add_map(streams, source, spec->fds[i].target);
+        close_way_back(source);
     }
     if (spec->exec_fd != NULL) {
         streams->exec_fd =

@@ -44,6 +44,8 @@ static int get_from(const struct request *request, int pidfd, int fd)
 
 int member_get_fd(const struct request *request, int fd)
 {
+    if (supervisor_fetches(request->supervisor))
+        return request_fetched_fd(request, fd);
     if (request->task != NULL && (pid_t)request->notification.pid == request->task->tgid)
         return get_from(request, request->task->pidfd, fd);
     CLEANUP_FD int pidfd = open_caller(request);
@@ -215,6 +217,7 @@ int socket_inode_by_link(const struct request *request, int fd, uint64_t *inode)
     char link[64];
     char *end;
 
+    request_take_back_wish(request); /* the caller makes do with this */
     ssize_t length = procfs_read_fd_link(supervisor_proc_fd(request->supervisor),
                                          (pid_t)request->notification.pid, fd, link, sizeof(link));
     if (length == -ENAMETOOLONG) /* a path */

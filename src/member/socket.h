@@ -19,7 +19,9 @@ struct pinned_socket {
 
 #define PINNED_SOCKET_INIT ((struct pinned_socket){.fd = -1})
 
-/* A duplicate of any descriptor of the calling thread. -EBADF, -ESRCH, -EPERM, -EMFILE … */
+/* A duplicate of any descriptor of the calling thread. -EBADF, -ESRCH, -EPERM, -EMFILE … Where a container
+ * refuses pidfd_getfd: -EPERM, and the call comes again when the descriptor is here; see
+ * request_fetched_fd(). */
 int member_get_fd(const struct request *request, int fd);
 
 /* Closes such a duplicate, whatever it is of, without making this thread wait: closing may write a file
@@ -40,9 +42,9 @@ int socket_pin_kind(const struct request *request, int fd, struct pinned_socket 
 /* The cookie alone; 0 if it is no socket or cannot be pinned ("not ours"). */
 uint64_t socket_cookie_of(int fd);
 
-/* Where a container refuses pidfd_getfd (-EPERM or -ENOSYS from above): the inode number of the socket
- * that the caller's descriptor names, read from its link. The number of a closed socket is used again,
- * so it chooses manners and never rights. 0, -EBADF, -ENOTSOCK, … */
+/* Where a container refuses pidfd_getfd (-EPERM or -ENOSYS from above), instead of fetching it: the inode
+ * number of the socket that the caller's descriptor names, read from its link. The number of a closed
+ * socket is used again, so it chooses manners and never rights. 0, -EBADF, -ENOTSOCK, … */
 int socket_inode_by_link(const struct request *request, int fd, uint64_t *inode);
 
 /* Never waits for the socket's peer: a socket that lingers stops doing so (SO_LINGER, see net/linger.c). */

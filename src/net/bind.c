@@ -113,7 +113,7 @@ static void bind_stop(void *state)
 
 struct job {
     struct binder *binder;
-    struct pinned_socket socket;
+    struct pinned_socket socket; /* without a descriptor: all is to be read again */
     struct socket_address address;
     enum net_protocol protocol;
     uint16_t port;
@@ -355,15 +355,12 @@ static int perform(const struct job *job)
     return result;
 }
 
-static void answer(const struct request *request, int result)
+static struct verdict verdict_of(int result)
 {
-    if (result < 0)
-        request_answer_errno(request, -result);
-    else
-        request_answer_value(request, 0);
+    return result < 0 ? verdict_errno(-result) : verdict_value(0);
 }
 
-/* ---- On a worker --------------------------------------------------------------------------------- */
+/* ---- Unix sockets ------------------------------------------------------------------------------- */
 
 static int bind_path(const struct request *request, const struct job *job)
 {
@@ -379,23 +376,7 @@ static int bind_path(const struct request *request, const struct job *job)
     return result;
 }
 
-static void work(const struct request *request, void *data)
-{
-    struct job *job = data;
-    int result = -EPERM;
-
-    if (request_is_valid(request) && job->socket.domain == AF_UNIX) {
-        result = bind_path(request, job);
-    } else if (request_is_valid(request)) {
-        if (port_map_is_crowded(job->binder->ports))
-            port_map_clean(job->binder->ports);
-        result = perform(job);
-    }
-    socket_unpin(&job->socket); /* or the name is taken for a moment after the member closes it */
-    answer(request, result);
-}
-
-/* ---- On the receiving thread --------------------------------------------------------------------- */
+/* ---- The decision -------------------------------------------------------------------------------- */
 
 static int prepare(const struct request *request, struct job *job)
 {
@@ -427,7 +408,7 @@ static struct verdict decide_unix(const struct job *job, bool *submit)
         bind(job->socket.fd, (const struct sockaddr *)job->address.bytes, job->address.length) == 0
             ? 0
             : -errno;
-    return result < 0 ? verdict_errno(-result) : verdict_value(0);
+    return verdict_of(result);
 }
 
 static struct verdict decide(const struct request *request, struct job *job, bool *submit)
@@ -448,22 +429,64 @@ static struct verdict decide(const struct request *request, struct job *job, boo
     } else if (job->socket.protocol != IPPROTO_ICMP && job->socket.protocol != IPPROTO_ICMPV6) {
         return verdict_errno(EACCES); /* what no rule is about */
     }
-    int result = *submit ? 0 : perform(job);
-    return result < 0 ? verdict_errno(-result) : verdict_value(0);
+    return *submit ? verdict_next() : verdict_of(perform(job));
 }
+
+static struct verdict look(const struct request *request, struct job *job, bool *submit)
+{
+    int result = prepare(request, job);
+
+    *submit = false;
+    return result < 0 ? verdict_errno(-result) : decide(request, job, submit);
+}
+
+/* ---- On a worker --------------------------------------------------------------------------------- */
+
+static int carry_on(const struct request *request, const struct job *job)
+{
+    if (!request_is_valid(request))
+        return -EPERM;
+    if (job->socket.domain == AF_UNIX)
+        return bind_path(request, job);
+    if (port_map_is_crowded(job->binder->ports))
+        port_map_clean(job->binder->ports);
+    return perform(job);
+}
+
+static void work(const struct request *request, void *data)
+{
+    struct job *job = data;
+    struct verdict verdict = verdict_next();
+    bool submit = true;
+
+    if (job->socket.fd < 0)
+        verdict = look(request, job, &submit);
+    if (submit)
+        verdict = verdict_of(carry_on(request, job));
+    socket_unpin(&job->socket); /* or the name is taken for a moment after the member closes it */
+    if (verdict.kind == VERDICT_ERRNO)
+        request_answer_errno(request, verdict.error);
+    else if (verdict.kind == VERDICT_VALUE)
+        request_answer_value(request, verdict.value);
+    else
+        request_answer_continue(request);
+}
+
+/* ---- On the receiving thread --------------------------------------------------------------------- */
 
 static struct verdict perform_here(struct request *request)
 {
     struct job *job = calloc(1, sizeof(*job));
-    bool submit = false;
+    bool submit;
 
     if (job == NULL)
         return verdict_errno(ENOMEM);
     job->binder = request->state;
     job->socket = PINNED_SOCKET_INIT;
-    int result = prepare(request, job);
-    struct verdict verdict = result < 0 ? verdict_errno(-result) : decide(request, job, &submit);
+    struct verdict verdict = look(request, job, &submit);
     if (submit) {
+        if (request_would_wait(request))
+            socket_unpin(&job->socket);
         if (request_submit(request, work, job, job_free))
             return verdict_taken();
         verdict = verdict_errno(ENOMEM);

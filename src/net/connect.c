@@ -258,8 +258,10 @@ static int judge_abstract(const struct request *request, const struct connect_ca
 
     if (call->socket.domain != AF_UNIX)
         return -EAFNOSUPPORT;
-    if (!shared->abstract_scope)
+    if (!shared->abstract_scope) {
+        refuse_abstract(request, &call->address, "connect", EPERM, LAYER, ABSTRACT_UNJUDGED);
         return -EPERM;
+    }
     if (!shared->privileged || !is_stream(call))
         return 0;
     int result =
@@ -389,26 +391,10 @@ static void answer(const struct request *request, int result)
         request_answer_value(request, result);
 }
 
-/* The kernel's verdict on an abstract socket of somebody else. "@name", with @ for every NUL. */
-static void note_scope(const struct request *request, const struct connect_call *call, int result)
-{
-    char object[ADDRESS_BYTES_MAX + 1] = "";
-    size_t length = call->address.length > 2 ? call->address.length - 2 : 0;
-
-    if (result != -EPERM || call->address.kind != ADDRESS_UNIX_ABSTRACT)
-        return;
-    for (size_t i = 0; i < length; i++) {
-        char byte = (char)call->address.bytes[2 + i];
-        object[i] = (char)(byte == '\0' ? '@' : byte);
-    }
-    request_record_denial(request, object, "connect", EPERM, "abstract-unix-socket-scope",
-                          "abstract sockets are reached inside the sandbox only", NULL);
-}
-
 /* The member's socket has no other holder when the call returns: closing it ends the connection. */
 static void conclude(const struct request *request, struct connect_call *call, int result)
 {
-    note_scope(request, call, result);
+    note_abstract_scope(request, &call->address, "connect", result);
     socket_unpin(&call->socket);
     answer(request, result);
 }
@@ -643,7 +629,7 @@ struct verdict on_connect(struct request *request)
     }
     if (result == 0)
         result = connect_now(&call);
-    note_scope(request, &call, result);
+    note_abstract_scope(request, &call.address, "connect", result);
     call_release(&call);
     return result < 0 ? verdict_errno(-result) : verdict_value(0);
 }

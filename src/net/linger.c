@@ -3,7 +3,6 @@
  * last one may be a duplicate of the supervisor's: a member could make it wait as long as it likes. So
  * the option is set on behalf, and a close in the background is all that can be asked for.
  */
-#include "gates/gates.h"
 #include "kernel/task_memory.h"
 #include "member/socket.h"
 #include "net/net.h"
@@ -11,7 +10,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-/* Who takes duplicates of members' sockets. */
+/* Who takes duplicates of members' sockets. explain does so only beside one of these: it changes nothing. */
 static const struct feature *const takers[] = {
     &feature_netlink_view,
     &feature_interface_view,
@@ -23,7 +22,6 @@ static const struct feature *const takers[] = {
     &feature_proc_view,
     &feature_hosts_view_writable,
     &feature_proc_view_writable,
-    &feature_explain,
 };
 
 static bool linger_wanted(const struct policy *policy)

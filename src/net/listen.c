@@ -22,6 +22,8 @@
 
 #define LAYER "bind-rules"
 
+#define LOOK 1 /* a decision: a worker has to look */
+
 struct gate {
     const struct policy *policy;
     bool any_port;          /* the bind list is not empty, so a socket can be bound */
@@ -170,11 +172,11 @@ static int perform_virtual(const struct gate *gate, const struct request *reques
     return result;
 }
 
-/* ---- On a worker: the kernel walks its tables ---------------------------------------------------- */
+/* ---- A look that takes time: the kernel walks its tables ------------------------------------------- */
 
 struct job {
     const struct gate *gate;
-    struct pinned_socket socket;
+    struct pinned_socket socket; /* without a descriptor: to be pinned again */
     int backlog;
 };
 
@@ -204,30 +206,7 @@ static int is_bound(const struct gate *gate, const struct pinned_socket *socket,
     return result;
 }
 
-static void work(const struct request *request, void *data)
-{
-    struct job *job = data;
-    int result = is_bound(job->gate, &job->socket, port_of(job->socket.fd));
-
-    if (!request_is_valid(request))
-        result = -ESRCH;
-    else if (result == 0)
-        result = refuse(request);
-    else if (result == 1)
-        result = perform(&job->socket, job->backlog);
-    else {
-        result = perform_behind_filter(job->gate, &job->socket, job->backlog);
-        if (result == -EACCES)
-            refuse(request);
-    }
-    socket_unpin(&job->socket); /* or the port is taken for a moment after the member closes it */
-    if (result < 0)
-        request_answer_errno(request, -result);
-    else
-        request_answer_value(request, 0);
-}
-
-/* ---- On the receiving thread --------------------------------------------------------------------- */
+/* ---- The decision ----------------------------------------------------------------------------------- */
 
 /* Who connects to a unix socket is told who made it listen (SO_PEERCRED): that must be the member. */
 static int listen_unix(const struct request *request, const struct gate *gate,
@@ -246,7 +225,7 @@ static int listen_unix(const struct request *request, const struct gate *gate,
     return result < 0 ? result : perform(socket, backlog);
 }
 
-/* 0 or -errno, or 1: a worker has to look. */
+/* 0 or -errno, or LOOK. */
 static int decide(const struct request *request, const struct gate *gate,
                   const struct pinned_socket *socket, int backlog)
 {
@@ -265,7 +244,47 @@ static int decide(const struct request *request, const struct gate *gate,
         return perform_virtual(gate, request, socket, backlog);
     if (!gate->any_port || port == 0)
         return refuse(request);
-    return 1;
+    return LOOK;
+}
+
+static int pin_and_decide(const struct request *request, struct job *job)
+{
+    int result =
+        socket_pin(request, (int)(uint32_t)request->notification.data.args[0], &job->socket);
+
+    return result < 0 ? result : decide(request, job->gate, &job->socket, job->backlog);
+}
+
+/* ---- On a worker ------------------------------------------------------------------------------------ */
+
+static int look(const struct request *request, const struct job *job)
+{
+    int bound = is_bound(job->gate, &job->socket, port_of(job->socket.fd));
+
+    if (!request_is_valid(request))
+        return -ESRCH;
+    if (bound == 0)
+        return refuse(request);
+    if (bound == 1)
+        return perform(&job->socket, job->backlog);
+    int result = perform_behind_filter(job->gate, &job->socket, job->backlog);
+    if (result == -EACCES)
+        refuse(request);
+    return result;
+}
+
+static void work(const struct request *request, void *data)
+{
+    struct job *job = data;
+    int result = job->socket.fd < 0 ? pin_and_decide(request, job) : LOOK;
+
+    if (result == LOOK)
+        result = look(request, job);
+    socket_unpin(&job->socket); /* or the port is taken for a moment after the member closes it */
+    if (result < 0)
+        request_answer_errno(request, -result);
+    else
+        request_answer_value(request, 0);
 }
 
 static struct verdict on_listen(struct request *request)
@@ -277,11 +296,10 @@ static struct verdict on_listen(struct request *request)
     if (job == NULL)
         return verdict_errno(ENOMEM);
     *job = (struct job){.gate = gate, .socket = PINNED_SOCKET_INIT, .backlog = backlog};
-    int result =
-        socket_pin(request, (int)(uint32_t)request->notification.data.args[0], &job->socket);
-    if (result == 0)
-        result = decide(request, gate, &job->socket, backlog);
-    if (result == 1) {
+    int result = pin_and_decide(request, job);
+    if (result == LOOK) {
+        if (request_would_wait(request))
+            socket_unpin(&job->socket);
         if (request_submit(request, work, job, job_free))
             return verdict_taken();
         result = -ENOMEM;

@@ -92,7 +92,7 @@ enum directory_kind { DIRECTORY_PLAIN, DIRECTORY_NET, DIRECTORY_PROC };
 
 struct listing {
     struct file_views *views;
-    int fd; /* a duplicate of the member's, owned */
+    int fd; /* a duplicate of the member's, owned; -1: to be looked up again */
     enum directory_kind kind;
     bool legacy;
     uint64_t address;
@@ -215,12 +215,32 @@ static ssize_t list(const struct request *request, const struct listing *listing
     return result < 0 ? result : used;
 }
 
+/* 0, or -errno and there is no descriptor. */
+static int look_up(const struct request *request, struct listing *listing)
+{
+    int fd = member_get_fd(request, (int)(uint32_t)request->notification.data.args[0]);
+
+    if (fd < 0)
+        return fd;
+    /* Whoever reads or seeks in another kind of file may hold its position for long. */
+    if (object_type(fd) != S_IFDIR) {
+        member_close(request, fd);
+        return -ENOTDIR;
+    }
+    listing->fd = fd;
+    listing->kind = kind_of(listing);
+    return 0;
+}
+
 static void work(const struct request *request, void *data)
 {
     struct listing *listing = data;
+    ssize_t used = listing->fd < 0 ? look_up(request, listing) : 0;
 
-    local_devices_learn(&listing->views->local, listing->fd);
-    ssize_t used = list(request, listing);
+    if (used == 0) {
+        local_devices_learn(&listing->views->local, listing->fd);
+        used = list(request, listing);
+    }
     if (used < 0)
         request_answer_errno(request, (int)-used);
     else
@@ -237,6 +257,10 @@ static struct verdict submit(const struct request *request, const struct listing
         return verdict_errno(ENOMEM);
     }
     *copy = *listing;
+    if (request_would_wait(request)) {
+        member_close(request, copy->fd);
+        copy->fd = -1;
+    }
     if (request_submit(request, work, copy, listing_free))
         return verdict_taken();
     listing_free(copy);
@@ -246,23 +270,18 @@ static struct verdict submit(const struct request *request, const struct listing
 struct verdict on_getdents(struct request *request)
 {
     const struct seccomp_data *data = &request->notification.data;
-    int fd = member_get_fd(request, (int)(uint32_t)data->args[0]);
     struct listing listing = {
         .views = request->state,
-        .fd = fd,
+        .fd = -1,
         .legacy = request->trap->detail == LISTING_LEGACY,
         .address = data->args[1],
         .size = (uint32_t)data->args[2],
     };
 
-    if (fd < 0)
-        return verdict_errno(fd == -EBADF ? EBADF : -fd);
-    /* Whoever reads or seeks in another kind of file may hold its position for long. */
-    if (object_type(fd) != S_IFDIR) {
-        member_close(request, fd);
-        return verdict_errno(ENOTDIR);
-    }
-    listing.kind = kind_of(&listing);
+    int result = look_up(request, &listing);
+    if (result < 0)
+        return verdict_errno(-result);
+    int fd = listing.fd;
     if (listing.kind == DIRECTORY_PROC ||
         (listing.kind == DIRECTORY_PLAIN && !local_devices_has(&listing.views->local, fd)))
         return submit(request, &listing);

@@ -5,7 +5,7 @@
 #include "supervisor/feature.h"
 
 /* The descriptor numbers for virtual routing sockets in a sandbox whose processes start with this soft
- * limit of open files. */
+ * limit of open files. None below a limit of four. */
 struct descriptor_window netlink_window(uint64_t open_files);
 
 /* AF_NETLINK sockets of protocol NETLINK_ROUTE that show a host with a loopback interface alone. */

@@ -3,8 +3,9 @@
  * sockets, which would show the host's. The socket they get is one end of a pair whose other end the
  * supervisor answers, as a host that has a loopback interface and nothing else.
  *
- * The descriptor goes to a number of the reserved window where one is free: there calls on it arrive
- * here, and the answer is there when the send returns. Elsewhere the loop answers a moment later.
+ * The descriptor goes to a number of the reserved window: there calls on it arrive here, and the answer
+ * is there when the send returns. Outside it would have a unix socket's names, which no library takes, so
+ * a process that has no number left gets no socket.
  */
 #include "net/net.h"
 #include "net/netlink_view.h"
@@ -22,21 +23,33 @@
 
 /* ---- The window ----------------------------------------------------------------------------------------- */
 
-#define WINDOW_SIZE 64
+#define WINDOW_SIZE_MAX 64
 
-/* Shells keep their own descriptors at 255 and programs open hundreds: none below this. */
-#define WINDOW_LOWEST 512
+/* Calls on ordinary descriptors in the window are notified for nothing. They begin at the lowest numbers,
+ * so of a low limit the window takes this part alone … */
+#define WINDOW_PART 8
+
+/* … but a few numbers, of which threads can ask at once, if that is no more than a quarter. */
+#define WINDOW_SIZE_FEW 4
 
 /* A higher window would make the kernel grow the tables of all that use it. */
 #define WINDOW_END_MAX 4096
 
+static uint32_t smaller(uint64_t left, uint64_t right)
+{
+    return (uint32_t)(left < right ? left : right);
+}
+
 struct descriptor_window netlink_window(uint64_t open_files)
 {
-    uint32_t end = open_files > WINDOW_END_MAX ? WINDOW_END_MAX : (uint32_t)open_files;
+    uint32_t end = smaller(open_files, WINDOW_END_MAX);
+    uint32_t size = smaller(end / WINDOW_PART, WINDOW_SIZE_MAX);
 
-    if (end < WINDOW_LOWEST + WINDOW_SIZE)
+    if (size < WINDOW_SIZE_FEW)
+        size = smaller(end / 4, WINDOW_SIZE_FEW);
+    if (size == 0)
         return DESCRIPTOR_WINDOW_NONE;
-    return (struct descriptor_window){.first = end - WINDOW_SIZE, .last = end - 1};
+    return (struct descriptor_window){.first = end - size, .last = end - 1};
 }
 
 /* ---- Life ------------------------------------------------------------------------------------------------ */
@@ -84,20 +97,28 @@ static int is_open(const struct request *request, int number)
         member_close(request, fd);
     if (fd == -EBADF)
         return 0;
+    if (fd == -EMFILE || fd == -ENFILE) /* the supervisor's limit, not the caller's */
+        return -ENOBUFS;
     return fd >= 0 || fd == -ENOTSOCK ? 1 : fd;
 }
 
-/* The lowest number of the window that the caller does not use; -1: none, or it cannot be told. */
-static int choose_slot(const struct request *request)
+enum slot_order {
+    HIGHEST_FIRST, /* farthest from where other threads of the caller get theirs */
+    LOWEST_FIRST,
+};
+
+/* A number of the window that the caller does not use, -ENOBUFS if there is none, or another -errno. */
+static int choose_slot(const struct request *request, enum slot_order order)
 {
     struct descriptor_window window = supervisor_window(request->supervisor);
 
-    for (uint32_t slot = window.first; window.first > 0 && slot <= window.last; slot++) {
+    for (uint32_t i = 0; i <= window.last - window.first; i++) {
+        uint32_t slot = order == LOWEST_FIRST ? window.first + i : window.last - i;
         int open = is_open(request, (int)slot);
         if (open <= 0)
-            return open == 0 ? (int)slot : -1;
+            return open == 0 ? (int)slot : open;
     }
-    return -1;
+    return -ENOBUFS;
 }
 
 /* A number above the caller's table makes the kernel grow it. If other threads use the table, that waits
@@ -154,16 +175,19 @@ static void delivery_free(void *data)
     free(delivery);
 }
 
-/* The number, or -errno with the request unanswered. view->injection is held. */
+/* The number, or -errno with the request unanswered. view->injection is held, since `slot` was chosen. */
 static int inject(const struct request *request, const struct delivery *delivery, int slot)
 {
-    int number = -EBADF;
-
+    if (slot < 0)
+        return slot;
+    int number = request_answer_fd(request, delivery->fd, slot, delivery->close_on_exec);
+    if (number != -EBADF)
+        return number;
+    /* Above a limit that the program has lowered, perhaps not by much. */
+    slot = choose_slot(request, LOWEST_FIRST);
     if (slot >= 0)
         number = request_answer_fd(request, delivery->fd, slot, delivery->close_on_exec);
-    if (number == -EBADF) /* no slot, or above a limit that the program has lowered */
-        number = request_answer_fd(request, delivery->fd, -1, delivery->close_on_exec);
-    return number;
+    return number == -EBADF ? -EMFILE : number;
 }
 
 static void deliver_by_worker(const struct request *request, void *data)
@@ -171,7 +195,7 @@ static void deliver_by_worker(const struct request *request, void *data)
     struct delivery *delivery = data;
 
     pthread_mutex_lock(&delivery->view->injection);
-    int number = inject(request, delivery, choose_slot(request));
+    int number = inject(request, delivery, choose_slot(request, HIGHEST_FIRST));
     pthread_mutex_unlock(&delivery->view->injection);
     if (number < 0)
         request_answer_errno(request, -number);
@@ -184,7 +208,7 @@ static struct verdict deliver(struct request *request, struct delivery *delivery
     int number = -EAGAIN;
 
     if (!fault_is("use-workers") && pthread_mutex_trylock(&view->injection) == 0) {
-        int slot = choose_slot(request);
+        int slot = choose_slot(request, HIGHEST_FIRST);
         if (slot < 0 || is_known_wide(view, request->task) || !grows_slowly(request, slot))
             number = inject(request, delivery, slot);
         if (slot >= 0 && number == slot)
@@ -194,7 +218,7 @@ static struct verdict deliver(struct request *request, struct delivery *delivery
     if (number == -EAGAIN) {
         if (request_submit(request, deliver_by_worker, delivery, delivery_free))
             return verdict_taken();
-        number = inject(request, delivery, -1);
+        number = -ENOBUFS;
     }
     delivery_free(delivery);
     return number < 0 ? verdict_errno(-number) : verdict_taken();
@@ -216,6 +240,9 @@ static struct verdict on_socket(struct request *request)
         return verdict_errno(ESOCKTNOSUPPORT);
     if ((uint32_t)args[2] != 0) /* the filter refuses it already */
         return verdict_errno(EAFNOSUPPORT);
+    struct descriptor_window window = supervisor_window(request->supervisor);
+    if (window.first > window.last) /* a limit of less than four */
+        return verdict_errno(EMFILE);
     struct delivery *delivery = malloc(sizeof(*delivery));
     if (delivery == NULL)
         return verdict_errno(ENOMEM);
@@ -235,18 +262,23 @@ static const struct filter_rule other_families[] = {
     {.test_count = 1, .tests = {{.arg = 0, .op = ARG_NOT_EQUAL, .value = AF_NETLINK}}},
 };
 
+#define IN_WINDOW(name, call)                                                             \
+    {                                                                                     \
+        .syscall = (name), .in_window = true, .handle = netlink_on_call, .detail = (call) \
+    }
+
 static const struct trap traps[] = {
     {.syscall = "socket", .passes = other_families, .pass_count = 1, .handle = on_socket},
-    {.syscall = "bind", .in_window = true, .handle = netlink_on_bind},
-    {.syscall = "connect", .in_window = true, .handle = netlink_on_connect},
-    {.syscall = "getsockname", .in_window = true, .handle = netlink_on_getsockname},
-    {.syscall = "getpeername", .in_window = true, .handle = netlink_on_getpeername},
-    {.syscall = "sendto", .in_window = true, .handle = netlink_on_sendto},
-    {.syscall = "sendmsg", .in_window = true, .handle = netlink_on_sendmsg},
-    {.syscall = "recvfrom", .in_window = true, .handle = netlink_on_recvfrom},
-    {.syscall = "recvmsg", .in_window = true, .handle = netlink_on_recvmsg},
-    {.syscall = "setsockopt", .in_window = true, .handle = netlink_on_setsockopt},
-    {.syscall = "getsockopt", .in_window = true, .handle = netlink_on_getsockopt},
+    IN_WINDOW("bind", NETLINK_CALL_BIND),
+    IN_WINDOW("connect", NETLINK_CALL_CONNECT),
+    IN_WINDOW("getsockname", NETLINK_CALL_GETSOCKNAME),
+    IN_WINDOW("getpeername", NETLINK_CALL_GETPEERNAME),
+    IN_WINDOW("sendto", NETLINK_CALL_SENDTO),
+    IN_WINDOW("sendmsg", NETLINK_CALL_SENDMSG),
+    IN_WINDOW("recvfrom", NETLINK_CALL_RECVFROM),
+    IN_WINDOW("recvmsg", NETLINK_CALL_RECVMSG),
+    IN_WINDOW("setsockopt", NETLINK_CALL_SETSOCKOPT),
+    IN_WINDOW("getsockopt", NETLINK_CALL_GETSOCKOPT),
 };
 
 static const char *const needs[] = {

@@ -50,6 +50,14 @@ struct netlink_call {
     int fd; /* the member's end, pinned, owned; -1 where a container does not allow that */
 };
 
+/* A call that is nothing without the descriptor itself. */
+static bool needs_descriptor(const struct request *request)
+{
+    enum netlink_call_kind kind = (enum netlink_call_kind)request->trap->detail;
+
+    return kind == NETLINK_CALL_RECVFROM || kind == NETLINK_CALL_RECVMSG;
+}
+
 /* The socket that the caller's descriptor names, NULL if it is not ours; *fd as in netlink_call. */
 static struct netlink_socket *find_called(const struct request *request, int *fd)
 {
@@ -60,6 +68,8 @@ static struct netlink_socket *find_called(const struct request *request, int *fd
     *fd = member_get_fd(request, number);
     if (*fd >= 0)
         return netlink_socket_find(view, socket_cookie_of(*fd));
+    if (needs_descriptor(request) && supervisor_fetches(request->supervisor))
+        return NULL; /* it comes again with it, or goes on without us */
     if ((*fd != -EPERM && *fd != -ENOSYS) || socket_inode_by_link(request, number, &inode) < 0)
         return NULL;
     return netlink_socket_find_inode(view, inode);
@@ -89,19 +99,6 @@ static bool call_begin(struct request *request, struct netlink_call *call, uint6
 }
 
 typedef struct verdict (*call_body)(struct netlink_call *call);
-
-static struct verdict on_call(struct request *request, call_body body)
-{
-    struct netlink_call call;
-    uint64_t args[6];
-
-    if (!call_begin(request, &call, args))
-        return verdict_next();
-    struct verdict verdict = body(&call);
-    fd_close(call.fd);
-    /* cppcheck-suppress returnDanglingLifetime ; a verdict holds no pointer */
-    return verdict;
-}
 
 /* ---- The member's memory ------------------------------------------------------------------------------- */
 
@@ -606,54 +603,30 @@ static struct verdict do_getsockopt(struct netlink_call *call)
     return result_of(result);
 }
 
-/* ---- Handlers ---------------------------------------------------------------------------------------------------- */
+/* ---- The handler --------------------------------------------------------------------------------------------------- */
 
-struct verdict netlink_on_bind(struct request *request)
-{
-    return on_call(request, do_bind);
-}
+static const call_body bodies[] = {
+    [NETLINK_CALL_BIND] = do_bind,
+    [NETLINK_CALL_CONNECT] = do_connect,
+    [NETLINK_CALL_GETSOCKNAME] = do_getsockname,
+    [NETLINK_CALL_GETPEERNAME] = do_getpeername,
+    [NETLINK_CALL_SENDTO] = do_sendto,
+    [NETLINK_CALL_SENDMSG] = do_sendmsg,
+    [NETLINK_CALL_RECVFROM] = do_recvfrom,
+    [NETLINK_CALL_RECVMSG] = do_recvmsg,
+    [NETLINK_CALL_SETSOCKOPT] = do_setsockopt,
+    [NETLINK_CALL_GETSOCKOPT] = do_getsockopt,
+};
 
-struct verdict netlink_on_connect(struct request *request)
+struct verdict netlink_on_call(struct request *request)
 {
-    return on_call(request, do_connect);
-}
+    struct netlink_call call;
+    uint64_t args[6];
 
-struct verdict netlink_on_getsockname(struct request *request)
-{
-    return on_call(request, do_getsockname);
-}
-
-struct verdict netlink_on_getpeername(struct request *request)
-{
-    return on_call(request, do_getpeername);
-}
-
-struct verdict netlink_on_sendto(struct request *request)
-{
-    return on_call(request, do_sendto);
-}
-
-struct verdict netlink_on_sendmsg(struct request *request)
-{
-    return on_call(request, do_sendmsg);
-}
-
-struct verdict netlink_on_recvfrom(struct request *request)
-{
-    return on_call(request, do_recvfrom);
-}
-
-struct verdict netlink_on_recvmsg(struct request *request)
-{
-    return on_call(request, do_recvmsg);
-}
-
-struct verdict netlink_on_setsockopt(struct request *request)
-{
-    return on_call(request, do_setsockopt);
-}
-
-struct verdict netlink_on_getsockopt(struct request *request)
-{
-    return on_call(request, do_getsockopt);
+    if (!call_begin(request, &call, args))
+        return verdict_next();
+    struct verdict verdict = bodies[request->trap->detail](&call);
+    fd_close(call.fd);
+    /* cppcheck-suppress returnDanglingLifetime ; a verdict holds no pointer */
+    return verdict;
 }

@@ -102,16 +102,20 @@ bool netlink_socket_answer(struct netlink_socket *socket, const void *request, s
  * NULL view has none. */
 bool netlink_view_has(struct netlink_view *view, uint64_t cookie);
 
-/* Calls on descriptors of the window (netlink_calls.c). */
-struct verdict netlink_on_bind(struct request *request);
-struct verdict netlink_on_connect(struct request *request);
-struct verdict netlink_on_getsockname(struct request *request);
-struct verdict netlink_on_getpeername(struct request *request);
-struct verdict netlink_on_sendto(struct request *request);
-struct verdict netlink_on_sendmsg(struct request *request);
-struct verdict netlink_on_recvfrom(struct request *request);
-struct verdict netlink_on_recvmsg(struct request *request);
-struct verdict netlink_on_setsockopt(struct request *request);
-struct verdict netlink_on_getsockopt(struct request *request);
+/* Calls on descriptors of the window (netlink_calls.c); which one is the detail of the trap. */
+enum netlink_call_kind {
+    NETLINK_CALL_BIND,
+    NETLINK_CALL_CONNECT,
+    NETLINK_CALL_GETSOCKNAME,
+    NETLINK_CALL_GETPEERNAME,
+    NETLINK_CALL_SENDTO,
+    NETLINK_CALL_SENDMSG,
+    NETLINK_CALL_RECVFROM,
+    NETLINK_CALL_RECVMSG,
+    NETLINK_CALL_SETSOCKOPT,
+    NETLINK_CALL_GETSOCKOPT,
+};
+
+struct verdict netlink_on_call(struct request *request);
 
 #endif

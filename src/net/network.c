@@ -39,7 +39,7 @@ static bool fill(struct network *network, const struct resolved_hosts *hosts, st
     return network->holder != NULL || out_of_memory(err);
 }
 
-struct network *network_new(const struct policy *policy, struct error *err)
+struct network *network_new(const struct policy *policy, uint64_t limit_ms, struct error *err)
 {
     struct network *network = calloc(1, sizeof(*network));
     struct resolved_hosts hosts = {0};
@@ -50,7 +50,8 @@ struct network *network_new(const struct policy *policy, struct error *err)
     }
     network->policy = policy;
     network->shape = network_shape_of(policy);
-    bool good = resolve_hosts(&policy->net_allow, &hosts, err) && fill(network, &hosts, err);
+    bool good =
+        resolve_hosts(&policy->net_allow, limit_ms, &hosts, err) && fill(network, &hosts, err);
     resolved_hosts_free(&hosts);
     if (good)
         return network;

@@ -221,9 +221,9 @@ static struct verdict carry_out(struct file_views *views, const struct request *
 /* What a worker takes over. */
 struct job {
     struct file_views *views;
-    struct open_call call;
-    int path_fd; /* owned; -1: not pinned yet */
-    bool walk;   /* a pin will not tell */
+    struct open_call *call; /* owned; NULL: to be read again */
+    int path_fd;            /* owned; -1: not pinned yet */
+    bool walk;              /* a pin will not tell */
 };
 
 static void job_free(void *data)
@@ -232,32 +232,61 @@ static void job_free(void *data)
 
     if (job == NULL)
         return;
-    open_call_release(&job->call);
+    if (job->call != NULL)
+        open_call_release(job->call);
+    free(job->call);
     fd_close(job->path_fd);
     free(job);
+}
+
+static int decode(const struct file_views *views, const struct request *request,
+                  struct open_call *call)
+{
+    struct member_view view = {
+        .proc_fd = views->proc_fd, .tid = (pid_t)request->notification.pid, .tgid = request->tgid};
+
+    return open_call_decode(call, (enum open_spelling)request->trap->detail, &view,
+                            &request->notification.data);
+}
+
+static int read_again(const struct request *request, struct job *job)
+{
+    struct open_call *call = malloc(sizeof(*call));
+    int result = call == NULL ? -ENOMEM : decode(job->views, request, call);
+
+    if (result < 0) {
+        free(call);
+        return result;
+    }
+    job->call = call; /* released with the job */
+    return request_is_valid(request) ? 0 : -ESRCH;
+}
+
+static struct verdict look(const struct request *request, struct job *job)
+{
+    const struct open_call *call = job->call;
+    char path[PATH_MAX] = "";
+
+    if (job->path_fd < 0 && !job->walk) {
+        job->path_fd = open_call_pin(call, false);
+        job->walk = job->path_fd < 0 && walk_is_needed(job->views, call, job->path_fd);
+    }
+    if (job->walk)
+        job->path_fd = walk_as_caller(job->views, request, call);
+    if (job->path_fd < 0)
+        return give_up(job->views, job->path_fd);
+    struct open_decision decision = decide(job->views, request, call, &job->path_fd, path);
+    return carry_out(job->views, request, call, &decision, job->path_fd, path);
 }
 
 static void work(const struct request *request, void *data)
 {
     struct job *job = data;
-    char path[PATH_MAX] = "";
-    struct verdict verdict;
+    int result = job->call == NULL ? read_again(request, job) : 0;
+    struct verdict verdict = result < 0 ? give_up(job->views, result) : look(request, job);
 
-    if (job->path_fd < 0 && !job->walk) {
-        job->path_fd = open_call_pin(&job->call, false);
-        job->walk = job->path_fd < 0 && walk_is_needed(job->views, &job->call, job->path_fd);
-    }
-    if (job->walk)
-        job->path_fd = walk_as_caller(job->views, request, &job->call);
-    if (job->path_fd < 0) {
-        verdict = give_up(job->views, job->path_fd);
-    } else {
-        struct open_decision decision =
-            decide(job->views, request, &job->call, &job->path_fd, path);
-        verdict = carry_out(job->views, request, &job->call, &decision, job->path_fd, path);
-    }
     if (verdict.kind == VERDICT_NEXT)
-        request_answer_continue(request);
+        request_pass_on(request);
     else if (verdict.kind == VERDICT_ERRNO)
         request_answer_errno(request, verdict.error);
 }
@@ -267,14 +296,22 @@ static struct verdict submit(struct file_views *views, const struct request *req
                              struct open_call *call, int *path_fd, bool walk)
 {
     struct job *job = malloc(sizeof(*job));
+    bool bare = request_would_wait(request);
 
     if (job == NULL)
         return verdict_errno(ENOMEM);
-    job->views = views;
-    job->call = *call;
-    job->path_fd = fd_steal(path_fd);
-    job->walk = walk;
-    call->object.base = -1;
+    *job = (struct job){.views = views, .path_fd = -1};
+    if (!bare) {
+        job->call = malloc(sizeof(*job->call));
+        if (job->call == NULL) {
+            free(job);
+            return verdict_errno(ENOMEM);
+        }
+        *job->call = *call;
+        job->path_fd = fd_steal(path_fd);
+        job->walk = walk;
+        call->object.base = -1;
+    }
     if (request_submit(request, work, job, job_free))
         return verdict_taken();
     job_free(job);
@@ -313,13 +350,8 @@ static struct verdict judge(struct file_views *views, const struct request *requ
     CLEANUP_FD int path_fd = fault_is("use-workers") ? -EAGAIN : pin_now(views, request, call);
 
     bool walk = path_fd != -EAGAIN && path_fd < 0 && walk_is_needed(views, call, path_fd);
-    if (path_fd == -EAGAIN || walk) {
-        /* explain must see the call on this thread; a name that is not cached then keeps the kernel's
-         * answer, or its record is missing. */
-        if (supervisor_policy(views->supervisor)->explain && !views->reached)
-            return verdict_next();
+    if (path_fd == -EAGAIN || walk)
         return submit(views, request, call, &path_fd, walk);
-    }
     /* The host has no such file, the sandbox has. */
     if (path_fd == -ENOENT && views->shadow.hosts_path[0] == '\0' &&
         shadow_names_hosts(&views->shadow, call->path)) {
@@ -342,10 +374,7 @@ static struct verdict on_open(struct request *request)
     /* NULL: the proc view judges. The fault shows the second wall alone. */
     if (views == NULL || fault_is("views-continue"))
         return verdict_next();
-    struct member_view view = {
-        .proc_fd = views->proc_fd, .tid = (pid_t)request->notification.pid, .tgid = request->tgid};
-    int result = open_call_decode(&call, (enum open_spelling)request->trap->detail, &view,
-                                  &request->notification.data);
+    int result = decode(views, request, &call);
     if (result < 0)
         return give_up(views, result);
     struct verdict verdict = judge(views, request, &call);

@@ -2,6 +2,7 @@
 #include "net/refusal.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -56,6 +57,28 @@ int refuse_destination(const struct request *request, const struct network *netw
                           error, LAYER, verdict.rule,
                           verdict.suggest[0] == '\0' ? NULL : verdict.suggest);
     return -error;
+}
+
+void refuse_abstract(const struct request *request, const struct socket_address *address,
+                     const char *want, int error, const char *layer, const char *rule)
+{
+    char object[ADDRESS_BYTES_MAX + 1] = "";
+    size_t length = address->length > 2 ? address->length - 2 : 0;
+
+    for (size_t i = 0; i < length; i++) {
+        char byte = (char)address->bytes[2 + i];
+        object[i] = (char)(byte == '\0' ? '@' : byte);
+    }
+    request_record_denial(request, object[0] == '\0' ? NULL : object, want, error, layer, rule,
+                          NULL);
+}
+
+void note_abstract_scope(const struct request *request, const struct socket_address *address,
+                         const char *want, int64_t result)
+{
+    if (result == -EPERM && address->kind == ADDRESS_UNIX_ABSTRACT)
+        refuse_abstract(request, address, want, EPERM, "abstract-unix-socket-scope",
+                        "abstract sockets are reached inside the sandbox only");
 }
 
 void name_local_address(char text[ENDPOINT_TEXT_MAX], enum net_protocol protocol,

@@ -15,6 +15,17 @@ int refuse_destination(const struct request *request, const struct network *netw
                        enum net_protocol protocol, const struct net_address *address, uint16_t port,
                        const char *want, int error);
 
+/* Why: nobody would judge it where Landlock has no scope for it. */
+#define ABSTRACT_UNJUDGED "the kernel does not tell abstract sockets inside from those outside"
+
+/* Records that an abstract unix address ("@name", with @ for every NUL) is out of reach, with `error`. */
+void refuse_abstract(const struct request *request, const struct socket_address *address,
+                     const char *want, int error, const char *layer, const char *rule);
+
+/* The same for the kernel's verdict on one outside: `result` of a call that went to this address. */
+void note_abstract_scope(const struct request *request, const struct socket_address *address,
+                         const char *want, int64_t result);
+
 /* Room for any of refuse_destination()'s texts and those below. */
 #define ENDPOINT_TEXT_MAX 64
 

@@ -80,9 +80,14 @@ static bool answer_localhost(struct resolve_answer *answer)
 
 /* ---- Resolution --------------------------------------------------------------------------------- */
 
-static void ask(const char *const *names, size_t count, struct resolve_answer *answers)
+static void ask(const char *const *names, size_t count, uint64_t limit_ms,
+                struct resolve_answer *answers)
 {
-    int64_t deadline = resolve_now() + RESOLVE_DEADLINE_SECONDS * 1000;
+    int64_t time = RESOLVE_DEADLINE_SECONDS * 1000;
+
+    if (limit_ms > 0 && limit_ms < (uint64_t)time)
+        time = (int64_t)limit_ms;
+    int64_t deadline = resolve_now() + time;
 
 #if defined(SANDLOCK_STATIC_CLI)
     resolve_by_program(names, count, deadline, answers);
@@ -92,7 +97,8 @@ static void ask(const char *const *names, size_t count, struct resolve_answer *a
 }
 
 /* Asks for what is not known already, and puts the answers where they belong. */
-static bool ask_unknown(const char *const *names, size_t count, struct resolve_answer *answers)
+static bool ask_unknown(const char *const *names, size_t count, uint64_t limit_ms,
+                        struct resolve_answer *answers)
 {
     CLEANUP_FREE const char **unknown = calloc(count + 1, sizeof(*unknown));
     CLEANUP_FREE struct resolve_answer *asked = calloc(count + 1, sizeof(*asked));
@@ -107,7 +113,7 @@ static bool ask_unknown(const char *const *names, size_t count, struct resolve_a
             return false;
     }
     if (unknown_count > 0)
-        ask(unknown, unknown_count, asked);
+        ask(unknown, unknown_count, limit_ms, asked);
     size_t next = 0;
     for (size_t i = 0; i < count; i++) {
         if (!is_localhost(names[i]))
@@ -141,7 +147,8 @@ static bool take_answers(const char *const *names, struct resolve_answer *answer
     return true;
 }
 
-bool resolve_hosts(const struct net_rules *rules, struct resolved_hosts *hosts, struct error *err)
+bool resolve_hosts(const struct net_rules *rules, uint64_t limit_ms, struct resolved_hosts *hosts,
+                   struct error *err)
 {
     CLEANUP_FREE const char **names = calloc(rules->count + 1, sizeof(*names));
     CLEANUP_FREE struct resolve_answer *answers = calloc(rules->count + 1, sizeof(*answers));
@@ -152,8 +159,9 @@ bool resolve_hosts(const struct net_rules *rules, struct resolved_hosts *hosts, 
         return out_of_memory(err);
     if (count == 0)
         return true; /* cppcheck-suppress memleak ; freed at the end of its scope */
-    bool good = ask_unknown(names, count, answers) ? take_answers(names, answers, count, hosts, err)
-                                                   : out_of_memory(err);
+    bool good = ask_unknown(names, count, limit_ms, answers)
+                    ? take_answers(names, answers, count, hosts, err)
+                    : out_of_memory(err);
     for (size_t i = 0; i < count; i++)
         free(answers[i].addresses);
     if (!good)

@@ -25,8 +25,10 @@ struct resolved_hosts {
 
 /* Every distinct name of the rules, of whatever protocol, once. False and "failed to resolve host
  * 'NAME': reason" (ERROR_RUNTIME) for the first name in the order of the rules that has no address, or
- * out of memory; *hosts is empty then. "localhost" is known without asking anybody. */
-bool resolve_hosts(const struct net_rules *rules, struct resolved_hosts *hosts, struct error *err);
+ * out of memory; *hosts is empty then. "localhost" is known without asking anybody. Takes no longer than
+ * `limit_ms` milliseconds if that is shorter than the usual deadline; 0: no limit of the caller's. */
+bool resolve_hosts(const struct net_rules *rules, uint64_t limit_ms, struct resolved_hosts *hosts,
+                   struct error *err);
 void resolved_hosts_free(struct resolved_hosts *hosts);
 
 /* The content of /etc/hosts: the loopback lines, then one line per resolved address, each once. */

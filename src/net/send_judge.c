@@ -16,6 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define LAYER "network-rules"
+
 static bool has_rules(const struct send *send)
 {
     return send->shared->network->shape.destination_policy;
@@ -90,28 +92,43 @@ static int judge_ip(const struct request *request, struct send *send, bool cache
 
 /* A name of no kind that the socket takes. Unix sockets refuse or ignore it; routing sockets are such
  * sockets here. */
-static int judge_foreign(struct send *send)
+static int judge_foreign(const struct request *request, struct send *send)
 {
     if (send->socket.domain == AF_UNIX)
         return use_name(send);
-    return is_stream(send) && !has_rules(send) ? ignore_name(send) : -EAFNOSUPPORT;
+    if (is_stream(send) && !has_rules(send))
+        return ignore_name(send);
+    request_record_denial(request, NULL, "send", EAFNOSUPPORT, LAYER,
+                          "the address is of another kind than the socket", NULL);
+    return -EAFNOSUPPORT;
+}
+
+/* Without a path. Outside the sandbox it is out of reach, which the kernel says, or nobody. */
+static int judge_abstract(const struct request *request, struct send *send)
+{
+    const struct socket_address *name = &send->message.name;
+
+    if (has_rules(send)) {
+        refuse_abstract(request, name, "send", EAFNOSUPPORT, LAYER,
+                        "with rules, datagrams go to unix sockets with a path only");
+        return -EAFNOSUPPORT;
+    }
+    if (name->kind == ADDRESS_UNIX_UNNAMED || send->shared->abstract_scope)
+        return use_name(send);
+    refuse_abstract(request, name, "send", EPERM, LAYER, ABSTRACT_UNJUDGED);
+    return -EPERM;
 }
 
 static int judge_unix(const struct request *request, struct send *send, bool cached_only)
 {
     if (send->socket.domain != AF_UNIX)
-        return judge_foreign(send);
+        return judge_foreign(request, send);
     if (send->socket.type == SOCK_SEQPACKET)
         return ignore_name(send);
     if (send->socket.type != SOCK_DGRAM)
         return use_name(send); /* refused by the kernel without a look at it */
-    if (send->message.name.kind != ADDRESS_UNIX_NAMED) {
-        if (has_rules(send))
-            return -EAFNOSUPPORT;
-        bool outside_is_kept =
-            send->message.name.kind == ADDRESS_UNIX_UNNAMED || send->shared->abstract_scope;
-        return outside_is_kept ? use_name(send) : -EPERM;
-    }
+    if (send->message.name.kind != ADDRESS_UNIX_NAMED)
+        return judge_abstract(request, send);
     int result = unix_target_pin(request, &send->message.name, cached_only, &send->target);
     if (result == 0)
         send->name = SEND_TO_TARGET;
@@ -131,7 +148,7 @@ static int judge_name(const struct request *request, struct send *send, bool cac
         if (send->socket.domain == AF_INET6) /* there it means no name */
             return ignore_name(send);
         if (send->socket.domain != AF_INET)
-            return judge_foreign(send);
+            return judge_foreign(request, send);
         return name->has_ip ? judge_ip(request, send, cached_only) : -EINVAL;
     case ADDRESS_UNIX_NAMED:
     case ADDRESS_UNIX_ABSTRACT:
@@ -139,7 +156,7 @@ static int judge_name(const struct request *request, struct send *send, bool cac
         return judge_unix(request, send, cached_only);
     case ADDRESS_NETLINK:
     case ADDRESS_OTHER:
-        return judge_foreign(send);
+        return judge_foreign(request, send);
     case ADDRESS_MALFORMED:
         break;
     }
@@ -151,37 +168,50 @@ static int judge_name(const struct request *request, struct send *send, bool cac
 struct passing {
     const struct request *request;
     struct destinations *shared;
+    bool failed; /* a descriptor could not be had */
 };
 
 /* Counted from here on, send_next() takes them back. */
 static int fetch(void *data, int fd)
 {
-    const struct passing *passing = data;
+    struct passing *passing = data;
     atomic_uint *passed = &passing->shared->passed;
 
     int copy = atomic_fetch_add(passed, 1) < passing->shared->passed_max
                    ? member_get_fd(passing->request, fd)
                    : -EAGAIN;
+    passing->failed = copy < 0;
     if (copy < 0)
         atomic_fetch_sub(passed, 1);
     return copy;
 }
 
+static int refuse_control(const struct request *request, const char *object, const char *rule)
+{
+    request_record_denial(request, object, "send", EPERM, LAYER, rule, NULL);
+    return -EPERM;
+}
+
 static int take_descriptors(const struct request *request, struct send *send)
 {
     struct message *message = &send->message;
-    struct passing passing = {request, send->shared};
+    struct passing passing = {request, send->shared, false};
 
     send->passed = malloc(ANCILLARY_FDS_MAX * sizeof(*send->passed));
     if (send->passed == NULL)
         return -ENOMEM;
-    return ancillary_take_unix(message->control, &message->control_length, fetch, &passing,
-                               send->passed, &send->passed_count);
+    int result = ancillary_take_unix(message->control, &message->control_length, fetch, &passing,
+                                     send->passed, &send->passed_count);
+    return result == -EPERM && !passing.failed
+               ? refuse_control(request, "SCM_CREDENTIALS",
+                                "the supervisor sends the message, and would vouch for them")
+               : result;
 }
 
 static int judge_control(const struct request *request, struct send *send)
 {
     struct message *message = &send->message;
+    int result;
 
     if (message->control_length == 0)
         return 0;
@@ -190,9 +220,13 @@ static int judge_control(const struct request *request, struct send *send)
         return take_descriptors(request, send);
     case AF_INET:
     case AF_INET6:
-        return ancillary_check_ip(message->control, &message->control_length);
+        result = ancillary_check_ip(message->control, &message->control_length);
+        return result == -EPERM
+                   ? refuse_control(request, "control data",
+                                    "it may lead packets elsewhere than their address says")
+                   : result;
     default:
-        return -EPERM;
+        return refuse_control(request, "control data", "not for sockets of this kind");
     }
 }
 

@@ -9,6 +9,7 @@
 #include "kernel/sys.h"
 #include "kernel/task_memory.h"
 #include "supervisor/loop.h"
+#include "net/refusal.h"
 #include "util/fd.h"
 
 #include <errno.h>
@@ -170,6 +171,8 @@ static void raise_pipe(const struct request *request, const struct send *send)
 static bool finish(const struct request *request, struct send *send, int64_t outcome,
                    int64_t *result)
 {
+    if (send->name == SEND_TO_COPY)
+        note_abstract_scope(request, &send->message.name, "send", outcome);
     *result = outcome < 0 ? send_partial(send, (int)-outcome) : outcome;
     if (*result == -EPIPE)
         raise_pipe(request, send);

@@ -48,13 +48,20 @@ static bool find_former_name(const char *name, size_t length, enum option_id *no
     return false;
 }
 
+/* A name about what is denied is not answered with one that allows, however alike they are. */
+static bool may_mean(const char *name, const char *candidate)
+{
+    return (strstr(name, "deny") != NULL) == (strstr(candidate, "deny") != NULL);
+}
+
 static const char *closest_long_name(const char *name)
 {
     const char *candidates[OPTION_COUNT + 2];
     size_t count = 0;
 
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if (option_specs[i].name != NULL && !option_specs[i].hidden)
+        if (option_specs[i].name != NULL && !option_specs[i].hidden &&
+            may_mean(name, option_specs[i].name))
             candidates[count++] = option_specs[i].name;
     }
     candidates[count++] = "help";

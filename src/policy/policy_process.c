@@ -137,14 +137,15 @@ static bool take_limit(const struct record *record, enum option_id id, const cha
         return false;
     if (*limit != 0)
         return true;
-    return policy_refuse(err, id, value, "must be at least 1; omit it %s", omitted);
+    return policy_refuse(err, id, value, "must be at least 1; omit %s", omitted);
 }
 
 static bool take_limits(struct policy *policy, const struct record *record, struct error *err)
 {
-    return take_limit(record, OPTION_MAX_OPEN_FILES, "to inherit the limit",
+    return take_limit(record, OPTION_MAX_OPEN_FILES, "max_open_files to inherit the limit",
                       &policy->max_open_files, err) &&
-           take_limit(record, OPTION_MAX_PROCESSES, "for no limit", &policy->max_processes, err);
+           take_limit(record, OPTION_MAX_PROCESSES, "max_processes for no limit",
+                      &policy->max_processes, err);
 }
 
 /* ---- CPUs and GPUs --------------------------------------------------------------------------- */

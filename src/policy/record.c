@@ -205,6 +205,11 @@ void record_origin_name(enum option_id id, const struct origin *origin, char *te
     char name[64];
 
     record_field_name(id, origin->kind, name, sizeof(name));
+    /* Rules are known by their option, whatever language they are given in. */
+    if (origin->kind == ORIGIN_SETTER && (id == OPTION_NET_ALLOW || id == OPTION_NET_DENY)) {
+        snprintf(text, size, "%s (%s)", name, option_display_name(&option_specs[id]));
+        return;
+    }
     if (origin->kind != ORIGIN_PROFILE || origin->line == 0)
         snprintf(text, size, "%s", name);
     else if (origin->file == NULL)

@@ -529,6 +529,12 @@ static bool is_of_network(const struct denial *denial)
     return false;
 }
 
+/* Programs ask the routing socket for a change to learn what the kernel knows (ip link show), and go on. */
+static bool is_probe(const struct denial *denial)
+{
+    return is_same_text(denial->layer, "netlink-view");
+}
+
 void denial_log_likeliest(const struct denial_log *log, struct buffer *out)
 {
     const struct denial *likeliest = NULL;
@@ -536,6 +542,8 @@ void denial_log_likeliest(const struct denial_log *log, struct buffer *out)
     pthread_mutex_lock(lock_of(log));
     for (uint32_t i = 0; i < log->count; i++) { /* in the order of their sequence */
         const struct denial *denial = &log->slots[i].denial;
+        if (is_probe(denial))
+            continue;
         if (likeliest == NULL || is_of_network(denial) || !is_of_network(likeliest))
             likeliest = denial;
     }

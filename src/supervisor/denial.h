@@ -81,7 +81,7 @@ uint64_t denial_log_dropped(const struct denial_log *log); /* those that found t
 void denial_log_summary(const struct denial_log *log, struct buffer *out);
 
 /* The line of the summary that a failed run most likely is about: of the network's refusals, else of
- * all, the one that came last. Nothing if there is none. */
+ * all, the one that came last. Nothing if there is none, or only questions to the routing socket. */
 void denial_log_likeliest(const struct denial_log *log, struct buffer *out);
 
 /* All records as a JSON array, oldest first: seq, ts (seconds since 1970), pid, comm, call, object,

@@ -10,14 +10,15 @@
 #include "supervisor/fault_probe.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 /* Notifications answered before other descriptors get their turn. */
 #define RECEIVE_BATCH 64
+
+/* And for so long, in nanoseconds: timers, signals and the end of the run come in between however slow
+ * members make each of them. */
+#define RECEIVE_TIME 5000000LL
 
 static bool is_passed(const struct chain_link *link, const struct seccomp_data *data)
 {
@@ -56,126 +57,32 @@ static struct verdict judge_by_chain(struct supervisor *supervisor, struct reque
     return asked ? verdict_continue() : verdict_errno(EIO);
 }
 
-static bool is_denied_by_option(const struct policy *policy, int number)
+void request_pass_on(const struct request *request)
 {
-    for (size_t i = 0; i < policy->denied_count; i++)
-        if (policy->denied_numbers[i] == number)
-            return true;
-    return false;
-}
-
-/* What would allow a call that the filter refuses as a whole. False: nothing would. */
-static bool suggest_for_call(const struct policy *policy, int number, const char *reason,
-                             char *suggest, size_t size)
-{
-    const char *name = arch_syscall_name(arch_native, number);
-
-    if (name != NULL && is_denied_by_option(policy, number)) {
-        bool by_name = strv_contains(&policy->extra_deny, name);
-        snprintf(suggest, size,
-                 by_name ? "leaving out --extra-deny-syscall %s"
-                         : "leaving out the --extra-deny-syscall that covers %s",
-                 name);
-        return true;
-    }
-    if (strstr(reason, "sysv_ipc") != NULL) {
-        snprintf(suggest, size, "--extra-allow-syscall sysv_ipc");
-        return true;
-    }
-    return false;
-}
-
-/* "AF_INET SOCK_DGRAM", numbers where there is no name. */
-static void name_socket(const struct seccomp_data *data, char *text, size_t size)
-{
-    unsigned family = (unsigned)(uint32_t)data->args[0];
-    unsigned type = (unsigned)(uint32_t)data->args[1] & 0xf; /* without CLOEXEC and NONBLOCK */
-    static const char *const types[] = {[SOCK_STREAM] = "SOCK_STREAM",
-                                        [SOCK_DGRAM] = "SOCK_DGRAM",
-                                        [SOCK_RAW] = "SOCK_RAW",
-                                        [SOCK_SEQPACKET] = "SOCK_SEQPACKET"};
-    const char *name = family == AF_INET      ? "AF_INET"
-                       : family == AF_INET6   ? "AF_INET6"
-                       : family == AF_NETLINK ? "AF_NETLINK"
-                       : family == AF_PACKET  ? "AF_PACKET"
-                                              : NULL;
-    int length = name != NULL ? snprintf(text, size, "%s ", name)
-                              : snprintf(text, size, "family %u ", family);
-
-    if (type < sizeof(types) / sizeof(types[0]) && types[type] != NULL)
-        snprintf(text + length, size - (size_t)length, "%s", types[type]);
-    else
-        snprintf(text + length, size - (size_t)length, "type %u", type);
-}
-
-/* What such a socket lacks, and what would allow it (NULL: nothing). */
-static const char *reason_for_socket(const struct seccomp_data *data, const char **suggest)
-{
-    unsigned family = (unsigned)(uint32_t)data->args[0];
-    unsigned type = (unsigned)(uint32_t)data->args[1] & 0xf;
-    unsigned protocol = (unsigned)(uint32_t)data->args[2];
-    bool ip = family == AF_INET || family == AF_INET6;
-
-    *suggest = NULL;
-    if (family == AF_PACKET || (ip && type == SOCK_RAW))
-        return "raw sockets never exist";
-    if (ip && type == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP)) {
-        *suggest = "--net-allow HOST:PORT (to look up names), --net-allow udp://ADDRESS:PORT";
-        return "no rule for UDP";
-    }
-    if (ip && type == SOCK_DGRAM && (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6)) {
-        *suggest = "--net-allow icmp://ADDRESS";
-        return "no rule for ping sockets";
-    }
-    if (family == AF_NETLINK)
-        return "of netlink only NETLINK_ROUTE exists";
-    return "only TCP, UDP, ping and unix sockets";
-}
-
-static bool makes_socket(int number)
-{
-    return number == arch_syscall_number(arch_native, "socket") ||
-           number == arch_syscall_number(arch_native, "socketpair");
-}
-
-/* With explain, calls that the filter refuses whatever their arguments, and sockets that it refuses by
- * theirs, arrive here instead and get the answer the filter would have given. */
-static bool judge_explained(struct supervisor *supervisor, struct request *request,
-                            struct verdict *verdict)
-{
-    const struct policy *policy = supervisor->config.policy;
+    const struct supervisor *supervisor = request->supervisor;
     const struct seccomp_data *data = &request->notification.data;
-    const char *socket_suggest;
-    char suggest[128], object[64];
+    size_t end = supervisor->first_link[data->nr + 1];
+    size_t i = supervisor->first_link[data->nr];
 
-    if (supervisor->explained == NULL)
-        return false;
-    const char *reason = member_filter_denial_reason(arch_native, policy, true, data->nr);
-    uint32_t action = filter_plan_evaluate(supervisor->explained, data);
-    bool refused = (action & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO;
-    int error = refused ? (int)(action & SECCOMP_RET_DATA) : EPERM;
-
-    if (reason == NULL && !(refused && makes_socket(data->nr)))
-        return false;
-    *verdict = verdict_errno(error);
-    if (reason == NULL) {
-        const char *lacks = reason_for_socket(data, &socket_suggest);
-        name_socket(data, object, sizeof(object));
-        request_record_denial(request, object, "create", error, "filter", lacks, socket_suggest);
-        return true;
+    while (i < end && supervisor->links[i].trap != request->trap)
+        i++;
+    for (i++; i < end; i++) {
+        const struct chain_link *link = &supervisor->links[i];
+        if (link->owner->feature->observe == NULL || is_passed(link, data))
+            continue;
+        struct request seen = *request;
+        seen.trap = link->trap;
+        seen.state = link->owner->state;
+        link->owner->feature->observe(&seen);
     }
-    bool has_suggestion = suggest_for_call(policy, data->nr, reason, suggest, sizeof(suggest));
-    /* ENOSYS sends callers on their older path (clone3 in every thread creation): no denial. */
-    if (error != ENOSYS)
-        request_record_denial(request, NULL, "call", error, "filter", reason,
-                              has_suggestion ? suggest : NULL);
-    return true;
+    request_answer_continue(request);
 }
 
 static void task_gone(void *data, struct task *task)
 {
     struct supervisor *supervisor = data;
 
+    fetcher_forget_process(supervisor->fetcher, task->tgid);
     for (size_t i = 0; i < supervisor->feature_count; i++) {
         struct active_feature *active = &supervisor->features[i];
         if (active->started && active->feature->task_gone != NULL)
@@ -216,7 +123,7 @@ static struct verdict judge(struct supervisor *supervisor, struct request *reque
     request->tgid = request->task->tgid;
 
     struct verdict verdict;
-    if (judge_explained(supervisor, request, &verdict))
+    if (supervisor_judge_explained(supervisor, request, &verdict))
         return verdict;
     return judge_by_chain(supervisor, request);
 }
@@ -245,9 +152,16 @@ static void answer(struct request *request, struct verdict verdict)
 static void handle(struct supervisor *supervisor, const struct seccomp_notif *notification)
 {
     enum request_fate fate = REQUEST_PENDING;
-    struct request request = {
-        .supervisor = supervisor, .notification = *notification, .fate = &fate};
+    struct fetch_wish wish = {.made = false};
+    bool recorded = false;
+    struct request request = {.supervisor = supervisor,
+                              .notification = *notification,
+                              .fate = &fate,
+                              .wish = &wish,
+                              .recorded = &recorded};
 
+    if (fetcher_intercept(supervisor->fetcher, notification))
+        return;
     supervisor_watch_begin(supervisor, WATCH_RECEIVER, notification->data.nr);
     fault_misbehave(supervisor, ROLE_SUPERVISOR);
     stats_count(&supervisor->stats, notification->data.nr);
@@ -316,8 +230,10 @@ void dispatch_on_listener(void *data, short revents)
         stop_watching(supervisor); /* nothing of a member's is parsed without the wall */
         return;
     }
+    int64_t begin = loop_now();
     for (int i = 0; i < RECEIVE_BATCH && !atomic_load(&supervisor->failed); i++) {
-        if (!receive_one(supervisor) || !more_are_queued(supervisor))
+        if (!receive_one(supervisor) || !more_are_queued(supervisor) ||
+            loop_now() - begin > RECEIVE_TIME)
             break;
     }
     if (atomic_load(&supervisor->failed))

@@ -70,6 +70,13 @@ enum request_fate {
     REQUEST_HANDED_OVER, /* to a worker or to a copy made by request_detach() */
 };
 
+/* A descriptor of the caller's that its handler lacks, where none can be duplicated at once: the call then
+ * gets no answer but a restart (supervisor/fetch.h). */
+struct fetch_wish {
+    bool made;
+    int number;
+};
+
 /* One received notification on its way to an answer. Owned by the dispatcher, or by the worker that
  * took it, or by whoever detached it. */
 struct request {
@@ -80,6 +87,8 @@ struct request {
     const struct trap *trap; /* the row that matched */
     void *state;             /* of the feature that owns the row */
     enum request_fate *fate; /* the owner's; NULL in tests of a handler alone */
+    struct fetch_wish *wish; /* the owner's; NULL: nothing can be wished for */
+    bool *recorded;          /* the owner's: a denial of it was; NULL in tests of a handler alone */
 };
 
 typedef struct verdict (*trap_handler)(struct request *request);
@@ -94,7 +103,7 @@ struct trap {
 };
 
 /* Descriptor numbers set aside for what the supervisor injects and wants to recognise by register:
- * an optimisation, never a check, since a member can put any descriptor there. */
+ * never a check, since a member can put any descriptor there. */
 struct descriptor_window {
     uint32_t first, last; /* inclusive; first > last: there is none */
 };
@@ -124,6 +133,10 @@ struct feature {
     /* Before the child exists, outside the supervisor's own confinement. *state is handed to the
      * handlers. NULL: no state. */
     bool (*start)(struct supervisor *supervisor, void **state, struct error *err);
+
+    /* On a worker, for a call that a feature before this one lets pass only there (request_pass_on()): it is
+     * about to continue, whatever is found here. May be NULL: such calls are not seen. */
+    void (*observe)(const struct request *request);
 
     /* A process of the sandbox is gone (its pidfd became readable). May be NULL. */
     void (*task_gone)(void *state, struct task *task);

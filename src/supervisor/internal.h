@@ -3,6 +3,7 @@
 #ifndef SANDLOCK_SUPERVISOR_INTERNAL_H
 #define SANDLOCK_SUPERVISOR_INTERNAL_H
 
+#include "supervisor/fetch.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/task.h"
 #include "supervisor/watch.h"
@@ -57,6 +58,8 @@ struct supervisor {
     bool filter_entered, listener_watched;
 
     struct workers *workers; /* NULL until the first job */
+    struct fetcher *fetcher; /* NULL: descriptors are duplicated by pidfd_getfd, or not at all */
+    struct fetch_mailbox *mailbox; /* borrowed */
 
     pthread_mutex_t failure_lock; /* guards failure_text while failed is false */
     atomic_bool failed;
@@ -91,6 +94,11 @@ void supervisor_give_back_borrowed(struct supervisor *supervisor);
 
 /* On the loop's thread: sees to it that there is a pool. False: there is none. */
 bool supervisor_make_workers(struct supervisor *supervisor);
+
+/* With explain: true if the members' filter refuses the call by itself; *verdict is its answer, and the
+ * denial is recorded. */
+bool supervisor_judge_explained(struct supervisor *supervisor, struct request *request,
+                                struct verdict *verdict);
 
 /* Loop callbacks. */
 void supervisor_on_wake(void *data, short revents);

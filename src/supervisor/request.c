@@ -7,6 +7,7 @@
 
 #include "kernel/notify.h"
 #include "kernel/procfs.h"
+#include "kernel/task_memory.h"
 #include "supervisor/fault_probe.h"
 #include "supervisor/wall.h"
 #include "util/fault.h"
@@ -36,6 +37,28 @@ static bool claim_answer(const struct request *request)
     return true;
 }
 
+/* What was fetched for this call has served. */
+static void clear_fetched(const struct request *request)
+{
+    if (request->supervisor->fetcher != NULL)
+        fetcher_forget(request->supervisor->fetcher, (pid_t)request->notification.pid);
+}
+
+static bool wishes(const struct request *request)
+{
+    return request->wish != NULL && request->wish->made;
+}
+
+/* True: the call comes again, with the descriptor that its handler lacked. */
+static bool fetch_instead(const struct request *request)
+{
+    if (!wishes(request) || request->fate == NULL || *request->fate != REQUEST_PENDING ||
+        !fetcher_take(request->supervisor->fetcher, request, request->wish->number))
+        return false;
+    *request->fate = REQUEST_HANDED_OVER;
+    return true;
+}
+
 /* -ENOENT: the task died, or a signal interrupted the call and it will come again. */
 static void check_sent(const struct request *request, int result)
 {
@@ -46,12 +69,44 @@ static void check_sent(const struct request *request, int result)
                         strerror(-result));
 }
 
+/* The name of the feature that traps the call. */
+static const char *layer_of(const struct request *request)
+{
+    const struct supervisor *supervisor = request->supervisor;
+
+    for (size_t i = 0; i < supervisor->trap_count; i++) {
+        if (supervisor->links[i].trap == request->trap)
+            return supervisor->links[i].owner->feature->name;
+    }
+    return "supervisor";
+}
+
+/* A refusal that no handler has explained may be one of looking at the caller: nothing can be read of a
+ * process whose program may be executed, but not read (ptrace(2), PR_SET_DUMPABLE in prctl(2)). */
+static void record_unreadable(const struct request *request, int error)
+{
+    char byte;
+
+    if ((error != EPERM && error != EACCES) || request->trap == NULL || request->recorded == NULL ||
+        *request->recorded)
+        return;
+    /* The right is asked for before the address, where nothing is. */
+    ssize_t result = task_memory_read((pid_t)request->notification.pid, 1, &byte, sizeof(byte));
+    if ((result == -EPERM || result == -EACCES) && request_is_valid(request))
+        request_record_denial(request, NULL, "call", error, layer_of(request),
+                              "the process cannot be looked at: its program is not readable", NULL);
+}
+
 void request_answer_errno(const struct request *request, int error)
 {
     struct supervisor *supervisor = request->supervisor;
 
+    if (error != ENOTRECOVERABLE && fetch_instead(request))
+        return;
     if (!claim_answer(request))
         return;
+    clear_fetched(request);
+    record_unreadable(request, error);
     /* Such an answer comes from a call of our own, whose number no errno can carry. */
     if (error == ENOTRECOVERABLE)
         supervisor_fail(supervisor,
@@ -69,16 +124,19 @@ void request_answer_value(const struct request *request, int64_t value)
         request_answer_errno(request, (int)-value);
         return;
     }
-    if (claim_answer(request))
-        check_sent(request,
-                   notify_value(request->supervisor->listener, request->notification.id, value));
+    if (!claim_answer(request))
+        return;
+    clear_fetched(request);
+    check_sent(request,
+               notify_value(request->supervisor->listener, request->notification.id, value));
 }
 
 void request_answer_continue(const struct request *request)
 {
-    if (claim_answer(request))
-        check_sent(request,
-                   notify_continue(request->supervisor->listener, request->notification.id));
+    if (fetch_instead(request) || !claim_answer(request))
+        return;
+    clear_fetched(request);
+    check_sent(request, notify_continue(request->supervisor->listener, request->notification.id));
 }
 
 int request_answer_fd(const struct request *request, int fd, int at, bool close_on_exec)
@@ -91,8 +149,10 @@ int request_answer_fd(const struct request *request, int fd, int at, bool close_
     int number = at < 0 ? notify_answer_fd(listener, id, fd, close_on_exec)
                         : notify_answer_fd_at(listener, id, fd, at, close_on_exec);
     supervisor_check_violation(request->supervisor, number, "ioctl");
-    if (number >= 0)
+    if (number >= 0) {
         claim_answer(request);
+        clear_fetched(request);
+    }
     return number;
 }
 
@@ -101,6 +161,8 @@ int request_answer_fd(const struct request *request, int fd, int at, bool close_
 struct owned_request {
     struct request request; /* first: request_drop() gets its address */
     enum request_fate fate;
+    struct fetch_wish wish;
+    bool recorded;
     void (*work)(const struct request *request, void *data);
     void (*release)(void *data);
     void *data;
@@ -115,6 +177,8 @@ static struct owned_request *copy_request(const struct request *request)
     copy->request = *request;
     copy->request.task = NULL; /* the index belongs to the receiving thread */
     copy->request.fate = &copy->fate;
+    copy->request.wish = &copy->wish;
+    copy->request.recorded = &copy->recorded;
     return copy;
 }
 
@@ -131,6 +195,7 @@ struct request *request_detach(const struct request *request)
     if (copy == NULL)
         return NULL;
     hand_over(request);
+    clear_fetched(request); /* who keeps the call has its descriptor */
     return &copy->request;
 }
 
@@ -236,6 +301,13 @@ bool request_submit(const struct request *request,
     return true;
 }
 
+bool request_would_wait(const struct request *request)
+{
+    struct workers *workers = request->supervisor->workers;
+
+    return fault_is("workers-busy") || (workers != NULL && workers_are_busy(workers));
+}
+
 void request_job_stays(const struct request *request)
 {
     workers_one_stays(request->supervisor->workers);
@@ -274,6 +346,12 @@ static void record(const struct request *request, struct denial *denial)
     }
 }
 
+static void note_recorded(const struct request *request)
+{
+    if (request->recorded != NULL)
+        *request->recorded = true;
+}
+
 void request_record_denial(const struct request *request, const char *object, const char *want,
                            int error, const char *layer, const char *rule, const char *suggest)
 {
@@ -288,6 +366,9 @@ void request_record_denial(const struct request *request, const char *object, co
         .suggest = (char *)suggest,
     };
 
+    if (wishes(request)) /* no answer yet */
+        return;
+    note_recorded(request);
     pthread_mutex_lock(&supervisor->borrowed_lock);
     record(request, &denial);
     pthread_mutex_unlock(&supervisor->borrowed_lock);
@@ -324,6 +405,9 @@ void request_record_numbered_denial(const struct request *request, const char *k
                              .number = number,
                              .error = error};
 
+    if (wishes(request))
+        return;
+    note_recorded(request);
     pthread_mutex_lock(&supervisor->borrowed_lock);
     if (!denial_log_merge_key(supervisor->config.denials, &key))
         write_out_and_record(request, &key, rule);

@@ -139,6 +139,7 @@ struct member_filter_options supervisor_filter_options(const struct supervisor *
 {
     struct member_filter_options options = {
         .supervised = !supervisor->config.policy->no_supervisor,
+        .traced = supervisor->config.traced,
         .traps = supervisor->traps,
         .trap_count = supervisor->trap_count,
     };
@@ -175,6 +176,10 @@ static bool open_tasks(struct supervisor *supervisor, struct error *err)
     supervisor->wake_fd = FAULT_OR("wake", -1, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (supervisor->wake_fd < 0)
         return error_runtime(err, errno, "create the supervisor's event descriptor");
+    if (supervisor->config.traced)
+        supervisor->fetcher = fetcher_new(supervisor);
+    if (supervisor->config.traced && supervisor->fetcher == NULL)
+        return error_runtime(err, errno, "prepare fetching descriptors");
     return true;
 }
 
@@ -360,6 +365,7 @@ static int enter_filter(struct supervisor *supervisor, struct error *err)
         .violation = supervisor->config.violation,
         .features = supervisor->wanted,
         .interactive = supervisor->config.interactive,
+        .traced = supervisor->config.traced,
     };
     struct bpf_program program = {0};
 
@@ -391,10 +397,19 @@ int supervisor_enter_filter(struct supervisor *supervisor)
     return result;
 }
 
+int supervisor_fetch_fd(const struct supervisor *supervisor)
+{
+    return supervisor == NULL ? -1 : fetcher_report_fd(supervisor->fetcher);
+}
+
+void supervisor_share_mailbox(struct supervisor *supervisor, struct fetch_mailbox *mailbox)
+{
+    supervisor->mailbox = mailbox;
+}
+
 bool supervisor_attach(struct supervisor *supervisor, struct loop *loop, int listener,
                        pid_t guardian, pid_t child, int guardian_pidfd, struct error *err)
 {
-    (void)guardian_pidfd; /* the run watches it; no feature needs it yet */
     supervisor->listener = listener;
     supervisor->loop = loop;
     supervisor->loop_thread = pthread_self();
@@ -407,7 +422,8 @@ bool supervisor_attach(struct supervisor *supervisor, struct loop *loop, int lis
         return error_runtime(err, 0, "internal error: a listener without a feature");
     if (!loop_add(loop, listener, POLLIN, dispatch_on_listener, supervisor) ||
         !loop_add_quiet(loop, task_index_fd(supervisor->tasks), POLLIN, dispatch_on_exits,
-                        supervisor))
+                        supervisor) ||
+        !fetcher_attach(supervisor->fetcher, supervisor->mailbox, guardian_pidfd))
         return error_runtime(err, ENOMEM, "watch the listener");
     supervisor->listener_watched = true;
     return true;
@@ -427,6 +443,7 @@ void supervisor_destroy(struct supervisor *supervisor)
     void *gone_data = supervisor->gone_data;
 
     workers_free(supervisor->workers);
+    fetcher_free(supervisor->fetcher);
     for (size_t i = supervisor->feature_count; i > 0; i--) {
         struct active_feature *active = &supervisor->features[i - 1];
         if (active->started && active->feature->stop != NULL)
@@ -465,6 +482,7 @@ static void leave_loop(struct supervisor *supervisor)
         return;
     loop_remove(supervisor->loop, supervisor->listener);
     loop_remove(supervisor->loop, supervisor->wake_fd);
+    fetcher_leave_loop(supervisor->fetcher);
     if (supervisor->tasks != NULL)
         loop_remove(supervisor->loop, task_index_fd(supervisor->tasks));
     for (size_t i = 0; i < supervisor->feature_count; i++) {

@@ -22,7 +22,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Blocking operations per sandbox that may be under way; further ones wait in order. */
+/* Blocking operations per sandbox that may be under way; further ones wait in order (workers.h tells how
+ * many). */
 #define WORKERS_MAX 256
 
 /* Who handles a system call that the role's own filter does not allow. */
@@ -32,6 +33,7 @@ enum violation_policy {
 };
 
 struct network;
+struct fetch_mailbox;
 
 struct supervisor_config {
     const struct policy *policy;           /* borrowed */
@@ -39,8 +41,9 @@ struct supervisor_config {
     struct grants *grants;      /* borrowed, may be NULL; named before the first verdict */
     struct denial_log *denials; /* borrowed, may be NULL */
     enum violation_policy violation;
-    bool confined;           /* install the role filters (supervisor-confinement) */
-    bool interactive;        /* the role filter allows terminal hand-over and job control */
+    bool confined;    /* install the role filters (supervisor-confinement) */
+    bool interactive; /* the role filter allows terminal hand-over and job control */
+    bool traced;      /* descriptors are fetched by a guardian that traces (kernel/fetch.h) */
     struct network *network; /* borrowed, for the network room; may be NULL */
     struct descriptor_window window;
 };
@@ -75,6 +78,11 @@ void supervisor_describe(const struct supervisor *supervisor, struct posture *po
  * failure. The calling thread is the one that runs the loop. */
 bool supervisor_attach(struct supervisor *supervisor, struct loop *loop, int listener,
                        pid_t guardian, pid_t child, int guardian_pidfd, struct error *err);
+
+/* With config.traced: the eventfd that the guardian reports to, borrowed, or -1; and the mailbox that it
+ * shares, which must live as long as the loop. Before attach. */
+int supervisor_fetch_fd(const struct supervisor *supervisor);
+void supervisor_share_mailbox(struct supervisor *supervisor, struct fetch_mailbox *mailbox);
 
 /* The first error that ends the run (a violated role filter, a failed receive); NULL if none. */
 const char *supervisor_failure(const struct supervisor *supervisor);
@@ -139,20 +147,41 @@ void request_answer_errno(const struct request *request, int error);
 void request_answer_value(const struct request *request, int64_t value);
 void request_answer_continue(const struct request *request);
 
+/* VERDICT_NEXT of a worker: the features behind the one that owns the trap observe the call, then it
+ * continues. For workers alone. */
+void request_pass_on(const struct request *request);
+
 /* Answers with a duplicate of `fd` (borrowed) in the caller's table: at number `at`, which is replaced
  * as by dup3(), or at the lowest free one if `at` < 0. The number, or -errno: then nothing was answered
  * yet. The kernel makes the caller itself install it and waits for that. */
 int request_answer_fd(const struct request *request, int fd, int at, bool close_on_exec);
 
+/* Where pidfd_getfd is refused: a duplicate of the caller's descriptor `number` that was fetched for this
+ * very call, or -errno. After -EPERM whatever the handler then answers with an errno is not sent: the call
+ * comes again as a new notification when the descriptor is here. Nothing may have been performed by then.
+ * Any thread. */
+int request_fetched_fd(const struct request *request, int number);
+
+/* True if that is the way to a descriptor here. */
+bool supervisor_fetches(const struct supervisor *supervisor);
+
+/* The handler does without the descriptor. */
+void request_take_back_wish(const struct request *request);
+
 /* Runs `work` on a worker thread with a copy of the request (task is NULL there) and `data`; an
  * unanswered request is answered EIO when `work` returns. `release` (may be NULL) is called with
  * `data` exactly once when the job is over, also if it never ran. After a call that can block for
  * ever `work` must use nothing but its request, its data and its feature's state. Only for the
- * receiving thread, which then returns VERDICT_TAKEN. False: no thread or memory; nothing was taken,
- * the caller refuses the call. */
+ * receiving thread, which then returns VERDICT_TAKEN. False: no thread or memory, or too many jobs wait;
+ * nothing was taken, the caller refuses the call. */
 bool request_submit(const struct request *request,
                     void (*work)(const struct request *request, void *data), void *data,
                     void (*release)(void *data));
+
+/* True if a job would have to wait for others, which may take for ever and happen to thousands: the caller
+ * should then hand over nothing that it read or opened, and let `work` read it again from the request. For
+ * the receiving thread. */
+bool request_would_wait(const struct request *request);
 
 /* Inside `work`: the job lasts until the feature's leave_loop hook ends it, so its thread is none that
  * waiting jobs could count on. */

@@ -32,6 +32,7 @@ enum wall_condition {
     ALWAYS = 0,
     IN_LIBRARY,  /* VIOLATION_ERRNO: libc runs these on every thread of the host */
     INTERACTIVE, /* terminal hand-over and job control */
+    TRACED,      /* descriptors are fetched by tracing */
     NEEDED, /* only if a wanted feature names the call; narrower than naming it alone would be */
 };
 
@@ -56,6 +57,9 @@ struct wall_row {
     .test_count = 1, .tests = {{.arg = (number), .op = ARG_ANY_BIT, .mask = (uint32_t)(bit)}}
 #define LACKS_BIT(number, bit) \
     .test_count = 1, .tests = {{.arg = (number), .op = ARG_NO_BIT, .mask = (uint32_t)(bit)}}
+#define BETWEEN(number, low, high) \
+    .test_count = 1,               \
+    .tests = {{.arg = (number), .op = ARG_IN_RANGE, .value = (low), .value_high = (high)}}
 #define IS_NULL(number) .test_count = 1, .tests = {{.arg = (number), .op = ARG_IS_NULL}}
 #define OWN_PROCESS(number) \
     .own_process = true, .test_count = 1, .tests = {{.arg = (number), .op = ARG_EQUAL}}
@@ -127,7 +131,6 @@ static const struct wall_row rows[] = {
     {"fcntl", S | W, EQUALS(1, F_GETFL)},
     {"fcntl", S | W, EQUALS(1, F_SETFL)},
     /* The run's own files at its end. */
-    {"flock", S}, /* the name is given up under the lock of the runtime root */
     {"unlink", S},
     {"unlinkat", S | G},
     {"rmdir", S},
@@ -252,6 +255,20 @@ static const struct wall_row rows[] = {
     {"kill", G},
     {"prctl", G, EQUALS(0, PR_SET_PDEATHSIG)},
     {"prctl", G, EQUALS(0, PR_SET_NAME)},
+
+    /* Fetching by tracing. Whom ptrace reaches the domain decides: members. */
+    {"socketpair", S, TRACED, EQUALS(0, 1 /* AF_UNIX */)},
+    {"recvmsg", S, TRACED, EQUALS(2, MSG_DONTWAIT | 0x40000000 /* MSG_CMSG_CLOEXEC */)},
+    {"ptrace", G, TRACED, BETWEEN(0, 0x4204 /* PTRACE_GETREGSET */, 0x4207 /* PTRACE_INTERRUPT */)},
+    {"ptrace", G, TRACED, BETWEEN(0, 0x420a /* PTRACE_GETSIGMASK */, 0x420b /* SETSIGMASK */)},
+    {"ptrace", G, TRACED, EQUALS(0, 2 /* PTRACE_PEEKDATA */)},
+    {"ptrace", G, TRACED, EQUALS(0, 5 /* PTRACE_POKEDATA */)},
+    {"ptrace", G, TRACED, EQUALS(0, 17 /* PTRACE_DETACH */)},
+    {"ptrace", G, TRACED, EQUALS(0, 24 /* PTRACE_SYSCALL */)},
+    {"clock_gettime", G, TRACED},
+    {"rt_sigaction", G, TRACED, EQUALS(0, SIGALRM)},
+    {"rt_sigreturn", G, TRACED},
+    {"setitimer", G, TRACED, EQUALS(0, 0 /* ITIMER_REAL */)},
 };
 
 #undef S
@@ -297,6 +314,8 @@ static bool row_applies(const struct wall_row *row, const struct wall_options *o
         return options->violation == VIOLATION_ERRNO;
     case INTERACTIVE:
         return options->interactive;
+    case TRACED:
+        return options->traced;
     case NEEDED:
         return is_needed(options, row->need != NULL ? row->need : row->call);
     }

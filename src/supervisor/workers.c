@@ -154,7 +154,7 @@ bool workers_submit(struct workers *workers, void (*run)(void *job, bool usable)
         return false;
     *entry = (struct waiting_job){.run = run, .job = job};
     pthread_mutex_lock(&workers->lock);
-    bool accepted = !workers->closing;
+    bool accepted = !workers->closing && workers->waiting < WORKERS_WAITING_MAX;
     if (accepted && workers->idle <= workers->waiting && workers->created < WORKERS_MAX) {
         /* Counted before it starts, so that it cannot end uncounted. */
         workers->alive++;
@@ -173,6 +173,14 @@ bool workers_submit(struct workers *workers, void (*run)(void *job, bool usable)
     if (!accepted)
         free(entry);
     return accepted;
+}
+
+bool workers_are_busy(struct workers *workers)
+{
+    pthread_mutex_lock(&workers->lock);
+    bool busy = workers->idle <= workers->waiting && workers->created == WORKERS_MAX;
+    pthread_mutex_unlock(&workers->lock);
+    return busy;
 }
 
 void workers_one_stays(struct workers *workers)

@@ -10,6 +10,9 @@
 
 struct workers;
 
+/* Each belongs to a call that waits; a job is some 300 bytes if its owner minds workers_are_busy(). */
+#define WORKERS_WAITING_MAX 4096
+
 struct workers_hooks {
     /* In each new thread, before its first job; false: the thread must not run jobs. */
     bool (*enter)(void *data);
@@ -24,8 +27,12 @@ struct workers *workers_new(const struct workers_hooks *hooks); /* NULL when out
 
 /* Takes `job`. `run` gets it exactly once: on a worker with usable = true; or with false, when there
  * will be no worker to run it (shutdown, or a thread that could not enter), on any thread. Returns
- * false, having taken nothing, if there is no memory, or no thread at all and none can be made. */
+ * false, having taken nothing, if there is no memory, or no thread at all and none can be made, or
+ * WORKERS_WAITING_MAX jobs wait. */
 bool workers_submit(struct workers *workers, void (*run)(void *job, bool usable), void *job);
+
+/* True if a job submitted now would wait for another one's end. */
+bool workers_are_busy(struct workers *workers);
 
 /* By a job that lasts as long as the pool: its thread does not count as one that will take others. */
 void workers_one_stays(struct workers *workers);

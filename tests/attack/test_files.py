@@ -164,3 +164,57 @@ def test_a_swapped_directory_never_leads_a_write_outside(attack, sandlock, area,
     thread.join()
     assert int(result.stdout) > 0, result
     assert outside.look() == before
+
+
+# ---- Links that an earlier run left ---------------------------------------------------------------------
+
+
+def leave_link(sandlock, area, target, options=("-w",)):
+    """A first run replaces a directory, which the second is granted by name, by a link."""
+    (area / "cache").mkdir()
+    done = sandlock.run(*options, area, "-r", area / "cache", "--", "sh", "-c",
+                        f"rmdir {area}/cache && ln -s {target} {area}/cache")
+    assert done.code == 0, done
+    assert os.readlink(area / "cache") == str(target)
+
+
+@pytest.mark.parametrize("spelling", ["{area}/cache", "{area}/cache/", "{area}/./cache/.", "{link}/cache",
+                                      "{area}/cache/../outside"])
+@pytest.mark.parametrize("grant", ["-r", "--fs-read-try", "-w"])
+def test_a_grant_does_not_follow_a_link_that_an_earlier_run_left(sandlock, area, outside, mode, spelling, grant):
+    link = area.parent / "link"
+    link.symlink_to(area)
+    leave_link(sandlock, area, outside.directory, options=(*mode, "-w"))
+    path = spelling.format(area=area, link=link)
+    result = sandlock.run(*mode, "-w", area, grant, path, "--", "cat", outside.file)
+    assert (result.code, result.stdout) == (2, ""), result
+    assert f"{path}: a symbolic link below --fs-write {area}" in result.stderr
+    # Control: the same words where the command cannot change the link.
+    control = sandlock.run(*mode, "-r", area, "-r", path, "--", "cat", outside.file)
+    assert (control.code, control.stdout) == (0, TEXT), control
+
+
+@pytest.mark.parametrize("spelling", ["relative", "absolute"])
+def test_links_below_the_start_directory_are_not_followed_either(sandlock, area, outside, mode, spelling):
+    leave_link(sandlock, area, outside.directory)
+    words = {"relative": ["--cwd", area, "-w", ".", "-r", "cache"], "absolute": ["--cwd", area / "cache", "-w", area]}
+    result = sandlock.run(*mode, *words[spelling], "--", "cat", outside.file)
+    assert (result.code, result.stdout) == (2, ""), result
+    assert "a symbolic link below --fs-write" in result.stderr
+    assert sandlock.run(*mode, "--cwd", area, "-r", ".", "-r", "cache", "--", "cat", outside.file).stdout == TEXT
+
+
+def test_links_that_the_command_cannot_change_are_followed(sandlock, area, outside, mode):
+    (area / "real").mkdir()
+    (area / "real/file").write_text("inner")
+    (area.parent / "link").symlink_to(area / "real")
+    (area.parent / "there").symlink_to(outside.directory)
+    for words, file, text in (
+            (["-w", area, "-r", area / "real"], area / "real/file", "inner"),
+            (["-w", area, "-r", area.parent / "there"], outside.file, TEXT),
+            (["-w", area, "-r", f"{area}/../there"], outside.file, TEXT),
+            (["-w", area.parent / "link", "-w", area.parent / "link"], area / "real/file", "inner"),
+            (["-w", area, "-r", "/proc/self/status", "-w", "/dev/stdin"], area / "real/file", "inner"),
+            (["-w", "/", "-r", area.parent / "there"], outside.file, TEXT)):
+        result = sandlock.run(*mode, *words, "--", "cat", file)
+        assert (result.code, result.stdout) == (0, text), (words, result)

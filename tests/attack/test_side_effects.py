@@ -1,8 +1,12 @@
 """Acts that reach the host without a path, a connection or a signal."""
 
 import ctypes
+import fcntl
 import os
 import platform
+import struct
+import subprocess
+import time
 
 import pytest
 
@@ -12,7 +16,7 @@ pytestmark = [
 ]
 
 LIBC = ctypes.CDLL(None, use_errno=True)
-MQ_OPEN, MQ_UNLINK = 240, 241
+MQ_OPEN, MQ_UNLINK, MQ_TIMEDSEND = 240, 241, 242
 
 
 def queue_make(name):
@@ -51,3 +55,79 @@ def test_groups_queues_and_leases_are_out_of_reach(attack, mode, queues, tmp_pat
     assert dict(inside) == dict.fromkeys(["join4", "join6", "queue_remove", "queue_make", "lease"], "EPERM")
     assert queue_exists(queues[0])
     assert not queue_exists(queues[1])
+
+
+@pytest.fixture
+def queue():
+    """A queue of this user with one message, open for reading and writing."""
+    name = f"sandlock-mail-{os.getpid()}"
+    number = LIBC.syscall(MQ_OPEN, name.encode(), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600, None)
+    if number < 0:
+        pytest.skip(f"this kernel or user has no message queues: errno {ctypes.get_errno()}")
+    yield number
+    os.close(number)
+    LIBC.syscall(MQ_UNLINK, name.encode())
+
+
+def messages(queue):
+    os.lseek(queue, 0, os.SEEK_SET)
+    return os.read(queue, 100).split()[0]
+
+
+def test_messages_of_the_user_are_not_taken(attack, mode, queue):
+    """Below /dev/mqueue a queue can be opened like a file, which a read grant of everything allows."""
+    names = ["send", "receive", "notify", "attributes"]
+    LIBC.syscall(MQ_TIMEDSEND, queue, b"mail", 4, 1, None)
+    assert dict(attack.outside("queue.py", stdin=queue)) == dict.fromkeys(names, "OK")
+    before = messages(queue)
+    inside = attack.inside("queue.py", options=mode, stdin=queue)
+    assert dict(inside) == dict.fromkeys(names, "EPERM")
+    assert messages(queue) == before != b"QSIZE:0"
+
+
+# ---- The runtime directory --------------------------------------------------------------------------------
+
+RUNTIME = f"/dev/shm/sandlock-{os.getuid()}"
+F_OFD_SETLKW = 38
+
+
+def named_run(sandlock, name):
+    start = time.monotonic()
+    result = sandlock.run("--name", name, "--", "true")
+    return result, time.monotonic() - start
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root reads files of every mode")
+def test_a_reading_member_does_not_hold_up_other_sandboxes(attack, sandlock, mode):
+    """It locks whatever it can open of what the launches of this user share."""
+    name = f"waiting-{os.getpid()}"
+    stale = os.path.join(RUNTIME, name)
+    assert named_run(sandlock, name)[0].code == 0
+    os.mkdir(stale, 0o700)  # left by a sandbox that was killed
+    with open(os.path.join(stale, "pid"), "w", encoding="ascii"):
+        pass
+    locker = attack.start("locks.py", RUNTIME, stale, options=[*mode, "-r", "/"], stdin=subprocess.PIPE)
+    try:
+        assert locker.stdout.readline() == "ready: OK\n"
+        result, seconds = named_run(sandlock, name)
+        assert (result.code, result.stderr) == (0, "")
+        assert seconds < 4
+    finally:
+        locker.communicate("\n", timeout=20)
+    assert not os.path.exists(stale)
+
+
+def test_launches_wait_for_who_can_write_there(sandlock):
+    """Control: that is the lock. Held for a moment only, since other launches of this user wait as well."""
+    name = f"waiting-{os.getpid()}"
+    assert named_run(sandlock, name)[0].code == 0
+    lock = os.open(os.path.join(RUNTIME, ".lock"), os.O_WRONLY)
+    try:
+        fcntl.fcntl(lock, F_OFD_SETLKW, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
+        run = sandlock.start("--name", name, "--", "true")
+        with pytest.raises(subprocess.TimeoutExpired):
+            run.wait(timeout=0.5)
+    finally:
+        os.close(lock)
+    assert run.communicate(timeout=20) == ("", "")
+    assert run.returncode == 0

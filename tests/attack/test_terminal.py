@@ -15,10 +15,11 @@ pytestmark = [
 ]
 
 
-def run_on_terminal(words, env):
-    """Runs the words in a session whose terminal is a new pty. Their output (a pipe), and what is in the
-    terminal's input queue afterwards."""
+def run_on_terminal(words, env, typed=b""):
+    """Runs the words in a session whose terminal is a new pty, where something was typed already. Their
+    output (a pipe), and what is in the terminal's input queue afterwards."""
     master, slave = pty.openpty()
+    os.write(master, typed)
 
     def take_terminal():
         os.setsid()
@@ -35,7 +36,12 @@ def run_on_terminal(words, env):
     finally:
         os.close(master)
         os.close(slave)
-    return dict(line.split(": ") for line in done.stdout.splitlines()), typed
+    return dict(line.split(": ") for line in done.stdout.splitlines() if ": " in line), typed
+
+
+def confined(attack, payload, options=()):
+    """What stands before the words to run them in a sandbox."""
+    return [str(attack.sandlock.binary), "run", *attack.sandlock.base, *attack.grants(payload), *options, "--"]
 
 
 def test_nothing_can_be_typed_into_the_terminal(attack, mode):
@@ -45,10 +51,92 @@ def test_nothing_can_be_typed_into_the_terminal(attack, mode):
     if outside["TIOCSTI"] != "OK":
         pytest.skip("this kernel does not let this user type into a terminal anyway")
     assert typed == b"id\n"
-    confined = [str(attack.sandlock.binary), "run", *attack.sandlock.base, *attack.grants("terminal.py"), *mode, "--"]
-    inside, typed = run_on_terminal([*confined, *words], env)
+    inside, typed = run_on_terminal([*confined(attack, "terminal.py", mode), *words], env)
     assert typed == b""
     for name in ("TIOCSTI", "TIOCSTI_high", "TIOCSETD", "TIOCLINUX"):
         assert inside[name] == "EPERM", name
     assert outside["TIOCSETD"] == "OK"
     assert inside["TCGETS"] == "OK", "ordinary terminal calls work"
+
+
+def test_the_output_of_the_terminal_cannot_be_stopped(attack, mode):
+    """Whoever writes to it next waits, sandlock with its last message among them."""
+    words = attack.words("terminal.py")
+    env = attack.sandlock.environment()
+    outside, _ = run_on_terminal(words, env)
+    assert (outside["TCOOFF"], outside["TCOON"]) == ("OK", "OK")
+    inside, _ = run_on_terminal([*confined(attack, "terminal.py", mode), *words], env)
+    assert (inside["TCOOFF"], inside["TCOON"]) == ("EPERM", "OK")
+    assert inside["TCOOFF_high"] in ("EPERM", "EINVAL")
+
+
+# ---- Who is in front ------------------------------------------------------------------------------
+
+
+# A shell with its job in the background, which reads from the terminal as the shell does.
+SHELL = """
+import os, subprocess, sys
+job = subprocess.Popen(sys.argv[1:], preexec_fn=lambda: os.setpgid(0, 0))
+code = job.wait(timeout=20)
+print(f"shell_is_in_front: {os.tcgetpgrp(0) == os.getpgrp()}")
+print(f"code: {code}")
+"""
+
+
+def in_background(words, env):
+    """Runs the words as a background job on a terminal where a line was typed."""
+    return run_on_terminal(["/usr/bin/python3", "-I", "-S", "-c", SHELL, *words], env, typed=b"a secret\n")
+
+
+def test_a_background_sandbox_does_not_take_the_terminal(attack):
+    words = attack.words("front.py", "take")
+    env = attack.sandlock.environment()
+    outside, typed = in_background(words, env)
+    assert (outside["TIOCSPGRP"], outside["read"], outside["code"]) == ("OK", "a secret", "0")
+    assert outside["shell_is_in_front"] == "False" and typed == b""
+    inside, typed = in_background([*confined(attack, "front.py"), *words], env)
+    assert (inside["TIOCSPGRP"], inside["read"], inside["code"]) == ("EPERM", "EIO", "0")
+    assert inside["shell_is_in_front"] == "True" and typed == b"a secret\n"
+
+
+def test_a_group_that_died_in_front_leaves_the_terminal_to_its_shell(attack):
+    """The moment between the end of a job in front and the shell's own return to it."""
+    words = attack.words("front.py", "wait-and-take")
+    env = attack.sandlock.environment()
+    outside, _ = run_on_terminal(shell_with_a_dying_job(words), env)
+    assert outside["TIOCSPGRP"] == "OK"
+    inside, _ = run_on_terminal(shell_with_a_dying_job([*confined(attack, "front.py"), *words]), env)
+    assert inside["TIOCSPGRP"] == "EPERM"
+
+
+DYING = """
+import os, signal, subprocess, sys
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+job = subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, preexec_fn=lambda: os.setpgid(0, 0))
+os.tcsetpgrp(0, job.pid)
+other = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, preexec_fn=lambda: os.setpgid(0, 0))
+assert other.stdout.readline() == b"ready\\n"
+job.stdin.close()
+job.wait()
+print(other.communicate(timeout=20)[0].decode(), end="")
+"""
+
+
+def shell_with_a_dying_job(words):
+    return ["/usr/bin/python3", "-I", "-S", "-c", DYING, *words]
+
+
+def test_a_sandbox_in_front_hands_the_terminal_round_among_its_groups(attack, mode):
+    """What a shell with job control does, also after its job has died in front."""
+    words = attack.words("front.py", "hand-round")
+    env = attack.sandlock.environment()
+    result, _ = run_on_terminal([*confined(attack, "front.py", mode), *words], env, typed=b"a word\n")
+    assert result == {"to_job": "OK", "job_reads": "a word", "back": "OK", "in_front": "True"}
+
+
+def test_terminals_that_members_make_are_theirs(attack, mode):
+    words = attack.words("front.py", "own")
+    options = [*mode, "-w", "/dev/ptmx", "-w", "/dev/pts"]
+    env = attack.sandlock.environment()
+    result, _ = in_background([*confined(attack, "front.py", options), *words], env)
+    assert (result["to_job"], result["back"], result["in_front"]) == ("OK", "OK", "True")

@@ -2,6 +2,8 @@
  * libFuzzer target: bytes become a plan, which is compiled and proven against its meaning. Aborts
  * when program and plan differ, or when a program that fits is refused.
  */
+#include "input.h"
+
 #include "filter/filter.h"
 
 #include "util/fd.h"
@@ -13,19 +15,6 @@
 
 /* Longer inputs only repeat what shorter ones do, at the verifier's price. */
 #define INPUT_MAX 512
-
-struct input {
-    const uint8_t *data;
-    size_t left;
-};
-
-static uint8_t next_byte(struct input *input)
-{
-    if (input->left == 0)
-        return 0;
-    input->left--;
-    return *input->data++;
-}
 
 static uint32_t next_word(struct input *input)
 {

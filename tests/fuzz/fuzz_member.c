@@ -3,6 +3,8 @@
  * is the member's. Nothing is performed. Also the pure parts around it: a member's own links, the
  * cover of grants, the advice.
  */
+#include "input.h"
+
 #include "gates/metadata_call.h"
 #include "member/path_verdict.h"
 #include "kernel/procfs.h"
@@ -18,43 +20,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define MEMORY_SIZE 8192
 
-struct input {
-    const uint8_t *data;
-    size_t left;
-};
-
-static void check(bool good)
+static uint64_t working_directory(uint64_t number)
 {
-    if (!good)
-        abort();
-}
-
-static uint8_t next_byte(struct input *input)
-{
-    if (input->left == 0)
-        return 0;
-    input->left--;
-    return *input->data++;
-}
-
-/* A register: a small number, a pointer into the memory, or anything. */
-static uint64_t next_register(struct input *input, const char *memory)
-{
-    uint8_t kind = next_byte(input);
-    uint64_t value = next_byte(input);
-
-    switch (kind % 4) {
-    case 0:
-        return value;
-    case 1:
-        return (uint64_t)(uintptr_t)memory + value;
-    case 2:
-        return (uint64_t)(uint32_t)AT_FDCWD;
-    default:
-        for (int i = 0; i < 7; i++)
-            value = value << 8 | next_byte(input);
-        return value;
-    }
+    (void)number;
+    return (uint64_t)(uint32_t)AT_FDCWD;
 }
 
 static void check_object(const struct object *object)
@@ -86,7 +55,7 @@ static void decode(struct input *input, const struct member_view *view)
 
     check(call != NULL && memory != NULL);
     for (int i = 0; i < 6; i++)
-        data.args[i] = next_register(input, memory);
+        data.args[i] = next_register(input, memory, 1, working_directory);
     if (spelling->operation == METADATA_INODE_IOCTL) /* the filter lets only these through */
         data.args[1] = inode_ioctls[data.args[1] % inode_ioctl_count].command;
     memcpy(memory, input->data, input->left < MEMORY_SIZE ? input->left : MEMORY_SIZE);

@@ -2,6 +2,8 @@
  * What sendto and sendmsg pass by register and by memory, the fuzzer's own memory being the member's; and
  * the walk over control data, checked against a walk that knows only the kernel's rule.
  */
+#include "input.h"
+
 #include "kernel/sys.h"
 #include "net/ancillary.h"
 #include "net/message.h"
@@ -15,50 +17,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define MEMORY_SIZE 4096
 
-struct input {
-    const uint8_t *data;
-    size_t left;
-};
-
-static void check(bool good)
+/* Lengths of whole pages, flags. */
+static uint64_t shifted(uint64_t number)
 {
-    if (!good)
-        abort();
-}
-
-static uint8_t next_byte(struct input *input)
-{
-    if (input->left == 0)
-        return 0;
-    input->left--;
-    return *input->data++;
-}
-
-/* A small number, a pointer into the memory, or anything. */
-static uint64_t next_register(struct input *input, const uint8_t *memory)
-{
-    uint8_t kind = next_byte(input);
-    uint64_t value = next_byte(input);
-
-    switch (kind % 4) {
-    case 0:
-        return value;
-    case 1:
-        return (uint64_t)(uintptr_t)memory + value * 8;
-    case 2:
-        return value << 7;
-    default:
-        for (int i = 0; i < 7; i++)
-            value = value << 8 | next_byte(input);
-        return value;
-    }
+    return number << 7;
 }
 
 /* Words of the kind that a msghdr and its ranges hold. */
 static void fill(struct input *input, uint8_t *memory)
 {
     for (size_t at = 0; at + 8 <= 512; at += 8) {
-        uint64_t word = next_register(input, memory);
+        uint64_t word = next_register(input, memory, 8, shifted);
         memcpy(memory + at, &word, sizeof(word));
     }
     memcpy(memory + 512, input->data, input->left < 1024 ? input->left : 1024);
@@ -164,7 +133,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memory = calloc(1, MEMORY_SIZE);
         check(memory != NULL);
         for (int i = 0; i < 6; i++)
-            args[i] = next_register(&input, memory);
+            args[i] = next_register(&input, memory, 8, shifted);
         fill(&input, memory);
         if (message_read_sendto(sys_gettid(), args, payload, sizeof(payload), &message, &copied) ==
             0) {

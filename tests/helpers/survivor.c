@@ -7,7 +7,8 @@
  *     survivor threads MARK       a process whose first thread has ended
  *     survivor stopped MARK       a process that has stopped itself
  *     survivor holder MARK        a process that keeps the standard output open
- *     survivor storm MARK         processes that fork without end; at most 400 at once, in new sessions
+ *     survivor storm MARK         processes that fork without end, in new sessions; at the most there may
+ *                                 be at once they wait for a place, so that they leave processors alone
  *     survivor chain MARK         a process that forks and exits, over and over; it keeps the standard
  *                                 output open, whose end is the proof that it is over: no list of
  *                                 processes shows one that moves on faster than it is read
@@ -20,13 +21,16 @@
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
+
+/* More than any launch has, few enough to be over within the patience of a busy machine's tests. */
+#define STORM_MAX 200
+#define STORM_PAUSE_NS 5000000
 
 static int ready[2]; /* a byte per process that is in place */
 
@@ -147,6 +151,7 @@ static void start_holder(void)
 
 static void start_storm(void)
 {
+    const struct timespec pause = {0, STORM_PAUSE_NS};
     atomic_int *alive =
         mmap(NULL, sizeof(*alive), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
@@ -158,8 +163,8 @@ static void start_storm(void)
     if (write(ready[1], "x", 1) < 0)
         _exit(1);
     for (;;) {
-        if (atomic_load(alive) >= 400) {
-            sched_yield();
+        if (atomic_load(alive) >= STORM_MAX) {
+            nanosleep(&pause, NULL);
             continue;
         }
         atomic_fetch_add(alive, 1);

@@ -11,9 +11,11 @@ import subprocess
 
 import pytest
 
-# An ignored signal stays ignored in every command (nohup, some CI runners); the tests send them.
+# An ignored signal stays ignored in every command (nohup, some CI runners, what a shell script starts in the
+# background); the tests send them.
 for _signal in (signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
     signal.signal(_signal, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 

@@ -1,10 +1,16 @@
 """Inside an unmodified container: under a filter that refuses what default profiles of container runtimes
 refuse, without capabilities."""
 
+import contextlib
 import json
 import os
 import pathlib
+import platform
+import select
+import socket
 import subprocess
+import threading
+import time
 
 import pytest
 
@@ -88,6 +94,23 @@ def test_interfaces_are_shown_there(container, helpers, libc):
                          "eth0 is 0 error 19", "1 is lo", "2 is nothing error 6"]
 
 
+def test_answers_of_a_routing_socket_come_from_the_kernel_there(container):
+    script = """
+import socket, struct
+s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+s.bind((0, 0))
+s.sendto(struct.pack("=IHHIIB3x", 20, 22, 0x301, 1, 0, 0), (0, 0))
+print(s.recvfrom(8192)[1])
+s.sendto(struct.pack("=IHHIIB3x", 20, 22, 0x301, 2, 0, 0), (0, 0))
+print(s.recvmsg(8192)[3])
+"""
+    result = container.run("--", *PYTHON, "-c", script)
+    if "ptrace" in container.prefix:  # the name of our end, laid out like the kernel's address
+        assert result.stdout.count("\\x00\\x00\\x00\\x00") == 2, result
+    else:
+        assert result.stdout == "(0, 0)\n(0, 0)\n", result
+
+
 def test_the_process_gate_works_there(container, helpers):
     result = container.run("-r", helpers, "--", helpers / "process_probe", "prlimit", os.getpid())
     assert result.stdout == "prlimit: EPERM\n", result
@@ -141,8 +164,273 @@ def test_check_and_posture_name_the_methods(container, area):
     assert container.run("--posture", path, "--", "true").returncode == 0
     methods = json.loads(path.read_text())["methods"]
     assert methods["listener"] == "shared-table"
+    assert methods["child-descriptors"] == report["methods"]["fetch"] == fetch_method(container)
     if "process-vm" in container.prefix:
         assert methods["child-memory"] != "process_vm_readv"
+
+
+# ---- Network ---------------------------------------------------------------------------------------
+#
+# Calls that are performed on behalf need a duplicate of the caller's socket, and pidfd_getfd is refused.
+
+def fetch_method(container):
+    traced = platform.machine() == "x86_64" and "ptrace" not in container.prefix
+    return "tracer" if traced else "none"
+
+
+@pytest.fixture(params=[[], ["process-vm"]], ids=["default profile", "no process-vm"])
+def tracing(request, sandlock, helpers):
+    """A container where descriptors are fetched by tracing."""
+    if platform.machine() != "x86_64":
+        pytest.skip("tracing is written for x86-64")
+    return Container(sandlock, helpers, request.param)
+
+
+PRELUDE = """
+import errno, os, socket, struct, sys, threading
+def attempt(call, *args):
+    try:
+        call(*args)
+    except OSError as error:
+        return errno.errorcode.get(error.errno, str(error.errno))
+    return "OK"
+"""
+
+
+def member(container, options, code, *arguments):
+    """The lines that a program prints inside."""
+    done = container.run(*options, "--", *PYTHON, "-c", PRELUDE + code, *arguments)
+    assert done.returncode == 0, done
+    return done.stdout.splitlines()
+
+
+class Listener:
+    """Accepts for as long as it lives, and counts."""
+
+    def __init__(self):
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=4096)
+        self.port = self.socket.getsockname()[1]
+        self.accepted = 0
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        while not self.over.is_set():
+            if select.select([self.socket], [], [], 0.05)[0]:
+                self.socket.accept()[0].close()
+                self.accepted += 1
+
+    def count(self):
+        """The number accepted when nobody else is waiting."""
+        while select.select([self.socket], [], [], 0.1)[0]:
+            time.sleep(0.01)
+        return self.accepted
+
+    def close(self):
+        self.over.set()
+        self.thread.join()
+        self.socket.close()
+
+
+@pytest.fixture
+def listen():
+    with contextlib.ExitStack() as stack:
+        def make():
+            listener = Listener()
+            stack.callback(listener.close)
+            return listener
+        yield make
+
+
+def test_host_rules_hold_there(tracing, listen):
+    allowed, denied = listen(), listen()
+    code = """
+for port in sys.argv[1:]:
+    with socket.socket() as s: print(attempt(s.connect, ("127.0.0.1", int(port))))
+"""
+    assert member(tracing, ["--net-allow", f"127.0.0.1:{allowed.port}"], code, str(allowed.port),
+                  str(denied.port)) == ["OK", "ECONNREFUSED"]
+    assert member(tracing, [], code, str(allowed.port)) == ["EACCES"]
+    assert (allowed.count(), denied.count()) == (1, 0)
+
+
+def test_a_thread_connects_there(tracing, listen):
+    allowed = listen()
+    assert member(tracing, ["--net-allow", f"127.0.0.1:{allowed.port}"], f"""
+def work():
+    with socket.socket() as s: print(attempt(s.connect, ("127.0.0.1", {allowed.port})))
+thread = threading.Thread(target=work); thread.start(); thread.join()
+""") == ["OK"]
+    assert allowed.count() == 1
+
+
+def test_messages_with_an_address_there(tracing):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as allowed, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as denied:
+        ports = []
+        for receiver in (allowed, denied):
+            receiver.bind(("127.0.0.1", 0))
+            receiver.settimeout(0.2)
+            ports.append(receiver.getsockname()[1])
+        assert member(tracing, ["--net-allow", f"udp://127.0.0.1:{ports[0]}"], """
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for port in sys.argv[1:]:
+    print(attempt(s.sendto, b"sendto", ("127.0.0.1", int(port))))
+    print(attempt(s.sendmsg, [b"send", b"msg"], [], 0, ("127.0.0.1", int(port))))
+""", *map(str, ports)) == ["OK", "OK", "ECONNREFUSED", "ECONNREFUSED"]
+        assert [allowed.recv(99), allowed.recv(99)] == [b"sendto", b"sendmsg"]
+        with pytest.raises(TimeoutError):
+            denied.recv(99)
+
+
+def test_descriptors_in_messages_there(tracing):
+    """Each of them is fetched, one after the other."""
+    assert member(tracing, [], """
+a, b = socket.socketpair()
+pipes = [os.pipe() for _ in range(5)]
+socket.send_fds(a, [b"five"], [pipe[0] for pipe in pipes])
+text, fds, _, _ = socket.recv_fds(b, 99, 9)
+for number, pipe in enumerate(pipes): os.write(pipe[1], str(number).encode())
+print(text, [os.read(fd, 9) for fd in fds])
+print(attempt(socket.send_fds, a, [b"bad"], [777]))
+""") == ["b'five' [b'0', b'1', b'2', b'3', b'4']", "EBADF"]
+
+
+def test_named_unix_sockets_there(tracing, area, tmp_path):
+    outside = tmp_path / "outside"
+    with socket.socket(socket.AF_UNIX) as granted, socket.socket(socket.AF_UNIX) as other:
+        for server, path in ((granted, area / "granted"), (other, outside)):
+            server.bind(str(path))
+            os.chmod(path, 0o777)
+            server.listen()
+            server.settimeout(0.2)
+        code = """
+for path in sys.argv[1:]:
+    with socket.socket(socket.AF_UNIX) as s: print(attempt(s.connect, path))
+"""
+        assert member(tracing, ["-w", area], code, str(area / "granted"), str(outside)) == ["OK", "EACCES"]
+        granted.accept()[0].close()
+        with pytest.raises(TimeoutError):
+            other.accept()
+
+
+def test_own_listeners_there(tracing):
+    assert member(tracing, ["--net-allow-bind", "0"], """
+s = socket.socket()
+print(attempt(s.bind, ("127.0.0.1", 0)), attempt(s.listen, 5), s.getsockname()[1] > 0)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+print(struct.unpack("ii", s.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)))
+""") == ["OK OK True", "(1, 0)"]
+    assert member(tracing, [], """
+print(attempt(socket.socket().bind, ("127.0.0.1", 0)), attempt(socket.socket().listen, 5))
+""") == ["EACCES EACCES"]
+
+
+def test_bad_descriptors_there(tracing):
+    """They get their own answer, and no endless fetching."""
+    assert member(tracing, [], """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+address = struct.pack("=HH4s8x", 2, 0, bytes((127, 0, 0, 1)))
+for fd in (-1, 555, os.open("/usr", os.O_RDONLY)):
+    print(libc.connect(fd, address, 16), errno.errorcode[ctypes.get_errno()])
+""") == ["-1 EBADF", "-1 EBADF", "-1 ENOTSOCK"]
+
+
+@pytest.mark.parametrize("threads, count, interval", [(8, 50, 0), (8, 25, 2000), (0, 200, 2000)])
+def test_threads_and_signals_meanwhile(tracing, helpers, listen, threads, count, interval):
+    """Signals arrive as natively: each is handled, and no call of the program hears of it."""
+    allowed = listen()
+    done = tracing.run("-r", helpers, "--net-allow", f"127.0.0.1:{allowed.port}", "--", helpers / "fetch_probe",
+                       "connects", allowed.port, threads, count, interval)
+    lines = done.stdout.splitlines()
+    assert lines[:1] == ["failed: 0"], done
+    assert interval == 0 or int(lines[1].split()[1]) > 5
+    assert allowed.count() == max(threads, 1) * count
+
+
+@pytest.mark.parametrize("threads", [0, 3])
+def test_kills_in_the_middle(tracing, helpers, listen, threads):
+    allowed = listen()
+    done = tracing.run("-r", helpers, "--net-allow", f"127.0.0.1:{allowed.port}", "--", helpers / "fetch_probe",
+                       "killed", allowed.port, 100, threads)
+    assert (done.returncode, done.stdout) == (0, "killed: 100\n"), done
+    assert allowed.count() > 0
+
+
+def test_programs_are_executed_in_the_middle(tracing, helpers, listen):
+    """execve() waits for the other threads to end, and these for their tracer."""
+    allowed = listen()
+    done = tracing.run("-r", helpers, "--net-allow", f"127.0.0.1:{allowed.port}", "--", helpers / "fetch_probe",
+                       "executed", allowed.port, 20)
+    assert (done.returncode, done.stdout) == (0, "executed: OK\n"), done
+
+
+def test_runs_that_end_in_the_middle_leave_nothing(tracing, helpers, listen):
+    allowed = listen()
+    mark = f"0{allowed.port}"  # the same number, but nobody else's spelling
+    for tenth in range(1, 6):
+        done = tracing.run("-r", helpers, "--net-allow", f"127.0.0.1:{allowed.port}", "-t", f"{tenth}00ms", "--",
+                           helpers / "fetch_probe", "killed", mark, 100000, 3)
+        assert done.returncode == 124, done
+    found = subprocess.run(["pgrep", "-f", f"fetch_probe killed {mark}"], capture_output=True, text=True, check=False)
+    assert found.stdout == ""
+
+
+def test_a_stopped_program_goes_on(tracing, helpers, listen):
+    """SIGSTOP and SIGCONT of one member to another in the middle of its fetches."""
+    allowed = listen()
+    lines = member(tracing, ["-r", helpers, "--net-allow", f"127.0.0.1:{allowed.port}"], f"""
+import signal, subprocess, time
+child = subprocess.Popen(["{helpers}/fetch_probe", "connects", "{allowed.port}", "3", "100"], stdout=subprocess.PIPE)
+stops = 0
+while child.poll() is None and stops < 2000:
+    child.send_signal(signal.SIGSTOP)
+    time.sleep(0.002)
+    child.send_signal(signal.SIGCONT)
+    time.sleep(0.004)
+    stops += 1
+print(child.stdout.readline().decode().strip(), child.wait(), stops > 3)
+""")
+    assert lines == ["failed: 0 0 True"]
+    assert allowed.count() == 300
+
+
+def test_a_waiting_thread_does_not_notice(tracing, listen):
+    """epoll_wait() without a time limit would end with EINTR by itself."""
+    allowed = listen()
+    assert member(tracing, ["--net-allow", f"127.0.0.1:{allowed.port}"], f"""
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+fd, (r, w) = libc.epoll_create1(0), os.pipe()
+event = (ctypes.c_uint32 * 3)(1, 7, 0)
+libc.epoll_ctl(fd, 1, r, event)
+answers = []
+thread = threading.Thread(target=lambda: answers.append(libc.epoll_wait(fd, event, 1, -1)))
+thread.start()
+for _ in range(20):
+    with socket.socket() as s: s.connect(("127.0.0.1", {allowed.port}))
+os.write(w, b"x")
+thread.join()
+print(answers)
+""") == ["[1]"]
+
+
+def test_a_table_of_two_processes_does_not_exist_there(tracing, sandlock, helpers):
+    """Its other user could put another socket in the place of the tracer's. Elsewhere nothing is lost by it."""
+    probe = ["-r", helpers, "--", helpers / "fetch_probe", "table"]
+    assert tracing.run(*probe).stdout == "table: EPERM\n"
+    assert sandlock.run(*probe).stdout == "table: OK\n"
+
+
+def test_without_a_tracer_calls_on_behalf_are_refused(sandlock, helpers, listen):
+    allowed = listen()
+    container = Container(sandlock, helpers, ["ptrace"])
+    assert member(container, ["--net-allow", f"127.0.0.1:{allowed.port}"], f"""
+print(attempt(socket.socket().connect, ("127.0.0.1", {allowed.port})))
+""") == ["EPERM"]
+    assert allowed.count() == 0
 
 
 def test_without_landlock_nothing_runs(sandlock, helpers, mode):

@@ -353,6 +353,50 @@ def test_a_call_for_which_no_worker_can_be_made_is_refused(fault):
     assert file.stat().st_mode & 0o777 == 0o644
 
 
+READ_AGAIN = """
+import errno, os, socket, sys
+def answer(function, *arguments, **options):
+    try:
+        function(*arguments, **options)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "OK"
+area, outside, allowed, denied = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+directory = os.open(area, os.O_RDONLY)
+print("chmod", answer(os.chmod, "file", 0o640, dir_fd=directory), answer(os.chmod, outside, 0o640))
+print("listing", sorted(os.listdir("/proc/net"))[:2], "cmdline" in os.listdir("/proc/self"), "1" in os.listdir("/proc"))
+tcp = socket.socket()
+print("bind", answer(tcp.bind, ("127.0.0.1", allowed)), answer(socket.socket().bind, ("127.0.0.1", denied)))
+print("listen", answer(tcp.listen), answer(socket.socket().listen))
+print("bound", tcp.getsockname()[1] == allowed, len(open("/proc/net/tcp").readlines()))
+os.chdir(area)
+print("unix", answer(socket.socket(socket.AF_UNIX).bind, "socket"), os.path.exists("socket"))
+"""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("faults", ["", "workers-busy", "use-workers,workers-busy"])
+def test_a_call_that_waits_for_a_worker_is_read_again_by_it(fault, secret, faults):
+    """What waits holds nothing but the call itself."""
+    file = fault.area / "file"
+    file.write_text("")
+    file.chmod(0o600)
+    mode = secret.stat().st_mode
+    with socket.socket() as taken, socket.socket() as free:
+        taken.bind(("127.0.0.1", 0))
+        free.bind(("127.0.0.1", 0))
+        allowed, denied = taken.getsockname()[1], free.getsockname()[1]
+        done = fault.run(faults, "-r", "/proc", "--port-remap", "--net-allow-bind", str(allowed),
+                         command=["/usr/bin/python3", "-I", "-S", "-B", "-c", READ_AGAIN, fault.area, secret,
+                                  str(allowed), str(denied)])
+    assert (done.code, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "chmod OK EACCES", "listing ['arp', 'dev'] True False", "bind OK EACCES", "listen OK EACCES", "bound True 2",
+        "unix OK True"]
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert secret.stat().st_mode == mode
+
+
 # ---- The walls: Landlock ----------------------------------------------------------------------
 
 VICTIM = """
@@ -978,7 +1022,10 @@ def test_the_members_ruleset_does_not_reach_what_a_view_hides(fault, path, optio
     ("hosts-pin", ["-w", "/etc", "--explain"], "Too many open files"),
     ("hosts-pin", ["-r", "/etc"], "Permission denied"),
     ("use-workers", ["-w", "/etc", "--explain"], None),
+    ("use-workers", ["-r", "/etc", "--explain"], None),
+    ("use-workers,workers-busy", ["-r", "/etc", "--explain"], None),
     ("use-workers", ["-w", "/etc"], None),
+    ("use-workers,workers-busy", ["-w", "/etc"], None),
 ])
 def test_a_failed_look_does_not_show_the_hosts_file(fault, faults, options, answer):
     words = ["cat", "/etc/passwd", "/etc/../etc/hosts"]  # the plain name needs no look

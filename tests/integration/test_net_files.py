@@ -512,7 +512,7 @@ BUSY_FILE = """
 import threading
 READERS = 40
 fd = os.open(sys.argv[1], os.O_RDONLY)
-room = [bytearray(1 << 21)] * 128
+room = [bytearray(1 << 21)] * 32
 done = []
 def read_all():
     os.lseek(fd, 0, os.SEEK_SET)
@@ -536,7 +536,7 @@ def test_a_listing_does_not_wait_for_readers_of_a_file(sandlock, area):
     """Each holds the file's position for as long as it reads, and whoever asks for it stands in line."""
     big = area / "big"
     with open(big, "wb") as stream:
-        stream.truncate(256 << 20)
+        stream.truncate(64 << 20)
     native = python(sandlock, ["-w", area], BUSY_FILE, big)
     said = python(sandlock, ["-r", "/proc", "-w", area], BUSY_FILE, big)
     assert native["answers"] == said["answers"] == {"ENOTDIR"}
@@ -682,6 +682,102 @@ say("top", name_of(lambda: os.listdir("/sys")))
     assert {name for name, value in said.items() if value not in ("EACCES", "ENOENT")} == set()
 
 
+# ---- What stays visible without a look ------------------------------------------------------------------
+
+# Attributes and link targets of a name, and every way to what is in it.
+LOOK_AT = """
+import stat
+def tells(path):
+    try:
+        found = os.lstat(path)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return stat.S_IFMT(found.st_mode), found.st_uid, os.access(path, os.F_OK), stat.S_ISLNK(found.st_mode) and os.readlink(path)
+def chdir_and_open(directory, name):
+    os.chdir(directory)
+    return os.open(name, os.O_RDONLY)
+def list_here(path):
+    os.chdir(path)
+    return os.listdir(".")
+def found(function, *arguments):
+    try:
+        value = function(*arguments)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "OK" if isinstance(value, int) else [text for text in value if isinstance(text, str)]
+for path in sys.argv[1:]:
+    parent, name = os.path.split(path)
+    directory = os.open("/", os.O_PATH)
+    say("tells " + path, tells(path))
+    for flags in (os.O_RDONLY, os.O_RDWR, os.O_RDONLY | os.O_NOFOLLOW, os.O_RDONLY | os.O_DIRECTORY, os.O_RDONLY | os.O_NONBLOCK):
+        say(f"open {flags} {path}", found(os.open, path, flags))
+    say("relative " + path, found(lambda: os.open(path[1:], os.O_RDONLY, dir_fd=directory)))
+    say("working directory " + path, found(chdir_and_open, parent, name))
+    say("through a descriptor " + path, found(os.open, f"/proc/self/fd/{directory}{path}", os.O_RDONLY))
+    say("in root " + path, openat2(directory, path, 0, 0x10))
+    say("walk " + path, found(lambda: [names for _, names, files in os.walk(path) for names in names + files]))
+    say("list " + path, found(os.listdir, path))
+    say("list here " + path, found(list_here, path))
+"""
+
+
+@pytest.mark.root
+def test_hidden_names_can_be_tested_but_neither_read_nor_listed(sandlock):
+    """Looks without a descriptor are the kernel's own, so that they cost nothing."""
+    interfaces = [name for name in os.listdir("/sys/class/net") if name != "lo"] if os.path.isdir("/sys/class/net") else []
+    paths = ["/proc/net/netlink", "/proc/net/packet", "/proc/net/dev_snmp6", "/proc/net/dev_snmp6/lo", "/proc/net/stat",
+             "/sys/class/net", "/sys/class/net/lo/address", "/sys/devices/virtual/net/lo",
+             *[f"/sys/class/net/{name}" for name in interfaces], *[f"/proc/net/dev_snmp6/{name}" for name in interfaces]]
+    paths = [path for path in paths if os.path.lexists(path)]
+    assert paths
+    said = python(sandlock, ["-r", "/"], LOOK_AT, *paths)
+    for path in paths:
+        seen = os.lstat(path)
+        link = os.path.islink(path) and os.readlink(path)
+        assert said.pop("tells " + path) == (seen.st_mode & 0o170000, seen.st_uid, True, link), path
+        assert said.pop("walk " + path) == []
+    refusals = ("EACCES", "ENOENT", "ELOOP", "ENOTDIR", "EISDIR")
+    assert {what: answer for what, answer in said.items() if answer not in refusals} == {}
+    assert said["list " + paths[0]] == "ENOENT"
+
+
+@pytest.mark.root
+def test_the_listing_of_proc_net_is_the_catalogue_by_every_way_to_it(sandlock):
+    said = python(sandlock, ["-r", "/"], """
+pinned = os.open("/proc/self/net", os.O_PATH)
+say("pinned", os.listdir(os.open(".", os.O_RDONLY, dir_fd=pinned)))
+say("descriptor", os.listdir(f"/proc/self/fd/{pinned}"))
+os.chdir("/proc/net")
+say("here", os.listdir("."))
+say("above", os.listdir("../net"))
+say("working directory", os.listdir("/proc/self/cwd"))
+say("root", os.listdir("/proc/self/root/proc/net"))
+say("walk", next(os.walk("/proc/net"))[2])
+child = os.fork()
+if child == 0:
+    os._exit(os.listdir(".") != os.listdir(f"/proc/{os.getppid()}/net"))
+say("child", os.waitpid(child, 0)[1] == 0 and os.listdir("."))
+""")
+    assert {way: sorted(names) for way, names in said.items() if sorted(names) != sorted(NAMES)} == {}
+
+
+@pytest.mark.root
+def test_a_look_without_a_descriptor_is_no_notification(sandlock):
+    code = """
+for number in range(int(sys.argv[1])):
+    for path in ("/proc/net/tcp", "/proc/net/packet", "/proc/net", "/sys/class/net", "/proc/self/net/none", "/etc/hosts"):
+        name_of(lambda: os.stat(path) and None)
+        os.access(path, os.R_OK)
+        name_of(lambda: os.readlink(path) and None)
+"""
+    def notifications(rounds):
+        words = ["--stats", "-r", "/", *RULE, "--", *PYTHON, HELPERS + code, str(rounds)]
+        text = sandlock.run(*words).stderr
+        return int(text[text.index("stats: ") + 7:].split()[0])
+    few, many = notifications(1), notifications(50)
+    assert many - few < 49
+
+
 # ---- Posture -------------------------------------------------------------------------------------------
 
 
@@ -695,3 +791,77 @@ def test_the_posture_tells_which_views_are_on(sandlock):
     assert "/proc/net" in posture(sandlock, "--no-supervisor", "-r", "/proc")
     assert "a grant covers /proc or /sys" in posture(sandlock, "-r", "/proc")
     assert "destinations go by rules" in posture(sandlock, *RULE)
+
+
+# ---- Explained ------------------------------------------------------------------------------------------
+
+WALK = """
+import re, stat
+seen, own = set(), (str(os.getpid()), str(os.getppid()))
+def plain(path): # without what differs from run to run
+    path = re.sub(r"/[0-9a-f]+-[0-9a-f]+(?=/|$)", "/RANGE", path)
+    return "/".join("OWN" if part in own else part for part in path.split("/"))
+def note(path, flags, directory=None):
+    how = struct.pack("QQQ", flags, 0, 0)
+    outcome = name_of(lambda: os.open(path, flags))
+    again = call(437, -100, os.fsencode(path), how, len(how))
+    if isinstance(again, int):
+        os.close(again)
+        again = "OK"
+    seen.add((plain(path), flags, outcome, again))
+def listing(path):
+    try:
+        names = os.listdir(path)
+    except OSError as error:
+        seen.add((plain(path), "list", errno.errorcode[error.errno]))
+        return []
+    return sorted(name for name in names if not name.isdigit() or len(name) < 3 or name in own)
+def walk(path, depth):
+    names = listing(path)
+    for name in names[:30]:
+        below = path + "/" + name
+        if below in ("/sys/kernel/tracing", "/sys/kernel/debug", "/sys/fs/cgroup"): # opens act there, or names come and go
+            continue
+        try:
+            kind = os.lstat(below).st_mode
+        except OSError as error:
+            seen.add((plain(below), "stat", errno.errorcode[error.errno]))
+            continue
+        note(below, os.O_RDONLY | os.O_NONBLOCK)
+        note(path + "/../" + os.path.basename(path) + "/" + name, os.O_RDONLY | os.O_NONBLOCK)
+        if len(seen) % 7 == 0:
+            note(below, os.O_WRONLY | os.O_NONBLOCK)
+        if stat.S_ISDIR(kind) or stat.S_ISLNK(kind):
+            note(below + "/", os.O_RDONLY | os.O_NONBLOCK)
+        if stat.S_ISDIR(kind) and depth > 0:
+            walk(below, depth - 1)
+for root, depth in (("/sys", 3), ("/proc", 2), ("/proc/self", 2), ("/etc", 1), (sys.argv[1], 2)):
+    walk(root, depth)
+say("seen", sorted(map(str, seen)))
+"""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("grant", [["-r", "/"], ["-r", "/", *RULE], ["-r", "/proc", "-r", "/sys"], ["-w", "/etc", *RULE]])
+def test_explained_runs_open_the_same_files(sandlock, area, grant):
+    (area / "file").touch()
+    (area / "link").symlink_to("file")
+    (area / "loop").symlink_to("loop")
+    (area / "fd").symlink_to("/proc/self/fd")
+    runs = [[], ["--explain"], ["--log-denials", area.parent / "log"]]
+    plain, *observed = [set(python(sandlock, [*grant, *options], WALK, area)["seen"]) for options in runs]
+    outcomes = {outcome for outcome in ("'OK'", "'EACCES'") if any(outcome in line for line in plain)}
+    assert outcomes == {"'OK'", "'EACCES'"} and len(plain) > 300
+    for seen in observed:
+        assert sorted(seen ^ plain) == []
+
+
+@pytest.mark.root
+def test_explained_opens_of_any_spelling_are_recorded(sandlock, secret):
+    result = sandlock.run("-r", "/proc", "-r", "/sys", "--explain", "--", *PYTHON, HELPERS + """
+for path in ("/sys/class/net", "/sys/class/../class/net/", sys.argv[1], "/proc/self/root" + sys.argv[1]):
+    say("opened", opened(path))
+""", secret)
+    assert result.stdout == "opened: 'EACCES'\n" * 4
+    assert "2x openat /sys/class/net: EACCES (proc-view: the host's interfaces are not shown)" in result.stderr
+    assert f"openat {secret}: EACCES (landlock: no rule); allow with: --fs-read {secret}" in result.stderr

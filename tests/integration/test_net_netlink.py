@@ -456,6 +456,15 @@ JAVA = r"""
 import java.net.*;
 import java.util.*;
 
+class Datagrams {
+    public static void main(String[] words) throws Exception {
+        new DatagramSocket().close();
+        java.nio.channels.DatagramChannel.open().close();
+        new MulticastSocket().close();
+        System.out.println("opened");
+    }
+}
+
 public class Probe {
     interface Call {
         Object make() throws Exception;
@@ -507,6 +516,13 @@ def test_java_runs_and_knows_its_loopback_address_and_no_interface(sandlock, pol
     ]
 
 
+def test_java_opens_its_kinds_of_udp_sockets(sandlock, java_class):
+    """Each sets options that say how multicast is sent, and is bound at once."""
+    java = [program("java"), "-cp", java_class, "Datagrams"]
+    words = ["-r", java_class, "-r", "/proc", "-r", "/sys/fs", "--net-allow", "udp://127.0.0.1:9"]
+    assert succeed(sandlock.run(*words, "--", *java, timeout=60)) == "opened\n"
+
+
 def test_java_on_the_host_finds_the_interfaces(java_class):
     """The positive control: nothing but the sandbox hides them."""
     done = subprocess.run([program("java"), "-cp", java_class, "Probe"], capture_output=True, text=True,
@@ -533,7 +549,8 @@ for _ in range(200):
 
 
 @pytest.mark.parametrize("limit,numbers", [(1024, range(960, 1024)), (2000, range(1936, 2000)),
-                                           (300, range(0, 300))])
+                                           (512, range(448, 512)),
+                                           (256, range(224, 256)), (64, range(56, 64)), (16, range(12, 16))])
 def test_the_window_lies_below_the_limit_of_open_files(sandlock, limit, numbers):
     code = OPEN + """
 s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
@@ -542,6 +559,123 @@ assert len(s.recv(4096)) > 100
 print(s.fileno())
 """
     assert int(succeed(python(sandlock, code, "--max-open-files", limit))) in numbers
+
+
+LOW = [16, 64, 256, 512]
+
+
+@pytest.mark.parametrize("limit", LOW)
+@pytest.mark.parametrize("libc", ["", "_musl"])
+def test_libcs_see_lo_under_a_low_limit_of_open_files(sandlock, limit, libc):
+    probe = HELPERS / f"interfaces_probe{libc}"
+    if not probe.exists():
+        pytest.skip("not built")
+    words = ["-r", HELPERS, "--net-allow", "127.0.0.1:9", "--", probe]
+    lines = succeed(sandlock.run("--max-open-files", limit, *words)).splitlines()
+    assert lines == succeed(sandlock.run(*words)).splitlines()
+    assert "interface 1 lo" in lines and "getaddrinfo any unspec:  inet inet6" in lines
+
+
+def test_a_question_of_iproute2_gives_no_hint_and_is_explained(sandlock):
+    words = ["--", program("ip"), "link", "show", "sandlock-none"]
+    result = sandlock.run(*words)
+    assert result.code == 1 and "does not exist" in result.stderr and "hint:" not in result.stderr
+    explained = sandlock.run("--explain", *words)
+    assert explained.code == 1 and "EPERM (netlink-view: the network cannot be changed)" in explained.stderr
+
+
+@pytest.mark.parametrize("limit", LOW)
+@pytest.mark.parametrize("tool", ["ip", "busybox"])
+def test_ip_shows_lo_under_a_low_limit_of_open_files(sandlock, limit, tool):
+    words = [program(tool), "-br", "a"] if tool == "ip" else [program(tool), "ip", "addr"]
+    words = ["--net-allow", "tcp://127.0.0.1:9", "--", *words]
+    out = succeed(sandlock.run("--max-open-files", limit, *words, timeout=10))
+    assert "127.0.0.1/8" in out and out == succeed(sandlock.run(*words, timeout=10))
+
+
+@pytest.mark.parametrize("limit", LOW)
+def test_psutil_finds_lo_under_a_low_limit_of_open_files(sandlock, limit):
+    if subprocess.run([PYTHON, "-c", "import psutil"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("python3-psutil is not installed")
+    code = "import psutil; print(list(psutil.net_if_addrs()))"
+    assert succeed(python(sandlock, code, "--max-open-files", limit)) == "['lo']\n"
+
+
+def test_go_finds_lo_under_a_low_limit_of_open_files(sandlock, go_program):
+    words = ["--max-open-files", 64, "-r", go_program.parent, "--", go_program]
+    lines = succeed(sandlock.run(*words)).splitlines()
+    assert lines[0] == "interface 1 lo 65536 up|loopback|running" and "raw true true 2" in lines
+
+
+def test_node_finds_lo_under_a_low_limit_of_open_files(sandlock):
+    node = program("node")
+    code = "console.log(Object.keys(require('os').networkInterfaces()).join())"
+    options = [word for path in ("/opt", "/proc", "/sys/fs") if os.path.exists(path) for word in ("-r", path)]
+    assert succeed(sandlock.run("--max-open-files", 64, *options, "--", node, "-e", code)) == "lo\n"
+
+
+def test_every_socket_works_or_does_not_exist(sandlock):
+    """The 65th of a process: outside the reserved numbers it would have the names of a unix socket."""
+    code = OPEN + """
+held = []
+def serve(s):
+    s.bind((0, 0))
+    assert s.getsockname()[0] and s.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN) == 16
+    s.send(dump())
+    assert len(s.recv(4096, socket.MSG_DONTWAIT)) > 100
+for _ in range(64):
+    held.append(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0))
+    serve(held[-1])
+assert fails(socket.socket, socket.AF_NETLINK, socket.SOCK_RAW, 0) == "ENOBUFS"
+assert fails(socket.if_nameindex) == "ENOBUFS"
+child = os.fork()
+if child == 0:  # other processes have numbers of their own
+    held.pop().close()
+    held.clear()
+    serve(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0))
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+held.pop().close()
+assert socket.if_nameindex() == [(1, "lo")]
+print("ok")
+"""
+    assert succeed(python(sandlock, code)) == "ok\n"
+
+
+def test_a_lowered_limit_leaves_no_sockets_but_what_else_there_is(sandlock):
+    code = OPEN + """
+import resource
+def lower(limit):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+lower(962)  # two of the reserved numbers are left
+assert socket.if_nameindex() == [(1, "lo")]
+lower(64)
+assert fails(socket.socket, socket.AF_NETLINK, socket.SOCK_RAW, 0) == "EMFILE"
+assert fails(socket.if_nameindex) == "EMFILE"
+socket.getaddrinfo("127.0.0.1", 80, type=socket.SOCK_STREAM)  # does without
+socket.socket().close()
+print("ok")
+"""
+    words = ["--max-open-files", 1024, "--net-allow", "tcp://127.0.0.1:9"]
+    assert succeed(python(sandlock, code, *words)) == "ok\n"
+    out = sandlock.run("--", "sh", "-c", f"ulimit -n 64; {program('ip')} -br a")
+    assert out.code != 0 and "Too many open files" in out.stderr, out
+
+
+@pytest.mark.parametrize("limit", [256, 1024])
+def test_ordinary_sockets_are_not_notified_for_a_window(sandlock, limit):
+    code = """
+import socket
+for _ in range(100):
+    a, b = socket.socketpair()
+    a.send(b"x"); b.recv(1); a.getpeername(); a.getsockname()
+    a.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1); a.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
+"""
+    result = python(sandlock, code, "--stats", "--max-open-files", limit)
+    assert result.code == 0, result
+    counted = stats(result)
+    names = ["recvfrom", "sendto", "socket", "getsockname", "getpeername", "setsockopt", "getsockopt"]
+    assert {name: counted.get(name, 0) for name in names} == dict.fromkeys(names, 0), counted
 
 
 def test_without_the_view_the_sockets_do_not_exist(sandlock):

@@ -261,3 +261,82 @@ def test_refused_unix_and_routing_sockets_are_recorded(sandlock, area, tmp_path)
         assert told[1] == "OK"
         told, found = records("--fs-write", place)
         assert told == ["1", "OK", "OK", "OK"] and [record[0] for record in found] == ["connect", "sendto"]
+
+
+ARGUMENTS = """
+import ctypes, errno, fcntl, socket, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def attempt(name, act):
+    try: act(); print(name, "OK")
+    except OSError as error: print(name, errno.errorcode[error.errno])
+def prctl(*arguments):
+    if libc.prctl(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+stream, (left, right) = socket.socket(), socket.socketpair()
+datagram = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+attempt("setsockopt", lambda: stream.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, bytes(8)))
+attempt("setsockopt", lambda: stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1))
+attempt("ioctl", lambda: fcntl.ioctl(stream, 0x8946, bytes(40)))
+attempt("prctl", lambda: prctl(4, 0, 0, 0, 0))
+attempt("sendto", lambda: datagram.sendto(b"x", "\\0" + sys.argv[1]))
+attempt("sendmsg", lambda: left.sendmsg([b"x"], [(1, 2, struct.pack("3i", 1, 0, 0))]))
+attempt("sendmsg", lambda: stream.sendmsg([b"x"], [(41, 57, bytes(8))]))
+"""
+
+
+@pytest.mark.parametrize("rules,layer,error", [
+    ([], "abstract-unix-socket-scope", "EPERM"),
+    (["--net-allow", "127.0.0.1:1"], "network-rules", "EAFNOSUPPORT"),
+])
+def test_refused_arguments_and_messages_are_recorded_and_no_different(sandlock, area, rules, layer, error):
+    name, log = f"sandlock-test-{os.getpid()}", area / "log"
+    words = [*rules, "--", *PYTHON, ARGUMENTS, name]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outside:
+        outside.bind("\0" + name)
+        done = sandlock.run("--log-denials", log, *words)
+        assert done.stdout == sandlock.run(*words).stdout
+    told = [tuple(line.split()) for line in done.stdout.splitlines()]
+    assert told == [("setsockopt", "EPERM"), ("setsockopt", "OK"), ("ioctl", "EPERM"), ("prctl", "EPERM"),
+                    ("sendto", error), ("sendmsg", "EPERM"), ("sendmsg", "EPERM")]
+    records = [(record["call"], record["object"], record["errno"], record["layer"])
+               for record in map(json.loads, log.read_text().splitlines()) if record["call"] in dict(told)]
+    assert records == [
+        ("setsockopt", "IPPROTO_IP option 35", "EPERM", "filter"),
+        ("ioctl", "request 0x8946", "EPERM", "filter"),
+        ("prctl", "option 0x4", "EPERM", "filter"),
+        ("sendto", "@" + name, error, layer),
+        ("sendmsg", "SCM_CREDENTIALS", "EPERM", "network-rules"),
+        ("sendmsg", "control data", "EPERM", "network-rules"),
+    ], records
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root looks at every process")
+def test_calls_of_a_program_that_cannot_be_read_are_recorded(sandlock, area):
+    program = area / "program"
+    program.write_bytes(pathlib.Path("/bin/chmod").read_bytes())
+    words = ["-w", area, "--explain", "--", program, "755", program]
+    unread = ": EPERM (metadata-gate: the process cannot be looked at: its program is not readable)"
+    program.chmod(0o111)
+    done = sandlock.run(*words)
+    assert done.code == 1 and unread in done.stderr, done
+    program.chmod(0o555)
+    done = sandlock.run(*words)
+    assert done.code == 0 and "cannot be looked at" not in done.stderr, done
+
+
+def test_an_explained_socket_lingers_as_it_would_otherwise(sandlock):
+    code = """import socket, struct
+stream = socket.socket()
+stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 5))
+print(struct.unpack("ii", stream.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)))
+"""
+    without = [f"--without={name}" for name in ("unix-gate", "listen-gate", "netlink-view")]
+    for options, linger in ([], "(0, 0)\n"), (without, "(1, 5)\n"):
+        for explain in [], ["--explain"]:
+            assert sandlock.run(*options, *explain, "--", *PYTHON, code).stdout == linger, (options, explain)
+
+
+def test_an_explained_connect_without_a_rule_names_the_port(sandlock):
+    code = "import socket; socket.socket().connect(('127.0.0.1', 9))"
+    result = sandlock.run("--without=unix-gate", "--explain", "--", *PYTHON, code)
+    assert "connect tcp://127.0.0.1:9: EACCES (network-rules: " in result.stderr

@@ -13,3 +13,6 @@ report("TIOCSTI_high", call("ioctl", 0, 0x5412 | (7 << 32), ctypes.byref(ctypes.
 report("TIOCSETD", call("ioctl", 0, 0x5423, ctypes.byref(ctypes.c_int(0))))
 report("TIOCLINUX", call("ioctl", 0, 0x541C, ctypes.byref(ctypes.c_char(b"\x02"))))
 report("TCGETS", call("ioctl", 0, 0x5401, ctypes.create_string_buffer(256)))
+report("TCOOFF", call("ioctl", 0, 0x540A, 0))
+report("TCOOFF_high", call("ioctl", 0, 0x540A, 4 << 32))
+report("TCOON", call("ioctl", 0, 0x540A, 1))

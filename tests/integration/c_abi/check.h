@@ -127,19 +127,6 @@ static inline char process_state(int pid)
     return end != NULL && end[1] == ' ' ? end[2] : 0;
 }
 
-/* Entries of a /proc directory of this process: "fd" or "task". */
-static inline int count_entries(const char *directory)
-{
-    DIR *entries = opendir(directory);
-    int count = 0;
-
-    CHECK(entries != NULL);
-    while (readdir(entries) != NULL)
-        count++;
-    closedir(entries);
-    return count;
-}
-
 static inline int64_t now_ms(void)
 {
     struct timespec now;
@@ -154,6 +141,36 @@ static inline void sleep_ms(int ms)
 
     nanosleep(&time, NULL);
 }
+
+/* Entries of a /proc directory of this process: "fd" or "task", "." and ".." included. */
+static inline int count_entries(const char *directory)
+{
+    DIR *entries = opendir(directory);
+    int count = 0;
+
+    CHECK(entries != NULL);
+    while (readdir(entries) != NULL)
+        count++;
+    closedir(entries);
+    return count;
+}
+
+/* Whether that many are there, now or soon: a thread that was joined is listed until the kernel has
+ * taken it apart, which joining does not wait for. */
+static inline bool comes_to_entries(const char *directory, int count)
+{
+    int64_t end = now_ms() + 5000;
+
+    while (count_entries(directory) != count) {
+        if (now_ms() > end)
+            return false;
+        sleep_ms(1);
+    }
+    return true;
+}
+
+/* Of a process whose threads have all ended but this one: ".", ".." and itself. */
+#define ONE_THREAD 3
 
 /* Reads to the end of file. */
 static inline size_t read_all(int fd, char *data, size_t size)

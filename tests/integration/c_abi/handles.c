@@ -64,6 +64,24 @@ static void create_for_run_starts_and_waits_on_one_thread(void)
     sandlock_handle_free(handle);
 }
 
+/* Until the process executes that program. */
+static void await_command(int pid, const char *name)
+{
+    int64_t end = now_ms() + 10000;
+    char path[64];
+    char line[64];
+
+    snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+    for (;; sleep_ms(2)) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        size_t length = fd >= 0 ? read_all(fd, line, sizeof(line)) : 0;
+        close(fd);
+        if (length == strlen(name) + 1 && strncmp(line, name, length - 1) == 0)
+            return;
+        CHECK(now_ms() < end);
+    }
+}
+
 static void free_without_start_or_wait_leaves_nothing(void)
 {
     sandlock_handle_t *handle = create(":");
@@ -71,11 +89,10 @@ static void free_without_start_or_wait_leaves_nothing(void)
 
     sandlock_handle_free(handle);
     CHECK(process_state(pid) == 0);
-    handle = create("sleep 1000 & sleep 1000");
+    handle = create("sleep 1000 & exec sleep 1000");
     pid = sandlock_handle_pid(handle);
     CHECK(sandlock_start(handle) == 0);
-    sleep_ms(50);
-    CHECK(process_state(pid) != 0);
+    await_command(pid, "sleep");
     sandlock_handle_free(handle);
     CHECK(process_state(pid) == 0);
     no_child_of_ours();
@@ -143,10 +160,10 @@ static void a_time_limit_kills_everything_and_keeps_the_output(void)
 
 static void kill_reaches_all_and_can_be_repeated(void)
 {
-    sandlock_handle_t *handle = create("setsid sleep 1000 & echo $!; sleep 1000");
+    sandlock_handle_t *handle = create("setsid sleep 1000 & echo $!; exec sleep 1000");
 
     sandlock_start(handle);
-    sleep_ms(200);
+    await_command(sandlock_handle_pid(handle), "sleep");
     CHECK(sandlock_handle_kill(handle) == 0);
     sandlock_result_t *result = sandlock_handle_wait(handle);
     char *text = sandlock_result_stdout(result);
@@ -218,17 +235,20 @@ static void a_descendant_is_answered_while_nobody_waits(bool by_popen)
     char path[] = "/tmp/sandlock-c-abi-XXXXXX";
     char file[64];
     char mark[64];
-    char script[256];
+    char asked[64];
+    char script[320];
     struct stat status;
 
     CHECK(mkdtemp(path) != NULL);
     snprintf(file, sizeof(file), "%s/file", path);
     snprintf(mark, sizeof(mark), "%s/mark", path);
+    snprintf(asked, sizeof(asked), "%s/asked", path);
     int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     CHECK(fd >= 0 && fchmod(fd, 0600) == 0);
     close(fd);
-    snprintf(script, sizeof(script), "(sleep 0.3; chmod 640 %s && : >%s; sleep 1000) & exit 3",
-             file, mark);
+    snprintf(script, sizeof(script),
+             "(until [ -e %s ]; do sleep 0.01; done; chmod 640 %s && : >%s; sleep 1000) & exit 3",
+             asked, file, mark);
     sandlock_sandbox_t *writer = build(sandlock_sandbox_builder_fs_write(base_builder(), path));
     sandlock_handle_t *handle =
         by_popen ? sandlock_popen(writer, NULL, SHELL(script), SANDLOCK_STDIO_NULL,
@@ -240,7 +260,10 @@ static void a_descendant_is_answered_while_nobody_waits(bool by_popen)
     struct pollfd ended = {.fd = sandlock_handle_poll_fd(handle), .events = POLLIN};
     CHECK(poll(&ended, 1, 20000) == 1);
     close(ended.fd);
-    CHECK(access(mark, F_OK) != 0); /* the command has exited before its descendant's call */
+    /* The command has exited before its descendant's call. */
+    fd = open(asked, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    CHECK(fd >= 0);
+    close(fd);
     for (int i = 0; i < 1000 && access(mark, F_OK) != 0; i++)
         sleep_ms(10);
     CHECK(access(mark, F_OK) == 0);
@@ -248,6 +271,7 @@ static void a_descendant_is_answered_while_nobody_waits(bool by_popen)
     check_exit(sandlock_handle_wait(handle), 3);
     sandlock_handle_free(handle);
     sandlock_sandbox_free(writer);
+    unlink(asked);
     unlink(mark);
     unlink(file);
     rmdir(path);
@@ -348,13 +372,13 @@ static void cycles(int count)
 static void many_cycles_leave_nothing(int count)
 {
     cycles(30); /* what is made once is made now */
+    CHECK(comes_to_entries("/proc/self/task", ONE_THREAD));
     int descriptors = count_entries("/proc/self/fd");
-    int threads = count_entries("/proc/self/task");
     size_t bytes = mallinfo2().uordblks;
 
     cycles(count);
-    CHECK(count_entries("/proc/self/fd") == descriptors);
-    CHECK(count_entries("/proc/self/task") == threads);
+    CHECK(comes_to_entries("/proc/self/task", ONE_THREAD));
+    CHECK(comes_to_entries("/proc/self/fd", descriptors));
     /* Less than a byte per run. Only exact with the allocator's caches off (see test_c_abi.py). */
     if (getenv("GLIBC_TUNABLES") != NULL)
         CHECK(mallinfo2().uordblks < bytes + (size_t)count);

@@ -365,6 +365,30 @@ static void clone_makes_processes_and_threads_but_no_namespaces(void **state)
     expect_everywhere("clone", 0x3D0F00, 0, 0, 0, FILTER_ALLOW); /* pthread_create of glibc */
 }
 
+static void under_a_tracer_no_process_shares_a_descriptor_table(void **state)
+{
+    const struct member_filter_options traced = {.supervised = true, .traced = true};
+
+    (void)state;
+    for (size_t a = 0; arch_all[a] != NULL; a++) {
+        CLEANUP_PLAN struct filter_plan *plain =
+            plan_for(arch_all[a], &default_policy, &supervised);
+        CLEANUP_PLAN struct filter_plan *plan = plan_for(arch_all[a], &default_policy, &traced);
+        assert_int_equal(ask(plain, "clone", CLONE_FILES | 17, 0, 0, 0), FILTER_ALLOW);
+        assert_int_equal(ask(plan, "clone", CLONE_FILES | 17, 0, 0, 0), FILTER_ERRNO(EPERM));
+        assert_int_equal(
+            ask(plan, "clone", DIRTY | CLONE_FILES | CLONE_VM | CLONE_VFORK | 17, 0, 0, 0),
+            FILTER_ERRNO(EPERM));
+        assert_int_equal(ask(plan, "clone", CLONE_VM | CLONE_VFORK | 17, 0, 0, 0), FILTER_ALLOW);
+        assert_int_equal(ask(plan, "clone", 0x3D0F00, 0, 0, 0), FILTER_ALLOW); /* a thread */
+        struct bpf_program program = {0};
+        compile_and_verify(plan, &program);
+        bpf_program_free(&program);
+    }
+    assert_true(member_filter_key(&default_policy, &traced) !=
+                member_filter_key(&default_policy, &supervised));
+}
+
 static void prctl_and_personality_keep_the_process_inspectable(void **state)
 {
     expect_everywhere("prctl", 4, 0, 0, 0, FILTER_ERRNO(EPERM));
@@ -380,6 +404,15 @@ static void prctl_and_personality_keep_the_process_inspectable(void **state)
     expect_everywhere("personality", 0x0040000 /* ADDR_NO_RANDOMIZE */, 0, 0, 0,
                       FILTER_ERRNO(EPERM));
     expect_everywhere("personality", 8, 0, 0, 0, FILTER_ERRNO(EPERM));
+}
+
+static void the_output_of_a_terminal_can_be_started_only(void **state)
+{
+    (void)state;
+    expect_everywhere("ioctl", 0, 0x540A /* TCXONC */, 0 /* TCOOFF */, 0, FILTER_ERRNO(EPERM));
+    expect_everywhere("ioctl", 0, DIRTY | 0x540A, DIRTY, 0, FILTER_ERRNO(EPERM));
+    expect_everywhere("ioctl", 0, 0x540A, 1 /* TCOON */, 0, FILTER_ALLOW);
+    expect_everywhere("ioctl", 0, 0x540B /* TCFLSH */, 0, 0, FILTER_ALLOW);
 }
 
 static void ioctl_keeps_off_terminals_and_interfaces(void **state)
@@ -502,9 +535,9 @@ static void sockets_are_unix_and_tcp(void **state)
     }
 }
 
-/* Explained refusals of sockets reach the supervisor; what may be made, what the kernel itself would
- * refuse, and every other argument rule stay as they are. */
-static void refused_sockets_are_notified_only_where_explained(void **state)
+/* Explained refusals of sockets, and those with EPERM, reach the supervisor; what is allowed, and what the
+ * kernel itself would refuse, stay as they are. */
+static void refused_arguments_are_notified_only_where_explained(void **state)
 {
     static const struct {
         const char *call;
@@ -519,7 +552,14 @@ static void refused_sockets_are_notified_only_where_explained(void **state)
         {"socket", AF_INET, 9, 0, FILTER_ERRNO(ESOCKTNOSUPPORT), FILTER_ERRNO(ESOCKTNOSUPPORT)},
         {"socket", AF_INET, SOCK_STREAM, 0, FILTER_ALLOW, FILTER_ALLOW},
         {"socketpair", AF_UNIX, SOCK_DGRAM, 0, FILTER_ALLOW, FILTER_ALLOW},
-        {"setsockopt", 3, 6, 31, FILTER_ERRNO(EPERM), FILTER_ERRNO(EPERM)},
+        {"setsockopt", 3, 6, 31, FILTER_ERRNO(EPERM), FILTER_NOTIFY},
+        {"setsockopt", 3, 0, 35, FILTER_ERRNO(EPERM), FILTER_NOTIFY},
+        {"setsockopt", 3, 6, 1, FILTER_ALLOW, FILTER_ALLOW},
+        {"ioctl", 3, 0x8946, 0, FILTER_ERRNO(EPERM), FILTER_NOTIFY},
+        {"ioctl", 3, 0x5401, 0, FILTER_ALLOW, FILTER_ALLOW},
+        {"prctl", 4, 0, 0, FILTER_ERRNO(EPERM), FILTER_NOTIFY},
+        {"fcntl", 3, 1024, 0, FILTER_ERRNO(EPERM), FILTER_NOTIFY},
+        {"sendmsg", 3, 0, 0x20000000, FILTER_ERRNO(EOPNOTSUPP), FILTER_ERRNO(EOPNOTSUPP)},
     };
     struct policy explaining = {.explain = true};
 
@@ -565,13 +605,18 @@ static void groups_packet_filters_and_repair_are_refused(void **state)
         uint32_t level, option;
     } refused[] = {
         {0, 35 /* IP_ADD_MEMBERSHIP */},
+        {0, 39 /* IP_ADD_SOURCE_MEMBERSHIP */},
         {0, 42 /* MCAST_JOIN_GROUP */},
+        {0, 46 /* MCAST_JOIN_SOURCE_GROUP */},
+        {0, 52},
         {0, 64 /* IPT_SO_SET_REPLACE */},
         {6, 19 /* TCP_REPAIR */},
         {6, 31 /* TCP_ULP */},
         {41, 20 /* IPV6_JOIN_GROUP */},
         {41, 27 /* IPV6_JOIN_ANYCAST */},
         {41, 42 /* MCAST_JOIN_GROUP */},
+        {41, 46 /* MCAST_JOIN_SOURCE_GROUP */},
+        {41, 22 /* IPV6_ROUTER_ALERT */},
         {41, 64},
         {41, 200},
     };
@@ -581,10 +626,23 @@ static void groups_packet_filters_and_repair_are_refused(void **state)
         {0, 1 /* IP_TOS */},
         {0, 2 /* IP_TTL */},
         {0, 15 /* IP_FREEBIND */},
+        {0, 32 /* IP_MULTICAST_IF */},
+        {0, 33 /* IP_MULTICAST_TTL */},
+        {0, 34 /* IP_MULTICAST_LOOP */},
+        {0, 36 /* IP_DROP_MEMBERSHIP */},
+        {0, 49 /* IP_MULTICAST_ALL */},
+        {0, 50 /* IP_UNICAST_IF */},
+        {0, 51 /* IP_LOCAL_PORT_RANGE */},
         {6, 1 /* TCP_NODELAY */},
         {6, 18 /* TCP_USER_TIMEOUT */},
         {41, 67 /* IPV6_TCLASS */},
         {41, 49 /* IPV6_RECVPKTINFO */},
+        {41, 17 /* IPV6_MULTICAST_IF */},
+        {41, 18 /* IPV6_MULTICAST_HOPS */},
+        {41, 19 /* IPV6_MULTICAST_LOOP */},
+        {41, 29 /* IPV6_MULTICAST_ALL */},
+        {41, 56 /* IPV6_RECVRTHDR */},
+        {41, 58 /* IPV6_RECVDSTOPTS */},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
@@ -602,7 +660,10 @@ static void leases_and_queues_are_refused(void **state)
     expect_everywhere("fcntl", 3, 1030 /* F_DUPFD_CLOEXEC */, 0, 0, FILTER_ALLOW);
     expect_everywhere("mq_open", 0, 0, 0, 0, FILTER_ERRNO(EPERM));
     expect_everywhere("mq_unlink", 0, 0, 0, 0, FILTER_ERRNO(EPERM));
-    expect_everywhere("mq_timedsend", 0, 0, 0, 0, FILTER_ALLOW);
+    expect_everywhere("mq_timedsend", 0, 0, 0, 0, FILTER_ERRNO(EPERM));
+    expect_everywhere("mq_timedreceive", 0, 0, 0, 0, FILTER_ERRNO(EPERM));
+    expect_everywhere("mq_notify", 0, 0, 0, 0, FILTER_ERRNO(EPERM));
+    expect_everywhere("mq_getsetattr", 0, 0, 0, 0, FILTER_ERRNO(EPERM));
 }
 
 static void zero_copy_is_refused_only_where_sends_are_made_on_behalf(void **state)
@@ -1034,10 +1095,12 @@ int main(void)
         cmocka_unit_test(sysv_ipc_is_a_group),
         cmocka_unit_test(many_extra_denied_calls_are_exact),
         cmocka_unit_test(clone_makes_processes_and_threads_but_no_namespaces),
+        cmocka_unit_test(under_a_tracer_no_process_shares_a_descriptor_table),
         cmocka_unit_test(prctl_and_personality_keep_the_process_inspectable),
+        cmocka_unit_test(the_output_of_a_terminal_can_be_started_only),
         cmocka_unit_test(ioctl_keeps_off_terminals_and_interfaces),
         cmocka_unit_test(sockets_are_unix_and_tcp),
-        cmocka_unit_test(refused_sockets_are_notified_only_where_explained),
+        cmocka_unit_test(refused_arguments_are_notified_only_where_explained),
         cmocka_unit_test(routing_options_are_refused),
         cmocka_unit_test(groups_packet_filters_and_repair_are_refused),
         cmocka_unit_test(leases_and_queues_are_refused),

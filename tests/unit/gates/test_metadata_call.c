@@ -9,8 +9,11 @@
 #include "gates/gates.h"
 #include "gates/metadata_call.h"
 #include "kernel/arch.h"
+#include "kernel/sys.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct metadata_spelling *find_spelling(const char *name)
 {
@@ -121,6 +124,40 @@ static void test_ioctl_traps_exactly_the_table(void **state)
     assert_true(ioctl_passes(UINT32_MAX));
 }
 
+/* A call of this process with an extended attribute of this size, decoded. */
+static int decode_value(struct metadata_call **call, atomic_size_t *values, size_t size)
+{
+    static char value[METADATA_VALUE_MAX];
+    const struct member_view view = {.proc_fd = -1, .tid = sys_gettid(), .tgid = getpid()};
+    const struct seccomp_data data = {
+        .args = {(uintptr_t) "/", (uintptr_t) "user.x", (uintptr_t)value, size}};
+
+    *call = metadata_call_new();
+    assert_non_null(*call);
+    (*call)->values = values;
+    return metadata_decode(*call, find_spelling("setxattr"), &view, &data);
+}
+
+static void test_values_under_way_are_bounded_together(void **state)
+{
+    enum { FIT = METADATA_VALUES_MAX / METADATA_VALUE_MAX };
+    struct metadata_call *calls[FIT], *more;
+    atomic_size_t values = 0;
+
+    (void)state;
+    for (size_t i = 0; i < FIT; i++)
+        assert_int_equal(decode_value(&calls[i], &values, METADATA_VALUE_MAX), 0);
+    assert_int_equal(decode_value(&more, &values, METADATA_VALUE_MAX), -ENOMEM);
+    metadata_call_free(more);
+    assert_int_equal(decode_value(&more, &values, METADATA_VALUE_SMALL), 0);
+    metadata_call_free(more);
+    metadata_call_free(calls[0]);
+    assert_int_equal(decode_value(&calls[0], &values, METADATA_VALUE_MAX), 0);
+    for (size_t i = 0; i < FIT; i++)
+        metadata_call_free(calls[i]);
+    assert_int_equal(atomic_load(&values), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +165,7 @@ int main(void)
         cmocka_unit_test(test_every_row_is_a_real_call_and_a_trap),
         cmocka_unit_test(test_only_ioctl_has_a_way_past_the_gate),
         cmocka_unit_test(test_ioctl_traps_exactly_the_table),
+        cmocka_unit_test(test_values_under_way_are_bounded_together),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,6 +62,9 @@ static void a_probe_leaves_nothing_behind(void **state)
     sigset_t before, after;
 
     (void)state;
+    memset(&before, 0,
+           sizeof(before)); /* the kernel's set is shorter, and so is what libc clears */
+    memset(&after, 0, sizeof(after));
     sigaction(SIGCHLD, &action, &old);
     sigprocmask(SIG_SETMASK, NULL, &before);
     int descriptors = count_descriptors();
@@ -93,6 +96,7 @@ static void methods_follow_from_what_works(void **state)
     assert_int_equal(result.landlock.abi, landlock_support_get()->abi);
     assert_int_equal(result.read_method == TASK_MEMORY_CALL, result.process_vm_readv.available);
     assert_int_equal(result.fetch_method == PROBE_FETCH_PIDFD, result.pidfd_getfd.available);
+    assert_int_equal(result.fetch_method, probe_fetch_method());
     assert_int_equal(result.under_filter, result.filter_count > 0);
     /* Whatever is not available says why. */
     assert_true(result.listener.available || result.listener.reason[0] != '\0');

@@ -78,7 +78,7 @@ static void take(struct claim *claim, const char *name)
     char warning[256] = "unset";
     struct error err = {0};
 
-    if (!claim_take(claim, name, warning, sizeof(warning), &err))
+    if (!claim_take(claim, name, true, warning, sizeof(warning), &err))
         fail_msg("refused: %s", err.text);
     assert_string_equal(warning, "");
     assert_true(claim->active);
@@ -92,7 +92,7 @@ static void assert_in_use(const char *name)
     struct error err = {0};
 
     snprintf(text, sizeof(text), "sandbox '%s' is already running", name);
-    assert_false(claim_take(&claim, name, warning, sizeof(warning), &err));
+    assert_false(claim_take(&claim, name, true, warning, sizeof(warning), &err));
     assert_int_equal(err.kind, ERROR_RUNTIME);
     assert_memory_equal(err.text, text, strlen(text));
     assert_false(claim.active);
@@ -107,7 +107,7 @@ static void assert_warning(const char *part)
     char warning[256];
     struct error err = {0};
 
-    assert_true(claim_take(&claim, "name", warning, sizeof(warning), &err));
+    assert_true(claim_take(&claim, "name", false, warning, sizeof(warning), &err));
     if (strstr(warning, part) == NULL || strstr(warning, root) == NULL)
         fail_msg("\"%s\" is missing in: %s", part, warning);
     assert_false(claim.active);
@@ -132,11 +132,15 @@ static int remove_one(const char *path, const struct stat *status, int kind, str
     return remove(path);
 }
 
-/* Every test leaves an empty root, or none. */
+/* Every test leaves a root with nothing but the lock file, or none. */
 static int teardown(void **state)
 {
+    char lock[160];
+
     (void)state;
     foreign_owner = 0;
+    path_in_root(lock, ".lock");
+    unlink(lock);
     if (rmdir(root) == 0 || errno == ENOENT)
         return 0;
     print_error("%s: %s\n", root, strerror(errno));
@@ -156,7 +160,7 @@ static pid_t start_owner(const char *name)
         struct claim claim;
         char warning[256];
         struct error err = {0};
-        if (!claim_take(&claim, name, warning, sizeof(warning), &err) || !claim.active ||
+        if (!claim_take(&claim, name, true, warning, sizeof(warning), &err) || !claim.active ||
             claim_publish(&claim, 1, 2) != 0 || write(ready[1], "x", 1) != 1)
             _exit(1);
         for (;;)
@@ -369,6 +373,87 @@ static void a_root_that_others_can_read_is_closed(void **state)
     claim_release(&claim);
 }
 
+/* ---- The lock -------------------------------------------------------------------------------- */
+
+static int set_lock(int fd, int command, short type)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET};
+
+    return fcntl(fd, command, &lock);
+}
+
+/* The claims of everybody wait for whoever holds it; nobody can who may only read there. */
+static void the_lock_file_can_be_written_alone(void **state)
+{
+    struct claim claim;
+    struct stat status;
+    char path[160];
+    char warning[256];
+    struct error err = {0};
+    mode_t before = umask(0777);
+
+    (void)state;
+    assert_int_equal(mkdir(root, 0700) == 0 ? chmod(root, 0700) : -1, 0);
+    path_in_root(path, ".lock");
+    assert_true(claim_take(&claim, "one", true, warning, sizeof(warning), &err)); /* or a warning */
+    claim_release(&claim);
+    umask(before);
+    path_in_root(path, "one");
+    rmdir(path);
+    take(&claim, "one");
+    claim_release(&claim);
+    path_in_root(path, ".lock");
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0200);
+
+    CLEANUP_FD int writer = open(path, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(set_lock(writer, F_OFD_SETLK, F_WRLCK), 0);
+    assert_false(claim_take(&claim, "one", true, warning, sizeof(warning), &err));
+    assert_non_null(strstr(err.text, "lock"));
+    assert_int_equal(set_lock(writer, F_OFD_SETLK, F_UNLCK), 0);
+    take(&claim, "one");
+    claim_release(&claim);
+}
+
+static void a_lock_file_that_can_be_read_is_not_used(void **state)
+{
+    static const mode_t modes[] = {0600, 0400, 0220, 0201};
+    char path[160];
+
+    (void)state;
+    assert_int_equal(mkdir(root, 0700), 0);
+    make_file(".lock", "");
+    path_in_root(path, ".lock");
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        assert_int_equal(chmod(path, modes[i]), 0);
+        assert_warning(".lock");
+    }
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0200), 0);
+    assert_warning(".lock");
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(symlink("/dev/null", path), 0);
+    assert_warning(".lock");
+}
+
+/* A member that can read the files of a dead sandbox can lock them so. */
+static void a_lock_for_reading_keeps_no_name(void **state)
+{
+    struct claim claim;
+    char path[160];
+
+    (void)state;
+    assert_int_equal(mkdir(root, 0700), 0);
+    make_directory("one");
+    make_file("one/pid", "1\n1\n");
+    path_in_root(path, "one/pid");
+    CLEANUP_FD int reader = open(path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(set_lock(reader, F_OFD_SETLK, F_RDLCK), 0);
+    take(&claim, "one");
+    claim_release(&claim);
+    assert_false(exists("one"));
+}
+
 static void a_link_in_place_of_the_root_is_not_followed(void **state)
 {
     (void)state;
@@ -393,6 +478,9 @@ int main(void)
         CASE(a_root_that_others_can_write_gives_a_warning),
         CASE(a_root_that_others_can_read_is_closed),
         CASE(a_link_in_place_of_the_root_is_not_followed),
+        CASE(the_lock_file_can_be_written_alone),
+        CASE(a_lock_file_that_can_be_read_is_not_used),
+        CASE(a_lock_for_reading_keeps_no_name),
     };
 #undef CASE
 

@@ -7,6 +7,7 @@
 
 #include "../gates/gated_run.h"
 #include "kernel/process_tree.h"
+#include "kernel/procfs.h"
 #include "limits/fork_ledger.h"
 #include "limits/limits.h"
 
@@ -252,6 +253,13 @@ static void test_a_tree_keeps_whom_it_knows_and_drops_who_is_gone(void **state)
     process_tree_free(&tree);
 }
 
+static bool sleeps(pid_t pid)
+{
+    struct procfs_stat stat;
+
+    return procfs_stat(-1, pid, &stat) == 0 && stat.state == 'S';
+}
+
 static void test_a_sleeping_thread_has_no_fork_under_way(void **state)
 {
     struct fork_ledger ledger = FORK_LEDGER_INIT;
@@ -262,7 +270,8 @@ static void test_a_sleeping_thread_has_no_fork_under_way(void **state)
         pause();
         _exit(0);
     }
-    usleep(20000);
+    for (int i = 0; i < 5000 && !sleeps(pid); i++)
+        usleep(1000);
     assert_int_equal(fork_ledger_reserve(&ledger, -1, pid, pid), 0);
     assert_int_equal(fork_ledger_settle(&ledger, -1), 0);
 

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define TID 71
 #define TGID 70
@@ -182,6 +183,43 @@ static void test_failures_are_those_of_the_kernel(void **state)
     assert_int_equal(pin(place, AT_FDCWD, "/proc/self/fd/999", 0), -ENOENT);
 }
 
+/* A name that nobody asked for is not cached: the file system would have to be asked, and that may be a
+ * server. */
+static int pin_cached(const struct place *place, int dirfd, const char *path)
+{
+    struct object object;
+    int result = object_by_path(&object, &place->view, dirfd, path, 0);
+
+    if (result == 0)
+        result = object_pin(&object, true);
+    object_release(&object);
+    return result;
+}
+
+static void test_a_cached_walk_asks_no_file_system_wherever_it_starts(void **state)
+{
+    struct place *place = *state;
+    CLEANUP_FD int directory = open(place->directory, O_PATH | O_CLOEXEC);
+    CLEANUP_FD int before = open(".", O_PATH | O_CLOEXEC);
+    const char *name = "never-asked";
+    char path[128];
+
+    assert_int_equal(pin_cached(place, directory, name), -EAGAIN);
+    snprintf(path, sizeof(path), "%s/%s", place->directory, name);
+    assert_int_equal(pin_cached(place, AT_FDCWD, path), -EAGAIN);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", directory, name);
+    assert_int_equal(pin_cached(place, AT_FDCWD, path), -EAGAIN);
+    assert_int_equal(fchdir(directory), 0);
+    int by_directory = pin_cached(place, AT_FDCWD, name);
+    snprintf(path, sizeof(path), "/proc/self/cwd/%s", name);
+    int by_link = pin_cached(place, AT_FDCWD, path);
+    assert_int_equal(fchdir(before), 0);
+    assert_int_equal(by_directory, -EAGAIN);
+    assert_int_equal(by_link, -EAGAIN);
+    /* The control: who may wait is told. */
+    assert_int_equal(pin(place, directory, name, 0), -ENOENT);
+}
+
 static void test_magic_links_of_others_are_not_followed(void **state)
 {
     struct place *place = *state;
@@ -313,6 +351,7 @@ int main(void)
         cmocka_unit_test(test_other_paths_are_not_taken_for_them),
         cmocka_unit_test(test_paths_lead_where_the_caller_would_get),
         cmocka_unit_test(test_failures_are_those_of_the_kernel),
+        cmocka_unit_test(test_a_cached_walk_asks_no_file_system_wherever_it_starts),
         cmocka_unit_test(test_magic_links_of_others_are_not_followed),
         cmocka_unit_test(test_a_path_only_descriptor_is_none_for_descriptor_calls),
         cmocka_unit_test(test_the_verdict_is_on_the_object_not_on_its_link),

@@ -115,17 +115,17 @@ static int opens(void *data)
 {
     (void)data;
     int fd = open_socket(SOCK_CLOEXEC);
-    EXPECT(fd == FIRST);
+    EXPECT(fd == LAST);
     EXPECT(fcntl(fd, F_GETFD) == FD_CLOEXEC);
     EXPECT((fcntl(fd, F_GETFL) & O_NONBLOCK) == 0);
     int second = socket(AF_NETLINK, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-    EXPECT(second == FIRST + 1);
+    EXPECT(second == LAST - 1);
     EXPECT(fcntl(second, F_GETFD) == 0);
     EXPECT((fcntl(second, F_GETFL) & O_NONBLOCK) != 0);
     char byte;
     EXPECT(recv(second, &byte, 1, 0) == -1 && errno == EAGAIN);
     close(fd);
-    EXPECT(open_socket(0) == FIRST); /* the lowest number again */
+    EXPECT(open_socket(0) == LAST); /* the highest number again */
     return 0;
 }
 
@@ -155,6 +155,20 @@ static void other_types_and_protocols_do_not_exist(void **state)
     expect_success(refuses);
 }
 
+/* What libraries do with a socket: bind it, look at its name, ask, and read without waiting. */
+static bool serves(int fd)
+{
+    _Alignas(8) uint8_t reply[4096];
+    struct sockaddr_nl name = {.nl_family = AF_NETLINK};
+    socklen_t length = sizeof(name);
+
+    if (bind(fd, (struct sockaddr *)&name, sizeof(name)) != 0 ||
+        getsockname(fd, (struct sockaddr *)&name, &length) != 0 || length != sizeof(name) ||
+        name.nl_family != AF_NETLINK || !sends(fd))
+        return false;
+    return is_link_reply(reply, recv(fd, reply, sizeof(reply), MSG_DONTWAIT), name.nl_pid);
+}
+
 static int fills_the_window(void *data)
 {
     int fds[LAST - FIRST + 1];
@@ -162,56 +176,133 @@ static int fills_the_window(void *data)
     (void)data;
     for (int i = 0; i <= LAST - FIRST; i++) {
         fds[i] = open_socket(0);
-        EXPECT(fds[i] == FIRST + i);
+        EXPECT(fds[i] == LAST - i && serves(fds[i]));
     }
-    int outside = open_socket(0);
-    EXPECT(outside >= 0 && outside < FIRST);
-    EXPECT(is_virtual(outside));
-    EXPECT(is_virtual(fds[LAST - FIRST]));
+    EXPECT(open_socket(0) == -1 && errno == ENOBUFS);
+    close(fds[10]);
+    EXPECT(open_socket(0) == fds[10] && serves(fds[10]));
     return 0;
 }
 
-static void beyond_the_window_a_socket_gets_any_number(void **state)
+static void a_process_has_as_many_sockets_as_numbers(void **state)
 {
     (void)state;
     expect_success(fills_the_window);
 }
 
+static bool lowers_limit(rlim_t files)
+{
+    struct rlimit limit = {files, files};
+
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
 static int lowers_its_limit(void *data)
 {
-    struct rlimit limit = {100, 100};
-
     (void)data;
-    EXPECT(setrlimit(RLIMIT_NOFILE, &limit) == 0);
-    int fd = open_socket(0);
-    EXPECT(fd >= 0 && fd < 100);
-    EXPECT(is_virtual(fd));
-    int last = fd;
-    while (last >= 0)
-        last = dup(fd);
+    int before = open_socket(0);
+    EXPECT(lowers_limit(FIRST + 2));
+    int first = open_socket(0), second = open_socket(0);
+    EXPECT(first == FIRST && second == FIRST + 1 && serves(first) && serves(second));
     EXPECT(open_socket(0) == -1 && errno == EMFILE);
+    close(first);
+    EXPECT(lowers_limit(100));
+    EXPECT(open_socket(0) == -1 && errno == EMFILE);
+    EXPECT(socket(AF_INET, SOCK_STREAM, 0) >= 0);
+    EXPECT(serves(before) && serves(second)); /* what is open stays */
     return 0;
 }
 
-static void a_lowered_limit_of_open_files_is_kept(void **state)
+static void numbers_above_a_lowered_limit_are_not_used(void **state)
 {
     (void)state;
     expect_success(lowers_its_limit);
 }
 
-static int opens_very_many(void *data)
+static int has_a_low_limit(void *data)
 {
-    int fds[256];
+    struct descriptor_window *window = data;
+    int count = (int)(window->last - window->first) + 1;
 
-    (void)data;
-    for (int i = 0; i < 256; i++) {
-        fds[i] = open_socket(0);
-        EXPECT(fds[i] >= 0);
+    EXPECT(lowers_limit(window->last + 1));
+    for (int i = 0; i < count; i++) {
+        int fd = open_socket(0);
+        EXPECT(fd == (int)window->last - i && serves(fd));
     }
     EXPECT(open_socket(0) == -1 && errno == ENOBUFS);
-    EXPECT(is_virtual(fds[255]));
-    close(fds[100]);
-    EXPECT(open_socket(0) >= 0); /* what is closed counts no more */
+    /* Ordinary descriptors have the rest, and then these numbers too. */
+    close((int)window->first);
+    int fd, last = -1;
+    while ((fd = socket(AF_UNIX, SOCK_STREAM, 0)) >= 0)
+        last = fd;
+    EXPECT(errno == EMFILE && last == (int)window->first);
+    struct sockaddr_un name;
+    socklen_t length = sizeof(name);
+    EXPECT(getsockname(last, (struct sockaddr *)&name, &length) == 0);
+    EXPECT(name.sun_family == AF_UNIX);
+    return 0;
+}
+
+static void sockets_serve_under_a_low_limit(void **state)
+{
+    static const rlim_t limits[] = {8, 16, 64, 100, 256, 511};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        struct gated_run run = prepared(has_a_low_limit);
+        run.window = netlink_window(limits[i]);
+        run.data = &run.window;
+        assert_int_equal(gated_run_apart(&run), 0);
+    }
+}
+
+static int opens_one(void *data)
+{
+    (void)data;
+    EXPECT(open_socket(0) == -1 && errno == EMFILE);
+    return 0;
+}
+
+static void without_a_window_there_are_no_sockets(void **state)
+{
+    struct gated_run run = prepared(opens_one);
+
+    (void)state;
+    run.window = DESCRIPTOR_WINDOW_NONE;
+    assert_int_equal(gated_run_apart(&run), 0);
+}
+
+static void fill_and_wait(int told, int wait)
+{
+    char byte = 'x';
+
+    for (int i = FIRST; i <= LAST; i++)
+        byte = open_socket(0) < 0 ? 'f' : byte;
+    _exit(write(told, &byte, 1) == 1 && read(wait, &byte, 1) == 0 ? 0 : 1);
+}
+
+static int opens_very_many(void *data)
+{
+    int told[2], wait[2];
+
+    (void)data;
+    EXPECT(pipe(told) == 0 && pipe(wait) == 0);
+    for (int i = 0; i < 4; i++) {
+        char byte = 0;
+        pid_t pid = fork();
+        if (pid == 0) {
+            close(wait[1]);
+            fill_and_wait(told[1], wait[0]);
+        }
+        EXPECT(pid > 0 && read(told[0], &byte, 1) == 1 && byte == 'x');
+    }
+    EXPECT(open_socket(0) == -1 && errno == ENOBUFS);
+    close(wait[1]);
+    for (int i = 0; i < 4; i++) {
+        int status;
+        EXPECT(wait4(-1, &status, 0, NULL) > 0 && status == 0);
+    }
+    EXPECT(serves(open_socket(0))); /* what is closed counts no more */
     return 0;
 }
 
@@ -226,7 +317,7 @@ static int cycles(void *data)
     (void)data;
     for (int i = 0; i < 10000; i++) {
         int fd = open_socket(0);
-        EXPECT(fd == FIRST);
+        EXPECT(fd == LAST);
         if (i % 100 == 0)
             EXPECT(is_virtual(fd));
         close(fd);
@@ -563,7 +654,7 @@ static int keeps_identity(void *data)
         EXPECT(answers_as(fd, creator));
         close(fd); /* the creator's copy lives on */
         int own = open_socket(0);
-        EXPECT(own == FIRST && answers_as(own, (uint32_t)getpid()));
+        EXPECT(own == LAST && answers_as(own, (uint32_t)getpid()));
         EXPECT(pass_descriptor(channel[1], own) == 0);
         _exit(0);
     }
@@ -715,8 +806,22 @@ static void the_window_ends_at_the_limit_of_open_files(void **state)
     static const struct {
         uint64_t limit;
         uint32_t first, last;
-    } windows[] = {{1024, 960, 1023},  {576, 512, 575},       {4096, 4032, 4095},
-                   {4097, 4032, 4095}, {1048576, 4032, 4095}, {UINT64_MAX, 4032, 4095}};
+    } windows[] = {{1024, 960, 1023},
+                   {576, 512, 575},
+                   {4096, 4032, 4095},
+                   {4097, 4032, 4095},
+                   {1048576, 4032, 4095},
+                   {UINT64_MAX, 4032, 4095},
+                   /* Lower ones leave most numbers to the program itself. */
+                   {512, 448, 511},
+                   {511, 448, 510},
+                   {256, 224, 255},
+                   {100, 88, 99},
+                   {64, 56, 63},
+                   {32, 28, 31},
+                   {16, 12, 15},
+                   {8, 6, 7},
+                   {4, 3, 3}};
 
     (void)state;
     for (size_t i = 0; i < sizeof(windows) / sizeof(windows[0]); i++) {
@@ -724,7 +829,7 @@ static void the_window_ends_at_the_limit_of_open_files(void **state)
         assert_int_equal(window.first, windows[i].first);
         assert_int_equal(window.last, windows[i].last);
     }
-    for (uint64_t limit = 0; limit < 576; limit += 25)
+    for (uint64_t limit = 0; limit < 4; limit++)
         assert_true(netlink_window(limit).first > netlink_window(limit).last);
 }
 
@@ -774,8 +879,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_socket_lies_in_the_window_with_the_flags_asked_for),
         cmocka_unit_test(other_types_and_protocols_do_not_exist),
-        cmocka_unit_test(beyond_the_window_a_socket_gets_any_number),
-        cmocka_unit_test(a_lowered_limit_of_open_files_is_kept),
+        cmocka_unit_test(a_process_has_as_many_sockets_as_numbers),
+        cmocka_unit_test(numbers_above_a_lowered_limit_are_not_used),
+        cmocka_unit_test(sockets_serve_under_a_low_limit),
+        cmocka_unit_test(without_a_window_there_are_no_sockets),
         cmocka_unit_test(a_sandbox_has_256_sockets_at_once),
         cmocka_unit_test(ten_thousand_cycles_leave_nothing_behind),
         cmocka_unit_test(a_socket_has_its_process_id_or_the_one_bound_to),

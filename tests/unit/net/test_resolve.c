@@ -127,7 +127,7 @@ static void test_rules_without_hosts_ask_nobody(void **state)
     struct resolved_hosts hosts;
     struct error err = {0};
 
-    assert_true(resolve_hosts(&rules, &hosts, &err));
+    assert_true(resolve_hosts(&rules, 0, &hosts, &err));
     assert_int_equal(hosts.count, 0);
     resolved_hosts_free(&hosts);
     net_rules_free(&rules);
@@ -140,7 +140,7 @@ static void test_localhost_is_both_loopback_addresses_once(void **state)
     struct resolved_hosts hosts;
     struct error err = {0};
 
-    assert_true(resolve_hosts(&rules, &hosts, &err));
+    assert_true(resolve_hosts(&rules, 0, &hosts, &err));
     assert_int_equal(hosts.count, 1);
     assert_string_equal(hosts.items[0].host, "localhost");
     assert_int_equal(hosts.items[0].count, 2);
@@ -158,7 +158,7 @@ static void test_a_name_of_several_rules_is_asked_once(void **state)
     struct error err = {0};
 
     atomic_store(&example_asked, 0);
-    assert_true(resolve_hosts(&rules, &hosts, &err));
+    assert_true(resolve_hosts(&rules, 0, &hosts, &err));
     assert_int_equal(atomic_load(&example_asked), 1);
     assert_int_equal(hosts.count, 1);
     assert_address(&hosts.items[0].addresses[0], "127.0.0.5");
@@ -172,7 +172,7 @@ static void test_an_unknown_name_is_named(void **state)
     struct resolved_hosts hosts;
     struct error err = {0};
 
-    assert_false(resolve_hosts(&rules, &hosts, &err));
+    assert_false(resolve_hosts(&rules, 0, &hosts, &err));
     assert_int_equal(err.kind, ERROR_RUNTIME);
     assert_has_texts(err.text, TEXTS("failed to resolve host 'nosuch.invalid': "));
     assert_int_equal(hosts.count, 0);
@@ -272,7 +272,7 @@ static void test_a_network_has_what_its_features_share(void **state)
 {
     struct policy *policy = build_words(WORDS("--net-allow=localhost:80", "--port-remap"));
     struct error err = {0};
-    struct network *network = network_new(policy, &err);
+    struct network *network = network_new(policy, 0, &err);
     struct net_address loopback = {.family = 4, .bytes = {127, 0, 0, 1}};
 
     assert_non_null(network);

@@ -290,6 +290,27 @@ static void the_likeliest_is_the_last_of_the_network_else_the_last(void **state)
     }
 }
 
+static void a_question_to_the_routing_socket_is_no_likely_cause(void **state)
+{
+    CLEANUP_BUFFER struct buffer nothing = BUFFER_INIT;
+    CLEANUP_BUFFER struct buffer line = BUFFER_INIT;
+    struct denial change = {.call = "sendto",
+                            .object = (char *)"NETLINK_ROUTE",
+                            .want = "change",
+                            .error = EPERM,
+                            .layer = "netlink-view"};
+
+    denial_log_add(*state, &change);
+    denial_log_likeliest(*state, &nothing);
+    assert_int_equal(nothing.length, 0);
+    add(*state, "openat", "/first");
+    change.call = "sendmsg";
+    denial_log_add(*state, &change);
+    denial_log_likeliest(*state, &line);
+    assert_int_equal(strncmp(buffer_text(&line), "1x openat /first: ", 18), 0);
+    assert_int_equal(denial_log_total(*state), 3);
+}
+
 static void an_empty_log_says_so(void **state)
 {
     CLEANUP_FREE char *summary = summary_of(*state);
@@ -324,6 +345,7 @@ int main(void)
         DENIAL_TEST(hostile_names_cannot_forge_a_line),
         DENIAL_TEST(the_sink_gets_one_line_per_new_record),
         DENIAL_TEST(the_likeliest_is_the_last_of_the_network_else_the_last),
+        DENIAL_TEST(a_question_to_the_routing_socket_is_no_likely_cause),
         DENIAL_TEST(an_empty_log_says_so),
         DENIAL_TEST(errno_names_are_known),
     };

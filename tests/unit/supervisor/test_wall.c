@@ -67,7 +67,7 @@ static void the_supervisors_list_is_pinned(void **state)
         "read write open close stat fstat lstat poll lseek mmap? mprotect? munmap brk "
         "rt_sigaction rt_sigprocmask rt_sigreturn ioctl? pread64 pwrite64 readv writev "
         "sched_yield mremap madvise dup nanosleep getpid clone? exit wait4 kill? uname fcntl? "
-        "flock rmdir unlink readlink gettimeofday getrusage sysinfo getuid getgid geteuid "
+        "rmdir unlink readlink gettimeofday getrusage sysinfo getuid getgid geteuid "
         "getegid getppid getpgrp getpgid getsid rt_sigtimedwait sigaltstack prctl? gettid "
         "tkill? futex sched_getaffinity getdents64 set_tid_address restart_syscall "
         "clock_gettime clock_nanosleep exit_group epoll_wait epoll_ctl tgkill? waitid "
@@ -79,7 +79,7 @@ static void the_supervisors_list_is_pinned(void **state)
         "read write open close stat fstat lstat poll lseek mmap? mprotect? munmap brk "
         "rt_sigaction rt_sigprocmask rt_sigreturn ioctl? pread64 pwrite64 readv writev "
         "sched_yield mremap madvise dup nanosleep getpid clone? exit wait4 kill? uname fcntl? "
-        "flock rmdir unlink readlink gettimeofday getrusage sysinfo getuid getgid setuid "
+        "rmdir unlink readlink gettimeofday getrusage sysinfo getuid getgid setuid "
         "setgid geteuid getegid getppid getpgrp setreuid setregid setgroups setresuid "
         "setresgid getpgid setfsuid setfsgid getsid rt_sigtimedwait sigaltstack prctl? "
         "gettid tkill? futex sched_getaffinity getdents64 set_tid_address restart_syscall "
@@ -110,6 +110,22 @@ static void the_guardians_list_is_pinned(void **state)
                 "read write close poll rt_sigprocmask nanosleep getpid exit wait4 kill getppid "
                 "rt_sigtimedwait prctl? gettid futex getdents64 restart_syscall exit_group waitid "
                 "openat unlinkat ppoll statx ");
+}
+
+static struct wall_options traced(struct wall_options options)
+{
+    options.traced = true;
+    return options;
+}
+
+static void a_guardian_that_traces_has_its_own_list(void **state)
+{
+    (void)state;
+    assert_list(traced(CLI(ROLE_GUARDIAN)),
+                "read write close poll rt_sigaction? rt_sigprocmask rt_sigreturn nanosleep "
+                "setitimer? getpid exit wait4 kill ptrace? getppid rt_sigtimedwait prctl? gettid "
+                "futex getdents64 restart_syscall clock_gettime exit_group waitid openat unlinkat "
+                "ppoll statx ");
 }
 
 /* ---- Conditions on arguments ------------------------------------------------------------------- */
@@ -246,6 +262,31 @@ static void ioctls_are_those_of_the_role(void **state)
     assert_answer(LIBRARY(ROLE_SUPERVISOR), "ioctl", 0, 0x5410 /* TIOCSPGRP */, 0, NO);
     assert_answer(interactive, "ioctl", 0, 0x5410, 0, FILTER_ALLOW);
     assert_answer(interactive, "ioctl", 0, 0x5412 /* TIOCSTI */, 0, NO);
+}
+
+static void only_where_descriptors_are_fetched_is_there_a_tracer(void **state)
+{
+    static const uint64_t used[] = {2, 5, 17, 24, 0x4204, 0x4205, 0x4206, 0x4207, 0x420a, 0x420b};
+    const uint64_t flags = MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(used) / sizeof(used[0]); i++) {
+        assert_answer(traced(CLI(ROLE_GUARDIAN)), "ptrace", used[i], 1, 0, FILTER_ALLOW);
+        assert_answer(CLI(ROLE_GUARDIAN), "ptrace", used[i], 1, 0, SECCOMP_RET_KILL_PROCESS);
+        assert_answer(traced(LIBRARY(ROLE_SUPERVISOR)), "ptrace", used[i], 1, 0, NO);
+        assert_answer(traced(LIBRARY(ROLE_WORKER)), "ptrace", used[i], 1, 0, NO);
+    }
+    /* PTRACE_TRACEME, ATTACH, LISTEN */
+    assert_answer(traced(CLI(ROLE_GUARDIAN)), "ptrace", 0, 1, 0, SECCOMP_RET_KILL_PROCESS);
+    assert_answer(traced(CLI(ROLE_GUARDIAN)), "ptrace", 16, 1, 0, SECCOMP_RET_KILL_PROCESS);
+    assert_answer(traced(CLI(ROLE_GUARDIAN)), "ptrace", 0x4208, 1, 0, SECCOMP_RET_KILL_PROCESS);
+    assert_answer(traced(LIBRARY(ROLE_SUPERVISOR)), "socketpair", AF_UNIX, SOCK_SEQPACKET, 0,
+                  FILTER_ALLOW);
+    assert_answer(traced(LIBRARY(ROLE_SUPERVISOR)), "socketpair", AF_INET, SOCK_STREAM, 0, NO);
+    assert_answer(traced(LIBRARY(ROLE_SUPERVISOR)), "recvmsg", 3, 1, flags, FILTER_ALLOW);
+    assert_answer(traced(LIBRARY(ROLE_SUPERVISOR)), "recvmsg", 3, 1, MSG_CMSG_CLOEXEC, NO);
+    assert_answer(traced(LIBRARY(ROLE_WORKER)), "recvmsg", 3, 1, flags, NO);
+    assert_answer(LIBRARY(ROLE_SUPERVISOR), "recvmsg", 3, 1, flags, NO);
 }
 
 static void a_library_lets_its_host_change_ids(void **state)
@@ -733,6 +774,8 @@ int main(void)
         cmocka_unit_test(the_supervisors_list_is_pinned),
         cmocka_unit_test(the_workers_list_is_pinned),
         cmocka_unit_test(the_guardians_list_is_pinned),
+        cmocka_unit_test(a_guardian_that_traces_has_its_own_list),
+        cmocka_unit_test(only_where_descriptors_are_fetched_is_there_a_tracer),
         cmocka_unit_test(nothing_becomes_executable),
         cmocka_unit_test(only_threads_are_made_and_only_by_the_supervisor),
         cmocka_unit_test(signals_reach_only_the_process_itself),
