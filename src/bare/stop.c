@@ -72,6 +72,7 @@ static long number_at(const char *text)
 {
     long number = 0;
 
+    /* The kernel has written it. NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
     while (*text >= '0' && *text <= '9' && number < INT32_MAX)
         number = number * 10 + (*text++ - '0');
     return number;
@@ -103,6 +104,7 @@ static bool sleeps_harmlessly(long tid)
         return false;
     long length = sys_call3(SYS_read, fd, (long)text, sizeof(text) - 1);
     sys_call1(SYS_close, fd);
+    /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
     if (length <= 0 || text[0] < '0' || text[0] > '9')
         return false;
     text[length] = '\0';
@@ -152,7 +154,7 @@ static long seize_new(struct tracer *tracer, long tgid, long tid, bool all, bool
         for (long at = 0; at < length && added >= 0;) {
             const struct entry *entry = (const struct entry *)(const void *)(buffer + at);
             long number = number_at(entry->name);
-            at += entry->size;
+            at += entry->size; /* NOLINT(clang-analyzer-core.uninitialized.Assign) */
             if (number == 0)
                 continue;
             *seen = *seen || number == tid;
