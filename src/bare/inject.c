@@ -43,10 +43,8 @@ static long poke(long tid, uint64_t address, const uint64_t *words, size_t count
     return result;
 }
 
-/* Waits for the caller's next stop. In the middle of an injection there is no way back, only the end of
- * the run: whoever finds the guardian stuck kills it, and the caller with it. */
-static long await_stop(struct tracer *tracer, struct tracee *caller, bool injecting,
-                       uint32_t *event)
+/* Waits for the caller's next stop, not long. */
+static long await_stop(struct tracer *tracer, struct tracee *caller, uint32_t *event)
 {
     int64_t deadline = tracer_now() + TRACER_PATIENCE;
     bool waited = false;
@@ -60,11 +58,30 @@ static long await_stop(struct tracer *tracer, struct tracee *caller, bool inject
         /* A dead leader is not reported before its threads are buried, which comes later. */
         if (look == LOOK_GONE || (waited && tracee_is_dead(caller->tid)))
             return -ESRCH;
-        if (tracer_is_killed(tracer) || (!injecting && tracer_now() > deadline))
+        if (tracer_is_killed(tracer) || tracer_now() > deadline)
             return -ETIMEDOUT;
         tracer_await_report();
         waited = true;
     }
+}
+
+/* On the way to its system call the caller can get elsewhere: by a restartable sequence whose abort it has
+ * arranged (rseq(2)), or because a process that shares its memory rewrites the instruction. What it
+ * runs there is its own code, but a call of its own, made while others stand still, is not to be. */
+static bool is_entering(long tid, const struct registers *wanted)
+{
+    struct registers now;
+
+    return tracee_get_registers(tid, &now) >= 0 && now.cs == USER_CS &&
+           now.orig_rax == wanted->rax && now.rip == wanted->rip + 2 && now.rdi == wanted->rdi &&
+           now.rsi == wanted->rsi && now.rdx == wanted->rdx;
+}
+
+/* In the middle of an injection there is no way back. The number is the process's own: it is traced. */
+static long end_process(const struct tracer *tracer)
+{
+    sys_call2(SYS_kill, tracer->box->tgid, SIGKILL);
+    return -ESRCH;
 }
 
 /* Runs one system call of the caller's to its end. Signals are blocked, but SIGSTOP cannot be: it is kept
@@ -81,9 +98,11 @@ static long run_call(struct tracer *tracer, struct tracee *caller, struct regist
         if (result < 0)
             return result;
         caller->stopped = false;
-        result = await_stop(tracer, caller, true, &event);
+        result = await_stop(tracer, caller, &event);
         if (result < 0)
-            return result;
+            return result == -ETIMEDOUT ? end_process(tracer) : result;
+        if (event == SYSCALL_STOP && syscall_stops == 0 && !is_entering(caller->tid, registers))
+            return end_process(tracer);
         if (event == SYSCALL_STOP && ++syscall_stops == 2) {
             struct registers after;
             result = tracee_get_registers(caller->tid, &after);
@@ -93,7 +112,7 @@ static long run_call(struct tracer *tracer, struct tracee *caller, struct regist
         if (event >> 8 == 0 && event != SYSCALL_STOP)
             caller->deliver = (uint8_t)(event & 0x7f);
     }
-    return result < 0 ? result : -EIO;
+    return result < 0 ? result : end_process(tracer);
 }
 
 /* The kernel's private results: the call was interrupted before it did anything. */
@@ -215,7 +234,7 @@ uint32_t tracer_inject(struct tracer *tracer, struct tracee *caller)
     struct injection injection = {0};
     uint32_t event;
 
-    long result = await_stop(tracer, caller, false, &event);
+    long result = await_stop(tracer, caller, &event);
     if (result < 0)
         return FETCH_FAILED;
     tracee_note_stop(caller, event);
@@ -231,6 +250,7 @@ uint32_t tracer_inject(struct tracer *tracer, struct tracee *caller)
         sent = send(tracer, caller, &injection);
     if (sent == -ESRCH || sent == -ETIMEDOUT)
         return FETCH_FAILED;
+    tracer_advance(tracer, FETCH_SENDING, FETCH_SENT); /* nothing passes any more */
     if (close_channel(tracer, caller, &injection) < 0)
         return FETCH_FAILED;
     restore(caller, &injection, sent);

@@ -14,7 +14,10 @@
 
 #define SEIZE_PATIENCE_US 2000
 
-#define OPTIONS (PTRACE_O_TRACECLONE | PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
+/* A thread is born by clone, fork or vfork, as its parent's exit signal and flags have it. */
+#define OPTIONS                                                                               \
+    (PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACESYSGOOD | \
+     PTRACE_O_EXITKILL)
 
 /* ---- The alarm ----------------------------------------------------------------------------------- */
 

@@ -16,8 +16,10 @@
  * memory says at that moment. It is harmless because the socket takes no address (SOCK_SEQPACKET: a name
  * in the message is ignored, unix(7); a datagram socket would send to it), and it is that socket because
  * from STOPPED on nobody who shares the caller's descriptor table can run, so that nobody can put another
- * one in its place (dup2): siblings are stopped, and no other process shares a table (the members' filter
- * refuses CLONE_FILES without CLONE_THREAD).
+ * one in its place (dup2): siblings are stopped, no other process shares a table (the members' filter
+ * refuses CLONE_FILES without CLONE_THREAD), and the caller itself makes no call but the two, or dies: it
+ * can leave the way to them, so each is looked at in its entry stop. Processes that share its memory run on
+ * and can change the message, which then carries another descriptor of the caller's; that one is judged.
  */
 #ifndef SANDLOCK_KERNEL_FETCH_H
 #define SANDLOCK_KERNEL_FETCH_H
@@ -32,6 +34,7 @@ enum fetch_state {
     FETCH_GO,      /* supervisor: the socket is in place, the call is being answered */
     FETCH_CANCEL,  /* supervisor: nothing was put anywhere; let everything go */
     FETCH_SENDING, /* guardian: `message` is valid */
+    FETCH_SENT,    /* guardian: and has been sent, or not; the socket is being closed */
     /* The end, by the guardian: */
     FETCH_DONE,    /* sent; the call comes again */
     FETCH_AGAIN,   /* interrupted; the call comes again */

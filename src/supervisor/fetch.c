@@ -35,6 +35,17 @@
 /* A guardian that has not come back by then waits for what no member should be able to make it wait for. */
 #define GUARDIAN_PATIENCE 10000000000LL
 
+/* A process that could not be stopped has made all others wait: it is refused for a while, twice as long
+ * each time it does so again. */
+#define SHUNNED_MAX 16
+#define SHUN_NS 2000000000LL
+#define SHUN_NS_MAX 64000000000LL
+
+struct shunned {
+    pid_t tgid; /* 0: free */
+    int64_t until, time;
+};
+
 struct job {
     struct job *next;
     struct seccomp_notif notification;
@@ -68,6 +79,7 @@ struct fetcher {
     pthread_mutex_t lock; /* guards what follows */
     struct job *first, **end;
     unsigned waiting;
+    struct shunned shunned[SHUNNED_MAX];
     struct stored stored[STORED_MAX];
     unsigned stored_count;
     int closing[STORED_MAX]; /* files that a worker is to close */
@@ -216,6 +228,19 @@ static void drop_those(struct fetcher *fetcher, pid_t tid, pid_t tgid, int64_t o
         wake_loop(fetcher);
 }
 
+/* The number will be another process's. */
+static void forgive(struct fetcher *fetcher, pid_t tgid)
+{
+    if (fetcher == NULL)
+        return;
+    pthread_mutex_lock(&fetcher->lock);
+    for (size_t i = 0; i < SHUNNED_MAX; i++) {
+        if (fetcher->shunned[i].tgid == tgid)
+            fetcher->shunned[i] = (struct shunned){0};
+    }
+    pthread_mutex_unlock(&fetcher->lock);
+}
+
 void fetcher_forget(struct fetcher *fetcher, pid_t tid)
 {
     drop_those(fetcher, tid, 0, 0);
@@ -224,11 +249,14 @@ void fetcher_forget(struct fetcher *fetcher, pid_t tid)
 void fetcher_forget_process(struct fetcher *fetcher, pid_t tgid)
 {
     drop_those(fetcher, 0, tgid, 0);
+    forgive(fetcher, tgid);
 }
 
-static bool is_for(const struct stored *stored, pid_t tid, const struct seccomp_data *data)
+static bool is_for(const struct stored *stored, pid_t tid, pid_t tgid,
+                   const struct seccomp_data *data)
 {
-    return stored->tid == tid && memcmp(&stored->data, data, sizeof(*data)) == 0;
+    return stored->tid == tid && stored->tgid == tgid &&
+           memcmp(&stored->data, data, sizeof(*data)) == 0;
 }
 
 static void tidy(void *data)
@@ -279,7 +307,7 @@ static int find(struct fetcher *fetcher, const struct request *request, int numb
     pthread_mutex_lock(&fetcher->lock);
     for (size_t i = 0; fetcher->stored_count > 0 && i < STORED_MAX; i++) {
         const struct stored *stored = &fetcher->stored[i];
-        if (!is_for(stored, tid, &request->notification.data))
+        if (!is_for(stored, tid, request->tgid, &request->notification.data))
             continue;
         of_call++;
         if (stored->number != number)
@@ -323,6 +351,69 @@ void request_take_back_wish(const struct request *request)
 /* ---- The line ------------------------------------------------------------------------------------ */
 
 static void start_next(struct fetcher *fetcher);
+static void answer_errno(struct fetcher *fetcher, const struct seccomp_notif *notification,
+                         int error);
+
+/* With the lock. The slot of the process, or the one that is free soonest. */
+static struct shunned *shunned_slot(struct fetcher *fetcher, pid_t tgid)
+{
+    struct shunned *soonest = &fetcher->shunned[0];
+
+    for (size_t i = 0; i < SHUNNED_MAX; i++) {
+        struct shunned *slot = &fetcher->shunned[i];
+        if (slot->tgid == tgid)
+            return slot;
+        if (slot->tgid == 0 || slot->until < soonest->until)
+            soonest = slot;
+    }
+    return soonest;
+}
+
+/* With the lock. */
+static bool is_shunned(struct fetcher *fetcher, pid_t tgid)
+{
+    const struct shunned *slot = shunned_slot(fetcher, tgid);
+
+    return slot->tgid == tgid && loop_now() < slot->until;
+}
+
+/* The jobs of the process that wait in line, taken out of it. */
+static struct job *take_those_of(struct fetcher *fetcher, pid_t tgid)
+{
+    struct job *taken = NULL, **place = &fetcher->first;
+
+    while (*place != NULL) {
+        struct job *job = *place;
+        if (job->tgid != tgid) {
+            place = &job->next;
+            continue;
+        }
+        *place = job->next;
+        job->next = taken;
+        taken = job;
+        fetcher->waiting--;
+    }
+    fetcher->end = place;
+    return taken;
+}
+
+static void shun(struct fetcher *fetcher, pid_t tgid)
+{
+    pthread_mutex_lock(&fetcher->lock);
+    struct shunned *slot = shunned_slot(fetcher, tgid);
+    int64_t time = slot->tgid == tgid ? slot->time * 2 : SHUN_NS;
+    if (time > SHUN_NS_MAX)
+        time = SHUN_NS_MAX;
+    *slot = (struct shunned){.tgid = tgid, .until = loop_now() + time, .time = time};
+    struct job *job = take_those_of(fetcher, tgid);
+    pthread_mutex_unlock(&fetcher->lock);
+    while (job != NULL) {
+        struct job *next = job->next;
+        answer_errno(fetcher, &job->notification, EPERM);
+        free(job);
+        job = next;
+    }
+}
 
 bool fetcher_take(struct fetcher *fetcher, const struct request *request, int number)
 {
@@ -333,7 +424,7 @@ bool fetcher_take(struct fetcher *fetcher, const struct request *request, int nu
     *job = (struct job){
         .notification = request->notification, .tgid = request->tgid, .number = number};
     pthread_mutex_lock(&fetcher->lock);
-    bool room = fetcher->waiting < WAITING_MAX;
+    bool room = fetcher->waiting < WAITING_MAX && !is_shunned(fetcher, request->tgid);
     if (room) {
         *fetcher->end = job;
         fetcher->end = &job->next;
@@ -542,6 +633,7 @@ static void take_report(struct fetcher *fetcher)
         break;
     case FETCH_REFUSED:
         answer_errno(fetcher, &fetcher->current->notification, atomic_load(&fetcher->box->error));
+        shun(fetcher, fetcher->current->tgid);
         break;
     case FETCH_AGAIN:
     case FETCH_FAILED:
@@ -577,7 +669,8 @@ static bool is_injected(struct fetcher *fetcher, const struct seccomp_notif *not
     if (fetcher->let_through || fetcher->channel < 0 ||
         atomic_load(&fetcher->box->state) != FETCH_SENDING || data->nr != SYS_sendmsg ||
         (int)(uint32_t)data->args[0] != fetcher->placed ||
-        data->args[1] != atomic_load(&fetcher->box->message) || data->args[2] != FETCH_SEND_FLAGS)
+        data->args[1] != atomic_load(&fetcher->box->message) || data->args[2] != FETCH_SEND_FLAGS ||
+        data->instruction_pointer != fetcher->current->notification.data.instruction_pointer)
         return false;
     snprintf(expected, sizeof(expected), "socket:[%" PRIu64 "]", fetcher->inode);
     ssize_t length = procfs_read_fd_link(fetcher->supervisor->proc_fd, (pid_t)notification->pid,
@@ -591,13 +684,13 @@ bool fetcher_intercept(struct fetcher *fetcher, const struct seccomp_notif *noti
         fetcher->current->notification.pid != notification->pid)
         return false;
     uint32_t state = atomic_load(&fetcher->box->state);
-    if (state != FETCH_GO && state != FETCH_SENDING && state != FETCH_STOP &&
+    if (state != FETCH_GO && state != FETCH_SENDING && state != FETCH_SENT && state != FETCH_STOP &&
         state != FETCH_STOPPED) {
         take_report(fetcher); /* it comes again already */
         start_next(fetcher);
         return false;
     }
-    if (state == FETCH_SENDING) {
+    if (state == FETCH_SENDING || state == FETCH_SENT) {
         if (is_injected(fetcher, notification)) {
             fetcher->let_through = true;
             check_sent(fetcher, notify_continue(fetcher->supervisor->listener, notification->id));
