@@ -19,6 +19,7 @@ struct variant {
     enum option_id options[3];
     const char *values[3];
     size_t count;
+    bool traced; /* as in containers that refuse pidfd_getfd */
 };
 
 static const struct variant variants[] = {
@@ -29,6 +30,9 @@ static const struct variant variants[] = {
     {"all writable, process limit", {OPTION_FS_WRITE, OPTION_MAX_PROCESSES}, {"/", "8"}, 2},
     {"cpu cores", {OPTION_CPU_CORES}, {"0"}, 1},
     {"no supervisor", {OPTION_NO_SUPERVISOR}, {"true"}, 1},
+    {"ordinary, in a container", {OPTION_FS_READ}, {"/usr"}, 1, true},
+    {"process limit, in a container", {OPTION_MAX_PROCESSES}, {"8"}, 1, true},
+    {"all readable, in a container", {OPTION_FS_READ}, {"/"}, 1, true},
 };
 
 /* Soft limits of open files that most systems start programs with; see netlink_window(). */
@@ -86,6 +90,7 @@ static uint64_t print_variant(size_t index)
     struct policy *policy = build_policy(variant);
     struct supervisor_config config = {.policy = policy,
                                        .registry = feature_registry,
+                                       .traced = variant->traced,
                                        .window = netlink_window(limits[index % LIMIT_COUNT])};
     struct member_filter_options options = {.supervised = !policy->no_supervisor};
     struct supervisor *supervisor = NULL;
