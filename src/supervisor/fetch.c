@@ -1,10 +1,11 @@
 /*
  * Fetching: see fetch.h and kernel/fetch.h. One fetch at a time is under way, the others wait in line with
- * their notifications unanswered. What was fetched is kept for the very call it was fetched for: same
- * thread, same registers; which descriptor it is of needs no trust, since the verdict is on what arrived.
+ * their notifications unanswered.
  */
 #include "supervisor/fetch.h"
 
+#include "supervisor/fetch_queue.h"
+#include "supervisor/fetch_store.h"
 #include "supervisor/internal.h"
 
 #include "kernel/fetch.h"
@@ -14,10 +15,8 @@
 #include "util/fd.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <linux/futex.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,39 +26,10 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#define WAITING_MAX 4096
-#define STORED_MAX 64
-#define STORED_PER_CALL_MAX 16
 #define STORED_NS 1000000000LL
 
 /* A guardian that has not come back by then waits for what no member should be able to make it wait for. */
 #define GUARDIAN_PATIENCE 10000000000LL
-
-/* A process that could not be stopped has made all others wait: it is refused for a while, twice as long
- * each time it does so again. */
-#define SHUNNED_MAX 16
-#define SHUN_NS 2000000000LL
-#define SHUN_NS_MAX 64000000000LL
-
-struct shunned {
-    pid_t tgid; /* 0: free */
-    int64_t until, time;
-};
-
-struct job {
-    struct job *next;
-    struct seccomp_notif notification;
-    pid_t tgid;
-    int number; /* of the wanted descriptor */
-};
-
-/* fd -1: it could not be had, and the call is to hear so. */
-struct stored {
-    pid_t tid, tgid; /* tid 0: free */
-    struct seccomp_data data;
-    int number, fd;
-    int64_t expires;
-};
 
 struct fetcher {
     struct supervisor *supervisor;
@@ -69,21 +39,16 @@ struct fetcher {
     /* The loop's thread alone. */
     struct fetch_mailbox *box;
     int guardian_pidfd; /* borrowed */
-    struct job *current;
+    struct fetch_job *current;
     int channel;        /* our end; -1: the caller has none yet */
     int placed;         /* the number of the other one in the caller's table */
     uint64_t inode;     /* of the other one */
     bool let_through;   /* the injected call has passed */
     int patience, tidy; /* timers, 0: none */
 
-    pthread_mutex_t lock; /* guards what follows */
-    struct job *first, **end;
-    unsigned waiting;
-    struct shunned shunned[SHUNNED_MAX];
-    struct stored stored[STORED_MAX];
-    unsigned stored_count;
-    int closing[STORED_MAX]; /* files that a worker is to close */
-    unsigned closing_count;
+    /* Both have locks of their own. */
+    struct fetch_queue queue;
+    struct fetch_store store;
 };
 
 struct fetcher *fetcher_new(struct supervisor *supervisor)
@@ -94,13 +59,13 @@ struct fetcher *fetcher_new(struct supervisor *supervisor)
         return NULL;
     fetcher->supervisor = supervisor;
     fetcher->channel = fetcher->guardian_pidfd = -1;
-    fetcher->end = &fetcher->first;
     fetcher->report_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (fetcher->report_fd < 0) {
         free(fetcher);
         return NULL;
     }
-    pthread_mutex_init(&fetcher->lock, NULL);
+    fetch_queue_init(&fetcher->queue);
+    fetch_store_init(&fetcher->store);
     return fetcher;
 }
 
@@ -108,20 +73,11 @@ void fetcher_free(struct fetcher *fetcher)
 {
     if (fetcher == NULL)
         return;
-    while (fetcher->first != NULL) {
-        struct job *job = fetcher->first;
-        fetcher->first = job->next;
-        free(job);
-    }
-    for (size_t i = 0; i < STORED_MAX; i++)
-        if (fetcher->stored[i].tid != 0)
-            fd_close(fetcher->stored[i].fd);
-    for (unsigned i = 0; i < fetcher->closing_count; i++)
-        close(fetcher->closing[i]);
+    fetch_queue_free(&fetcher->queue);
+    fetch_store_free(&fetcher->store);
     free(fetcher->current);
     fd_close(fetcher->channel);
     fd_close(fetcher->report_fd);
-    pthread_mutex_destroy(&fetcher->lock);
     free(fetcher);
 }
 
@@ -131,39 +87,6 @@ int fetcher_report_fd(const struct fetcher *fetcher)
 }
 
 /* ---- What was fetched ---------------------------------------------------------------------------- */
-
-/* Ours may be the last one by now, and then the kernel waits for the peer of a socket that lingers. Only a
- * socket from outside can: see net/linger.c. */
-static void end_lingering(int fd)
-{
-    struct linger linger = {0};
-    socklen_t length = sizeof(linger);
-
-    if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &length) != 0 || linger.l_onoff == 0 ||
-        linger.l_linger == 0)
-        return;
-    linger.l_onoff = 0;
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-}
-
-/* With the lock. Closing the last one of a file may write it back: a worker does that. */
-static void drop(struct fetcher *fetcher, struct stored *stored)
-{
-    struct stat status;
-    int fd = stored->fd;
-
-    stored->tid = 0;
-    fetcher->stored_count--;
-    if (fd < 0)
-        return;
-    if (fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode))
-        end_lingering(fd);
-    else if (fetcher->closing_count < STORED_MAX) {
-        fetcher->closing[fetcher->closing_count++] = fd;
-        return;
-    }
-    close(fd);
-}
 
 static void close_file(void *job, bool usable)
 {
@@ -177,13 +100,9 @@ static void close_file(void *job, bool usable)
 /* On the loop's thread, which makes the workers. */
 static void close_files(struct fetcher *fetcher)
 {
-    int files[STORED_MAX];
+    int files[FETCH_STORE_MAX];
+    unsigned count = fetch_store_take_files(&fetcher->store, files);
 
-    pthread_mutex_lock(&fetcher->lock);
-    unsigned count = fetcher->closing_count;
-    memcpy(files, fetcher->closing, count * sizeof(files[0]));
-    fetcher->closing_count = 0;
-    pthread_mutex_unlock(&fetcher->lock);
     for (unsigned i = 0; i < count; i++) {
         int *job = malloc(sizeof(*job));
         if (job != NULL)
@@ -209,36 +128,14 @@ static void wake_loop(struct fetcher *fetcher)
         supervisor_fail(fetcher->supervisor, "waking the supervisor failed: %s", strerror(errno));
 }
 
-static void drop_those(struct fetcher *fetcher, pid_t tid, pid_t tgid, int64_t older_than)
+static void drop_those(struct fetcher *fetcher, pid_t tid, pid_t tgid, int64_t now)
 {
-    if (fetcher == NULL)
+    if (fetcher == NULL || !fetch_store_drop(&fetcher->store, tid, tgid, now))
         return;
-    pthread_mutex_lock(&fetcher->lock);
-    for (size_t i = 0; fetcher->stored_count > 0 && i < STORED_MAX; i++) {
-        struct stored *stored = &fetcher->stored[i];
-        if (stored->tid != 0 &&
-            (stored->tid == tid || stored->tgid == tgid || stored->expires < older_than))
-            drop(fetcher, stored);
-    }
-    bool files = fetcher->closing_count > 0;
-    pthread_mutex_unlock(&fetcher->lock);
-    if (files && is_on_loop(fetcher))
+    if (is_on_loop(fetcher))
         close_files(fetcher);
-    else if (files)
+    else
         wake_loop(fetcher);
-}
-
-/* The number will be another process's. */
-static void forgive(struct fetcher *fetcher, pid_t tgid)
-{
-    if (fetcher == NULL)
-        return;
-    pthread_mutex_lock(&fetcher->lock);
-    for (size_t i = 0; i < SHUNNED_MAX; i++) {
-        if (fetcher->shunned[i].tgid == tgid)
-            fetcher->shunned[i] = (struct shunned){0};
-    }
-    pthread_mutex_unlock(&fetcher->lock);
 }
 
 void fetcher_forget(struct fetcher *fetcher, pid_t tid)
@@ -249,14 +146,8 @@ void fetcher_forget(struct fetcher *fetcher, pid_t tid)
 void fetcher_forget_process(struct fetcher *fetcher, pid_t tgid)
 {
     drop_those(fetcher, 0, tgid, 0);
-    forgive(fetcher, tgid);
-}
-
-static bool is_for(const struct stored *stored, pid_t tid, pid_t tgid,
-                   const struct seccomp_data *data)
-{
-    return stored->tid == tid && stored->tgid == tgid &&
-           memcmp(&stored->data, data, sizeof(*data)) == 0;
+    if (fetcher != NULL)
+        fetch_queue_forgive(&fetcher->queue, tgid);
 }
 
 static void tidy(void *data)
@@ -265,59 +156,23 @@ static void tidy(void *data)
 
     fetcher->tidy = 0;
     drop_those(fetcher, 0, 0, loop_now());
-    if (fetcher->stored_count > 0)
+    if (!fetch_store_is_empty(&fetcher->store))
         fetcher->tidy =
             loop_timer_add(fetcher->supervisor->loop, loop_now() + STORED_NS, tidy, fetcher);
 }
 
 /* Takes `fd`. */
-static void store(struct fetcher *fetcher, const struct job *job, int fd)
+static void store(struct fetcher *fetcher, const struct fetch_job *job, int fd)
 {
-    struct stored *place = NULL;
+    const struct fetch_key key = {.tid = (pid_t)job->notification.pid,
+                                  .tgid = job->tgid,
+                                  .data = job->notification.data,
+                                  .number = job->number};
 
-    pthread_mutex_lock(&fetcher->lock);
-    for (size_t i = 0; i < STORED_MAX; i++) {
-        if (fetcher->stored[i].tid == 0)
-            place = &fetcher->stored[i];
-    }
-    if (place != NULL) {
-        *place = (struct stored){.tid = (pid_t)job->notification.pid,
-                                 .tgid = job->tgid,
-                                 .data = job->notification.data,
-                                 .number = job->number,
-                                 .fd = fd,
-                                 .expires = loop_now() + STORED_NS};
-        fetcher->stored_count++;
-    } else {
-        fd_close(fd); /* fetched once more */
-    }
-    pthread_mutex_unlock(&fetcher->lock);
+    fetch_store_put(&fetcher->store, &key, fd, loop_now() + STORED_NS);
     if (fetcher->tidy == 0)
         fetcher->tidy =
             loop_timer_add(fetcher->supervisor->loop, loop_now() + STORED_NS, tidy, fetcher);
-}
-
-/* 0 or -errno: what a handler gets for a descriptor. 1: it is not here. */
-static int find(struct fetcher *fetcher, const struct request *request, int number, int *fd)
-{
-    pid_t tid = (pid_t)request->notification.pid;
-    unsigned of_call = 0;
-    int result = 1;
-
-    pthread_mutex_lock(&fetcher->lock);
-    for (size_t i = 0; fetcher->stored_count > 0 && i < STORED_MAX; i++) {
-        const struct stored *stored = &fetcher->stored[i];
-        if (!is_for(stored, tid, request->tgid, &request->notification.data))
-            continue;
-        of_call++;
-        if (stored->number != number)
-            continue;
-        *fd = stored->fd < 0 ? -1 : fcntl(stored->fd, F_DUPFD_CLOEXEC, 3);
-        result = *fd >= 0 ? 0 : stored->fd < 0 ? -EPERM : -errno;
-        break;
-    }
-    pthread_mutex_unlock(&fetcher->lock);
-    return result > 0 && of_call >= STORED_PER_CALL_MAX ? -EPERM : result;
 }
 
 bool supervisor_fetches(const struct supervisor *supervisor)
@@ -334,7 +189,11 @@ int request_fetched_fd(const struct request *request, int number)
         return -EBADF;
     if (fetcher == NULL || request->wish == NULL)
         return -EPERM;
-    int result = find(fetcher, request, number, &fd);
+    const struct fetch_key key = {.tid = (pid_t)request->notification.pid,
+                                  .tgid = request->tgid,
+                                  .data = request->notification.data,
+                                  .number = number};
+    int result = fetch_store_find(&fetcher->store, &key, &fd);
     if (result == 0)
         return fd;
     if (result > 0)
@@ -351,110 +210,6 @@ void request_take_back_wish(const struct request *request)
 /* ---- The line ------------------------------------------------------------------------------------ */
 
 static void start_next(struct fetcher *fetcher);
-static void answer_errno(struct fetcher *fetcher, const struct seccomp_notif *notification,
-                         int error);
-
-/* With the lock. The slot of the process, or the one that is free soonest. */
-static struct shunned *shunned_slot(struct fetcher *fetcher, pid_t tgid)
-{
-    struct shunned *soonest = &fetcher->shunned[0];
-
-    for (size_t i = 0; i < SHUNNED_MAX; i++) {
-        struct shunned *slot = &fetcher->shunned[i];
-        if (slot->tgid == tgid)
-            return slot;
-        if (slot->tgid == 0 || slot->until < soonest->until)
-            soonest = slot;
-    }
-    return soonest;
-}
-
-/* With the lock. */
-static bool is_shunned(struct fetcher *fetcher, pid_t tgid)
-{
-    const struct shunned *slot = shunned_slot(fetcher, tgid);
-
-    return slot->tgid == tgid && loop_now() < slot->until;
-}
-
-/* The jobs of the process that wait in line, taken out of it. */
-static struct job *take_those_of(struct fetcher *fetcher, pid_t tgid)
-{
-    struct job *taken = NULL, **place = &fetcher->first;
-
-    while (*place != NULL) {
-        struct job *job = *place;
-        if (job->tgid != tgid) {
-            place = &job->next;
-            continue;
-        }
-        *place = job->next;
-        job->next = taken;
-        taken = job;
-        fetcher->waiting--;
-    }
-    fetcher->end = place;
-    return taken;
-}
-
-static void shun(struct fetcher *fetcher, pid_t tgid)
-{
-    pthread_mutex_lock(&fetcher->lock);
-    struct shunned *slot = shunned_slot(fetcher, tgid);
-    int64_t time = slot->tgid == tgid ? slot->time * 2 : SHUN_NS;
-    if (time > SHUN_NS_MAX)
-        time = SHUN_NS_MAX;
-    *slot = (struct shunned){.tgid = tgid, .until = loop_now() + time, .time = time};
-    struct job *job = take_those_of(fetcher, tgid);
-    pthread_mutex_unlock(&fetcher->lock);
-    while (job != NULL) {
-        struct job *next = job->next;
-        answer_errno(fetcher, &job->notification, EPERM);
-        free(job);
-        job = next;
-    }
-}
-
-bool fetcher_take(struct fetcher *fetcher, const struct request *request, int number)
-{
-    struct job *job = fetcher == NULL ? NULL : malloc(sizeof(*job));
-
-    if (job == NULL)
-        return false;
-    *job = (struct job){
-        .notification = request->notification, .tgid = request->tgid, .number = number};
-    pthread_mutex_lock(&fetcher->lock);
-    bool room = fetcher->waiting < WAITING_MAX && !is_shunned(fetcher, request->tgid);
-    if (room) {
-        *fetcher->end = job;
-        fetcher->end = &job->next;
-        fetcher->waiting++;
-    }
-    pthread_mutex_unlock(&fetcher->lock);
-    if (!room) {
-        free(job);
-        return false;
-    }
-    if (is_on_loop(fetcher))
-        start_next(fetcher);
-    else
-        wake_loop(fetcher);
-    return true;
-}
-
-static struct job *take_first(struct fetcher *fetcher)
-{
-    pthread_mutex_lock(&fetcher->lock);
-    struct job *job = fetcher->first;
-    if (job != NULL) {
-        fetcher->first = job->next;
-        if (fetcher->first == NULL)
-            fetcher->end = &fetcher->first;
-        fetcher->waiting--;
-    }
-    pthread_mutex_unlock(&fetcher->lock);
-    return job;
-}
 
 static void check_sent(struct fetcher *fetcher, int result)
 {
@@ -470,11 +225,42 @@ static void answer_errno(struct fetcher *fetcher, const struct seccomp_notif *no
     check_sent(fetcher, notify_error(fetcher->supervisor->listener, notification->id, error));
 }
 
+static void shun(struct fetcher *fetcher, pid_t tgid)
+{
+    struct fetch_job *job = fetch_queue_shun(&fetcher->queue, tgid, loop_now());
+
+    while (job != NULL) {
+        struct fetch_job *next = job->next;
+        answer_errno(fetcher, &job->notification, EPERM);
+        free(job);
+        job = next;
+    }
+}
+
+bool fetcher_take(struct fetcher *fetcher, const struct request *request, int number)
+{
+    struct fetch_job *job = fetcher == NULL ? NULL : malloc(sizeof(*job));
+
+    if (job == NULL)
+        return false;
+    *job = (struct fetch_job){
+        .notification = request->notification, .tgid = request->tgid, .number = number};
+    if (!fetch_queue_add(&fetcher->queue, job, loop_now())) {
+        free(job);
+        return false;
+    }
+    if (is_on_loop(fetcher))
+        start_next(fetcher);
+    else
+        wake_loop(fetcher);
+    return true;
+}
+
 /* ---- One fetch ----------------------------------------------------------------------------------- */
 
 static void end_current(struct fetcher *fetcher)
 {
-    struct job *job = fetcher->current;
+    struct fetch_job *job = fetcher->current;
 
     fetcher->current = NULL;
     free(job);
@@ -497,7 +283,7 @@ static void give_up_guardian(void *data)
 }
 
 /* As the commands of the run reach the guardian. */
-static bool order(struct fetcher *fetcher, const struct job *job)
+static bool order(struct fetcher *fetcher, const struct fetch_job *job)
 {
     struct fetch_mailbox *box = fetcher->box;
 
@@ -516,7 +302,7 @@ static void start_next(struct fetcher *fetcher)
 {
     while (fetcher->current == NULL && fetcher->box != NULL &&
            !atomic_load(&fetcher->supervisor->failed)) {
-        struct job *job = take_first(fetcher);
+        struct fetch_job *job = fetch_queue_take(&fetcher->queue);
         if (job == NULL)
             return;
         fetcher->current = job;
@@ -533,7 +319,7 @@ static void start_next(struct fetcher *fetcher)
 /* Puts the socket into the caller's table, where nobody can touch it any more. 0 or -errno. */
 static int place_channel(struct fetcher *fetcher)
 {
-    const struct job *job = fetcher->current;
+    const struct fetch_job *job = fetcher->current;
     int pair[2];
     struct stat status;
 
