@@ -18,7 +18,7 @@ MUST_NOT_TRAP = {
     "stat", "lstat", "fstat", "newfstatat", "statx",
     "fork", "vfork", "clone", "clone3", "set_robust_list", "futex",
     "mmap", "munmap", "mprotect", "brk", "socket", "socketpair", "accept", "accept4",
-    "getsockname", "listen", "open", "openat",
+    "getsockname", "open", "openat",
 }
 
 FORK_LOOP = """

@@ -263,7 +263,7 @@ static long count_known(struct tracer *tracer, long tgid)
 static long stop_all(struct tracer *tracer)
 {
     const struct fetch_mailbox *box = tracer->box;
-    int64_t deadline = tracer_now() + TRACER_PATIENCE;
+    int64_t deadline = tracer_now() + box->patience;
 
     for (;;) {
         bool seen = false;

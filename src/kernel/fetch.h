@@ -55,6 +55,7 @@ struct fetch_mailbox {
     int32_t tgid, tid; /* the calling thread and its process */
     int32_t number;    /* of the system call that waits */
     int32_t wanted;    /* the descriptor */
+    int64_t patience;  /* how long the process may take to be stopped, in nanoseconds */
 
     int32_t channel; /* with GO: the number of the socket in the caller's table */
 

@@ -291,6 +291,7 @@ static bool order(struct fetcher *fetcher, const struct fetch_job *job)
     box->tid = (int32_t)job->notification.pid;
     box->number = job->notification.data.nr;
     box->wanted = job->number;
+    box->patience = fetch_queue_patience(&fetcher->queue, loop_now());
     atomic_store(&box->message, 0);
     atomic_store(&box->state, FETCH_STOP);
     int result = sys_pidfd_send_signal(fetcher->guardian_pidfd, SIGUSR1, 0);

@@ -13,6 +13,7 @@ void fetch_queue_init(struct fetch_queue *queue)
 {
     memset(queue, 0, sizeof(*queue));
     queue->end = &queue->first;
+    queue->patience = FETCH_PATIENCE;
     pthread_mutex_init(&queue->lock, NULL);
 }
 
@@ -100,9 +101,22 @@ struct fetch_job *fetch_queue_shun(struct fetch_queue *queue, pid_t tgid, int64_
     if (time > SHUN_NS_MAX)
         time = SHUN_NS_MAX;
     *slot = (struct fetch_shunned){.tgid = tgid, .until = now + time, .time = time};
+    if (queue->patience / 2 >= FETCH_PATIENCE_MIN)
+        queue->patience /= 2;
+    queue->last_shun = now;
     struct fetch_job *jobs = take_those_of(queue, tgid);
     pthread_mutex_unlock(&queue->lock);
     return jobs;
+}
+
+int64_t fetch_queue_patience(struct fetch_queue *queue, int64_t now)
+{
+    pthread_mutex_lock(&queue->lock);
+    if (now - queue->last_shun > FETCH_PATIENCE_MEMORY)
+        queue->patience = FETCH_PATIENCE;
+    int64_t patience = queue->patience;
+    pthread_mutex_unlock(&queue->lock);
+    return patience;
 }
 
 void fetch_queue_forgive(struct fetch_queue *queue, pid_t tgid)

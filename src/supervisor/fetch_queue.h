@@ -13,6 +13,12 @@
 
 #define FETCH_SHUNNED_MAX 16
 
+/* How long a process may take to be stopped, for what a busy machine delays; nanoseconds. Half of it after
+ * each that could not be, whichever process that was: those who make others wait may be many. */
+#define FETCH_PATIENCE 1000000000LL
+#define FETCH_PATIENCE_MIN 50000000LL
+#define FETCH_PATIENCE_MEMORY 10000000000LL /* without such a process: all of it again */
+
 struct fetch_job {
     struct fetch_job *next;
     struct seccomp_notif notification;
@@ -30,6 +36,7 @@ struct fetch_queue {
     struct fetch_job *first, **end;
     unsigned waiting;
     struct fetch_shunned shunned[FETCH_SHUNNED_MAX];
+    int64_t patience, last_shun;
 };
 
 void fetch_queue_init(struct fetch_queue *queue);
@@ -43,6 +50,8 @@ struct fetch_job *fetch_queue_take(struct fetch_queue *queue);
 
 /* The process is refused for a time that doubles with each call. Returns its jobs, the caller's, by `next`. */
 struct fetch_job *fetch_queue_shun(struct fetch_queue *queue, pid_t tgid, int64_t now);
+
+int64_t fetch_queue_patience(struct fetch_queue *queue, int64_t now);
 
 /* The process is gone; its number will be another's. */
 void fetch_queue_forgive(struct fetch_queue *queue, pid_t tgid);

@@ -13,6 +13,9 @@
  *         a session of its own ("sibling: PID"). Prints "spinning: OK", when the child has ended "ended: N",
  *         its signal (0: it went on for too long), and "after: N" milliseconds; and what becomes of the
  *         others: "alive: OK" for the sibling, "connect: RESULT" for the first process.
+ *     fetch_escape patch PORT
+ *         Connects, while a process that shares its memory turns the system call's instruction into a jump
+ *         and back. An injected call that jumps is "hijacked: N"; prints "connected: N", too.
  *     fetch_escape starve PORT THREADS free|stuck
  *         A child connects without end in so many threads. "stuck": another one waits for the end of its
  *         vfork(), and cannot be stopped. Prints the "longest: N" milliseconds that a connect of the first
@@ -46,7 +49,13 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum { ATTEMPTS = 40, STACK_SIZE = 1 << 20, SPIN_MS_MAX = 5000, STARVE_MS = 3500 };
+enum {
+    ATTEMPTS = 40,
+    PATCHED_ATTEMPTS = 300,
+    STACK_SIZE = 1 << 20,
+    SPIN_MS_MAX = 8000,
+    STARVE_MS = 3500
+};
 
 static struct sockaddr_in server = {.sin_family = AF_INET};
 
@@ -96,7 +105,7 @@ extern struct sequence hijack_first, hijack_second;
 extern uint64_t *hijack_active; /* the thread's pointer to its sequence */
 extern uint64_t hijack_outer_stack, hijack_stack, hijack_race_stack;
 extern uint64_t hijack_fd, hijack_address;    /* of the connect */
-extern uint64_t hijack_channel, hijack_place; /* what the tracer put there: its socket, its message */
+extern uint64_t hijack_channel, hijack_place; /* the tracer's socket, its message */
 extern _Atomic uint64_t hijack_ready, hijack_spins;
 extern _Atomic uint64_t *hijack_count; /* shared with the parent */
 
@@ -107,68 +116,69 @@ FOR_ASSEMBLY uint64_t hijack_fd, hijack_address, hijack_channel, hijack_place;
 FOR_ASSEMBLY _Atomic uint64_t hijack_ready, hijack_spins;
 FOR_ASSEMBLY _Atomic uint64_t *hijack_count;
 
-__asm__(".text\n"
-        ".globl hijack_connect, hijack_start, hijack_first_abort, hijack_second_abort\n"
-        ".hidden hijack_connect, hijack_start, hijack_first_abort, hijack_second_abort\n"
-        "hijack_connect:\n"
-        "    push %rbx\n    push %rbp\n    push %r12\n    push %r13\n    push %r14\n    push %r15\n"
-        "    mov %rsp, hijack_outer_stack(%rip)\n"
-        "    mov hijack_active(%rip), %r8\n"
-        "    mov hijack_stack(%rip), %rsp\n"
-        "    mov hijack_fd(%rip), %rdi\n"
-        "    mov hijack_address(%rip), %rsi\n"
-        "    mov $16, %edx\n"
-        "    mov $42, %eax\n" /* connect */
-        "0:  lea hijack_first(%rip), %r9\n"
-        "    mov %r9, (%r8)\n"
-        "hijack_start:\n" /* the sequence is this instruction, where an injected call starts too */
-        "    syscall\n"
-        "1:  movq $0, (%r8)\n"
-        "    mov hijack_outer_stack(%rip), %rsp\n"
-        "    pop %r15\n    pop %r14\n    pop %r13\n    pop %r12\n    pop %rbp\n    pop %rbx\n"
-        "    ret\n"
+__asm__(
+    ".text\n"
+    ".globl hijack_connect, hijack_start, hijack_first_abort, hijack_second_abort\n"
+    ".hidden hijack_connect, hijack_start, hijack_first_abort, hijack_second_abort\n"
+    "hijack_connect:\n"
+    "    push %rbx\n    push %rbp\n    push %r12\n    push %r13\n    push %r14\n    push %r15\n"
+    "    mov %rsp, hijack_outer_stack(%rip)\n"
+    "    mov hijack_active(%rip), %r8\n"
+    "    mov hijack_stack(%rip), %rsp\n"
+    "    mov hijack_fd(%rip), %rdi\n"
+    "    mov hijack_address(%rip), %rsi\n"
+    "    mov $16, %edx\n"
+    "    mov $42, %eax\n" /* connect */
+    "0:  lea hijack_first(%rip), %r9\n"
+    "    mov %r9, (%r8)\n"
+    "hijack_start:\n" /* the sequence is this instruction, where an injected call starts too */
+    "    syscall\n"
+    "1:  movq $0, (%r8)\n"
+    "    mov hijack_outer_stack(%rip), %rsp\n"
+    "    pop %r15\n    pop %r14\n    pop %r13\n    pop %r12\n    pop %rbp\n    pop %rbx\n"
+    "    ret\n"
 
-        /* In the place of sendmsg(): make a thread. With an exit signal, as a fork has one, the kernel
+    /* In the place of sendmsg(): make a thread. With an exit signal, as a fork has one, the kernel
          * does not call that a clone to a tracer. */
-        "    .byte 0x0f, 0xb9, 0x3d\n    .long 0x53053053\n" /* RSEQ_SIG */
-        "hijack_first_abort:\n"
-        "    cmp $42, %eax\n" /* our own connect was only interrupted on its way */
-        "    je 0b\n"
-        "    mov hijack_count(%rip), %r10\n"
-        "    lock incq (%r10)\n"
-        "2:  pause\n"
-        "    cmpq $0, hijack_spins(%rip)\n"
-        "    jne 2b\n"
-        "    mov %rdi, hijack_channel(%rip)\n"
-        "    mov %rsi, hijack_place(%rip)\n"
-        "    lea hijack_second(%rip), %r9\n"
-        "    mov %r9, (%r8)\n"
-        "    mov $0x50f11, %edi\n" /* CLONE_{VM,FS,FILES,SIGHAND,THREAD,SYSVSEM} | SIGCHLD */
-        "    mov hijack_race_stack(%rip), %rsi\n"
-        "    xor %edx, %edx\n"
-        "    xor %r10d, %r10d\n"
-        "    mov $56, %eax\n" /* clone */
-        "    syscall\n"
-        "    test %eax, %eax\n"
-        "    jnz 1b\n"
-        "    call hijack_race\n"
-        "    xor %edi, %edi\n"
-        "    mov $60, %eax\n" /* exit */
-        "    syscall\n"
-        "    hlt\n"
+    "    .byte 0x0f, 0xb9, 0x3d\n    .long 0x53053053\n" /* RSEQ_SIG */
+    "hijack_first_abort:\n"
+    "    cmp $42, %eax\n" /* our own connect was only interrupted on its way */
+    "    je 0b\n"
+    "    mov hijack_count(%rip), %r10\n"
+    "    lock incq (%r10)\n"
+    "2:  pause\n"
+    "    cmpq $0, hijack_spins(%rip)\n"
+    "    jne 2b\n"
+    "    mov %rdi, hijack_channel(%rip)\n"
+    "    mov %rsi, hijack_place(%rip)\n"
+    "    lea hijack_second(%rip), %r9\n"
+    "    mov %r9, (%r8)\n"
+    "    mov $0x50f11, %edi\n" /* CLONE_{VM,FS,FILES,SIGHAND,THREAD,SYSVSEM} | SIGCHLD */
+    "    mov hijack_race_stack(%rip), %rsi\n"
+    "    xor %edx, %edx\n"
+    "    xor %r10d, %r10d\n"
+    "    mov $56, %eax\n" /* clone */
+    "    syscall\n"
+    "    test %eax, %eax\n"
+    "    jnz 1b\n"
+    "    call hijack_race\n"
+    "    xor %edi, %edi\n"
+    "    mov $60, %eax\n" /* exit */
+    "    syscall\n"
+    "    hlt\n"
 
-        /* In the place of close(): the message, when the thread has changed it. */
-        "    .byte 0x0f, 0xb9, 0x3d\n    .long 0x53053053\n"
-        "hijack_second_abort:\n"
-        "3:  pause\n"
-        "    cmpq $0, hijack_ready(%rip)\n"
-        "    je 3b\n"
-        "    mov hijack_channel(%rip), %rdi\n"
-        "    mov hijack_place(%rip), %rsi\n"
-        "    mov $0x4040, %edx\n" /* the flags of an injected message */
-        "    mov $46, %eax\n"     /* sendmsg */
-        "    syscall\n"
-        "    jmp 1b\n");
+    /* In the place of close(): the message, when the thread has changed it. */
+    "    .byte 0x0f, 0xb9, 0x3d\n    .long 0x53053053\n"
+    "hijack_second_abort:\n"
+    "3:  pause\n"
+    "    cmpq $0, hijack_ready(%rip)\n"
+    "    je 3b\n"
+    "    mov hijack_channel(%rip), %rdi\n"
+    "    mov hijack_place(%rip), %rsi\n"
+    "    mov $0x4040, %edx\n" /* the flags of an injected message */
+    "    mov $46, %eax\n"     /* sendmsg */
+    "    syscall\n"
+    "    jmp 1b\n");
 
 static union {
     struct sockaddr_in inet;
@@ -220,7 +230,8 @@ FOR_ASSEMBLY void hijack_race(void)
 
 static bool prepare_hijack(bool spins)
 {
-    char *stacks = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *stacks =
+        mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     uint64_t thread;
 
     if (__rseq_size == 0 || stacks == MAP_FAILED) {
@@ -343,6 +354,76 @@ static int run_spin(void)
     return 0;
 }
 
+/* ---- Patching ------------------------------------------------------------------------------------ */
+
+extern const char patched_start[], patched_instruction[], patched_end[];
+
+/* To be copied: connect(), whose instruction becomes "jmp" over 12 bytes. Behind it our own call, which came
+ * by as such, is made after all; an injected one is counted. */
+__asm__(".text\n"
+        ".globl patched_start, patched_instruction, patched_end\n"
+        ".hidden patched_start, patched_instruction, patched_end\n"
+        "patched_start:\n"
+        "    mov $42, %eax\n"
+        "patched_instruction:\n"
+        "    syscall\n"
+        "    ret\n"
+        "    .org patched_instruction + 14, 0xcc\n"
+        "    cmp $42, %eax\n"
+        "    je 1f\n"
+        "    incq (%r9)\n"
+        "1:  syscall\n"
+        "    ret\n"
+        "patched_end:\n");
+
+enum { IS_SYSCALL = 0x050f, IS_JUMP = 0x0ceb };
+
+static volatile uint16_t *patched;
+static char patcher_stack[65536] __attribute__((aligned(16)));
+
+static int patch_always(void *data)
+{
+    (void)data;
+    while (!over) {
+        *patched = IS_SYSCALL;
+        wait_a_moment();
+        *patched = IS_JUMP;
+        wait_a_moment();
+    }
+    *patched = IS_SYSCALL;
+    return 0;
+}
+
+static int run_patch(void)
+{
+    typedef long (*function)(int, const void *, int, long, long, _Atomic uint64_t *count);
+    int file = memfd_create("code", MFD_CLOEXEC), connected = 0;
+
+    if (file < 0 || ftruncate(file, 4096) != 0) {
+        perror("fetch_escape: memfd_create");
+        return 2;
+    }
+    uint8_t *writable = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    void *code = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_SHARED, file, 0);
+    if (writable == MAP_FAILED || code == MAP_FAILED) {
+        perror("fetch_escape: mmap");
+        return 2;
+    }
+    memcpy(writable, patched_start, (size_t)(patched_end - patched_start));
+    patched = (uint16_t *)(writable + (patched_instruction - patched_start));
+    pid_t child =
+        clone(patch_always, patcher_stack + sizeof(patcher_stack), CLONE_VM | SIGCHLD, NULL);
+    for (int i = 0; i < PATCHED_ATTEMPTS; i++) {
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        connected += ((function)code)(fd, &server, sizeof(server), 0, 0, hijack_count) == 0;
+        close(fd);
+    }
+    over = true;
+    waitpid(child, NULL, 0);
+    printf("connected: %d\nhijacked: %d\n", connected, (int)*hijack_count);
+    return 0;
+}
+
 /* ---- Starving ------------------------------------------------------------------------------------ */
 
 struct tally {
@@ -418,9 +499,11 @@ int main(int argc, char **argv)
         return run_rseq(argv[3]);
     if (argc >= 3 && strcmp(argv[1], "spin") == 0)
         return run_spin();
+    if (argc == 3 && strcmp(argv[1], "patch") == 0)
+        return run_patch();
     if (argc == 5 && strcmp(argv[1], "starve") == 0)
         return run_starve(atoi(argv[3]), strcmp(argv[4], "stuck") == 0);
-    fprintf(stderr, "usage: fetch_escape rseq|spin|starve ...\n");
+    fprintf(stderr, "usage: fetch_escape rseq|spin|patch|starve ...\n");
     return 2;
 }
 

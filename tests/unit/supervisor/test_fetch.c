@@ -221,6 +221,21 @@ static void who_cannot_be_stopped_waits_longer_each_time(void **state)
     fetch_queue_free(&queue);
 }
 
+static void patience_ends_with_those_who_need_it(void **state)
+{
+    struct fetch_queue queue;
+
+    fetch_queue_init(&queue);
+    assert_int_equal(fetch_queue_patience(&queue, 100 * SECOND), SECOND);
+    fetch_queue_shun(&queue, 7, 100 * SECOND);
+    assert_int_equal(fetch_queue_patience(&queue, 101 * SECOND), SECOND / 2);
+    for (int i = 0; i < 20; i++)
+        fetch_queue_shun(&queue, 8 + i, 101 * SECOND);
+    assert_in_range(fetch_queue_patience(&queue, 111 * SECOND), SECOND / 20, SECOND / 10);
+    assert_int_equal(fetch_queue_patience(&queue, 111 * SECOND + 1), SECOND);
+    fetch_queue_free(&queue);
+}
+
 static void the_line_is_bounded(void **state)
 {
     struct fetch_queue queue;
@@ -245,6 +260,7 @@ int main(void)
         cmocka_unit_test(a_full_store_and_an_endless_call_are_bounded),
         cmocka_unit_test(calls_are_served_in_their_order),
         cmocka_unit_test(who_cannot_be_stopped_waits_longer_each_time),
+        cmocka_unit_test(patience_ends_with_those_who_need_it),
         cmocka_unit_test(the_line_is_bounded),
     };
 
