@@ -5,6 +5,7 @@
 #include "bare/guardian.h"
 
 #include "bare/clone.h"
+#include "kernel/put_text.h"
 #include "kernel/sys.h"
 
 #include <errno.h>
@@ -61,27 +62,6 @@ static int fail(struct launch_record *record, uint32_t step, long error)
 
 /* ---- Reading /proc without libc --------------------------------------------------------------- */
 
-static char *append_number(char *to, unsigned long number)
-{
-    char digits[24];
-    int count = 0;
-
-    do {
-        digits[count++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    while (count > 0)
-        *to++ = digits[--count];
-    return to;
-}
-
-static char *append_text(char *to, const char *text)
-{
-    while (*text != '\0')
-        *to++ = *text++;
-    return to;
-}
-
 static long read_file(const char *path, char *text, long size)
 {
     long fd = sys_call4(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0);
@@ -104,12 +84,12 @@ static long read_file(const char *path, char *text, long size)
 static long read_children(long task, char *text, long size)
 {
     char path[64];
-    char *end = append_text(path, "/proc/");
+    char *end = put_text(path, "/proc/");
 
-    end = append_number(end, (unsigned long)task);
-    end = append_text(end, "/task/");
-    end = append_number(end, (unsigned long)task);
-    end = append_text(end, "/children");
+    end = put_number(end, (unsigned long)task);
+    end = put_text(end, "/task/");
+    end = put_number(end, (unsigned long)task);
+    end = put_text(end, "/children");
     *end = '\0';
     return read_file(path, text, size);
 }
@@ -136,10 +116,10 @@ static char process_state(long process)
 {
     char path[48];
     char text[512];
-    char *end = append_text(path, "/proc/");
+    char *end = put_text(path, "/proc/");
 
-    end = append_number(end, (unsigned long)process);
-    end = append_text(end, "/stat");
+    end = put_number(end, (unsigned long)process);
+    end = put_text(end, "/stat");
     *end = '\0';
     long length = read_file(path, text, sizeof(text));
     for (long i = length - 1; i >= 0; i--) { /* the name may contain ')' */

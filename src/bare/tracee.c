@@ -3,6 +3,8 @@
  */
 #include "bare/tracing.h"
 
+#include "kernel/put_text.h"
+
 #include <fcntl.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -114,35 +116,14 @@ void tracee_note_stop(struct tracee *tracee, uint32_t event)
 
 /* ---- /proc ------------------------------------------------------------------------------------- */
 
-static char *append_text(char *to, const char *text)
-{
-    while (*text != '\0')
-        *to++ = *text++;
-    return to;
-}
-
-static char *append_number(char *to, unsigned long number)
-{
-    char digits[24];
-    int count = 0;
-
-    do {
-        digits[count++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    while (count > 0)
-        *to++ = digits[--count];
-    return to;
-}
-
 long tracer_open_proc(long tid, const char *name, long flags)
 {
     char path[64];
-    char *end = append_text(path, "/proc/");
+    char *end = put_text(path, "/proc/");
 
-    end = append_number(end, (unsigned long)tid);
+    end = put_number(end, (unsigned long)tid);
     *end++ = '/';
-    end = append_text(end, name);
+    end = put_text(end, name);
     *end = '\0';
     return sys_call4(SYS_openat, AT_FDCWD, (long)path, flags | O_CLOEXEC, 0);
 }

@@ -6,6 +6,7 @@
 
 #include "kernel/notify.h"
 #include "kernel/procfs.h"
+#include "kernel/put_text.h"
 #include "kernel/sys.h"
 #include "util/fd.h"
 #include "util/text.h"
@@ -67,21 +68,6 @@ static int write_text(const char *path, const char *text, size_t length)
     return put < 0 ? (int)put : 0;
 }
 
-/* Appends a number in decimal and returns the new end; no stdio in a child. */
-static char *append_number(char *at, unsigned number)
-{
-    char digits[10];
-    int count = 0;
-
-    do {
-        digits[count++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    while (count > 0)
-        *at++ = digits[--count];
-    return at;
-}
-
 static void try_user_namespace(struct findings *findings)
 {
     char map[40];
@@ -90,9 +76,9 @@ static void try_user_namespace(struct findings *findings)
     findings->unshare = (int)sys_call1(SYS_unshare, CLONE_NEWUSER);
     if (findings->unshare != 0)
         return;
-    char *end = append_number(map, uid);
+    char *end = put_number(map, uid);
     *end++ = ' ';
-    end = append_number(end, uid);
+    end = put_number(end, uid);
     memcpy(end, " 1\n", 3);
     end += 3;
     /* Some distributions let the unshare succeed and take the capabilities away: only the written
@@ -131,7 +117,7 @@ static int try_mem_file(pid_t pid, const volatile uint64_t *address)
 {
     char path[32] = "/proc/";
     uint64_t copy = 0;
-    char *end = append_number(path + 6, (unsigned)pid);
+    char *end = put_number(path + 6, (unsigned)pid);
 
     memcpy(end, "/mem", 5);
     long fd = sys_call4(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0);

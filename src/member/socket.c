@@ -65,21 +65,6 @@ static int get_option(int fd, int option, void *value, socklen_t size)
 
 /* ---- Closing --------------------------------------------------------------------------------------- */
 
-/* The member may have closed its own descriptor meanwhile, so ours may be the last, and the last one
- * waits for the peer. Members cannot ask for that, but a socket they were given may come with it. */
-static void end_lingering(int fd)
-{
-    int saved = errno;
-    struct linger linger = {0};
-
-    if (get_option(fd, SO_LINGER, &linger, sizeof(linger)) == 0 && linger.l_onoff != 0 &&
-        linger.l_linger != 0) {
-        linger.l_onoff = 0;
-        setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-    }
-    errno = saved;
-}
-
 struct closing {
     int fd;
 };
@@ -124,7 +109,7 @@ void member_close(const struct request *request, int fd)
         return;
     int result = get_option(fd, SO_DOMAIN, &domain, sizeof(domain));
     if (result == 0 && domain != AF_UNIX)
-        end_lingering(fd);
+        fd_end_lingering(fd); /* members cannot ask for it: see net/linger.c */
     /* An O_PATH descriptor is no open file (EBADF): nothing is written back. */
     if (result != -ENOTSOCK || request->task == NULL || !close_on_worker(request, fd))
         fd_close(fd);
@@ -233,7 +218,7 @@ int socket_inode_by_link(const struct request *request, int fd, uint64_t *inode)
 void socket_unpin(struct pinned_socket *socket)
 {
     if (socket->fd >= 0 && socket->domain != AF_UNIX && socket->type != SOCK_DGRAM)
-        end_lingering(socket->fd);
+        fd_end_lingering(socket->fd);
     fd_close(socket->fd);
     socket->fd = -1;
 }

@@ -176,25 +176,52 @@ static void take_address(struct net_address *address, uint8_t family, const void
     memcpy(address->bytes, words, family == AF_INET ? 4 : 16);
 }
 
-static int take_inet_attributes(struct diag_socket *socket, const uint8_t *attributes, size_t size)
+/* One attribute after the other. */
+struct attributes {
+    const uint8_t *at;
+    size_t size;
+};
+
+struct attribute {
+    unsigned type;
+    const uint8_t *value;
+    size_t size;
+};
+
+/* 1: *found is the next one, 0: there are no more, -EBADMSG. */
+static int next_attribute(struct attributes *attributes, struct attribute *found)
 {
-    while (size >= sizeof(struct nlattr)) {
-        struct nlattr attribute;
-        memcpy(&attribute, attributes, sizeof(attribute));
-        if (attribute.nla_len < sizeof(attribute) || attribute.nla_len > size)
+    struct nlattr header;
+
+    if (attributes->size < sizeof(header))
+        return 0;
+    memcpy(&header, attributes->at, sizeof(header));
+    if (header.nla_len < sizeof(header) || header.nla_len > attributes->size)
+        return -EBADMSG;
+    *found = (struct attribute){.type = header.nla_type & NLA_TYPE_MASK,
+                                .value = attributes->at + sizeof(header),
+                                .size = header.nla_len - sizeof(header)};
+    size_t step = NLA_ALIGN(header.nla_len);
+    if (step > attributes->size)
+        step = attributes->size; /* the last one needs no padding */
+    attributes->at += step;
+    attributes->size -= step;
+    return 1;
+}
+
+static int take_inet_attributes(struct diag_socket *socket, struct attributes attributes)
+{
+    struct attribute one;
+    int result;
+
+    while ((result = next_attribute(&attributes, &one)) > 0) {
+        if (one.type != INET_DIAG_SKV6ONLY)
+            continue;
+        if (one.size != 1)
             return -EBADMSG;
-        if ((attribute.nla_type & NLA_TYPE_MASK) == INET_DIAG_SKV6ONLY) {
-            if (attribute.nla_len != sizeof(attribute) + 1)
-                return -EBADMSG;
-            socket->v6_only = attributes[sizeof(attribute)] != 0;
-        }
-        size_t step = NLA_ALIGN(attribute.nla_len);
-        if (step >= size)
-            return 0;
-        attributes += step;
-        size -= step;
+        socket->v6_only = one.value[0] != 0;
     }
-    return 0;
+    return result;
 }
 
 static int take_inet(const struct diag_query *query, const uint8_t *body, size_t size,
@@ -224,7 +251,8 @@ static int take_inet(const struct diag_query *query, const uint8_t *body, size_t
     };
     take_address(&socket.local, query->family, message.id.idiag_src);
     take_address(&socket.remote, query->family, message.id.idiag_dst);
-    int result = take_inet_attributes(&socket, body + sizeof(message), size - sizeof(message));
+    const struct attributes attributes = {body + sizeof(message), size - sizeof(message)};
+    int result = take_inet_attributes(&socket, attributes);
     if (result < 0)
         return result;
     /* Older kernels may not filter by port alone. */
@@ -245,44 +273,40 @@ static int take_name(struct diag_socket *socket, const uint8_t *value, size_t si
     return buffer_failed(&list->names) ? -ENOMEM : 0;
 }
 
-static int take_unix_attributes(struct diag_socket *socket, const uint8_t *attributes, size_t size,
+static int take_unix_attribute(struct diag_socket *socket, const struct attribute *one,
+                               struct diag_list *list)
+{
+    switch (one->type) {
+    case UNIX_DIAG_NAME:
+        return take_name(socket, one->value, one->size, list);
+    case UNIX_DIAG_PEER:
+        if (one->size != sizeof(socket->peer_inode))
+            return -EBADMSG;
+        memcpy(&socket->peer_inode, one->value, sizeof(socket->peer_inode));
+        return 0;
+    case UNIX_DIAG_RQLEN:
+        if (one->size != 2 * sizeof(uint32_t))
+            return -EBADMSG;
+        memcpy(&socket->receive_queue, one->value, sizeof(uint32_t));
+        memcpy(&socket->send_queue, one->value + sizeof(uint32_t), sizeof(uint32_t));
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+static int take_unix_attributes(struct diag_socket *socket, struct attributes attributes,
                                 struct diag_list *list)
 {
-    while (size >= sizeof(struct nlattr)) {
-        struct nlattr attribute;
-        memcpy(&attribute, attributes, sizeof(attribute));
-        if (attribute.nla_len < sizeof(attribute) || attribute.nla_len > size)
-            return -EBADMSG;
-        const uint8_t *value = attributes + sizeof(attribute);
-        size_t value_size = attribute.nla_len - sizeof(attribute);
-        int result = 0;
-        switch (attribute.nla_type & NLA_TYPE_MASK) {
-        case UNIX_DIAG_NAME:
-            result = take_name(socket, value, value_size, list);
-            break;
-        case UNIX_DIAG_PEER:
-            if (value_size != sizeof(socket->peer_inode))
-                return -EBADMSG;
-            memcpy(&socket->peer_inode, value, sizeof(socket->peer_inode));
-            break;
-        case UNIX_DIAG_RQLEN:
-            if (value_size != 2 * sizeof(uint32_t))
-                return -EBADMSG;
-            memcpy(&socket->receive_queue, value, sizeof(uint32_t));
-            memcpy(&socket->send_queue, value + sizeof(uint32_t), sizeof(uint32_t));
-            break;
-        default:
-            break;
-        }
+    struct attribute one;
+    int result;
+
+    while ((result = next_attribute(&attributes, &one)) > 0) {
+        result = take_unix_attribute(socket, &one, list);
         if (result < 0)
-            return result;
-        size_t step = NLA_ALIGN(attribute.nla_len);
-        if (step >= size)
-            return 0;
-        attributes += step;
-        size -= step;
+            break;
     }
-    return 0;
+    return result;
 }
 
 static int take_unix(const uint8_t *body, size_t size, struct diag_list *list)
@@ -301,8 +325,8 @@ static int take_unix(const uint8_t *body, size_t size, struct diag_list *list)
         .state = message.udiag_state,
         .inode = message.udiag_ino,
     };
-    int result =
-        take_unix_attributes(&socket, body + sizeof(message), size - sizeof(message), list);
+    const struct attributes attributes = {body + sizeof(message), size - sizeof(message)};
+    int result = take_unix_attributes(&socket, attributes, list);
     return result < 0 ? result : append(list, &socket);
 }
 

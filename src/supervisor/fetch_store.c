@@ -30,20 +30,6 @@ void fetch_store_free(struct fetch_store *store)
     pthread_mutex_destroy(&store->lock);
 }
 
-/* Ours may be the last one by now, and then the kernel waits for the peer of a socket that lingers. Only a
- * socket from outside can: see net/linger.c. */
-static void end_lingering(int fd)
-{
-    struct linger linger = {0};
-    socklen_t length = sizeof(linger);
-
-    if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &length) != 0 || linger.l_onoff == 0 ||
-        linger.l_linger == 0)
-        return;
-    linger.l_onoff = 0;
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-}
-
 /* With the lock. Closing the last one of a file may write it back: a worker does that. */
 static void discard(struct fetch_store *store, int fd)
 {
@@ -52,7 +38,7 @@ static void discard(struct fetch_store *store, int fd)
     if (fd < 0)
         return;
     if (fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode)) {
-        end_lingering(fd);
+        fd_end_lingering(fd);
     } else if (store->file_count < FETCH_STORE_MAX) {
         store->files[store->file_count++] = fd;
         return;

@@ -2,6 +2,7 @@
 #include "util/fd.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 
 int fd_write_all(int fd, const void *data, size_t size)
 {
@@ -69,4 +70,18 @@ int fd_read_file(int fd, size_t limit, char **data, size_t *length)
     *length = used;
     buffer = NULL;
     return 0;
+}
+
+void fd_end_lingering(int fd)
+{
+    int saved = errno;
+    struct linger linger = {0};
+    socklen_t length = sizeof(linger);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &length) == 0 && linger.l_onoff != 0 &&
+        linger.l_linger != 0) {
+        linger.l_onoff = 0;
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    }
+    errno = saved;
 }

@@ -51,6 +51,10 @@ static inline void free_cleanup(void *slot)
 #define CLEANUP_FD __attribute__((cleanup(fd_cleanup)))
 #define CLEANUP_FREE __attribute__((cleanup(free_cleanup)))
 
+/* Before closing what may be the last descriptor of a socket: with SO_LINGER and a time the kernel would
+ * wait for the peer. Anything else is left alone; errno stays. */
+void fd_end_lingering(int fd);
+
 /* Hands a descriptor out of a CLEANUP_FD variable. */
 static inline int fd_steal(int *fd)
 {

@@ -35,6 +35,8 @@
 
 #ifdef SUPPORTED
 
+#include "fetch_target.h"
+
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
@@ -180,12 +182,6 @@ __asm__(
     "    syscall\n"
     "    jmp 1b\n");
 
-static union {
-    struct sockaddr_in inet;
-    struct sockaddr_un local;
-} target;
-static socklen_t target_length;
-static int datagrams;
 static char text[] = "escaped";
 static struct iovec vector = {text, sizeof(text)};
 static atomic_bool over, finished;
@@ -269,23 +265,6 @@ static bool connect_hijacked(void)
     }
     close(fd);
     return result == 0;
-}
-
-static bool parse_target(const char *address)
-{
-    if (strncmp(address, "inet:", 5) == 0) {
-        target.inet = (struct sockaddr_in){.sin_family = AF_INET,
-                                           .sin_port = htons((uint16_t)atoi(address + 5)),
-                                           .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        target_length = sizeof(target.inet);
-        datagrams = socket(AF_INET, SOCK_DGRAM, 0);
-    } else {
-        target.local.sun_family = AF_UNIX;
-        snprintf(target.local.sun_path, sizeof(target.local.sun_path), "%s", address + 5);
-        target_length = sizeof(target.local);
-        datagrams = socket(AF_UNIX, SOCK_DGRAM, 0);
-    }
-    return datagrams >= 0;
 }
 
 static int run_rseq(const char *address)

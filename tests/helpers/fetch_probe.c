@@ -21,6 +21,8 @@
 #define _GNU_SOURCE
 #include "probe.h"
 
+#include "fetch_target.h"
+
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
@@ -148,31 +150,8 @@ static int run_table(void)
 
 enum { MESSAGE_SIZE = 104, RED_ZONE = 128, FIRST = 20, LAST = 60, SEND_FLAGS = 0x4040 };
 
-static union {
-    struct sockaddr_in inet;
-    struct sockaddr_un local;
-} target;
-static socklen_t target_length;
-static int datagrams;
 static _Atomic uint64_t stack;
 static atomic_bool over;
-
-static bool parse_target(const char *text)
-{
-    if (strncmp(text, "inet:", 5) == 0) {
-        target.inet = (struct sockaddr_in){.sin_family = AF_INET,
-                                           .sin_port = htons((uint16_t)atoi(text + 5)),
-                                           .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        target_length = sizeof(target.inet);
-        datagrams = socket(AF_INET, SOCK_DGRAM, 0);
-    } else {
-        target.local.sun_family = AF_UNIX;
-        snprintf(target.local.sun_path, sizeof(target.local.sun_path), "%s", text + 5);
-        target_length = sizeof(target.local);
-        datagrams = socket(AF_UNIX, SOCK_DGRAM, 0);
-    }
-    return datagrams >= 0;
-}
 
 /* Where the message lies, see bare/tracer.c. */
 static struct msghdr *message_place(void)
