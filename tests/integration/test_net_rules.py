@@ -2,7 +2,11 @@
 names become addresses, and that what is denied stays denied whatever else allows it."""
 
 import json
+import os
+import shutil
 import socket
+import subprocess
+import time
 
 import pytest
 
@@ -328,3 +332,20 @@ def test_the_posture_tells_what_is_left_open(sandlock, tmp_path, words, exceptio
     assert by["bind"]["state"] == bind
     remapped = "remapped where the host has" in (by["bind"]["why"] or "")
     assert remapped == ("--port-remap" in words)
+
+
+@pytest.mark.root
+def test_names_that_nobody_answers_end_with_the_time_limit(sandlock, area):
+    """A host whose resolver hangs: the program that is asked sleeps."""
+    if os.getuid() != 0 or not shutil.which("unshare"):
+        pytest.skip("only root can put another program in the place of getent")
+    hanging = area / "getent"
+    hanging.write_text("#!/bin/sh\nexec sleep 30\n")
+    hanging.chmod(0o755)
+    words = [sandlock.binary, "run", *sandlock.base, "-t", "1s", "--net-allow", "nobody.invalid:80", "--", "true"]
+    begin = time.monotonic()
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /usr/bin/getent && exec "$@"', hanging,
+                           *map(str, words)], capture_output=True, text=True, timeout=60, check=False,
+                          stdin=subprocess.DEVNULL, env=sandlock.environment())
+    assert (done.returncode, done.stderr) == (124, "sandlock: timeout after 1s\n"), done
+    assert time.monotonic() - begin < 5

@@ -166,6 +166,24 @@ static void test_a_name_of_several_rules_is_asked_once(void **state)
     net_rules_free(&rules);
 }
 
+static void test_names_get_no_more_time_than_the_run_has(void **state)
+{
+    struct net_rules rules = rules_of(TEXTS("localhost:80", "hanglimited.invalid:80"));
+    struct resolved_hosts hosts;
+    struct error err = {0};
+    int over = atomic_load(&hanging_over);
+    int64_t before = resolve_now();
+
+    assert_false(resolve_hosts(&rules, 200, &hosts, &err));
+    assert_in_range(resolve_now() - before, 150, 800);
+    assert_has_texts(err.text, TEXTS("failed to resolve host 'hanglimited.invalid': "));
+    for (int i = 0; i < 500 && atomic_load(&hanging_over) == over; i++)
+        usleep(10000); /* it uses this program's memory */
+    usleep(50000);
+    atomic_store(&hanging_over, over);
+    net_rules_free(&rules);
+}
+
 static void test_an_unknown_name_is_named(void **state)
 {
     struct net_rules rules = rules_of(TEXTS("localhost:80", "nosuch.invalid:80"));
@@ -294,6 +312,7 @@ int main(void)
         cmocka_unit_test(test_rules_without_hosts_ask_nobody),
         cmocka_unit_test(test_localhost_is_both_loopback_addresses_once),
         cmocka_unit_test(test_a_name_of_several_rules_is_asked_once),
+        cmocka_unit_test(test_names_get_no_more_time_than_the_run_has),
         cmocka_unit_test(test_an_unknown_name_is_named),
         cmocka_unit_test(test_answers_keep_each_address_once_and_not_too_many),
         cmocka_unit_test(test_many_names_are_answered_each),

@@ -164,6 +164,20 @@ static void test_options_that_exclude_each_other(void **state)
     assert_words_refused(WORDS("--user=1:1", "--uid=1"), TEXTS("--user", "--uid", "exclude"));
 }
 
+static void test_a_name_that_denies_is_not_answered_with_one_that_allows(void **state)
+{
+    static const char *const words[] = {"--fs-deny", "/", NULL};
+    struct options_parsed parsed;
+    struct record record;
+    struct error err = {0};
+
+    record_init(&record);
+    assert_false(options_parse(2, words, 0, &record, &parsed, &err));
+    assert_has_texts(err.text, TEXTS("unknown option '--fs-deny'"));
+    assert_null(strstr(err.text, "--fs-read"));
+    record_free(&record);
+}
+
 static void test_unknown_options_are_named(void **state)
 {
     assert_words_refused(WORDS("--fs-raed=/"), TEXTS("unknown option '--fs-raed'", "'--fs-read'"));
@@ -206,6 +220,7 @@ int main(void)
         cmocka_unit_test(test_values_that_are_missing_or_unwanted),
         cmocka_unit_test(test_giving_once_what_has_one_value),
         cmocka_unit_test(test_options_that_exclude_each_other),
+        cmocka_unit_test(test_a_name_that_denies_is_not_answered_with_one_that_allows),
         cmocka_unit_test(test_unknown_options_are_named),
         cmocka_unit_test(test_former_spellings_name_the_new_one),
     };
