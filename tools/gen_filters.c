@@ -6,6 +6,7 @@
 #include "filter/filter.h"
 #include "launch/registry.h"
 #include "net/net.h"
+#include "net/network.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/wall.h"
 
@@ -98,6 +99,9 @@ static uint64_t print_variant(size_t index)
     char label[32];
 
     if (options.supervised) {
+        config.network = network_new(policy, 0, &err);
+        if (config.network == NULL)
+            stop(variant->name, &err);
         supervisor = supervisor_new(&config, &err);
         if (supervisor == NULL)
             stop(variant->name, &err);
@@ -116,6 +120,7 @@ static uint64_t print_variant(size_t index)
     bpf_program_free(&program);
     filter_plan_free(plan);
     supervisor_free(supervisor);
+    network_free(config.network);
     policy_unref(policy);
     return key;
 }

@@ -12,6 +12,7 @@
 #include "cli/result.h"
 
 #include "kernel/arch.h"
+#include "kernel/sys.h"
 #include "policy/grammar.h"
 #include "policy/network.h"
 #include "policy/options_parse.h"
@@ -32,7 +33,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 struct run {
@@ -84,14 +84,6 @@ static void run_free(struct run *run)
     strv_free(&run->argv);
     record_free(&run->record);
     free(run->profile); /* the record's origins point at it */
-}
-
-static int64_t monotonic_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 /* ---- What is asked for ------------------------------------------------------------------------- */
@@ -269,13 +261,13 @@ static void warn_of_vain_options(const struct run *run)
 static bool is_overdue(const struct run *run)
 {
     return run->timeout_ms > 0 &&
-           (uint64_t)(monotonic_ns() - run->started_ns) / 1000000 >= run->timeout_ms;
+           (uint64_t)(sys_monotonic_ns() - run->started_ns) / 1000000 >= run->timeout_ms;
 }
 
 /* The time limit counts from before the set-up. */
 static uint64_t remaining_ms(const struct run *run)
 {
-    uint64_t spent = (uint64_t)(monotonic_ns() - run->started_ns) / 1000000;
+    uint64_t spent = (uint64_t)(sys_monotonic_ns() - run->started_ns) / 1000000;
 
     if (run->timeout_ms == 0)
         return 0;
@@ -504,7 +496,7 @@ static int run_with(struct run *run, int argc, const char *const *argv, int *hos
 {
     struct error err = {0};
 
-    run->started_ns = monotonic_ns();
+    run->started_ns = sys_monotonic_ns();
     if (!options_parse(argc, argv, 1, &run->record, &run->parsed, &err)) {
         if (err.kind != ERROR_CONFIG)
             return cli_fail(&err);

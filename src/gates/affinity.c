@@ -31,8 +31,9 @@ bool affinity_mask_intersect(struct affinity_mask *mask, const struct affinity_m
     return any != 0;
 }
 
-static bool affinity_wanted(const struct policy *policy)
+static bool affinity_wanted(const struct policy *policy, const struct network *network)
 {
+    (void)network;
     return policy->cpu_core_count > 0;
 }
 

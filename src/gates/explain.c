@@ -96,8 +96,9 @@ struct job {
     size_t count;
 };
 
-static bool explain_wanted(const struct policy *policy)
+static bool explain_wanted(const struct policy *policy, const struct network *network)
 {
+    (void)network;
     return policy->explain;
 }
 

@@ -49,8 +49,9 @@ static bool writes_everything(const struct strv *paths)
     return false;
 }
 
-static bool gate_wanted(const struct policy *policy)
+static bool gate_wanted(const struct policy *policy, const struct network *network)
 {
+    (void)network;
     return (policy->without & FEATURE_METADATA_GATE) == 0 &&
            !writes_everything(&policy->fs_write) && !writes_everything(&policy->fs_write_try);
 }

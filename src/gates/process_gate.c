@@ -37,8 +37,9 @@ struct gate {
     unsigned next;
 };
 
-static bool gate_wanted(const struct policy *policy)
+static bool gate_wanted(const struct policy *policy, const struct network *network)
 {
+    (void)network;
     return (policy->without & FEATURE_PROCESS_GATE) == 0;
 }
 

@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
@@ -418,6 +419,12 @@ static pthread_once_t fetch_once = PTHREAD_ONCE_INIT;
 static void find_fetch_method(void)
 {
     pid_t self = (pid_t)sys_call0(SYS_getpid);
+
+    /* A kernel with Landlock has the call (Linux 5.6), and only a filter could refuse it. */
+    if (sys_call5(SYS_prctl, PR_GET_SECCOMP, 0, 0, 0, 0) == SECCOMP_MODE_DISABLED) {
+        fetch_method = PROBE_FETCH_PIDFD;
+        return;
+    }
     CLEANUP_FD int pidfd = sys_pidfd_open(self, 0);
     CLEANUP_FD int copy = pidfd < 0 ? pidfd : sys_pidfd_getfd(pidfd, pidfd);
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <sys/uio.h>
+#include <time.h>
 
 /* A scoped lookup fails EAGAIN if any rename or mount happened meanwhile; someone who renames in a
  * loop must not keep us here. */
@@ -76,6 +77,14 @@ int sys_memfd(const char *name, unsigned flags)
     if (result == -EINVAL)
         result = sys_call2(SYS_memfd_create, (long)name, flags & ~(MFD_EXEC | MFD_NOEXEC_SEAL));
     return (int)result;
+}
+
+int64_t sys_monotonic_ns(void)
+{
+    struct timespec now = {0};
+
+    sys_call2(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 static ssize_t process_move(long number, pid_t tid, uint64_t address, void *data, size_t size)

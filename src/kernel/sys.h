@@ -317,6 +317,10 @@ pid_t sys_gettid(void);
  * 6.12; before, and after a refusal, nothing changes. 0 or -errno. */
 int sys_shorten_slice(uint64_t nanoseconds);
 
+/* CLOCK_MONOTONIC in nanoseconds, without the vDSO: for what runs once. The first call through the vDSO
+ * costs a static program as much as forty of these. */
+int64_t sys_monotonic_ns(void);
+
 /* An anonymous file, close-on-exec, sealable. Not executable unless MFD_EXEC is among the flags
  * (before 6.3 the kernel has no such distinction, and the file is an ordinary one). */
 int sys_memfd(const char *name, unsigned flags);

@@ -148,34 +148,42 @@ static pthread_once_t methods_once = PTHREAD_ONCE_INIT;
 static enum task_memory_method read_method;
 static enum task_memory_method write_method;
 
-static bool can_read(enum task_memory_method method)
+/* Without memory to move the call does not look for the task, which is most of its cost. What is left to
+ * find out is whether it exists and no filter around us refuses it: over what may be read and written the
+ * kernel decides for both methods alike. */
+static bool has_call(long number)
+{
+    return sys_call6(number, sys_gettid(), 0, 0, 0, 0, 0) == 0;
+}
+
+static bool can_read_file(void)
 {
     volatile uint64_t source = 0x5341u;
     uint64_t copy = 0;
 
-    return task_memory_read_by(method, sys_gettid(), (uintptr_t)&source, &copy, sizeof(copy)) ==
-               (ssize_t)sizeof(copy) &&
+    return task_memory_read_by(TASK_MEMORY_FILE, sys_gettid(), (uintptr_t)&source, &copy,
+                               sizeof(copy)) == (ssize_t)sizeof(copy) &&
            copy == source;
 }
 
-static bool can_write(enum task_memory_method method)
+static bool can_write_file(void)
 {
     volatile uint64_t target = 0;
     const uint64_t value = 0x5342u;
 
-    return task_memory_write_by(method, sys_gettid(), (uintptr_t)&target, &value, sizeof(value)) ==
-               (ssize_t)sizeof(value) &&
+    return task_memory_write_by(TASK_MEMORY_FILE, sys_gettid(), (uintptr_t)&target, &value,
+                                sizeof(value)) == (ssize_t)sizeof(value) &&
            target == value;
 }
 
 static void probe_methods(void)
 {
-    read_method = can_read(TASK_MEMORY_CALL)   ? TASK_MEMORY_CALL
-                  : can_read(TASK_MEMORY_FILE) ? TASK_MEMORY_FILE
-                                               : TASK_MEMORY_NONE;
-    write_method = can_write(TASK_MEMORY_CALL)   ? TASK_MEMORY_CALL
-                   : can_write(TASK_MEMORY_FILE) ? TASK_MEMORY_FILE
+    read_method = has_call(SYS_process_vm_readv) ? TASK_MEMORY_CALL
+                  : can_read_file()              ? TASK_MEMORY_FILE
                                                  : TASK_MEMORY_NONE;
+    write_method = has_call(SYS_process_vm_writev) ? TASK_MEMORY_CALL
+                   : can_write_file()              ? TASK_MEMORY_FILE
+                                                   : TASK_MEMORY_NONE;
 }
 
 enum task_memory_method task_memory_read_method(void)

@@ -22,7 +22,6 @@ struct build {
     struct posture *posture;
     struct error *err;
     struct domain_ports ports;
-    struct shadow shadow;
     struct grant_opener opener;
 };
 
@@ -47,19 +46,19 @@ static bool add_rules(struct build *build, const char *path, int fd, bool write,
     uint64_t handled = build->domains->masks.fs;
     uint64_t rights = write ? landlock_write_rights(handled, directory)
                             : landlock_read_rights(handled, directory);
+    const struct shadow *shadow = build->options->shadow;
     struct object_identity object;
     enum shadow_kind kind = SHADOW_NONE;
 
-    if (build->shadow.hosts || build->shadow.kernel) {
+    if (shadow != NULL && (shadow->hosts || shadow->kernel)) {
         if (!object_identify(fd, &object))
             return error_runtime(build->err, EIO, "grant %s", path);
-        kind = shadow_kind_of(&build->shadow, path, &object, write);
+        kind = shadow_kind_of(shadow, path, &object, write);
     }
     if (kind == SHADOW_NONE)
         return add_object(build, path, fd, rights);
     int result = FAULT_OR(
-        "rule", -EIO,
-        domain_shadow_add(&build->shadow, build->domains->members, handled, fd, kind, write));
+        "rule", -EIO, domain_shadow_add(shadow, build->domains->members, handled, fd, kind, write));
     if (result == 0 && build->domains->supervisor >= 0)
         result = landlock_add_path(build->domains->supervisor, fd, rights);
     return result == 0 || rule_failed(build->err, path, result);
@@ -87,10 +86,10 @@ static void grant_failed(struct build *build, int error, bool write, const char 
     const char *option = write ? "--fs-write" : "--fs-read";
     const char *start = build->options->start_directory;
     CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
-    char own[PATH_MAX];
+    CLEANUP_FREE char *own = path[0] == '/' ? NULL : getcwd(NULL, 0);
 
     buffer_printf(&text, "grant %s %s", option, path);
-    if (path[0] != '/' && getcwd(own, sizeof(own)) != NULL) {
+    if (own != NULL) {
         bool absolute = start != NULL && start[0] == '/';
         buffer_printf(&text, " (that is %s%s%s/%s)", absolute ? "" : own,
                       start == NULL || absolute ? "" : "/", start == NULL ? "" : start,
@@ -286,8 +285,6 @@ bool domains_build(struct domains *domains, const struct domains_options *option
         domains->masks.net = 0;
     build.ports = domain_ports_plan(policy, domains->masks.net);
 
-    if (options->verdicts) /* without a supervisor nobody would open what is hidden */
-        shadow_init(&build.shadow, policy);
     bool built = start_open(&build, &start_fd) && add_everything(&build);
     grant_opener_free(&build.opener);
     if (!built)

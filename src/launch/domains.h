@@ -25,10 +25,13 @@ struct domains {
 
 #define DOMAINS_INIT ((struct domains){.members = -1, .supervisor = -1, .guardian = -1})
 
+struct shadow;
+
 struct domains_options {
     const struct policy *policy;
     const char *start_directory; /* base of relative grants; NULL: the caller's cwd */
     const struct claim *claim;   /* runtime directory rights for S; NULL or inactive: none */
+    const struct shadow *shadow; /* what the members' rules leave out; NULL: nothing */
     bool confined;               /* build S */
     bool verdicts;               /* keep the granted objects for the supervisor's verdicts */
     bool proc_writes;            /* the child's steps write below /proc inside S */

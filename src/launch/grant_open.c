@@ -95,53 +95,57 @@ static int find_write_grant(const struct grant_opener *opener, int directory, co
 
 /* ---- The walk -------------------------------------------------------------------------------- */
 
+/* What is left of the path stands at the end of `text`, so that a link's text fits in front of it. */
 struct walk {
     const struct grant_opener *opener;
     const char **below;
-    int at;              /* owned: where the walk has come to */
-    int links;           /* followed so far */
-    char rest[PATH_MAX]; /* what is left of the path */
+    int at;       /* owned: where the walk has come to */
+    bool at_root; /* nothing but the root itself lies above */
+    int links;    /* followed so far */
+    char *rest;   /* into `text` */
+    char text[PATH_MAX];
 };
 
-static int move_to(struct walk *walk, int fd)
+static int move_to(struct walk *walk, int fd, bool root)
 {
     if (fd < 0)
         return -errno;
     fd_close(walk->at);
     walk->at = fd;
+    walk->at_root = root;
     return 0;
 }
 
 /* Puts the link's text in front of what is left. */
 static int follow_link(struct walk *walk, int link)
 {
-    char target[PATH_MAX], rest[PATH_MAX];
-    int result = find_write_grant(walk->opener, walk->at, walk->below);
+    size_t room = (size_t)(walk->rest - walk->text);
+    int result = 0;
 
+    if (!walk->at_root) /* a write grant of the root is `everything` */
+        result = find_write_grant(walk->opener, walk->at, walk->below);
     if (result < 0)
         return result;
     if (*walk->below != NULL || ++walk->links > LINKS_MAX)
         return -ELOOP;
-    ssize_t length = readlinkat(link, "", target, sizeof(target));
+    ssize_t length = readlinkat(link, "", walk->text, room);
     if (length < 0)
-        return -errno;
-    if ((size_t)length >= sizeof(target))
+        return room == 0 ? -ENAMETOOLONG : -errno;
+    if ((size_t)length == room) /* perhaps cut off; and no room for a slash */
         return -ENAMETOOLONG;
-    target[length] = '\0';
-    memcpy(rest, walk->rest, sizeof(rest));
-    length = snprintf(walk->rest, sizeof(walk->rest), "%s%s%s", target, rest[0] == '\0' ? "" : "/",
-                      rest);
-    if ((size_t)length >= sizeof(walk->rest))
-        return -ENAMETOOLONG;
-    return target[0] == '/' ? move_to(walk, open("/", O_PATH | O_CLOEXEC)) : 0;
+    if (*walk->rest != '\0')
+        *--walk->rest = '/';
+    walk->rest -= length;
+    memmove(walk->rest, walk->text, (size_t)length);
+    return *walk->rest == '/' ? move_to(walk, open("/", O_PATH | O_CLOEXEC), true) : 0;
 }
 
 /* The next name of what is left. Behind a last slash stands ".", as the kernel reads it. */
 static int take_name(struct walk *walk, char name[NAME_MAX + 1])
 {
-    const char *start = walk->rest + strspn(walk->rest, "/");
+    char *start = walk->rest + strspn(walk->rest, "/");
     size_t length = strcspn(start, "/");
-    const char *rest = start + length;
+    char *rest = start + length;
 
     if (length > NAME_MAX)
         return -ENAMETOOLONG;
@@ -150,9 +154,9 @@ static int take_name(struct walk *walk, char name[NAME_MAX + 1])
     if (*rest == '/') {
         rest += strspn(rest, "/");
         if (*rest == '\0')
-            rest = ".";
+            *--rest = '.'; /* over the slash */
     }
-    memmove(walk->rest, rest, strlen(rest) + 1);
+    walk->rest = rest;
     return 0;
 }
 
@@ -176,9 +180,9 @@ static int walk_one(struct walk *walk)
     if (fd < 0 || fstat(fd, &status) != 0)
         return -errno;
     if (!S_ISLNK(status.st_mode))
-        return move_to(walk, fd_steal(&fd));
+        return move_to(walk, fd_steal(&fd), false);
     if (is_in_procfs(fd))
-        return move_to(walk, openat(walk->at, name, O_PATH | O_CLOEXEC));
+        return move_to(walk, openat(walk->at, name, O_PATH | O_CLOEXEC), false);
     return follow_link(walk, fd);
 }
 
@@ -187,20 +191,25 @@ static int walk_one(struct walk *walk)
 static int check(struct grant_opener *opener, int base, const char *path, int fd,
                  const char **below)
 {
-    struct walk walk = {.opener = opener, .below = below};
+    struct walk walk; /* not initialised: most of it is never touched */
     struct stat opened, walked;
     int result = look_at_write_grants(opener);
 
     if (result < 0 || opener->everything || opener->count == 0)
         return result;
     size_t length = strlen(path);
-    if (length >= sizeof(walk.rest))
+    if (length >= sizeof(walk.text))
         return -ENAMETOOLONG;
+    walk.opener = opener;
+    walk.below = below;
+    walk.links = 0;
+    walk.rest = walk.text + sizeof(walk.text) - length - 1;
     memcpy(walk.rest, path, length + 1);
-    walk.at = openat(base, path[0] == '/' ? "/" : ".", O_PATH | O_CLOEXEC);
+    walk.at_root = path[0] == '/';
+    walk.at = openat(base, walk.at_root ? "/" : ".", O_PATH | O_CLOEXEC);
     if (walk.at < 0)
         return -errno;
-    while (result == 0 && walk.rest[0] != '\0')
+    while (result == 0 && *walk.rest != '\0')
         result = walk_one(&walk);
     if (result == 0 && (fstat(walk.at, &walked) != 0 || fstat(fd, &opened) != 0))
         result = -errno;

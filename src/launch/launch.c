@@ -355,6 +355,8 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
         .policy = policy,
         .start_directory = policy->cwd,
         .claim = &launch->claim,
+        /* Without a supervisor nobody would open what is hidden. */
+        .shadow = launch->supervised ? &launch->network->shadow : NULL,
         .confined = launch->supervised && launch->confine,
         .verdicts = launch->supervised,
         .proc_writes = launch_writes_proc(launch),
@@ -547,6 +549,14 @@ static void close_launch_descriptors(struct launch *launch)
     domains_close_rulesets(&launch->domains);
 }
 
+/* While the guardian reaps the members and ends, which takes longer than this. */
+static void give_up_name(void *data)
+{
+    struct launch *launch = data;
+
+    claim_release(&launch->claim);
+}
+
 bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
 {
     if (!enter_supervisor_domain(launch, err))
@@ -583,6 +593,7 @@ bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
         int listener = launch->record->listener;
         launch->record->listener = -1; /* the supervisor's from here on */
         supervisor_share_mailbox(launch->supervisor, &launch->record->fetch);
+        supervisor_on_empty(launch->supervisor, give_up_name, launch);
         if (!supervisor_attach(launch->supervisor, loop, listener, launch->guardian,
                                launch->record->child, launch->guardian_pidfd, err)) {
             launch_finish(launch);

@@ -56,8 +56,9 @@ struct limit {
     int64_t not_before; /* the next count */
 };
 
-static bool limit_wanted(const struct policy *policy)
+static bool limit_wanted(const struct policy *policy, const struct network *network)
 {
+    (void)network;
     return policy->max_processes > 0;
 }
 

@@ -45,8 +45,9 @@ struct binder {
     int proc_fd;
 };
 
-static bool bind_wanted(const struct policy *policy)
+static bool bind_wanted(const struct policy *policy, const struct network *network)
 {
+    (void)network;
     struct network_shape shape = network_shape_of(policy);
 
     return shape.bind_on_behalf || shape.udp == UDP_INERT;

@@ -14,8 +14,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static bool destinations_wanted(const struct policy *policy)
+static bool destinations_wanted(const struct policy *policy, const struct network *network)
 {
+    (void)network;
     return network_shape_of(policy).connect_on_behalf;
 }
 

@@ -28,8 +28,9 @@ struct inert {
     int ready[READY_COUNT]; /* owned; -1: none made yet */
 };
 
-static bool inert_wanted(const struct policy *policy)
+static bool inert_wanted(const struct policy *policy, const struct network *network)
 {
+    (void)network;
     return network_shape_of(policy).udp == UDP_INERT;
 }
 

@@ -168,8 +168,9 @@ static const struct trap traps[] = {
 
 static const char *const needs[] = {"getsockopt", "pidfd_getfd", NULL};
 
-static bool view_wanted(const struct policy *policy)
+static bool view_wanted(const struct policy *policy, const struct network *network)
 {
+    (void)network;
     return (policy->without & FEATURE_NETLINK_VIEW) == 0;
 }
 

@@ -24,10 +24,10 @@ static const struct feature *const takers[] = {
     &feature_proc_view_writable,
 };
 
-static bool linger_wanted(const struct policy *policy)
+static bool linger_wanted(const struct policy *policy, const struct network *network)
 {
     for (size_t i = 0; i < sizeof(takers) / sizeof(takers[0]); i++) {
-        if (takers[i]->wanted(policy))
+        if (takers[i]->wanted(policy, network))
             return true;
     }
     return false;

@@ -33,8 +33,9 @@ struct gate {
     bool privileged, mapped;
 };
 
-static bool gate_wanted(const struct policy *policy)
+static bool gate_wanted(const struct policy *policy, const struct network *network)
 {
+    (void)network;
     struct network_shape shape = network_shape_of(policy);
 
     return (policy->without & FEATURE_LISTEN_GATE) == 0 && shape.bind_restricted &&

@@ -115,7 +115,7 @@ static enum directory_kind kind_of(const struct listing *listing)
     bool unlinked;
 
     if (!object_identify(listing->fd, &object) ||
-        object.device != listing->views->shadow.proc_device ||
+        object.device != listing->views->shadow->proc_device ||
         grants_path_of(listing->fd, path, sizeof(path), &unlinked) != 0)
         return DIRECTORY_PLAIN;
     if (strcmp(path, "/proc") == 0)

@@ -54,8 +54,9 @@ struct descriptor_window netlink_window(uint64_t open_files)
 
 /* ---- Life ------------------------------------------------------------------------------------------------ */
 
-static bool view_wanted(const struct policy *policy)
+static bool view_wanted(const struct policy *policy, const struct network *network)
 {
+    (void)network;
     return (policy->without & FEATURE_NETLINK_VIEW) == 0;
 }
 

@@ -50,6 +50,7 @@ struct network *network_new(const struct policy *policy, uint64_t limit_ms, stru
     }
     network->policy = policy;
     network->shape = network_shape_of(policy);
+    shadow_init(&network->shadow, policy);
     bool good =
         resolve_hosts(&policy->net_allow, limit_ms, &hosts, err) && fill(network, &hosts, err);
     resolved_hosts_free(&hosts);

@@ -7,6 +7,7 @@
 
 #include "net/held.h"
 #include "net/port_map.h"
+#include "net/shadow.h"
 #include "net/verdict.h"
 #include "policy/network.h"
 #include "util/error.h"
@@ -17,6 +18,7 @@ struct netlink_view;
 struct network {
     const struct policy *policy; /* borrowed */
     struct network_shape shape;
+    struct shadow shadow;
     struct net_verdicts *verdicts; /* immutable after network_new() */
     char *hosts;                   /* content of the synthetic /etc/hosts, owned */
     size_t hosts_length;

@@ -36,44 +36,46 @@
 
 /* Where no write grant reaches what is hidden, the kernel refuses to open it for writing, and such opens
  * are not trapped: each view is two features of one name, of which a policy wants one at most. */
-static bool hosts_is_on(const struct policy *policy)
+static bool hosts_wanted(const struct policy *policy, const struct network *network)
 {
-    return network_shape_of(policy).hosts_view;
+    (void)policy;
+    return network->shadow.hosts && !network->shadow.writes_reach_hosts;
 }
 
-static bool hosts_wanted(const struct policy *policy)
+static bool hosts_writable_wanted(const struct policy *policy, const struct network *network)
 {
-    return hosts_is_on(policy) && !shadow_writes_reach_hosts(policy);
+    (void)policy;
+    return network->shadow.hosts && network->shadow.writes_reach_hosts;
 }
 
-static bool hosts_writable_wanted(const struct policy *policy)
+static bool writes_matter(const struct shadow *shadow)
 {
-    return hosts_is_on(policy) && shadow_writes_reach_hosts(policy);
+    return shadow->writes_reach_kernel || (shadow->hosts && shadow->writes_reach_hosts);
 }
 
-static bool proc_writes_matter(const struct policy *policy)
+static bool proc_wanted(const struct policy *policy, const struct network *network)
 {
-    return shadow_writes_reach_kernel(policy) ||
-           (hosts_is_on(policy) && shadow_writes_reach_hosts(policy));
+    (void)policy;
+    return network->shadow.kernel && !writes_matter(&network->shadow);
 }
 
-static bool proc_wanted(const struct policy *policy)
+static bool proc_writable_wanted(const struct policy *policy, const struct network *network)
 {
-    return shadow_policy_shows_kernel(policy) && !proc_writes_matter(policy);
-}
-
-static bool proc_writable_wanted(const struct policy *policy)
-{
-    return proc_writes_matter(policy) && shadow_policy_shows_kernel(policy);
+    (void)policy;
+    return network->shadow.kernel && writes_matter(&network->shadow);
 }
 
 static void hosts_describe(const struct policy *policy, struct posture *posture)
 {
+    (void)policy;
     posture_set(posture, HOSTS_LAYER, POSTURE_ACTIVE, "supervisor", "destinations go by rules");
-    if (shadow_writes_reach_hosts(policy))
-        posture_exception(posture,
-                          "a write grant covers /etc/hosts: an open that is raced past the "
-                          "supervisor reaches the host's file");
+}
+
+static void hosts_writable_describe(const struct policy *policy, struct posture *posture)
+{
+    hosts_describe(policy, posture);
+    posture_exception(posture, "a write grant covers /etc/hosts: an open that is raced past the "
+                               "supervisor reaches the host's file");
 }
 
 static void proc_describe(const struct policy *policy, struct posture *posture)
@@ -131,10 +133,10 @@ static struct open_decision decide_late(const struct file_views *views,
         return (struct open_decision){.answer = ANSWER_REFUSE, .error = ENOMEM};
     if (result < 0) /* no name, or longer than that of the hosts file */
         return answer(ANSWER_CONTINUE);
-    if (shadow_names_hosts(&views->shadow, path)) /* or the host replaced it */
+    if (shadow_names_hosts(views->shadow, path)) /* or the host replaced it */
         return decide_hosts(call);
     if (unlinked || open_call_writes(call) || open_call_has(call, O_PATH) ||
-        !shadow_lies_beside(&views->shadow, path) || views->grants == NULL ||
+        !shadow_lies_beside(views->shadow, path) || views->grants == NULL ||
         grants_find(views->grants, path, false) == NULL)
         return answer(ANSWER_CONTINUE);
     struct open_decision decision = answer(ANSWER_REOPEN);
@@ -145,7 +147,7 @@ static struct open_decision decide_late(const struct file_views *views,
 static struct open_decision decide(const struct file_views *views, const struct request *request,
                                    const struct open_call *call, int *path_fd, char path[PATH_MAX])
 {
-    const struct shadow *shadow = &views->shadow;
+    const struct shadow *shadow = views->shadow;
     struct object_identity object;
 
     path[0] = '\0';
@@ -325,7 +327,7 @@ static int pin_now(const struct file_views *views, const struct request *request
 {
     if (fault_is("hosts-pin") && strstr(call->path, "etc/hosts") != NULL)
         return -EMFILE;
-    int fd = views->shadow.kernel ? proc_pin(views, request, call) : -EAGAIN;
+    int fd = views->shadow->kernel ? proc_pin(views, request, call) : -EAGAIN;
 
     return fd == -EAGAIN ? open_call_pin(call, true) : fd;
 }
@@ -335,7 +337,7 @@ static int pin_now(const struct file_views *views, const struct request *request
 static bool is_plainly_hosts(const struct file_views *views, const struct open_call *call)
 {
     return call->resolve == 0 && strcmp(call->path, "/etc/hosts") == 0 &&
-           shadow_names_hosts(&views->shadow, call->path);
+           shadow_names_hosts(views->shadow, call->path);
 }
 
 static struct verdict judge(struct file_views *views, const struct request *request,
@@ -353,8 +355,8 @@ static struct verdict judge(struct file_views *views, const struct request *requ
     if (path_fd == -EAGAIN || walk)
         return submit(views, request, call, &path_fd, walk);
     /* The host has no such file, the sandbox has. */
-    if (path_fd == -ENOENT && views->shadow.hosts_path[0] == '\0' &&
-        shadow_names_hosts(&views->shadow, call->path)) {
+    if (path_fd == -ENOENT && views->shadow->hosts_path[0] == '\0' &&
+        shadow_names_hosts(views->shadow, call->path)) {
         struct open_decision decision = decide_hosts(call);
         return carry_out(views, request, call, &decision, -1, "");
     }
@@ -422,15 +424,15 @@ static bool views_start(struct supervisor *supervisor, void **state, struct erro
         views->net_fds[i] = -1;
     clock_gettime(CLOCK_REALTIME, &now);
     views->started = now.tv_sec;
-    shadow_init(&views->shadow, policy);
-    views->reached = views->shadow.hosts && shadow_writes_reach_hosts(policy);
-    if (views->shadow.kernel) {
+    views->shadow = &network_of(supervisor)->shadow;
+    views->reached = views->shadow->hosts && views->shadow->writes_reach_hosts;
+    if (views->shadow->kernel) {
         int refused;
         views->sockets.proc_fd = views->proc_fd;
         views->sockets.ports = network_of(supervisor)->ports;
         views->sockets.diag = sock_diag_new(&refused);
     }
-    if (views->shadow.hosts && !view_seal_hosts(views, err)) {
+    if (views->shadow->hosts && !view_seal_hosts(views, err)) {
         views_stop(views);
         return false;
     }
@@ -526,7 +528,7 @@ const struct feature feature_hosts_view =
     VIEW(HOSTS_LAYER, hosts_traps, hosts_needs, hosts_wanted, hosts_start, hosts_describe);
 const struct feature feature_hosts_view_writable =
     VIEW(HOSTS_LAYER, hosts_writable_traps, hosts_needs, hosts_writable_wanted, hosts_start,
-         hosts_describe);
+         hosts_writable_describe);
 const struct feature feature_proc_view =
     VIEW(PROC_LAYER, proc_traps, proc_needs, proc_wanted, views_start, proc_describe);
 const struct feature feature_proc_view_writable = VIEW(

@@ -14,11 +14,11 @@
 struct file_views {
     struct supervisor *supervisor;
     const struct grants *grants; /* borrowed, may be NULL */
-    struct shadow shadow;
-    struct local_devices local; /* whose listings do not wait */
-    int proc_fd;                /* borrowed */
-    pid_t own;                  /* whom "self" in /proc names when the supervisor walks */
-    int64_t started;            /* wall clock, seconds: what lies beside the hosts file since
+    const struct shadow *shadow; /* the network's */
+    struct local_devices local;  /* whose listings do not wait */
+    int proc_fd;                 /* borrowed */
+    pid_t own;                   /* whom "self" in /proc names when the supervisor walks */
+    int64_t started;             /* wall clock, seconds: what lies beside the hosts file since
                                    before has a rule */
     bool reached;    /* a write grant covers the hosts file: what continues may open it */
     bool privileged; /* the supervisor has capabilities */

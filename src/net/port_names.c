@@ -16,8 +16,9 @@
 
 enum { OWN_NAME, PEER_NAME };
 
-static bool names_wanted(const struct policy *policy)
+static bool names_wanted(const struct policy *policy, const struct network *network)
 {
+    (void)network;
     return policy->port_remap;
 }
 

@@ -73,20 +73,6 @@ static void find_hosts(struct shadow *shadow)
     find_way(shadow);
 }
 
-void shadow_init(struct shadow *shadow, const struct policy *policy)
-{
-    memset(shadow, 0, sizeof(*shadow));
-    if (policy->no_supervisor)
-        return;
-    shadow->hosts = network_shape_of(policy).hosts_view;
-    shadow->kernel = shadow_policy_shows_kernel(policy);
-    if (!shadow->hosts && !shadow->kernel)
-        return;
-    find_kernel(shadow);
-    if (shadow->hosts)
-        find_hosts(shadow);
-}
-
 /* ---- Grants ---------------------------------------------------------------------------------------- */
 
 /* Trees of sysfs where nothing of the network is. */
@@ -109,11 +95,13 @@ static bool shows_kernel(const struct shadow *host, const struct object_identity
            identity->device == host->sys_device;
 }
 
-static bool any_grant(const struct policy *policy, const struct strv *paths,
-                      const struct shadow *host,
-                      bool (*holds)(const struct shadow *host,
-                                    const struct object_identity *identity))
+/* Calls `visit` for what each granted path is at this moment. */
+static void each_grant(struct shadow *host, const struct policy *policy, bool write,
+                       void (*visit)(struct shadow *host, const struct object_identity *identity,
+                                     bool write))
 {
+    const struct strv *const lists[] = {write ? &policy->fs_write : &policy->fs_read,
+                                        write ? &policy->fs_write_try : &policy->fs_read_try};
     struct object_identity identity;
     CLEANUP_FD int start_fd = -1;
     int start = AT_FDCWD;
@@ -123,28 +111,13 @@ static bool any_grant(const struct policy *policy, const struct strv *paths,
         if (start_fd >= 0)
             start = start_fd;
     }
-    for (size_t i = 0; i < paths->count; i++) {
-        if (!is_harmless(paths->items[i]) &&
-            object_identify_path(start, paths->items[i], &identity) && holds(host, &identity))
-            return true;
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        for (size_t k = 0; k < lists[i]->count; k++) {
+            const char *path = lists[i]->items[k];
+            if (!is_harmless(path) && object_identify_path(start, path, &identity))
+                visit(host, &identity, write);
+        }
     }
-    return false;
-}
-
-bool shadow_grants_show_kernel(const struct policy *policy)
-{
-    struct shadow host = {0};
-
-    find_kernel(&host);
-    return any_grant(policy, &policy->fs_read, &host, shows_kernel) ||
-           any_grant(policy, &policy->fs_read_try, &host, shows_kernel) ||
-           any_grant(policy, &policy->fs_write, &host, shows_kernel) ||
-           any_grant(policy, &policy->fs_write_try, &host, shows_kernel);
-}
-
-bool shadow_policy_shows_kernel(const struct policy *policy)
-{
-    return (policy->without & FEATURE_PROC_VIEW) == 0 && shadow_grants_show_kernel(policy);
 }
 
 static bool is_on_way(const struct shadow *shadow, const struct object_identity *object)
@@ -161,28 +134,42 @@ static bool reaches_hosts(const struct shadow *host, const struct object_identit
     return shadow_is_hosts(host, identity) || is_on_way(host, identity);
 }
 
-bool shadow_writes_reach_hosts(const struct policy *policy)
+static void look_at_grant(struct shadow *host, const struct object_identity *identity, bool write)
 {
-    struct shadow host = {.hosts = true};
+    bool kernel = shows_kernel(host, identity);
 
-    if (policy->fs_write.count + policy->fs_write_try.count == 0)
-        return false;
-    find_kernel(&host);
-    find_hosts(&host);
-    return any_grant(policy, &policy->fs_write, &host, reaches_hosts) ||
-           any_grant(policy, &policy->fs_write_try, &host, reaches_hosts);
+    host->kernel = host->kernel || kernel;
+    host->writes_reach_kernel = host->writes_reach_kernel || (kernel && write);
+    host->writes_reach_hosts = host->writes_reach_hosts || (write && reaches_hosts(host, identity));
 }
 
-bool shadow_writes_reach_kernel(const struct policy *policy)
+static void look_at_grants(struct shadow *shadow, const struct policy *policy)
+{
+    each_grant(shadow, policy, false, look_at_grant);
+    each_grant(shadow, policy, true, look_at_grant);
+}
+
+bool shadow_grants_show_kernel(const struct policy *policy)
 {
     struct shadow host = {0};
 
-    if ((policy->without & FEATURE_PROC_VIEW) != 0 ||
-        policy->fs_write.count + policy->fs_write_try.count == 0)
-        return false;
     find_kernel(&host);
-    return any_grant(policy, &policy->fs_write, &host, shows_kernel) ||
-           any_grant(policy, &policy->fs_write_try, &host, shows_kernel);
+    look_at_grants(&host, policy);
+    return host.kernel;
+}
+
+void shadow_init(struct shadow *shadow, const struct policy *policy)
+{
+    memset(shadow, 0, sizeof(*shadow));
+    if (policy->no_supervisor)
+        return;
+    find_kernel(shadow);
+    shadow->hosts = network_shape_of(policy).hosts_view;
+    if (shadow->hosts)
+        find_hosts(shadow);
+    look_at_grants(shadow, policy);
+    if ((policy->without & FEATURE_PROC_VIEW) != 0)
+        shadow->kernel = shadow->writes_reach_kernel = false;
 }
 
 enum shadow_kind shadow_kind_of(const struct shadow *shadow, const char *path,

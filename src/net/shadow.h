@@ -24,8 +24,11 @@ struct shadow_place {
 #define SHADOW_WAY_MAX 16
 
 struct shadow {
-    bool hosts;                /* /etc/hosts is the sandbox's own */
-    bool kernel;               /* procfs and sysfs are opened by the supervisor alone */
+    bool hosts;  /* /etc/hosts is the sandbox's own */
+    bool kernel; /* procfs and sysfs are opened by the supervisor alone */
+    /* A write grant reaches the hosts file (then the members' ruleset does, too), or procfs or sysfs.
+     * Where none does, opens for writing need no look. */
+    bool writes_reach_hosts, writes_reach_kernel;
     char hosts_path[PATH_MAX]; /* where /etc/hosts really lies; "" where there is none */
     struct shadow_place hosts_file;
     struct shadow_place way[SHADOW_WAY_MAX]; /* the root first */
@@ -35,19 +38,12 @@ struct shadow {
     uint64_t sys_root;                /* inode of /sys */
 };
 
-/* What a policy shadows on this host, now. Without a supervisor nothing. */
+/* What a policy shadows on this host, now: looked for once, so that filter, rulesets and features go by the
+ * same answer. Without a supervisor nothing. */
 void shadow_init(struct shadow *shadow, const struct policy *policy);
 
 /* True if a grant of the policy shows something of procfs or sysfs that a view must judge. */
 bool shadow_grants_show_kernel(const struct policy *policy);
-
-/* The same, and the view is not switched off. */
-bool shadow_policy_shows_kernel(const struct policy *policy);
-
-/* True if a write grant reaches the hosts file (then the members' ruleset does, too), or procfs or sysfs.
- * Without one, opens for writing need no look. */
-bool shadow_writes_reach_hosts(const struct policy *policy);
-bool shadow_writes_reach_kernel(const struct policy *policy);
 
 enum shadow_kind {
     SHADOW_NONE,   /* an ordinary object: a rule as it is granted */

@@ -117,7 +117,7 @@ static int follow(struct walk *walk, int *place, int link, const char *name)
     if (++walk->links > LINKS_MAX)
         return -ELOOP;
     if (object_is_in_procfs(link)) {
-        if (!object_identify(link, &object) || object.device != walk->views->shadow.proc_device)
+        if (!object_identify(link, &object) || object.device != walk->views->shadow->proc_device)
             return -EACCES;
         int result = follow_in_proc(walk, place, name);
         if (result != -ENOLINK)

@@ -112,7 +112,7 @@ static void outcome_fill(struct sandbox *sandbox)
         outcome->code = -1;
     }
     outcome->host_signal = sandbox->terminal.fatal_signal;
-    outcome->wall_ns = loop_now() - sandbox->started_ns;
+    outcome->wall_ns = sys_monotonic_ns() - sandbox->started_ns;
 }
 
 /* ---- The supervising thread ---------------------------------------------------------------------- */
@@ -175,7 +175,7 @@ static bool begin(struct sandbox *sandbox, struct error *err)
 {
     struct launch *launch = sandbox->launch;
 
-    sandbox->started_ns = loop_now();
+    sandbox->started_ns = sys_monotonic_ns();
     if (launch_supervised(launch)) {
         supervisor_on_failure(launch_supervisor(launch), on_supervisor_failure, sandbox);
         supervisor_on_stuck(launch_supervisor(launch), on_supervisor_stuck, on_supervisor_lost,
@@ -481,7 +481,7 @@ static void on_deadline(void *data)
         return;
     }
     launch_command(sandbox->launch, COMMAND_TERMINATE);
-    int64_t deadline = loop_now() + (int64_t)sandbox->kill_after_ms * NS_PER_MS;
+    int64_t deadline = sys_monotonic_ns() + (int64_t)sandbox->kill_after_ms * NS_PER_MS;
     if (loop_timer_add(sandbox->loop, deadline, on_kill_deadline, sandbox) == 0)
         launch_command(sandbox->launch, COMMAND_KILL);
 }
@@ -491,7 +491,8 @@ static int64_t deadline_after(uint64_t milliseconds)
 {
     const uint64_t longest = (uint64_t)INT64_MAX / (4 * NS_PER_MS);
 
-    return loop_now() + (int64_t)(milliseconds < longest ? milliseconds : longest) * NS_PER_MS;
+    return sys_monotonic_ns() +
+           (int64_t)(milliseconds < longest ? milliseconds : longest) * NS_PER_MS;
 }
 
 static bool wait_on_caller(struct sandbox *sandbox, uint64_t timeout_ms, struct error *err)

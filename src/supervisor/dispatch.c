@@ -220,6 +220,8 @@ void dispatch_on_listener(void *data, short revents)
         stop_watching(supervisor); /* POLLHUP alone: no task uses the filter any more */
         if ((revents & (POLLERR | POLLNVAL)) != 0)
             supervisor_fail(supervisor, "the notification descriptor is not usable");
+        else if (supervisor->on_empty != NULL)
+            supervisor->on_empty(supervisor->on_empty_data);
         return;
     }
     if (!supervisor->grants_named && !name_grants(supervisor)) {

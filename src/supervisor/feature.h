@@ -116,11 +116,14 @@ struct feature_needs {
         *calls; /* system calls the supervisor and its workers make; NULL-terminated */
 };
 
+struct network;
+
 struct feature {
     const char *name; /* also the posture entry */
 
-    /* True if this policy needs it. NULL: always, when supervised. */
-    bool (*wanted)(const struct policy *policy);
+    /* True if this policy needs it. NULL: always, when supervised. `network` as the config names it: for
+     * features of that room. */
+    bool (*wanted)(const struct policy *policy, const struct network *network);
 
     const struct trap *traps;
     size_t trap_count;

@@ -1,7 +1,7 @@
 /* Counters of the supervisor: see stats.h. */
 #include "supervisor/stats.h"
 
-#include "supervisor/loop.h"
+#include "kernel/sys.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 
 void stats_start(struct stats *stats)
 {
-    stats->started_ns = loop_now();
+    stats->started_ns = sys_monotonic_ns();
 }
 
 void stats_count(struct stats *stats, int number)
@@ -67,7 +67,7 @@ void stats_print(const struct stats *stats, const struct arch *arch, struct buff
     struct line lines[STATS_NUMBERS];
     size_t count = 0;
     uint64_t total = 0;
-    double seconds = (double)(loop_now() - stats->started_ns) / NANOSECONDS;
+    double seconds = (double)(sys_monotonic_ns() - stats->started_ns) / NANOSECONDS;
 
     if (seconds <= 0)
         seconds = 1 / NANOSECONDS;

@@ -27,9 +27,12 @@
 
 /* ---- Building ---------------------------------------------------------------------------------- */
 
-static bool is_wanted(const struct feature *feature, const struct policy *policy)
+static bool is_wanted(const struct supervisor *supervisor, const struct feature *feature)
 {
-    return !policy->no_supervisor && (feature->wanted == NULL || feature->wanted(policy));
+    const struct supervisor_config *config = &supervisor->config;
+
+    return !config->policy->no_supervisor &&
+           (feature->wanted == NULL || feature->wanted(config->policy, config->network));
 }
 
 static bool choose_features(struct supervisor *supervisor)
@@ -45,7 +48,7 @@ static bool choose_features(struct supervisor *supervisor)
         return false;
     supervisor->feature_count = 0;
     for (size_t i = 0; i < all; i++) {
-        if (!is_wanted(registry[i], supervisor->config.policy))
+        if (!is_wanted(supervisor, registry[i]))
             continue;
         supervisor->features[supervisor->feature_count].feature = registry[i];
         supervisor->features_keep_tasks |= registry[i]->task_gone != NULL;
@@ -263,9 +266,9 @@ void supervisor_describe(const struct supervisor *supervisor, struct posture *po
             posture_set(posture, feature->name, POSTURE_DISABLED, NULL, "--without");
         else if (policy->no_supervisor)
             posture_set(posture, feature->name, POSTURE_OFF, NULL, "no supervisor");
-        else if (!is_wanted(feature, policy) && posture_find(posture, feature->name) != NULL)
+        else if (!is_wanted(supervisor, feature) && posture_find(posture, feature->name) != NULL)
             continue; /* one of several features of a name, and another is wanted */
-        else if (!is_wanted(feature, policy))
+        else if (!is_wanted(supervisor, feature))
             posture_set(posture, feature->name, POSTURE_OFF, NULL, "not used by this policy");
         else if (feature->describe != NULL)
             feature->describe(policy, posture);
@@ -348,6 +351,12 @@ void supervisor_on_stuck(struct supervisor *supervisor, void (*kill)(void *data)
     supervisor->on_stuck = kill;
     supervisor->on_lost = lost;
     supervisor->on_stuck_data = data;
+}
+
+void supervisor_on_empty(struct supervisor *supervisor, void (*callback)(void *data), void *data)
+{
+    supervisor->on_empty = callback;
+    supervisor->on_empty_data = data;
 }
 
 void supervisor_on_failure(struct supervisor *supervisor, void (*callback)(void *data), void *data)

@@ -91,6 +91,10 @@ const char *supervisor_failure(const struct supervisor *supervisor);
  * members. Without a callback the loop is stopped. Set before attach. */
 void supervisor_on_failure(struct supervisor *supervisor, void (*callback)(void *data), void *data);
 
+/* Called once, on the loop's thread, when no process uses the members' filter any more: the run is over,
+ * though its last processes are still to be reaped. Not after a failure. Set before attach. */
+void supervisor_on_empty(struct supervisor *supervisor, void (*callback)(void *data), void *data);
+
 /* Who kills all members where a thread that serves them does not come back from handling a call; and who
  * is told, two seconds later, that the loop's thread is still there, so that nobody should wait for it.
  * Each is called once, on another thread of the supervisor's. Set before attach. */

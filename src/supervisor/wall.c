@@ -36,15 +36,17 @@ enum wall_condition {
     NEEDED, /* only if a wanted feature names the call; narrower than naming it alone would be */
 };
 
+/* Names and not pointers to names: the static program would have to relocate each at every start, and
+ * most starts never need this table. */
 struct wall_row {
-    const char *call;
+    char call[20];
     unsigned roles;
     enum wall_condition condition;
     uint8_t test_count;
     struct arg_test tests[2];
     bool own_process; /* tests[0].value is our process id */
     /* NEEDED: the name in a feature's list, if it is not the call's: "bind:unix". */
-    const char *need;
+    char need[28];
 };
 
 /* Not in every libc's headers. */
@@ -317,7 +319,7 @@ static bool row_applies(const struct wall_row *row, const struct wall_options *o
     case TRACED:
         return options->traced;
     case NEEDED:
-        return is_needed(options, row->need != NULL ? row->need : row->call);
+        return is_needed(options, row->need[0] != '\0' ? row->need : row->call);
     }
     return false;
 }
@@ -342,7 +344,8 @@ static bool apply_row(struct filter_plan *plan, const struct wall_row *row)
 static bool has_narrow_form(const char *call)
 {
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        if (rows[i].condition == NEEDED && rows[i].need == NULL && strcmp(rows[i].call, call) == 0)
+        if (rows[i].condition == NEEDED && rows[i].need[0] == '\0' &&
+            strcmp(rows[i].call, call) == 0)
             return true;
     return false;
 }

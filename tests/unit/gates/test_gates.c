@@ -185,12 +185,12 @@ static void test_the_gate_is_not_wanted_where_everything_is_writable(void **stat
     struct policy policy = {0};
 
     (void)state;
-    assert_true(feature_metadata_gate.wanted(&policy));
+    assert_true(feature_metadata_gate.wanted(&policy, NULL));
     policy.without = FEATURE_METADATA_GATE;
-    assert_false(feature_metadata_gate.wanted(&policy));
+    assert_false(feature_metadata_gate.wanted(&policy, NULL));
     policy.without = 0;
     policy.fs_write = (struct strv){.items = root, .count = 1};
-    assert_false(feature_metadata_gate.wanted(&policy));
+    assert_false(feature_metadata_gate.wanted(&policy, NULL));
 }
 
 /* ---- process-gate ---------------------------------------------------------------------------------- */

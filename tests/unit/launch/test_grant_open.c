@@ -120,6 +120,25 @@ static void other_links_are_followed(void **state)
     assert_leads_to("/proc/self/cwd/outside", "work", "outside");
 }
 
+static void the_text_of_a_link_has_room_for_a_whole_path(void **state)
+{
+    char target[4000], path[200] = "long";
+    const char *below;
+    struct stat status;
+
+    (void)state;
+    for (size_t i = 0; i + 10 < sizeof(target); i += 2)
+        memcpy(target + i, "./", 3);
+    strcat(target, "outside");
+    assert_int_equal(symlink(target, "long"), 0);
+    assert_leads_to("long", "work", "outside");
+    assert_leads_to("long/deep/", "work", "outside/deep");
+    while (strlen(path) < 150)
+        strcat(path, "/.");
+    assert_int_equal(open_beside(path, "work", &below, &status), -ENAMETOOLONG);
+    assert_leads_to(path, NULL, "outside");
+}
+
 static void where_everything_is_written_every_link_is_followed(void **state)
 {
     (void)state;
@@ -162,6 +181,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(links_below_a_write_grant_are_refused),
         CASE(other_links_are_followed),
+        CASE(the_text_of_a_link_has_room_for_a_whole_path),
         CASE(where_everything_is_written_every_link_is_followed),
         CASE(what_the_kernel_does_not_find_is_its_own_error),
         CASE(a_directory_opened_by_another_name_is_noticed),

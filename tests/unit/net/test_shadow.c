@@ -95,23 +95,56 @@ static void entries_of_sysfs_that_name_interfaces_are_hidden(void **state)
     assert_false(shadow_hides_sysfs("/sys/kernel/notes"));
 }
 
+static bool shows_kernel(const struct policy *policy)
+{
+    struct shadow shadow;
+
+    shadow_init(&shadow, policy);
+    return shadow.kernel;
+}
+
 static void this_host_is_found(void **state)
 {
     char read[] = "/usr", all[] = "/", proc[] = "/proc/self", cpu[] = "/sys/devices/system";
     char *items[1] = {read};
     struct policy policy = {.fs_read = {.items = items, .count = 1}};
     (void)state;
-    assert_false(shadow_policy_shows_kernel(&policy));
+    assert_false(shows_kernel(&policy));
     items[0] = all;
-    assert_true(shadow_policy_shows_kernel(&policy));
+    assert_true(shows_kernel(&policy));
     items[0] = proc;
-    assert_true(shadow_policy_shows_kernel(&policy));
+    assert_true(shows_kernel(&policy));
     policy.without = FEATURE_PROC_VIEW;
-    assert_false(shadow_policy_shows_kernel(&policy));
+    assert_false(shows_kernel(&policy));
     assert_true(shadow_grants_show_kernel(&policy));
     policy.without = 0;
     items[0] = cpu;
-    assert_false(shadow_policy_shows_kernel(&policy));
+    assert_false(shows_kernel(&policy));
+}
+
+static void write_grants_are_told_apart_from_others(void **state)
+{
+    char usr[] = "/usr", all[] = "/";
+    char *read[1] = {all}, *write[1] = {usr};
+    struct net_rule anywhere = {.target = NET_TARGET_ANY};
+    struct policy policy = {.fs_read = {.items = read, .count = 1},
+                            .fs_write = {.items = write, .count = 1},
+                            .net_allow = {.items = &anywhere, .count = 1}};
+    struct shadow shadow;
+    (void)state;
+    shadow_init(&shadow, &policy);
+    assert_true(shadow.kernel);
+    assert_true(shadow.hosts);
+    assert_false(shadow.writes_reach_kernel);
+    assert_false(shadow.writes_reach_hosts);
+    write[0] = all;
+    shadow_init(&shadow, &policy);
+    assert_true(shadow.writes_reach_kernel);
+    assert_true(shadow.writes_reach_hosts);
+    policy.without = FEATURE_PROC_VIEW;
+    shadow_init(&shadow, &policy);
+    assert_false(shadow.writes_reach_kernel);
+    assert_true(shadow.writes_reach_hosts);
 }
 
 int main(void)
@@ -122,6 +155,7 @@ int main(void)
         cmocka_unit_test(neighbours_are_told_by_their_directory),
         cmocka_unit_test(entries_of_sysfs_that_name_interfaces_are_hidden),
         cmocka_unit_test(this_host_is_found),
+        cmocka_unit_test(write_grants_are_told_apart_from_others),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

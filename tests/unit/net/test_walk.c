@@ -20,7 +20,8 @@
 #include <cmocka.h>
 
 static char area[] = "/tmp/sandlock-walk-XXXXXX";
-static struct file_views views;
+static struct shadow shadow;
+static struct file_views views = {.shadow = &shadow};
 static struct request request;
 
 static int prepare(void **state)
@@ -30,7 +31,7 @@ static int prepare(void **state)
     if (mkdtemp(area) == NULL || !object_identify_path(AT_FDCWD, "/proc", &proc))
         return -1;
     views.proc_fd = procfs_open();
-    views.shadow.proc_device = proc.device;
+    shadow.proc_device = proc.device;
     request.tgid = getpid();
     request.notification.pid = (uint32_t)getpid();
     return 0;

@@ -125,8 +125,9 @@ static const struct trap decisive_traps[] = {
 static const struct feature decisive = {
     .name = "decisive", .traps = decisive_traps, .trap_count = 5, .start = start, .stop = stop};
 
-static bool never(const struct policy *policy)
+static bool never(const struct policy *policy, const struct network *network)
 {
+    (void)network;
     (void)policy;
     return false;
 }
