@@ -23,14 +23,14 @@ struct guardian_plan {
     struct launch_record *record;
     struct child_plan *child;
 
-    int host;              /* process id of the host */
-    bool watch_thread;     /* end when the creating thread ends, not only when the process does */
-    int ruleset;           /* scopes only; -1: no scope is active */
-    bool signal_scope;     /* the domain scopes signals: kill(-1) is safe */
-    bool share_memory;     /* the child may be cloned with CLONE_VM */
-    bool end_with_child;   /* one-shot run: no command is needed to finish */
-    int lifeline;          /* read end of a pipe whose write end only the host has */
-    int report_fd;         /* eventfd for stop reports; -1: not interactive */
+    int host;            /* process id of the host */
+    bool watch_thread;   /* end when the creating thread ends, not only when the process does */
+    int ruleset;         /* scopes only; -1: no scope is active */
+    bool signal_scope;   /* the domain scopes signals: kill(-1) is safe */
+    bool share_memory;   /* the child may be cloned with CLONE_VM */
+    bool end_with_child; /* one-shot run: no command is needed to finish */
+    int lifeline;  /* read end of a pipe whose write end only the host has; -1: it never execs */
+    int report_fd; /* eventfd for stop reports; -1: not interactive */
     struct tracer *tracer; /* zeroed but for the plan's part; NULL: this guardian does not trace */
 
     /* What to close on leaving the shared table, as in struct child_plan. */

@@ -38,9 +38,10 @@ static bool is_ours(const void *block)
     return (uintptr_t)block - (uintptr_t)arena < ARENA_SIZE;
 }
 
+/* A block of no size has an address of its own too, and at the end of the arena one inside it. */
 static size_t rounded(size_t size)
 {
-    return (size + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
+    return size == 0 ? ALIGNMENT : (size + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
 }
 
 static size_t size_of(const void *block)

@@ -14,11 +14,19 @@ struct segment {
     bpf_label label;
 };
 
-/* Emits a search for the segment of the value that is in the accumulator, with up to `chain` single
- * values that differ from their surroundings in one leaf. segments[0] holds for all values below the
- * second's. On failure the assembler remembers it. */
+/* Which ways through a tree matter; all zero: those to all tested values alike. */
+struct tree_shape {
+    bool by_values; /* those to all values: cuts halve the values, not the tests */
+    const struct segment
+        *early; /* single values that are asked for near the root, in this order; the
+                                  * segments need not tell them apart */
+    size_t early_count;
+};
+
+/* Emits a search for the segment of the value that is in the accumulator. segments[0] holds for all
+ * values below the second's; neighbours have different labels. On failure the assembler remembers it. */
 bpf_label tree_emit(struct bpf_assembler *assembler, const struct segment *segments, size_t count,
-                    size_t chain);
+                    const struct tree_shape *shape);
 
 /* Emits what decides by the rules in order, and `otherwise` if none holds. */
 bpf_label argument_block_emit(struct bpf_assembler *assembler, const struct filter_rule *rules,

@@ -2,7 +2,8 @@
  * Argument blocks: the rules of one number, see compile.h. Rules are tested one after the other, but
  * neighbours that compare the same word of the same argument become one tree over its values, in which
  * each stretch of values knows the first rule that holds there. Nothing is loaded or masked that is in
- * the accumulator already.
+ * the accumulator already, and nothing is tested that earlier rules have settled, which also makes the
+ * ends of different numbers' rules alike, so that they are written once.
  */
 #include "filter/compile.h"
 
@@ -14,9 +15,8 @@
 /* Fewer comparisons than this are not worth a tree. */
 #define RUN_MIN 2
 
-/* Values that differ from their surroundings in one leaf of it: what makes the program shorter here
- * is run by every call of the number. */
-#define ARGUMENT_CHAIN 2
+/* Which values are frequent is not known. */
+static const struct tree_shape argument_shape = {0};
 
 /* The low half comes first on all supported architectures, which are little-endian. */
 static uint32_t low_word(unsigned arg)
@@ -173,6 +173,12 @@ static bool is_comparison(const struct arg_test *test)
     return test->op == ARG_EQUAL || test->op == ARG_NOT_EQUAL || test->op == ARG_IN_RANGE;
 }
 
+/* The highest value that a comparison names. */
+static uint32_t highest_value(const struct arg_test *test)
+{
+    return test->op == ARG_IN_RANGE ? test->value_high : test->value;
+}
+
 /* How many rules from the first on begin with a comparison of the same word under the same mask. */
 static size_t run_length(const struct filter_rule *rules, size_t count)
 {
@@ -202,61 +208,70 @@ static bool comparison_holds(const struct arg_test *test, uint32_t value)
     }
 }
 
-static int compare_values(const void *left, const void *right)
-{
-    const uint32_t *a = left, *b = right;
-
-    return (*a > *b) - (*a < *b);
-}
-
-/* The first values of the stretches in which no comparison of the run changes, in order. */
-static size_t find_stretches(const struct filter_rule *rules, size_t count, uint32_t *values)
-{
-    size_t found = 0, kept = 1;
-
-    values[found++] = 0;
-    for (size_t i = 0; i < count; i++) {
-        const struct arg_test *test = &rules[i].tests[0];
-        uint32_t last = test->op == ARG_IN_RANGE ? test->value_high : test->value;
-        values[found++] = test->value;
-        if (last != UINT32_MAX)
-            values[found++] = last + 1;
-    }
-    qsort(values, found, sizeof(values[0]), compare_values);
-    for (size_t i = 1; i < found; i++)
-        if (values[i] != values[kept - 1])
-            values[kept++] = values[i];
-    return kept;
-}
-
 static bpf_label emit_rules(struct bpf_assembler *assembler, const struct filter_rule *rules,
                             size_t count, struct accumulator state, bpf_label fall);
 
-/* Rules after a run for values first..last of the argument, without a mask: true if they decide
- * without a look at anything else. Most values of ioctl are decided so by the first of its runs. */
-static bool is_decided(struct bpf_assembler *assembler, const struct filter_rule *rules,
-                       size_t count, unsigned arg, uint32_t first, uint32_t last, bpf_label *label)
+/* Values first..last of an argument, between which no comparison of a run changes. */
+struct stretch {
+    uint32_t first, last;
+    bpf_label after; /* what decides where no rule of the run does; 0: the rules after the run */
+};
+
+static int compare_stretches(const void *left, const void *right)
+{
+    const struct stretch *a = left, *b = right;
+
+    return (a->first > b->first) - (a->first < b->first);
+}
+
+/* The stretches in which no comparison of the run changes, in order. */
+static size_t find_stretches(const struct filter_rule *rules, size_t count,
+                             struct stretch *stretches)
+{
+    size_t found = 0, kept = 0;
+
+    stretches[found++].first = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct arg_test *test = &rules[i].tests[0];
+        stretches[found++].first = test->value;
+        if (highest_value(test) != UINT32_MAX)
+            stretches[found++].first = highest_value(test) + 1;
+    }
+    qsort(stretches, found, sizeof(stretches[0]), compare_stretches);
+    for (size_t i = 1; i < found; i++) {
+        if (stretches[i].first == stretches[kept].first)
+            continue;
+        stretches[kept++].last = stretches[i].first - 1;
+        stretches[kept].first = stretches[i].first;
+    }
+    stretches[kept++].last = UINT32_MAX;
+    return kept;
+}
+
+/* The rule that decides for all values of a stretch of an unmasked argument without a look at anything
+ * else: its index, or `count` if none of them holds. False: it depends. */
+static bool find_decision(const struct filter_rule *rules, size_t count, unsigned arg,
+                          const struct stretch *stretch, size_t *decision)
 {
     for (size_t i = 0; i < count; i++) {
         const struct arg_test *test = &rules[i].tests[0];
         if (rules[i].test_count == 0 || test->arg != arg || !is_comparison(test))
             return false;
         uint32_t mask = effective_mask(test);
-        uint32_t high = test->op == ARG_IN_RANGE ? test->value_high : test->value;
+        uint32_t high = highest_value(test);
         /* Masking changes nothing in this stretch, or at least makes no value greater. */
-        bool exact = (mask & (mask + 1)) == 0 && last <= mask;
+        bool exact = (mask & (mask + 1)) == 0 && stretch->last <= mask;
         uint64_t highest = exact ? high : (uint64_t)high + (uint32_t)~mask;
-        bool apart = test->value > last || highest < first || high < test->value;
-        bool inside = exact && test->value <= first && last <= high;
+        bool apart = test->value > stretch->last || highest < stretch->first || high < test->value;
+        bool inside = exact && test->value <= stretch->first && stretch->last <= high;
         if (!apart && !inside)
             return false;
         if (inside == (test->op == ARG_NOT_EQUAL))
             continue; /* does not hold */
-        if (rules[i].test_count > 1)
-            return false;
-        *label = bpf_emit_return(assembler, rules[i].action);
-        return true;
+        *decision = i;
+        return rules[i].test_count == 1;
     }
+    *decision = count;
     return true;
 }
 
@@ -286,12 +301,45 @@ static bpf_label emit_stretch(struct bpf_assembler *assembler, const struct filt
     return emit_rules(assembler, left, kept, state, rest);
 }
 
-static bool has_conditions(const struct filter_rule *rules, size_t count)
+/* Whether rules of a run hold for a value only if other tests hold as well. */
+static bool is_conditional(const struct filter_rule *rules, size_t run, uint32_t value)
 {
-    for (size_t i = 0; i < count; i++)
-        if (rules[i].test_count > 1)
-            return true;
-    return false;
+    bool conditional = false;
+
+    for (size_t i = 0; i < run; i++) {
+        if (!comparison_holds(&rules[i].tests[0], value))
+            continue;
+        if (rules[i].test_count == 1)
+            return false;
+        conditional = true;
+    }
+    return conditional;
+}
+
+/* Finds stretches for which the rules after the run, rules[run..count), need not be asked. Most values
+ * of ioctl are decided so by the first of its runs. What already the first of those rules says may as well
+ * be said there. Returns whether the accumulator is as the run left it on all ways to those rules. */
+static bool skip_rest(struct bpf_assembler *assembler, const struct filter_rule *rules, size_t run,
+                      size_t count, bpf_label fall, struct stretch *stretches, size_t stretch_count)
+{
+    const struct arg_test *test = &rules[0].tests[0];
+    const struct filter_rule *rest = rules + run;
+    size_t rest_count = count - run;
+    bool untouched = true;
+
+    for (size_t i = 0; i < stretch_count; i++) {
+        struct stretch *stretch = &stretches[i];
+        bool conditional = is_conditional(rules, run, stretch->first);
+        size_t decision;
+        if (effective_mask(test) == UINT32_MAX &&
+            find_decision(rest, rest_count, test->arg, stretch, &decision) &&
+            (conditional || decision > 0))
+            stretch->after =
+                decision == rest_count ? fall : bpf_emit_return(assembler, rest[decision].action);
+        else if (conditional)
+            untouched = false;
+    }
+    return untouched;
 }
 
 /* The run is rules[0..run); the others follow it, fall comes after all. */
@@ -301,30 +349,26 @@ static bpf_label emit_run(struct bpf_assembler *assembler, const struct filter_r
     const struct arg_test *test = &rules[0].tests[0];
     struct accumulator wanted = {true, low_word(test->arg), effective_mask(test)};
     struct accumulator raw = {true, wanted.word, UINT32_MAX};
-    bool masks = wanted.mask != UINT32_MAX;
-    CLEANUP_FREE uint32_t *values = calloc(2 * run + 1, sizeof(*values));
+    CLEANUP_FREE struct stretch *stretches = calloc(2 * run + 1, sizeof(*stretches));
     CLEANUP_FREE struct segment *segments = calloc(2 * run + 1, sizeof(*segments));
 
-    if (values == NULL || segments == NULL) {
+    if (stretches == NULL || segments == NULL) {
         assembler->failed = true;
         return fall;
     }
-    size_t stretches = find_stretches(rules, run, values);
-    bpf_label rest = emit_rules(assembler, rules + run, count - run,
-                                has_conditions(rules, run) ? nothing_known : wanted, fall);
+    size_t stretch_count = find_stretches(rules, run, stretches);
+    bool untouched = skip_rest(assembler, rules, run, count, fall, stretches, stretch_count);
+    bpf_label rest =
+        emit_rules(assembler, rules + run, count - run, untouched ? wanted : nothing_known, fall);
     size_t used = 0;
-    for (size_t i = 0; i < stretches; i++) {
-        uint32_t last = i + 1 < stretches ? values[i + 1] - 1 : UINT32_MAX;
-        bpf_label after = fall;
-        if (masks ||
-            !is_decided(assembler, rules + run, count - run, test->arg, values[i], last, &after))
-            after = rest;
-        bpf_label label = emit_stretch(assembler, rules, run, values[i], wanted, after);
+    for (size_t i = 0; i < stretch_count; i++) {
+        bpf_label after = stretches[i].after == 0 ? rest : stretches[i].after;
+        bpf_label label = emit_stretch(assembler, rules, run, stretches[i].first, wanted, after);
         if (used == 0 || segments[used - 1].label != label)
-            segments[used++] = (struct segment){.first = values[i], .label = label};
+            segments[used++] = (struct segment){.first = stretches[i].first, .label = label};
     }
-    bpf_label label = tree_emit(assembler, segments, used, ARGUMENT_CHAIN);
-    if (masks && !holds_same(&state, &wanted))
+    bpf_label label = tree_emit(assembler, segments, used, &argument_shape);
+    if (wanted.mask != UINT32_MAX && !holds_same(&state, &wanted))
         label = bpf_emit(assembler, BPF_ALU | BPF_AND | BPF_K, wanted.mask, label);
     if (!holds_same(&state, &wanted) && !holds_same(&state, &raw))
         label = emit_load(assembler, wanted.word, label);
@@ -360,9 +404,84 @@ static bpf_label emit_rules(struct bpf_assembler *assembler, const struct filter
     return emit_rule(assembler, &rules[0], codes, failed);
 }
 
+/* ---- Tests that are settled --------------------------------------------------------------------- */
+
+enum outcome {
+    OUTCOME_OPEN,
+    OUTCOME_HOLDS,
+    OUTCOME_FAILS,
+};
+
+/* What a test comes to if the equality that it asks for, or for the opposite of, comes to `of_equality`. */
+static enum outcome outcome_of(const struct arg_test *test, enum outcome of_equality)
+{
+    if (test->op != ARG_NOT_EQUAL || of_equality == OUTCOME_OPEN)
+        return of_equality;
+    return of_equality == OUTCOME_HOLDS ? OUTCOME_FAILS : OUTCOME_HOLDS;
+}
+
+/* What a test comes to where another one of the same argument has failed before. */
+static enum outcome outcome_after(const struct arg_test *test, const struct arg_test *failed)
+{
+    uint32_t mask = effective_mask(test), failed_mask = effective_mask(failed);
+
+    if (!is_comparison(test) || !is_comparison(failed))
+        return OUTCOME_OPEN;
+    if (failed->op == ARG_NOT_EQUAL) { /* some bits are known */
+        if (test->op == ARG_IN_RANGE)
+            return OUTCOME_OPEN;
+        if (((test->value ^ failed->value) & mask & failed_mask) != 0)
+            return outcome_of(test, OUTCOME_FAILS);
+        bool all = (mask & ~failed_mask) == 0 && (test->value & ~mask) == 0;
+        return all ? outcome_of(test, OUTCOME_HOLDS) : OUTCOME_OPEN;
+    }
+    bool inside = mask == failed_mask && failed->value <= test->value &&
+                  highest_value(test) <= highest_value(failed);
+    return inside ? outcome_of(test, OUTCOME_FAILS) : OUTCOME_OPEN;
+}
+
+static enum outcome outcome_after_rules(const struct arg_test *test,
+                                        const struct filter_rule *rules, size_t count)
+{
+    enum outcome outcome = OUTCOME_OPEN;
+
+    for (size_t i = 0; i < count && outcome == OUTCOME_OPEN; i++) {
+        if (rules[i].test_count == 1 && rules[i].tests[0].arg == test->arg)
+            outcome = outcome_after(test, &rules[i].tests[0]);
+    }
+    return outcome;
+}
+
+/* Copies the rules without what those of a single test before them have settled: tests that must hold,
+ * rules that cannot. Returns how many are left. */
+static size_t drop_settled(const struct filter_rule *rules, size_t count, struct filter_rule *left)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        struct filter_rule *copy = &left[kept];
+        bool possible = true;
+        *copy = (struct filter_rule){.action = rules[i].action};
+        for (size_t t = 0; t < rules[i].test_count; t++) {
+            enum outcome outcome = outcome_after_rules(&rules[i].tests[t], left, kept);
+            if (outcome == OUTCOME_OPEN)
+                copy->tests[copy->test_count++] = rules[i].tests[t];
+            possible = possible && outcome != OUTCOME_FAILS;
+        }
+        kept += possible;
+    }
+    return kept;
+}
+
 bpf_label argument_block_emit(struct bpf_assembler *assembler, const struct filter_rule *rules,
                               size_t count, uint32_t otherwise)
 {
-    return emit_rules(assembler, rules, count, nothing_known,
-                      bpf_emit_return(assembler, otherwise));
+    CLEANUP_FREE struct filter_rule *left = calloc(count, sizeof(*left));
+    bpf_label fall = bpf_emit_return(assembler, otherwise);
+
+    if (left == NULL && count > 0) {
+        assembler->failed = true;
+        return fall;
+    }
+    return emit_rules(assembler, left, drop_settled(rules, count, left), nothing_known, fall);
 }

@@ -5,7 +5,8 @@
  * the leaf of the number they belong to: the kernel finds out at installation which numbers are allowed
  * whatever their arguments (seccomp_cache_prepare, Linux 5.11) and does not run the filter for those.
  * So the numbers for which it matters how long the way is are those with rules, and the few of them
- * that programs call all the time stand in front of the tree.
+ * that programs call all the time are asked for near the root. All others weigh alike, as the kernel
+ * follows the way of each once.
  *
  * The end of the program holds the returns, before them the argument blocks, before those the tree.
  */
@@ -18,16 +19,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Each step makes the program shorter and the ways through it longer. The kernel checks and
- * compiles every instruction at installation and follows the way of every number; around this value
- * the sum of both is lowest, and flat. */
-#define CHAIN_MAX 4
-
 #define OFFSET_NUMBER ((uint32_t)offsetof(struct seccomp_data, nr))
 #define OFFSET_ARCH ((uint32_t)offsetof(struct seccomp_data, arch))
 
 /* Often called, and with rules in most plans; in the order of the tests. */
 static const char *const frequent[] = {"ioctl", "fcntl", "sendto", "sendmsg"};
+
+#define FREQUENT_COUNT (sizeof(frequent) / sizeof(frequent[0]))
 
 /* An entry without the rules that decide nothing. */
 static struct filter_entry effective_entry(const struct filter_entry *entry)
@@ -117,19 +115,47 @@ static void emit_blocks(struct bpf_assembler *assembler, struct stretch *stretch
     }
 }
 
-/* A number of the frequent ones that has rules is asked for before all others. */
-static bpf_label emit_frequent(struct bpf_assembler *assembler, const struct filter_plan *plan,
-                               const struct stretch *stretches, size_t count, bpf_label label)
+/* The frequent numbers that have rules of their own, in order. */
+static size_t find_early(const struct filter_plan *plan, const struct stretch *stretches,
+                         size_t count, struct segment *early)
 {
-    for (size_t f = sizeof(frequent) / sizeof(frequent[0]); f-- > 0;) {
+    size_t found = 0;
+
+    for (size_t f = 0; f < FREQUENT_COUNT; f++) {
         int number = arch_syscall_number(plan->arch, frequent[f]);
-        for (size_t i = 0; number >= 0 && i < count; i++) {
-            if (stretches[i].first == (uint32_t)number && stretches[i].entry.rule_count > 0)
-                label = bpf_emit_jump(assembler, BPF_JEQ | BPF_K, (uint32_t)number,
-                                      stretches[i].label, label);
+        for (size_t i = 0; number >= 0 && i + 1 < count; i++) {
+            if (stretches[i].first == (uint32_t)number && stretches[i].entry.rule_count > 0 &&
+                stretches[i + 1].first == (uint32_t)number + 1)
+                early[found++] = (struct segment){(uint32_t)number, stretches[i].label};
         }
     }
-    return label;
+    return found;
+}
+
+static bool is_early(const struct tree_shape *shape, uint32_t number)
+{
+    for (size_t i = 0; i < shape->early_count; i++) {
+        if (shape->early[i].first == number)
+            return true;
+    }
+    return false;
+}
+
+/* The stretches as the tree shall tell them apart: it never meets an early number behind the test for
+ * it, so that counts as one of the numbers before it. */
+static size_t find_segments(const struct stretch *stretches, size_t count,
+                            const struct tree_shape *shape, struct segment *segments)
+{
+    size_t used = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        bool early = is_early(shape, stretches[i].first);
+        if (used > 0 && (early || segments[used - 1].label == stretches[i].label))
+            continue;
+        segments[used++] =
+            (struct segment){.first = stretches[i].first, .label = stretches[i].label};
+    }
+    return used;
 }
 
 bool filter_compile(const struct filter_plan *plan, struct bpf_program *program, struct error *err)
@@ -138,15 +164,16 @@ bool filter_compile(const struct filter_plan *plan, struct bpf_program *program,
     size_t count = find_stretches(plan, NULL);
     CLEANUP_FREE struct stretch *stretches = calloc(count, sizeof(*stretches));
     CLEANUP_FREE struct segment *segments = calloc(count, sizeof(*segments));
+    struct segment early[FREQUENT_COUNT];
+    struct tree_shape shape = {.by_values = true, .early = early};
 
     if (stretches == NULL || segments == NULL)
         return error_runtime(err, ENOMEM, "system call filter");
     find_stretches(plan, stretches);
     emit_blocks(&assembler, stretches, count);
-    for (size_t i = 0; i < count; i++)
-        segments[i] = (struct segment){.first = stretches[i].first, .label = stretches[i].label};
-    bpf_label start = tree_emit(&assembler, segments, count, CHAIN_MAX);
-    start = emit_frequent(&assembler, plan, stretches, count, start);
+    shape.early_count = find_early(plan, stretches, count, early);
+    bpf_label start =
+        tree_emit(&assembler, segments, find_segments(stretches, count, &shape, segments), &shape);
     start = bpf_emit(&assembler, BPF_LD | BPF_W | BPF_ABS, OFFSET_NUMBER, start);
     start = bpf_emit_jump(&assembler, BPF_JEQ | BPF_K, plan->arch->audit_arch, start,
                           bpf_emit_return(&assembler, plan->foreign_arch));

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define JUMP_REACH 255 /* jt and jf are bytes */
+#define JUMP_PROBES 16 /* places in which a jump may be remembered */
 
 /* No plan comes near it; a bound on memory while a program that is too long is being written. */
 #define ASSEMBLER_MAX (1U << 20)
@@ -392,16 +393,6 @@ bpf_label bpf_emit(struct bpf_assembler *assembler, uint16_t code, uint32_t k, b
     return append(assembler, instruction);
 }
 
-static uint16_t *remembered_jump(struct bpf_assembler *assembler, uint16_t code, uint32_t k,
-                                 bpf_label if_true, bpf_label if_false)
-{
-    uint32_t hash = (k ^ code) * 0x9E3779B1U;
-
-    hash = (hash ^ (uint32_t)if_true) * 0x85EBCA6BU;
-    hash = (hash ^ (uint32_t)if_false) * 0xC2B2AE35U;
-    return &assembler->jumps[(hash >> 16) % BPF_JUMPS_KEPT];
-}
-
 /* A copy or trampoline of the same target does not count: then there are two. */
 static bool leads_to(const struct bpf_assembler *assembler, bpf_label jump, uint16_t code,
                      uint32_t k, bpf_label if_true, bpf_label if_false)
@@ -410,6 +401,22 @@ static bool leads_to(const struct bpf_assembler *assembler, bpf_label jump, uint
 
     return one->code == code && one->k == k && jump - 1 - one->jt == if_true &&
            jump - 1 - one->jf == if_false;
+}
+
+/* Where such a jump is remembered, or may be: then in place of another only if all places near are taken. */
+static uint16_t *remembered_jump(struct bpf_assembler *assembler, uint16_t code, uint32_t k,
+                                 bpf_label if_true, bpf_label if_false)
+{
+    uint32_t hash = (k ^ code) * 0x9E3779B1U;
+
+    hash = (hash ^ (uint32_t)if_true) * 0x85EBCA6BU;
+    hash = (hash ^ (uint32_t)if_false) * 0xC2B2AE35U;
+    for (uint32_t probe = 0; probe < JUMP_PROBES; probe++) {
+        uint16_t *kept = &assembler->jumps[((hash >> 16) + probe) % BPF_JUMPS_KEPT];
+        if (*kept == 0 || leads_to(assembler, *kept, code, k, if_true, if_false))
+            return kept;
+    }
+    return &assembler->jumps[(hash >> 16) % BPF_JUMPS_KEPT];
 }
 
 bpf_label bpf_emit_jump(struct bpf_assembler *assembler, uint16_t test, uint32_t k,

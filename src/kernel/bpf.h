@@ -56,8 +56,10 @@ typedef size_t bpf_label;
 /* Different returns that are found at once; others are searched for. */
 #define BPF_RETURNS_KEPT 16
 
-/* Jumps that are remembered, by a hash of what they test and where they lead. */
-#define BPF_JUMPS_KEPT 256
+/* Jumps that are remembered, by a hash of what they test and where they lead. Enough that programs of
+ * every day forget none: a jump written twice may be the end of two long ways, which are then both
+ * written twice. */
+#define BPF_JUMPS_KEPT 512
 
 struct bpf_assembler {
     struct sock_filter *reversed; /* last instruction first; owned */

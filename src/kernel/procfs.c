@@ -21,7 +21,7 @@
 
 int procfs_open(void)
 {
-    int fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
     return fd < 0 ? -errno : fd;
 }

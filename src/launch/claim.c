@@ -52,15 +52,19 @@ void claim_resolve_name(const char *name, char resolved[65])
  * is there is used only if it is a real directory of ours that nobody else can change. */
 static int root_open(char *warning, size_t warning_size)
 {
+    int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     char path[64];
     struct stat status;
 
     snprintf(path, sizeof(path), ROOT_FORMAT, (unsigned long)getuid());
-    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
-        snprintf(warning, warning_size, "runtime directory %s: %s", path, strerror(errno));
-        return -1;
+    CLEANUP_FD int fd = openat(AT_FDCWD, path, flags);
+    if (fd < 0 && errno == ENOENT) {
+        if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+            snprintf(warning, warning_size, "runtime directory %s: %s", path, strerror(errno));
+            return -1;
+        }
+        fd = openat(AT_FDCWD, path, flags);
     }
-    CLEANUP_FD int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &status) != 0) {
         snprintf(warning, warning_size, "runtime directory %s: %s", path, strerror(errno));
         return -1;

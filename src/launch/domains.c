@@ -169,10 +169,9 @@ static bool add_supervisor_needs(struct build *build)
         return true;
     if (build->options->proc_writes)
         proc |= LL_FS_WRITE_FILE;
-    CLEANUP_FD int proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (proc_fd >= 0)
-        result = FAULT_OR("supervisor-rule", -EIO,
-                          landlock_add_path(domains->supervisor, proc_fd, proc & handled));
+    result =
+        FAULT_OR("supervisor-rule", -EIO,
+                 landlock_add_path(domains->supervisor, build->options->proc_fd, proc & handled));
     if (result == 0 && claim != NULL && claim->active) {
         uint64_t own = LL_FS_REMOVE_FILE | LL_FS_MAKE_REG | LL_FS_WRITE_FILE;
         result = landlock_add_path(domains->supervisor, claim->directory_fd, own & handled);
@@ -209,7 +208,7 @@ static bool create_rulesets(struct build *build)
         domains->guardian = FAULT_OR("ruleset-guardian", -EIO, landlock_create(&guardian));
         if (domains->guardian < 0)
             return error_runtime(build->err, -domains->guardian, "guardian landlock ruleset");
-        CLEANUP_FD int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        CLEANUP_FD int root = openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
         int result = root < 0 ? -errno : landlock_add_path(domains->guardian, root, guardian.fs);
         if (result != 0)
             return error_runtime(build->err, -result, "guardian landlock ruleset");

@@ -32,6 +32,7 @@ struct domains_options {
     const char *start_directory; /* base of relative grants; NULL: the caller's cwd */
     const struct claim *claim;   /* runtime directory rights for S; NULL or inactive: none */
     const struct shadow *shadow; /* what the members' rules leave out; NULL: nothing */
+    int proc_fd;                 /* on /proc, for S */
     bool confined;               /* build S */
     bool verdicts;               /* keep the granted objects for the supervisor's verdicts */
     bool proc_writes;            /* the child's steps write below /proc inside S */

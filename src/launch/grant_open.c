@@ -65,11 +65,14 @@ static int look_at_write_grants(struct grant_opener *opener)
 }
 
 /* Landlock looks the same way up when the command changes something in the directory. 0 or -errno. */
-static int find_write_grant(const struct grant_opener *opener, int directory, const char **below)
+static int find_write_grant(struct grant_opener *opener, int directory, const char **below)
 {
     struct stat status, parent_status;
-    CLEANUP_FD int at = openat(directory, ".", O_PATH | O_CLOEXEC);
+    int result = look_at_write_grants(opener);
 
+    if (result < 0 || opener->everything || opener->count == 0)
+        return result;
+    CLEANUP_FD int at = openat(directory, ".", O_PATH | O_CLOEXEC);
     if (at < 0 || fstat(at, &status) != 0)
         return -errno;
     for (;;) {
@@ -97,7 +100,7 @@ static int find_write_grant(const struct grant_opener *opener, int directory, co
 
 /* What is left of the path stands at the end of `text`, so that a link's text fits in front of it. */
 struct walk {
-    const struct grant_opener *opener;
+    struct grant_opener *opener;
     const char **below;
     int at;       /* owned: where the walk has come to */
     bool at_root; /* nothing but the root itself lies above */
@@ -122,7 +125,7 @@ static int follow_link(struct walk *walk, int link)
     size_t room = (size_t)(walk->rest - walk->text);
     int result = 0;
 
-    if (!walk->at_root) /* a write grant of the root is `everything` */
+    if (!walk->at_root) /* only a grant of the root itself covers the root, and that allows every link */
         result = find_write_grant(walk->opener, walk->at, walk->below);
     if (result < 0)
         return result;
@@ -137,7 +140,7 @@ static int follow_link(struct walk *walk, int link)
         *--walk->rest = '/';
     walk->rest -= length;
     memmove(walk->rest, walk->text, (size_t)length);
-    return *walk->rest == '/' ? move_to(walk, open("/", O_PATH | O_CLOEXEC), true) : 0;
+    return *walk->rest == '/' ? move_to(walk, openat(AT_FDCWD, "/", O_PATH | O_CLOEXEC), true) : 0;
 }
 
 /* The next name of what is left. Behind a last slash stands ".", as the kernel reads it. */
@@ -193,11 +196,9 @@ static int check(struct grant_opener *opener, int base, const char *path, int fd
 {
     struct walk walk; /* not initialised: most of it is never touched */
     struct stat opened, walked;
-    int result = look_at_write_grants(opener);
-
-    if (result < 0 || opener->everything || opener->count == 0)
-        return result;
     size_t length = strlen(path);
+    int result = 0;
+
     if (length >= sizeof(walk.text))
         return -ENAMETOOLONG;
     walk.opener = opener;
@@ -209,9 +210,11 @@ static int check(struct grant_opener *opener, int base, const char *path, int fd
     walk.at = openat(base, walk.at_root ? "/" : ".", O_PATH | O_CLOEXEC);
     if (walk.at < 0)
         return -errno;
-    while (result == 0 && *walk.rest != '\0')
+    while (result == 0 && !opener->everything && *walk.rest != '\0')
         result = walk_one(&walk);
-    if (result == 0 && (fstat(walk.at, &walked) != 0 || fstat(fd, &opened) != 0))
+    if (opener->everything) /* the links say nothing about such a command's grants */
+        result = 0;
+    else if (result == 0 && (fstat(walk.at, &walked) != 0 || fstat(fd, &opened) != 0))
         result = -errno;
     else if (result == 0 && !same_object(&walked, &opened))
         result = -ESTALE;

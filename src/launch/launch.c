@@ -357,6 +357,7 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
         .claim = &launch->claim,
         /* Without a supervisor nobody would open what is hidden. */
         .shadow = launch->supervised ? &launch->network->shadow : NULL,
+        .proc_fd = launch->supervised ? supervisor_proc_fd(launch->supervisor) : -1,
         .confined = launch->supervised && launch->confine,
         .verdicts = launch->supervised,
         .proc_writes = launch_writes_proc(launch),
@@ -368,7 +369,8 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
         !prepare_filter(launch, err) || !prepare_affinity(launch, err) ||
         !streams_prepare(&launch->streams, spec, err) || !prepare_memory(launch, spec, err))
         return false;
-    if (FAULT_OR("lifeline", -1, pipe2(launch->lifeline, O_CLOEXEC)) != 0)
+    /* A process of ours never execs, and its end the guardian sees by the pidfd. */
+    if (!launch->own_process && FAULT_OR("lifeline", -1, pipe2(launch->lifeline, O_CLOEXEC)) != 0)
         return error_runtime(err, errno, "lifeline pipe");
     fill_child_plan(launch, spec);
     fill_guardian_plan(launch, spec);
@@ -540,9 +542,9 @@ static bool report_failed_step(struct launch *launch, struct error *err)
     return false;
 }
 
-/* Closes what only the launch needed. The lifeline stays as a whole: its write end is what dies with
- * us, and its read end may not be closed before the guardian has left the shared table, which can be
- * later than the child's READY. Only write ends keep a pipe from hanging up. */
+/* Closes what only the launch needed. A lifeline stays as a whole: its write end is what dies with us,
+ * and its read end may not be closed before the guardian has left the shared table, which can be later
+ * than the child's READY. Only write ends keep a pipe from hanging up. */
 static void close_launch_descriptors(struct launch *launch)
 {
     streams_close_sources(&launch->streams);
@@ -550,11 +552,13 @@ static void close_launch_descriptors(struct launch *launch)
 }
 
 /* While the guardian reaps the members and ends, which takes longer than this. */
-static void give_up_name(void *data)
+static void on_empty(void *data, bool idle)
 {
     struct launch *launch = data;
 
     claim_release(&launch->claim);
+    if (idle)
+        grants_free(&launch->domains.grants);
 }
 
 bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
@@ -593,7 +597,7 @@ bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
         int listener = launch->record->listener;
         launch->record->listener = -1; /* the supervisor's from here on */
         supervisor_share_mailbox(launch->supervisor, &launch->record->fetch);
-        supervisor_on_empty(launch->supervisor, give_up_name, launch);
+        supervisor_on_empty(launch->supervisor, on_empty, launch);
         if (!supervisor_attach(launch->supervisor, loop, listener, launch->guardian,
                                launch->record->child, launch->guardian_pidfd, err)) {
             launch_finish(launch);

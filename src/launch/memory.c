@@ -1,7 +1,11 @@
 /*
- * The memory of guardian and child: a stack for each above a guard page, and the record that all three
- * processes share. A host that runs one sandbox after the other gets the last one's again, which saves
- * it four system calls and the first touch of every page.
+ * The memory of guardian and child: a stack for each, and the record that all three processes share. From
+ * below: a page without access, the child's stack, the guardian's, and the record in the same page as the
+ * guardian's first frames, because each page that three processes touch costs three faults. A guardian
+ * that needs more than its own stack finds the child's, which that has left by its exec.
+ *
+ * A host that runs one sandbox after the other gets the last one's memory again, which saves it three
+ * system calls and the first touch of every page.
  */
 #include "launch/internal.h"
 
@@ -13,12 +17,12 @@
 #include <sys/mman.h>
 
 /* Both run a few small functions; the deepest is the guardian's walk over /proc (eight levels of
- * 1 KiB). A page without access lies below each. */
+ * 1 KiB). */
 #define STACK_SIZE (32 * 1024)
 #define STACK_GUARD 4096
 
-#define STACKS_SIZE ((size_t)2 * (STACK_SIZE + STACK_GUARD))
-#define MEMORY_SIZE (STACKS_SIZE + sizeof(struct launch_record))
+#define MEMORY_SIZE ((size_t)STACK_GUARD + (size_t)2 * STACK_SIZE)
+#define RECORD_SIZE ((sizeof(struct launch_record) + 15) & ~(size_t)15) /* as stacks are aligned */
 
 /* One block of private memory that nobody uses, or NULL. A fork of the host copies it like all else. */
 static struct {
@@ -46,8 +50,7 @@ static char *make_block(int flags, struct error *err)
         error_runtime(err, errno, "launch memory");
         return NULL;
     }
-    if (FAULT_OR("stacks", -1, mprotect(block, STACK_GUARD, PROT_NONE)) != 0 ||
-        mprotect(block + STACK_GUARD + STACK_SIZE, STACK_GUARD, PROT_NONE) != 0) {
+    if (FAULT_OR("stacks", -1, mprotect(block, STACK_GUARD, PROT_NONE)) != 0) {
         error_runtime(err, errno, "launch stacks");
         munmap(block, MEMORY_SIZE);
         return NULL;
@@ -60,20 +63,23 @@ static char *make_block(int flags, struct error *err)
 bool launch_memory_prepare(struct launch *launch, bool same_space, struct error *err)
 {
     char *block = NULL;
+    bool used = false;
 
     if (same_space)
         block = exchange_spare(NULL);
     if (block != NULL)
-        memset(block + STACKS_SIZE, 0, sizeof(struct launch_record));
+        used = true;
     else
         block = make_block(MAP_ANONYMOUS | (same_space ? MAP_PRIVATE : MAP_SHARED), err);
     if (block == NULL)
         return false;
     launch->memory = block;
     launch->memory_is_private = same_space;
-    launch->guardian_stack_top = block + STACK_GUARD + STACK_SIZE;
-    launch->child_stack_top = block + STACKS_SIZE;
-    launch->record = (struct launch_record *)(void *)(block + STACKS_SIZE);
+    launch->child_stack_top = block + STACK_GUARD + STACK_SIZE;
+    launch->guardian_stack_top = block + MEMORY_SIZE - RECORD_SIZE;
+    launch->record = launch->guardian_stack_top;
+    if (used)
+        *launch->record = (struct launch_record){0};
     launch->record->listener = -1;
     return true;
 }

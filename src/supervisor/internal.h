@@ -34,7 +34,7 @@ struct supervisor {
     struct active_feature *features;
     const struct feature **wanted; /* NULL-terminated, for the walls */
     size_t feature_count;
-    bool grants_named;         /* config.grants have their names */
+    bool grants_named;         /* config.grants have their names: some call was received */
     bool features_keep_tasks;  /* one of them has a task_gone hook */
     struct filter_trap *traps; /* traps[i] is what links[i] tells the filter */
     struct chain_link *links;  /* by number, within one number in registry order */
@@ -67,7 +67,7 @@ struct supervisor {
     bool failure_reported; /* loop thread only */
     void (*on_failure)(void *data);
     void *on_failure_data;
-    void (*on_empty)(void *data);
+    void (*on_empty)(void *data, bool idle);
     void *on_empty_data;
     void (*on_stuck)(void *data);
     void (*on_lost)(void *data);

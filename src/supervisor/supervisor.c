@@ -73,9 +73,8 @@ static void describe_window(struct supervisor *supervisor)
     supervisor->outside_window_count = 2;
 }
 
-/* Visits the traps in registry order; those whose call the architecture lacks are left out. */
-static size_t for_each_trap(struct supervisor *supervisor,
-                            void (*visit)(struct supervisor *supervisor, struct chain_link link))
+/* The traps in registry order; those whose call the architecture lacks are left out. */
+static size_t gather_traps(const struct supervisor *supervisor, struct chain_link *links)
 {
     size_t count = 0;
 
@@ -91,50 +90,51 @@ static size_t for_each_trap(struct supervisor *supervisor,
                 link.passes = supervisor->outside_window;
                 link.pass_count = supervisor->outside_window_count;
             }
-            if (visit != NULL)
-                visit(supervisor, link);
-            count++;
+            links[count++] = link;
         }
     }
     return count;
 }
 
-static void count_link(struct supervisor *supervisor, struct chain_link link)
+/* A counting sort: stable, so links of one number stay in registry order. first_link[n] is first where
+ * the next link of n goes; afterwards it is where those of n + 1 begin. */
+static void sort_traps(struct supervisor *supervisor, const struct chain_link *links)
 {
-    supervisor->first_link[link.number + 1]++;
+    size_t numbers = (size_t)arch_native->newest + 1;
+    uint16_t *first = supervisor->first_link;
+
+    for (size_t i = 0; i < supervisor->trap_count; i++)
+        first[links[i].number + 1]++;
+    for (size_t n = 0; n < numbers; n++)
+        first[n + 1] = (uint16_t)(first[n + 1] + first[n]);
+    for (size_t i = 0; i < supervisor->trap_count; i++) {
+        const struct chain_link *link = &links[i];
+        size_t place = first[link->number]++;
+        supervisor->links[place] = *link;
+        supervisor->traps[place] = (struct filter_trap){
+            .number = link->number, .passes = link->passes, .pass_count = link->pass_count};
+    }
+    memmove(first + 1, first, numbers * sizeof(*first));
+    first[0] = 0;
 }
 
-/* first_link[n] is where the next link of n goes; afterwards it is where those of n + 1 begin. */
-static void place_link(struct supervisor *supervisor, struct chain_link link)
-{
-    size_t place = supervisor->first_link[link.number]++;
-
-    supervisor->links[place] = link;
-    supervisor->traps[place] = (struct filter_trap){
-        .number = link.number, .passes = link.passes, .pass_count = link.pass_count};
-}
-
-/* A counting sort: stable, so links of one number stay in registry order. */
 static bool build_tables(struct supervisor *supervisor)
 {
     size_t numbers = (size_t)arch_native->newest + 1;
+    size_t all = 0;
 
     describe_window(supervisor);
-    supervisor->trap_count = for_each_trap(supervisor, NULL);
+    for (size_t i = 0; i < supervisor->feature_count; i++)
+        all += supervisor->features[i].feature->trap_count;
+    CLEANUP_FREE struct chain_link *gathered = calloc(all + 1, sizeof(*gathered));
     supervisor->first_link = calloc(numbers + 1, sizeof(*supervisor->first_link));
-    supervisor->links = calloc(supervisor->trap_count + 1, sizeof(*supervisor->links));
-    supervisor->traps = calloc(supervisor->trap_count + 1, sizeof(*supervisor->traps));
-    if (supervisor->first_link == NULL || supervisor->links == NULL || supervisor->traps == NULL ||
-        supervisor->trap_count > UINT16_MAX)
+    supervisor->links = calloc(all + 1, sizeof(*supervisor->links));
+    supervisor->traps = calloc(all + 1, sizeof(*supervisor->traps));
+    if (gathered == NULL || supervisor->first_link == NULL || supervisor->links == NULL ||
+        supervisor->traps == NULL || all > UINT16_MAX)
         return false;
-    for_each_trap(supervisor, count_link);
-    for (size_t n = 0; n < numbers; n++)
-        supervisor->first_link[n + 1] =
-            (uint16_t)(supervisor->first_link[n + 1] + supervisor->first_link[n]);
-    for_each_trap(supervisor, place_link);
-    for (size_t n = numbers; n > 0; n--)
-        supervisor->first_link[n] = supervisor->first_link[n - 1];
-    supervisor->first_link[0] = 0;
+    supervisor->trap_count = gather_traps(supervisor, gathered);
+    sort_traps(supervisor, gathered);
     return true;
 }
 
@@ -353,7 +353,8 @@ void supervisor_on_stuck(struct supervisor *supervisor, void (*kill)(void *data)
     supervisor->on_stuck_data = data;
 }
 
-void supervisor_on_empty(struct supervisor *supervisor, void (*callback)(void *data), void *data)
+void supervisor_on_empty(struct supervisor *supervisor, void (*callback)(void *data, bool idle),
+                         void *data)
 {
     supervisor->on_empty = callback;
     supervisor->on_empty_data = data;

@@ -92,8 +92,10 @@ const char *supervisor_failure(const struct supervisor *supervisor);
 void supervisor_on_failure(struct supervisor *supervisor, void (*callback)(void *data), void *data);
 
 /* Called once, on the loop's thread, when no process uses the members' filter any more: the run is over,
- * though its last processes are still to be reaped. Not after a failure. Set before attach. */
-void supervisor_on_empty(struct supervisor *supervisor, void (*callback)(void *data), void *data);
+ * though its last processes are still to be reaped. `idle`: no call was ever received, so no thread but this
+ * one uses what is there for verdicts. Not after a failure. Set before attach. */
+void supervisor_on_empty(struct supervisor *supervisor, void (*callback)(void *data, bool idle),
+                         void *data);
 
 /* Who kills all members where a thread that serves them does not come back from handling a call; and who
  * is told, two seconds later, that the loop's thread is still there, so that nobody should wait for it.

@@ -383,6 +383,79 @@ static void too_long_programs_are_refused(void **state)
     filter_plan_free(plan);
 }
 
+static size_t length_of(const struct filter_plan *plan)
+{
+    CLEANUP_BPF_PROGRAM struct bpf_program program = BPF_PROGRAM_INIT;
+
+    compile_and_verify(plan, &program);
+    return program.length;
+}
+
+static void a_number_that_differs_takes_one_instruction(void **state)
+{
+    struct filter_plan *plan = new_plan();
+    size_t before;
+
+    filter_plan_set(plan, 10, FILTER_NOTIFY);
+    before = length_of(plan);
+    for (int number = 20; number < 60; number += 10)
+        filter_plan_set(plan, number, FILTER_NOTIFY);
+    assert_int_equal(length_of(plan), before + 4);
+    filter_plan_free(plan);
+}
+
+static void what_earlier_rules_settle_is_not_tested(void **state)
+{
+    const struct filter_rule first = {
+        .test_count = 1,
+        .tests = {{.op = ARG_NOT_EQUAL, .mask = 0xFFFFFFF7, .value = 2}},
+        .action = FILTER_ERRNO(EPERM),
+    };
+    const struct filter_rule never = {
+        .test_count = 2,
+        .tests = {{.arg = 1, .op = ARG_EQUAL, .value = 5}, {.op = ARG_EQUAL, .value = 16}},
+        .action = FILTER_NOTIFY,
+    };
+    const struct filter_rule always = {
+        .test_count = 2,
+        .tests = {{.op = ARG_NOT_EQUAL, .value = 16}, {.arg = 1, .op = ARG_EQUAL, .value = 6}},
+        .action = FILTER_ERRNO(EPERM),
+    };
+    const struct filter_rule shorter = {.test_count = 1,
+                                        .tests = {{.arg = 1, .op = ARG_EQUAL, .value = 6}},
+                                        .action = always.action};
+    struct filter_plan *plan = new_plan(), *plain = new_plan();
+
+    assert_true(filter_plan_add_rule(plan, OPEN, &first));
+    assert_true(filter_plan_add_rule(plan, OPEN, &never));
+    assert_true(filter_plan_add_rule(plan, OPEN, &always));
+    assert_true(filter_plan_add_rule(plain, OPEN, &first));
+    assert_true(filter_plan_add_rule(plain, OPEN, &shorter));
+    assert_int_equal(length_of(plan), length_of(plain));
+    filter_plan_free(plan);
+    filter_plan_free(plain);
+}
+
+/* sendmsg is asked for near the root; its neighbour must not be taken for another number. */
+static void a_frequent_number_may_answer_as_the_next(void **state)
+{
+    const struct filter_rule rule = {.test_count = 1,
+                                     .tests = {{.arg = 2, .op = ARG_ANY_BIT, .mask = 0x20000000}},
+                                     .action = FILTER_ERRNO(EOPNOTSUPP)};
+
+    for (size_t i = 0; i < 3; i++) {
+        struct filter_plan *plan = filter_plan_new(arch_all[i], FILTER_ALLOW);
+        int sendmsg_number = arch_syscall_number(arch_all[i], "sendmsg");
+
+        for (int number = sendmsg_number; number <= sendmsg_number + 1; number++)
+            assert_true(filter_plan_add_rule(plan, number, &rule));
+        length_of(plan);
+        assert_true(filter_plan_add_rule(plan, sendmsg_number - 1, &rule));
+        length_of(plan);
+        filter_plan_free(plan);
+    }
+}
+
 /* seccomp_is_const_allow(): the kernel's way of finding numbers that need no filter run. */
 static bool kernel_sees_constant_allow(const struct bpf_program *program, const struct arch *arch,
                                        uint32_t number)
@@ -542,6 +615,9 @@ int main(void)
         cmocka_unit_test(comparisons_of_any_shape_compile_to_their_meaning),
         cmocka_unit_test(long_programs_are_correct),
         cmocka_unit_test(too_long_programs_are_refused),
+        cmocka_unit_test(a_number_that_differs_takes_one_instruction),
+        cmocka_unit_test(what_earlier_rules_settle_is_not_tested),
+        cmocka_unit_test(a_frequent_number_may_answer_as_the_next),
         cmocka_unit_test(numbers_without_rules_stay_in_the_kernels_bitmap),
         cmocka_unit_test(a_wrong_program_is_found),
         cmocka_unit_test(the_difference_is_named),
