@@ -820,7 +820,8 @@ def walk(path, depth):
     names = listing(path)
     for name in names[:30]:
         below = path + "/" + name
-        if below in ("/sys/kernel/tracing", "/sys/kernel/debug", "/sys/fs/cgroup"): # opens act there, or names come and go
+        # Opens act there, or names come and go: with groups, and with the mounts that other tests make.
+        if below in ("/sys/kernel/tracing", "/sys/kernel/debug", "/sys/fs/cgroup") or name == "bdi":
             continue
         try:
             kind = os.lstat(below).st_mode
@@ -829,7 +830,7 @@ def walk(path, depth):
             continue
         note(below, os.O_RDONLY | os.O_NONBLOCK)
         note(path + "/../" + os.path.basename(path) + "/" + name, os.O_RDONLY | os.O_NONBLOCK)
-        if len(seen) % 7 == 0:
+        if sum(map(ord, plain(below))) % 7 == 0:
             note(below, os.O_WRONLY | os.O_NONBLOCK)
         if stat.S_ISDIR(kind) or stat.S_ISLNK(kind):
             note(below + "/", os.O_RDONLY | os.O_NONBLOCK)
