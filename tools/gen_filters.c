@@ -99,7 +99,7 @@ static uint64_t print_variant(size_t index)
     char label[32];
 
     if (options.supervised) {
-        config.network = network_new(policy, 0, &err);
+        config.network = network_new(policy, NULL, 0, 0, &err);
         if (config.network == NULL)
             stop(variant->name, &err);
         supervisor = supervisor_new(&config, &err);

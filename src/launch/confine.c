@@ -30,7 +30,8 @@ bool launch_confine(const struct policy *policy, struct error *err)
 {
     struct domains domains = DOMAINS_INIT;
     struct posture posture = POSTURE_INIT;
-    struct domains_options options = {.policy = policy, .confine_only = true};
+    struct granted_list granted = GRANTED_INIT;
+    struct domains_options options = {.policy = policy, .granted = &granted, .confine_only = true};
     uint32_t flags = 0;
 
     if (!policy_check_confine(policy, err))
@@ -41,11 +42,12 @@ bool launch_confine(const struct policy *policy, struct error *err)
                                      "unconfined; confine before creating threads");
         flags = RESTRICT_SELF_TSYNC;
     }
-    if (!domains_build(&domains, &options, &posture, err)) {
-        posture_free(&posture);
-        return false;
-    }
+    bool built =
+        granted_open(&granted, policy, err) && domains_build(&domains, &options, &posture, err);
+    granted_free(&granted);
     posture_free(&posture);
+    if (!built)
+        return false;
 
     bool ok =
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 || error_runtime(err, errno, "no_new_privs");

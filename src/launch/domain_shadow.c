@@ -33,14 +33,14 @@ static int add_kind(const struct split *split, int fd, enum shadow_kind kind, un
 static int add_entry(const struct split *split, int directory, const char *name, unsigned depth)
 {
     CLEANUP_FD int fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    struct object_identity object;
+    struct granted entry = {.fd = fd, .write = split->write};
 
-    if (fd < 0 || !object_identify(fd, &object) || S_ISLNK(object.mode))
+    if (fd < 0 || !object_identify(fd, &entry.object) || S_ISLNK(entry.object.mode))
         return 0;
-    enum shadow_kind kind = shadow_kind_of(split->shadow, NULL, &object, split->write);
+    enum shadow_kind kind = shadow_kind_of(split->shadow, &entry);
     if (kind != SHADOW_NONE)
         return add_kind(split, fd, kind, depth + 1);
-    return landlock_add_path(split->ruleset, fd, rights_of(split, S_ISDIR(object.mode)));
+    return landlock_add_path(split->ruleset, fd, rights_of(split, S_ISDIR(entry.object.mode)));
 }
 
 /* Of a directory that may be passed but not listed (a sandbox around this one may grant only parts of
@@ -118,10 +118,10 @@ static int add_kind(const struct split *split, int fd, enum shadow_kind kind, un
     return 0;
 }
 
-int domain_shadow_add(const struct shadow *shadow, int ruleset, uint64_t handled, int fd,
-                      enum shadow_kind kind, bool write)
+int domain_shadow_add(const struct shadow *shadow, int ruleset, uint64_t handled,
+                      const struct granted *granted, enum shadow_kind kind)
 {
-    struct split split = {shadow, ruleset, handled, write};
+    struct split split = {shadow, ruleset, handled, granted->write};
 
-    return add_kind(&split, fd, kind, 0);
+    return add_kind(&split, granted->fd, kind, 0);
 }

@@ -11,9 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* `fd` is the granted object, `kind` not SHADOW_NONE. `handled` are the rights of the members' ruleset.
+/* `kind` is the granted object's, not SHADOW_NONE. `handled` are the rights of the members' ruleset.
  * An entry that cannot be opened costs only itself. 0 or -errno. */
-int domain_shadow_add(const struct shadow *shadow, int ruleset, uint64_t handled, int fd,
-                      enum shadow_kind kind, bool write);
+int domain_shadow_add(const struct shadow *shadow, int ruleset, uint64_t handled,
+                      const struct granted *granted, enum shadow_kind kind);
 
 #endif

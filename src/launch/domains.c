@@ -4,8 +4,6 @@
 #include "launch/domain_ports.h"
 #include "launch/domain_shadow.h"
 #include "launch/gpu.h"
-#include "launch/grant_open.h"
-#include "util/buffer.h"
 #include "util/fault.h"
 #include "util/fd.h"
 
@@ -22,7 +20,6 @@ struct build {
     struct posture *posture;
     struct error *err;
     struct domain_ports ports;
-    struct grant_opener opener;
 };
 
 static bool rule_failed(struct error *err, const char *path, int result)
@@ -41,26 +38,22 @@ static bool add_object(struct build *build, const char *path, int fd, uint64_t r
 }
 
 /* The rules of a grant. What a view hides is left to the supervisor. */
-static bool add_rules(struct build *build, const char *path, int fd, bool write, bool directory)
+static bool add_rules(struct build *build, const struct granted *granted)
 {
-    uint64_t handled = build->domains->masks.fs;
-    uint64_t rights = write ? landlock_write_rights(handled, directory)
-                            : landlock_read_rights(handled, directory);
     const struct shadow *shadow = build->options->shadow;
-    struct object_identity object;
-    enum shadow_kind kind = SHADOW_NONE;
+    const char *path = granted->path;
+    uint64_t handled = build->domains->masks.fs;
+    bool directory = S_ISDIR(granted->object.mode);
+    uint64_t rights = granted->write ? landlock_write_rights(handled, directory)
+                                     : landlock_read_rights(handled, directory);
+    enum shadow_kind kind = shadow == NULL ? SHADOW_NONE : shadow_kind_of(shadow, granted);
 
-    if (shadow != NULL && (shadow->hosts || shadow->kernel)) {
-        if (!object_identify(fd, &object))
-            return error_runtime(build->err, EIO, "grant %s", path);
-        kind = shadow_kind_of(shadow, path, &object, write);
-    }
     if (kind == SHADOW_NONE)
-        return add_object(build, path, fd, rights);
+        return add_object(build, path, granted->fd, rights);
     int result = FAULT_OR(
-        "rule", -EIO, domain_shadow_add(shadow, build->domains->members, handled, fd, kind, write));
+        "rule", -EIO, domain_shadow_add(shadow, build->domains->members, handled, granted, kind));
     if (result == 0 && build->domains->supervisor >= 0)
-        result = landlock_add_path(build->domains->supervisor, fd, rights);
+        result = landlock_add_path(build->domains->supervisor, granted->fd, rights);
     return result == 0 || rule_failed(build->err, path, result);
 }
 
@@ -76,63 +69,14 @@ static bool pin(struct build *build, const char *path, int *fd, bool write, bool
     return true;
 }
 
-#define LINK_BELOW "a symbolic link below --fs-write %s, which the command may change"
-
-/* Where a relative path was looked for, and which spelling would have said what was meant. `below`: the
- * write grant that a link on the way lies below, or NULL. */
-static void grant_failed(struct build *build, int error, bool write, const char *path,
-                         const char *below)
+static bool add_granted(struct build *build)
 {
-    const char *option = write ? "--fs-write" : "--fs-read";
-    const char *start = build->options->start_directory;
-    CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
-    CLEANUP_FREE char *own = path[0] == '/' ? NULL : getcwd(NULL, 0);
+    struct granted_list *granted = build->options->granted;
 
-    buffer_printf(&text, "grant %s %s", option, path);
-    if (own != NULL) {
-        bool absolute = start != NULL && start[0] == '/';
-        buffer_printf(&text, " (that is %s%s%s/%s)", absolute ? "" : own,
-                      start == NULL || absolute ? "" : "/", start == NULL ? "" : start,
-                      strncmp(path, "./", 2) == 0 ? path + 2 : path);
-    }
-    if (below != NULL)
-        buffer_printf(&text, ": " LINK_BELOW "; grant what it leads to", below);
-    else
-        buffer_printf(&text, ": %s", strerror(error));
-    if (below == NULL && path[0] == '~')
-        buffer_append_text(&text,
-                           "; the shell expands ~ only unquoted, $HOME also in double quotes");
-    else if (!write && strcmp(path, "w") == 0)
-        buffer_append_text(&text, "; -rw is -r with the value w, -w alone grants both");
-    else if (error == ENOENT)
-        buffer_printf(&text, "; if it may be missing use %s-try", option);
-    error_runtime(build->err, 0, "%s", buffer_text(&text));
-    build->err->sys_errno = error;
-}
-
-static bool add_grant(struct build *build, const char *path, bool write, bool optional)
-{
-    struct stat status;
-    const char *below = NULL;
-    CLEANUP_FD int fd = FAULT_OR("grant", -EIO, grant_open(&build->opener, path, &below));
-
-    if (optional && (fd == -ENOENT || fd == -ENOTDIR))
-        return true;
-    if (fd < 0 || fstat(fd, &status) != 0) {
-        int error = fd < 0 ? -fd : errno;
-        grant_failed(build, error, write, path, below);
-        if (error != EMFILE && error != ENFILE && error != ENOMEM && error != EIO)
-            build->err->kind = ERROR_CONFIG; /* asked for wrongly, found before a process exists */
-        return false;
-    }
-    bool directory = S_ISDIR(status.st_mode);
-    return add_rules(build, path, fd, write, directory) && pin(build, path, &fd, write, directory);
-}
-
-static bool add_list(struct build *build, const struct strv *paths, bool write, bool optional)
-{
-    for (size_t i = 0; i < paths->count; i++) {
-        if (!add_grant(build, paths->items[i], write, optional))
+    for (size_t i = 0; i < granted->count; i++) {
+        struct granted *item = &granted->items[i];
+        if (!add_rules(build, item) ||
+            !pin(build, item->path, &item->fd, item->write, S_ISDIR(item->object.mode)))
             return false;
     }
     return true;
@@ -216,42 +160,12 @@ static bool create_rulesets(struct build *build)
     return true;
 }
 
-/* Opens the start directory, from where relative grants are looked for. */
-static bool start_open(struct build *build, int *start_fd)
-{
-    const char *start = build->options->start_directory;
-    const char *below = NULL;
-    int result;
-
-    if (start == NULL)
-        return true;
-    *start_fd = open(start, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    result = *start_fd < 0 || access(start, X_OK) != 0 ? -errno : 0;
-    if (result == 0) {
-        build->opener.start_fd = *start_fd;
-        result = grant_check(&build->opener, start, *start_fd, &below);
-    }
-    if (result == 0)
-        return true;
-    if (below != NULL)
-        error_runtime(build->err, 0, "--cwd %s: " LINK_BELOW "; name what it leads to", start,
-                      below);
-    else
-        error_runtime(build->err, -result, "--cwd %s", start);
-    build->err->sys_errno = -result;
-    build->err->kind = ERROR_CONFIG;
-    return false;
-}
-
 static bool add_everything(struct build *build)
 {
     const struct policy *policy = build->options->policy;
     struct domains *domains = build->domains;
 
-    return create_rulesets(build) && add_list(build, &policy->fs_read, false, false) &&
-           add_list(build, &policy->fs_read_try, false, true) &&
-           add_list(build, &policy->fs_write, true, false) &&
-           add_list(build, &policy->fs_write_try, true, true) &&
+    return create_rulesets(build) && add_granted(build) &&
            (build->options->confine_only || gpu_each_node(policy, add_gpu_node, build)) &&
            domain_ports_add(&build->ports, policy, domains->members, domains->supervisor,
                             build->err) &&
@@ -268,9 +182,7 @@ bool domains_build(struct domains *domains, const struct domains_options *option
         .domains = domains,
         .posture = posture,
         .err = err,
-        .opener = {.policy = policy, .start_fd = AT_FDCWD},
     };
-    CLEANUP_FD int start_fd = -1;
 
     *domains = DOMAINS_INIT;
     if (support->abi == 0)
@@ -284,8 +196,7 @@ bool domains_build(struct domains *domains, const struct domains_options *option
         domains->masks.net = 0;
     build.ports = domain_ports_plan(policy, domains->masks.net);
 
-    bool built = start_open(&build, &start_fd) && add_everything(&build);
-    grant_opener_free(&build.opener);
+    bool built = add_everything(&build);
     if (!built)
         domains_free(domains);
     return built;

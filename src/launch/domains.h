@@ -8,6 +8,7 @@
 
 #include "kernel/landlock.h"
 #include "launch/claim.h"
+#include "launch/granted.h"
 #include "policy/policy.h"
 #include "supervisor/grants.h"
 #include "supervisor/posture.h"
@@ -25,22 +26,19 @@ struct domains {
 
 #define DOMAINS_INIT ((struct domains){.members = -1, .supervisor = -1, .guardian = -1})
 
-struct shadow;
-
 struct domains_options {
     const struct policy *policy;
-    const char *start_directory; /* base of relative grants; NULL: the caller's cwd */
-    const struct claim *claim;   /* runtime directory rights for S; NULL or inactive: none */
-    const struct shadow *shadow; /* what the members' rules leave out; NULL: nothing */
-    int proc_fd;                 /* on /proc, for S */
-    bool confined;               /* build S */
-    bool verdicts;               /* keep the granted objects for the supervisor's verdicts */
-    bool proc_writes;            /* the child's steps write below /proc inside S */
-    bool confine_only;           /* file rules and scopes only, no network bits (confine()) */
+    struct granted_list *granted; /* borrowed; with `verdicts` its descriptors are taken */
+    const struct claim *claim;    /* runtime directory rights for S; NULL or inactive: none */
+    const struct shadow *shadow;  /* what the members' rules leave out; NULL: nothing */
+    int proc_fd;                  /* on /proc, for S */
+    bool confined;                /* build S */
+    bool verdicts;                /* keep the granted objects for the supervisor's verdicts */
+    bool proc_writes;             /* the child's steps write below /proc inside S */
+    bool confine_only;            /* file rules and scopes only, no network bits (confine()) */
 };
 
-/* Errors: Landlock or a strict protection is missing, a grant does not exist (named with its errno),
- * a ruleset cannot be made. Warnings (a missing GPU node) go to the posture as exceptions. */
+/* Errors: Landlock or a strict protection is missing, a ruleset cannot be made. Warnings (a missing GPU node) go to the posture as exceptions. */
 bool domains_build(struct domains *domains, const struct domains_options *options,
                    struct posture *posture, struct error *err);
 void domains_close_rulesets(struct domains *domains); /* keeps the grants */

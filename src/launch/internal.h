@@ -31,6 +31,7 @@ struct launch {
 
     struct command command;
     struct claim claim;
+    struct granted_list granted;
     struct domains domains;
     struct streams streams;
     const struct bpf_program *filter; /* of the members: precompiled, or `program` */

@@ -157,7 +157,9 @@ static bool prepare_supervisor(struct launch *launch, const struct launch_spec *
     if (policy->no_supervisor)
         return true;
     /* Asks resolvers, on this thread and before anything is confined. */
-    launch->network = FAULT_OR("network", NULL, network_new(policy, spec->resolve_ms, err));
+    launch->network = FAULT_OR(
+        "network", NULL,
+        network_new(policy, launch->granted.items, launch->granted.count, spec->resolve_ms, err));
     if (launch->network == NULL)
         return fault_is("network") ? error_runtime(err, ENOMEM, "network of the sandbox") : false;
     config.network = launch->network;
@@ -346,14 +348,14 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
     /* A function of the host's keeps the record, which an exec takes away. */
     launch->traced =
         !policy->no_supervisor && spec->entry == NULL && probe_fetch_method() == PROBE_FETCH_TRACER;
-    if (!prepare_supervisor(launch, spec, err))
+    if (!granted_open(&launch->granted, policy, err) || !prepare_supervisor(launch, spec, err))
         return false;
 
     claim_resolve_name(spec->name, launch->name);
     prepare_user(launch);
     struct domains_options options = {
         .policy = policy,
-        .start_directory = policy->cwd,
+        .granted = &launch->granted,
         .claim = &launch->claim,
         /* Without a supervisor nobody would open what is hidden. */
         .shadow = launch->supervised ? &launch->network->shadow : NULL,
@@ -401,6 +403,7 @@ struct launch *launch_prepare(const struct launch_spec *spec, struct error *err)
         spec->confine && (launch->policy->without & FEATURE_SUPERVISOR_CONFINEMENT) == 0;
     launch->window = DESCRIPTOR_WINDOW_NONE;
     launch->claim = CLAIM_INIT;
+    launch->granted = GRANTED_INIT;
     launch->domains = DOMAINS_INIT;
     launch->streams = STREAMS_INIT;
     launch->lifeline[0] = launch->lifeline[1] = -1;
@@ -549,6 +552,7 @@ static void close_launch_descriptors(struct launch *launch)
 {
     streams_close_sources(&launch->streams);
     domains_close_rulesets(&launch->domains);
+    granted_free(&launch->granted);
 }
 
 /* While the guardian reaps the members and ends, which takes longer than this. */
@@ -691,6 +695,7 @@ void launch_free(struct launch *launch)
     struct denial_log *denials = launch->denials;
     struct supervisor *supervisor = launch->supervisor;
     streams_free(&launch->streams);
+    granted_free(&launch->granted);
     command_free(&launch->command);
     posture_free(&launch->posture);
     pthread_mutex_destroy(&launch->posture_lock);

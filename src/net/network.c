@@ -39,7 +39,8 @@ static bool fill(struct network *network, const struct resolved_hosts *hosts, st
     return network->holder != NULL || out_of_memory(err);
 }
 
-struct network *network_new(const struct policy *policy, uint64_t limit_ms, struct error *err)
+struct network *network_new(const struct policy *policy, const struct granted *granted,
+                            size_t count, uint64_t limit_ms, struct error *err)
 {
     struct network *network = calloc(1, sizeof(*network));
     struct resolved_hosts hosts = {0};
@@ -50,7 +51,7 @@ struct network *network_new(const struct policy *policy, uint64_t limit_ms, stru
     }
     network->policy = policy;
     network->shape = network_shape_of(policy);
-    shadow_init(&network->shadow, policy);
+    shadow_init(&network->shadow, policy, granted, count);
     bool good =
         resolve_hosts(&policy->net_allow, limit_ms, &hosts, err) && fill(network, &hosts, err);
     resolved_hosts_free(&hosts);

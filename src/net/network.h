@@ -29,8 +29,9 @@ struct network {
 
 /* Resolves host names (may take seconds, never more than RESOLVE_DEADLINE_SECONDS, or limit_ms milliseconds
  * if that is not 0). NULL and an error:
- * "failed to resolve host 'NAME': reason" (ERROR_RUNTIME), or out of memory. */
-struct network *network_new(const struct policy *policy, uint64_t limit_ms, struct error *err);
+ * "failed to resolve host 'NAME': reason" (ERROR_RUNTIME), or out of memory. `granted` as for shadow_init(). */
+struct network *network_new(const struct policy *policy, const struct granted *granted,
+                            size_t count, uint64_t limit_ms, struct error *err);
 void network_free(struct network *network); /* NULL is accepted */
 
 /* The network of the sandbox a feature works for; never NULL inside a feature of this room. */

@@ -95,31 +95,6 @@ static bool shows_kernel(const struct shadow *host, const struct object_identity
            identity->device == host->sys_device;
 }
 
-/* Calls `visit` for what each granted path is at this moment. */
-static void each_grant(struct shadow *host, const struct policy *policy, bool write,
-                       void (*visit)(struct shadow *host, const struct object_identity *identity,
-                                     bool write))
-{
-    const struct strv *const lists[] = {write ? &policy->fs_write : &policy->fs_read,
-                                        write ? &policy->fs_write_try : &policy->fs_read_try};
-    struct object_identity identity;
-    CLEANUP_FD int start_fd = -1;
-    int start = AT_FDCWD;
-
-    if (policy->cwd != NULL) {
-        start_fd = open(policy->cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (start_fd >= 0)
-            start = start_fd;
-    }
-    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-        for (size_t k = 0; k < lists[i]->count; k++) {
-            const char *path = lists[i]->items[k];
-            if (!is_harmless(path) && object_identify_path(start, path, &identity))
-                visit(host, &identity, write);
-        }
-    }
-}
-
 static bool is_on_way(const struct shadow *shadow, const struct object_identity *object)
 {
     for (unsigned i = 0; i < shadow->way_count; i++) {
@@ -134,19 +109,39 @@ static bool reaches_hosts(const struct shadow *host, const struct object_identit
     return shadow_is_hosts(host, identity) || is_on_way(host, identity);
 }
 
-static void look_at_grant(struct shadow *host, const struct object_identity *identity, bool write)
+static void look_at_grant(struct shadow *host, const struct granted *granted)
 {
-    bool kernel = shows_kernel(host, identity);
-
+    if (is_harmless(granted->path))
+        return;
+    bool kernel = shows_kernel(host, &granted->object);
     host->kernel = host->kernel || kernel;
-    host->writes_reach_kernel = host->writes_reach_kernel || (kernel && write);
-    host->writes_reach_hosts = host->writes_reach_hosts || (write && reaches_hosts(host, identity));
+    if (!granted->write)
+        return;
+    host->writes_reach_kernel = host->writes_reach_kernel || kernel;
+    host->writes_reach_hosts = host->writes_reach_hosts || reaches_hosts(host, &granted->object);
 }
 
-static void look_at_grants(struct shadow *shadow, const struct policy *policy)
+static void look_at_paths(struct shadow *host, const struct strv *paths, int start, bool write)
 {
-    each_grant(shadow, policy, false, look_at_grant);
-    each_grant(shadow, policy, true, look_at_grant);
+    for (size_t i = 0; i < paths->count; i++) {
+        struct granted granted = {.path = paths->items[i], .fd = -1, .write = write};
+        if (object_identify_path(start, granted.path, &granted.object))
+            look_at_grant(host, &granted);
+    }
+}
+
+/* Where nobody has opened them. */
+static void look_at_policy(struct shadow *host, const struct policy *policy)
+{
+    CLEANUP_FD int start_fd = -1;
+
+    if (policy->cwd != NULL)
+        start_fd = open(policy->cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int start = start_fd < 0 ? AT_FDCWD : start_fd;
+    look_at_paths(host, &policy->fs_read, start, false);
+    look_at_paths(host, &policy->fs_read_try, start, false);
+    look_at_paths(host, &policy->fs_write, start, true);
+    look_at_paths(host, &policy->fs_write_try, start, true);
 }
 
 bool shadow_grants_show_kernel(const struct policy *policy)
@@ -154,11 +149,12 @@ bool shadow_grants_show_kernel(const struct policy *policy)
     struct shadow host = {0};
 
     find_kernel(&host);
-    look_at_grants(&host, policy);
+    look_at_policy(&host, policy);
     return host.kernel;
 }
 
-void shadow_init(struct shadow *shadow, const struct policy *policy)
+void shadow_init(struct shadow *shadow, const struct policy *policy, const struct granted *granted,
+                 size_t count)
 {
     memset(shadow, 0, sizeof(*shadow));
     if (policy->no_supervisor)
@@ -167,14 +163,19 @@ void shadow_init(struct shadow *shadow, const struct policy *policy)
     shadow->hosts = network_shape_of(policy).hosts_view;
     if (shadow->hosts)
         find_hosts(shadow);
-    look_at_grants(shadow, policy);
+    if (granted == NULL)
+        look_at_policy(shadow, policy);
+    for (size_t i = 0; granted != NULL && i < count; i++)
+        look_at_grant(shadow, &granted[i]);
     if ((policy->without & FEATURE_PROC_VIEW) != 0)
         shadow->kernel = shadow->writes_reach_kernel = false;
 }
 
-enum shadow_kind shadow_kind_of(const struct shadow *shadow, const char *path,
-                                const struct object_identity *object, bool write)
+enum shadow_kind shadow_kind_of(const struct shadow *shadow, const struct granted *granted)
 {
+    const struct object_identity *object = &granted->object;
+    const char *path = granted->path;
+
     if (shadow->kernel) {
         if (is_place(&shadow->root, object))
             return SHADOW_SPLIT;
@@ -183,7 +184,7 @@ enum shadow_kind shadow_kind_of(const struct shadow *shadow, const char *path,
         if (object->device == shadow->sys_device && (path == NULL || !is_harmless(path)))
             return object->inode == shadow->sys_root ? SHADOW_SYSFS : SHADOW_HIDDEN;
     }
-    if (shadow->hosts && !write) {
+    if (shadow->hosts && !granted->write) {
         if (shadow_is_hosts(shadow, object))
             return SHADOW_HIDDEN;
         if (is_on_way(shadow, object))

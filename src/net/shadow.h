@@ -16,6 +16,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What a grant names. */
+struct granted {
+    const char
+        *path; /* as the policy spells it; borrowed; NULL for an entry of a split directory */
+    int fd;    /* O_PATH; owned by whoever made the list, -1 where there is none */
+    bool write;
+    struct object_identity object;
+};
+
 struct shadow_place {
     uint64_t device, inode;
 };
@@ -39,8 +48,9 @@ struct shadow {
 };
 
 /* What a policy shadows on this host, now: looked for once, so that filter, rulesets and features go by the
- * same answer. Without a supervisor nothing. */
-void shadow_init(struct shadow *shadow, const struct policy *policy);
+ * same answer. Without a supervisor nothing. `granted` is what its grants name; NULL: as their paths say. */
+void shadow_init(struct shadow *shadow, const struct policy *policy, const struct granted *granted,
+                 size_t count);
 
 /* True if a grant of the policy shows something of procfs or sysfs that a view must judge. */
 bool shadow_grants_show_kernel(const struct policy *policy);
@@ -52,11 +62,9 @@ enum shadow_kind {
     SHADOW_SYSFS,  /* the root of sysfs: rules for the entries that shadow_sysfs_entry() names */
 };
 
-/* How a grant of this object, or of a directory above it, is to be turned into rules. `path` as it is
- * granted; NULL for an entry of a split directory. A write grant reaches /etc/hosts all the same: files
+/* How a grant of this object, or of a directory above it, is to be turned into rules. A write grant reaches /etc/hosts all the same: files
  * that are made later in its directory have to be usable. */
-enum shadow_kind shadow_kind_of(const struct shadow *shadow, const char *path,
-                                const struct object_identity *object, bool write);
+enum shadow_kind shadow_kind_of(const struct shadow *shadow, const struct granted *granted);
 
 /* Entries of /sys that hold nothing of the network; NULL after the last. */
 const char *shadow_sysfs_entry(unsigned index);

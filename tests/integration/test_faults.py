@@ -148,7 +148,6 @@ PREPARATIONS = [
     ("streams", "descriptors: Out of memory"),
     ("memory", "launch memory: I/O error"),
     ("stacks", "launch stacks: I/O error"),
-    ("lifeline", "lifeline pipe: I/O error"),
     ("posture", "posture: Out of memory"),
     ("feature", "start process-gate: I/O error"),
     ("supervisor-privileges", "no_new_privs for the supervisor: I/O error"),
@@ -950,7 +949,8 @@ def test_a_failed_change_of_directory_gives_no_handle(host, fault):
              "working directory /usr: Input/output error", "cwd")
 
 
-@pytest.mark.parametrize("name, text", PREPARATIONS + [("pipe", "standard output: I/O error")])
+@pytest.mark.parametrize("name, text", PREPARATIONS + [("lifeline", "lifeline pipe: I/O error"),
+                                                          ("pipe", "standard output: I/O error")])
 def test_a_failed_preparation_gives_no_handle_and_leaks_nothing(host, fault, name, text):
     text = text.replace(IO_ERROR, "Input/output error")
     text = text.replace("Out of memory", "Cannot allocate memory")  # the CLI's libc and this one

@@ -290,7 +290,7 @@ static void test_a_network_has_what_its_features_share(void **state)
 {
     struct policy *policy = build_words(WORDS("--net-allow=localhost:80", "--port-remap"));
     struct error err = {0};
-    struct network *network = network_new(policy, 0, &err);
+    struct network *network = network_new(policy, NULL, 0, 0, &err);
     struct net_address loopback = {.family = 4, .bytes = {127, 0, 0, 1}};
 
     assert_non_null(network);

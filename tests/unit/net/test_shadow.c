@@ -29,7 +29,8 @@ static enum shadow_kind kind(const struct shadow *shadow, const char *path, uint
 {
     const struct object_identity object = {.device = device, .inode = inode, .mode = S_IFDIR};
 
-    return shadow_kind_of(shadow, path, &object, write);
+    const struct granted granted = {.path = path, .fd = -1, .write = write, .object = object};
+    return shadow_kind_of(shadow, &granted);
 }
 
 static void the_hosts_file_has_no_rule_and_its_directories_are_split(void **state)
@@ -99,7 +100,7 @@ static bool shows_kernel(const struct policy *policy)
 {
     struct shadow shadow;
 
-    shadow_init(&shadow, policy);
+    shadow_init(&shadow, policy, NULL, 0);
     return shadow.kernel;
 }
 
@@ -132,17 +133,17 @@ static void write_grants_are_told_apart_from_others(void **state)
                             .net_allow = {.items = &anywhere, .count = 1}};
     struct shadow shadow;
     (void)state;
-    shadow_init(&shadow, &policy);
+    shadow_init(&shadow, &policy, NULL, 0);
     assert_true(shadow.kernel);
     assert_true(shadow.hosts);
     assert_false(shadow.writes_reach_kernel);
     assert_false(shadow.writes_reach_hosts);
     write[0] = all;
-    shadow_init(&shadow, &policy);
+    shadow_init(&shadow, &policy, NULL, 0);
     assert_true(shadow.writes_reach_kernel);
     assert_true(shadow.writes_reach_hosts);
     policy.without = FEATURE_PROC_VIEW;
-    shadow_init(&shadow, &policy);
+    shadow_init(&shadow, &policy, NULL, 0);
     assert_false(shadow.writes_reach_kernel);
     assert_true(shadow.writes_reach_hosts);
 }

@@ -1,0 +1,154 @@
+/* Opening the path grants: see granted.h. */
+#include "launch/granted.h"
+
+#include "launch/grant_open.h"
+#include "util/buffer.h"
+#include "util/fault.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LINK_BELOW "a symbolic link below --fs-write %s, which the command may change"
+
+struct opening {
+    struct granted_list *list;
+    const struct policy *policy;
+    struct grant_opener opener;
+    struct error *err;
+};
+
+/* Where a relative path was looked for, and which spelling would have said what was meant. `below`: the
+ * write grant that a link on the way lies below, or NULL. */
+static void grant_failed(struct opening *opening, int error, bool write, const char *path,
+                         const char *below)
+{
+    const char *option = write ? "--fs-write" : "--fs-read";
+    const char *start = opening->policy->cwd;
+    CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
+    CLEANUP_FREE char *own = path[0] == '/' ? NULL : getcwd(NULL, 0);
+
+    buffer_printf(&text, "grant %s %s", option, path);
+    if (own != NULL) {
+        bool absolute = start != NULL && start[0] == '/';
+        buffer_printf(&text, " (that is %s%s%s/%s)", absolute ? "" : own,
+                      start == NULL || absolute ? "" : "/", start == NULL ? "" : start,
+                      strncmp(path, "./", 2) == 0 ? path + 2 : path);
+    }
+    if (below != NULL)
+        buffer_printf(&text, ": " LINK_BELOW "; grant what it leads to", below);
+    else
+        buffer_printf(&text, ": %s", strerror(error));
+    if (below == NULL && path[0] == '~')
+        buffer_append_text(&text,
+                           "; the shell expands ~ only unquoted, $HOME also in double quotes");
+    else if (!write && strcmp(path, "w") == 0)
+        buffer_append_text(&text, "; -rw is -r with the value w, -w alone grants both");
+    else if (error == ENOENT)
+        buffer_printf(&text, "; if it may be missing use %s-try", option);
+    error_runtime(opening->err, 0, "%s", buffer_text(&text));
+    opening->err->sys_errno = error;
+    if (error != EMFILE && error != ENFILE && error != ENOMEM && error != EIO)
+        opening->err->kind = ERROR_CONFIG; /* asked for wrongly, found before a process exists */
+}
+
+static struct granted *next_item(struct granted_list *list)
+{
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity == 0 ? 16 : 2 * list->capacity;
+        struct granted *items = realloc(list->items, capacity * sizeof(*items));
+        if (items == NULL)
+            return NULL;
+        list->items = items;
+        list->capacity = capacity;
+    }
+    return &list->items[list->count];
+}
+
+static bool open_one(struct opening *opening, const char *path, bool write, bool optional)
+{
+    const char *below = NULL;
+    CLEANUP_FD int fd = FAULT_OR("grant", -EIO, grant_open(&opening->opener, path, &below));
+    struct granted *item = next_item(opening->list);
+
+    if (optional && (fd == -ENOENT || fd == -ENOTDIR))
+        return true;
+    if (item == NULL)
+        return error_runtime(opening->err, ENOMEM, "grants");
+    *item = (struct granted){.path = path, .write = write};
+    if (fd < 0 || !object_identify(fd, &item->object)) {
+        grant_failed(opening, fd < 0 ? -fd : EIO, write, path, below);
+        return false;
+    }
+    item->fd = fd_steal(&fd);
+    opening->list->count++;
+    return true;
+}
+
+static bool open_all(struct opening *opening, const struct strv *paths, bool write, bool optional)
+{
+    for (size_t i = 0; i < paths->count; i++) {
+        if (!open_one(opening, paths->items[i], write, optional))
+            return false;
+    }
+    return true;
+}
+
+/* Opens the start directory, from where relative grants are looked for. */
+static bool open_start(struct opening *opening, int *start_fd)
+{
+    const char *start = opening->policy->cwd;
+    const char *below = NULL;
+    int result;
+
+    if (start == NULL)
+        return true;
+    *start_fd = openat(AT_FDCWD, start, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    result = *start_fd < 0 || access(start, X_OK) != 0 ? -errno : 0;
+    if (result == 0) {
+        opening->opener.start_fd = *start_fd;
+        result = grant_check(&opening->opener, start, *start_fd, &below);
+    }
+    if (result == 0)
+        return true;
+    if (below != NULL)
+        error_runtime(opening->err, 0, "--cwd %s: " LINK_BELOW "; name what it leads to", start,
+                      below);
+    else
+        error_runtime(opening->err, -result, "--cwd %s", start);
+    opening->err->sys_errno = -result;
+    opening->err->kind = ERROR_CONFIG;
+    return false;
+}
+
+bool granted_open(struct granted_list *list, const struct policy *policy, struct error *err)
+{
+    struct opening opening = {.list = list,
+                              .policy = policy,
+                              .opener = {.policy = policy, .start_fd = AT_FDCWD},
+                              .err = err};
+    CLEANUP_FD int start_fd = -1;
+
+    *list = GRANTED_INIT;
+    bool opened = open_start(&opening, &start_fd) &&
+                  open_all(&opening, &policy->fs_read, false, false) &&
+                  open_all(&opening, &policy->fs_read_try, false, true) &&
+                  open_all(&opening, &policy->fs_write, true, false) &&
+                  open_all(&opening, &policy->fs_write_try, true, true);
+    grant_opener_free(&opening.opener);
+    if (!opened)
+        granted_free(list);
+    return opened;
+}
+
+void granted_free(struct granted_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        fd_close(list->items[i].fd);
+    free(list->items);
+    *list = GRANTED_INIT;
+}
