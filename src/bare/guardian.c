@@ -557,9 +557,6 @@ int guardian_main(void *argument)
     long result = LAUNCH_TRY(record, STEP_GUARDIAN_GROUP, sys_call2(SYS_setpgid, 0, 0));
     if (result < 0)
         return fail(record, STEP_GUARDIAN_GROUP, result);
-    /* On the stack: a constant would be the only touch of its page. */
-    const char name[16] = "sandlock-guard";
-    sys_call5(SYS_prctl, PR_SET_NAME, (long)name, 0, 0, 0);
     /* Until the host is watched its death must be ours. */
     result = sys_call5(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (result >= 0)
@@ -578,6 +575,7 @@ int guardian_main(void *argument)
     if (plan->tracer != NULL)
         plan->tracer->child = result;
 
+    sys_call5(SYS_prctl, PR_SET_NAME, (long)"sandlock-guard", 0, 0, 0);
     result = leave_shared_table(plan);
     if (result >= 0)
         result = LAUNCH_TRY(record, STEP_GUARDIAN_WATCH, watch_host(plan, &host_pidfd, &signal_fd));

@@ -17,7 +17,7 @@
 #define ARENA_SIZE ((size_t)64 * 1024)
 
 /* Before each block its size; both aligned as malloc() promises. */
-#define ALIGNMENT _Alignof(max_align_t)
+#define ALIGNMENT 16
 #define HEADER ALIGNMENT
 
 void *__real_malloc(size_t size);
@@ -30,12 +30,13 @@ void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *block, size_t size);
 void __wrap_free(void *block);
 
-static _Alignas(ALIGNMENT) unsigned char arena[ARENA_SIZE];
+/* Common symbols lie behind all other variables, so that those share pages with one another. */
+unsigned char early_arena[ARENA_SIZE] __attribute__((common, aligned(ALIGNMENT), visibility("hidden")));
 static atomic_size_t used;
 
 static bool is_ours(const void *block)
 {
-    return (uintptr_t)block - (uintptr_t)arena < ARENA_SIZE;
+    return (uintptr_t)block - (uintptr_t)early_arena < ARENA_SIZE;
 }
 
 /* A block of no size has an address of its own too, and at the end of the arena one inside it. */
@@ -59,8 +60,8 @@ static void *take(size_t size)
             return NULL;
     } while (!atomic_compare_exchange_weak_explicit(&used, &start, start + HEADER + rounded(size),
                                                     memory_order_relaxed, memory_order_relaxed));
-    *(size_t *)(void *)(arena + start) = size;
-    return arena + start + HEADER;
+    *(size_t *)(void *)(early_arena + start) = size;
+    return early_arena + start + HEADER;
 }
 
 void *__wrap_malloc(size_t size)
