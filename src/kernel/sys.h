@@ -19,6 +19,20 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+/* The kernel's struct statx (statx(2)); not every libc has it. */
+struct sys_statx {
+    uint32_t mask, block_size;
+    uint64_t attributes;
+    uint32_t links, uid, gid;
+    uint16_t mode, spare;
+    uint64_t inode, size, blocks, attributes_mask;
+    uint64_t times[8]; /* access, birth, change, modification: seconds, then nanoseconds */
+    uint32_t rdev_major, rdev_minor, dev_major, dev_minor;
+    uint64_t rest[14];
+};
+#define SYS_STATX_BASIC 0x7ff /* STATX_BASIC_STATS */
+_Static_assert(sizeof(struct sys_statx) == 256, "struct statx has 256 bytes");
+
 /* ---- numbers: identical on every architecture since 5.1 ("unified" numbers, 424 and up) ---- */
 
 #ifndef SYS_pidfd_send_signal

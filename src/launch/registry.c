@@ -21,6 +21,7 @@ const struct feature *const feature_registry[] = {
     &feature_proc_view,
     &feature_hosts_view_writable,
     &feature_proc_view_writable,
+    &feature_proc_looks,
     &feature_linger,
     &feature_explain,
     NULL,

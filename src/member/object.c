@@ -276,32 +276,18 @@ void object_release(struct object *object)
 
 /* ---- Where a look may wait ------------------------------------------------------------------------ */
 
-/* The kernel's struct statx (statx(2)); not every libc has it. */
-struct statx_answer {
-    uint32_t mask, block_size;
-    uint64_t attributes;
-    uint32_t links, uid, gid;
-    uint16_t mode, spare;
-    uint64_t inode, size, blocks, attributes_mask;
-    uint64_t times[8];
-    uint32_t rdev_major, rdev_minor, dev_major, dev_minor;
-    uint64_t rest[14];
-};
-#define BASIC_STATS 0x7ff
-_Static_assert(sizeof(struct statx_answer) == 256, "struct statx has 256 bytes");
-
 /* What is known without asking a server or a daemon. */
-static bool look_without_waiting(int path_fd, struct statx_answer *answer)
+static bool look_without_waiting(int path_fd, struct sys_statx *answer)
 {
     long result = sys_call5(SYS_statx, path_fd, (long)"", AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
-                            BASIC_STATS, (long)answer);
+                            SYS_STATX_BASIC, (long)answer);
 
     return result == 0;
 }
 
 static bool device_of(int path_fd, uint64_t *device)
 {
-    struct statx_answer answer = {0};
+    struct sys_statx answer = {0};
 
     if (!look_without_waiting(path_fd, &answer))
         return false;
@@ -364,17 +350,17 @@ void local_devices_learn(struct local_devices *local, int path_fd)
 
 unsigned object_type(int path_fd)
 {
-    struct statx_answer answer = {0};
+    struct sys_statx answer = {0};
 
     return look_without_waiting(path_fd, &answer) ? answer.mode & S_IFMT : 0;
 }
 
 bool object_identify_path(int directory, const char *path, struct object_identity *identity)
 {
-    struct statx_answer answer = {0};
+    struct sys_statx answer = {0};
     int flags = AT_STATX_DONT_SYNC | (path[0] == '\0' ? AT_EMPTY_PATH : 0);
 
-    if (sys_call5(SYS_statx, directory, (long)path, flags, BASIC_STATS, (long)&answer) != 0)
+    if (sys_call5(SYS_statx, directory, (long)path, flags, SYS_STATX_BASIC, (long)&answer) != 0)
         return false;
     *identity = (struct object_identity){
         .device = (uint64_t)answer.dev_major << 32 | answer.dev_minor,

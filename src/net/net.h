@@ -41,4 +41,7 @@ extern const struct feature feature_proc_view;
 extern const struct feature feature_hosts_view_writable;
 extern const struct feature feature_proc_view_writable;
 
+/* stat(2), access(2) and readlink(2) of what the proc view shows differently, where a grant names procfs. */
+extern const struct feature feature_proc_looks;
+
 #endif

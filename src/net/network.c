@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct network *network_of(const struct supervisor *supervisor)
 {
@@ -52,6 +53,8 @@ struct network *network_new(const struct policy *policy, const struct granted *g
     network->policy = policy;
     network->shape = network_shape_of(policy);
     shadow_init(&network->shadow, policy, granted, count);
+    if (network->shadow.hosts || network->shadow.kernel)
+        network->started = (int64_t)time(NULL);
     bool good =
         resolve_hosts(&policy->net_allow, limit_ms, &hosts, err) && fill(network, &hosts, err);
     resolved_hosts_free(&hosts);

@@ -19,6 +19,7 @@ struct network {
     const struct policy *policy; /* borrowed */
     struct network_shape shape;
     struct shadow shadow;
+    int64_t started;               /* wall clock, seconds: the time of what the views make up */
     struct net_verdicts *verdicts; /* immutable after network_new() */
     char *hosts;                   /* content of the synthetic /etc/hosts, owned */
     size_t hosts_length;

@@ -11,6 +11,7 @@
 #include "net/network_files.h"
 
 #include "member/identity.h"
+#include "net/file_look.h"
 #include "net/net.h"
 #include "net/network.h"
 #include "util/fault.h"
@@ -84,12 +85,21 @@ static void proc_describe(const struct policy *policy, struct posture *posture)
     posture_set(posture, PROC_LAYER, POSTURE_ACTIVE, "supervisor", "a grant covers /proc or /sys");
 }
 
+/* An open, or a look that opens nothing (net/file_look.h). */
+static bool is_look(const struct request *request)
+{
+    return request->trap->detail >= OPEN_SPELLINGS;
+}
+
 /* ---- Looks that failed ------------------------------------------------------------------------------ */
 
 /* The kernel's answer holds, unless the kernel would let the caller reach the host's file after a look
  * that saw nothing: then only "no such file" is left to it. */
-static struct verdict give_up(const struct file_views *views, int error)
+static struct verdict give_up(const struct file_views *views, const struct request *request,
+                              int error)
 {
+    if (is_look(request))
+        return verdict_next();
     return views->reached && error != -ENOENT ? verdict_errno(-error) : verdict_next();
 }
 
@@ -247,6 +257,9 @@ static int decode(const struct file_views *views, const struct request *request,
     struct member_view view = {
         .proc_fd = views->proc_fd, .tid = (pid_t)request->notification.pid, .tgid = request->tgid};
 
+    if (is_look(request))
+        return file_look_decode(call, (enum look_spelling)request->trap->detail, &view,
+                                &request->notification.data);
     return open_call_decode(call, (enum open_spelling)request->trap->detail, &view,
                             &request->notification.data);
 }
@@ -275,8 +288,13 @@ static struct verdict look(const struct request *request, struct job *job)
     }
     if (job->walk)
         job->path_fd = walk_as_caller(job->views, request, call);
+    /* The kernel's files are files; in the view they are all there is. */
+    if (job->path_fd == -ENOTDIR && file_look_is_below_net(job->views, call))
+        return verdict_errno(ENOENT);
     if (job->path_fd < 0)
-        return give_up(job->views, job->path_fd);
+        return give_up(job->views, request, job->path_fd);
+    if (is_look(request))
+        return file_look_answer(job->views, request, call, job->path_fd);
     struct open_decision decision = decide(job->views, request, call, &job->path_fd, path);
     return carry_out(job->views, request, call, &decision, job->path_fd, path);
 }
@@ -285,12 +303,14 @@ static void work(const struct request *request, void *data)
 {
     struct job *job = data;
     int result = job->call == NULL ? read_again(request, job) : 0;
-    struct verdict verdict = result < 0 ? give_up(job->views, result) : look(request, job);
+    struct verdict verdict = result < 0 ? give_up(job->views, request, result) : look(request, job);
 
     if (verdict.kind == VERDICT_NEXT)
         request_pass_on(request);
     else if (verdict.kind == VERDICT_ERRNO)
         request_answer_errno(request, verdict.error);
+    else if (verdict.kind == VERDICT_VALUE)
+        request_answer_value(request, verdict.value);
 }
 
 /* Takes over what the call holds, and the descriptor. */
@@ -345,30 +365,33 @@ static struct verdict judge(struct file_views *views, const struct request *requ
 {
     char path[PATH_MAX];
 
-    if (is_plainly_hosts(views, call)) {
+    if (!is_look(request) && is_plainly_hosts(views, call)) {
         struct open_decision decision = decide_hosts(call);
         return carry_out(views, request, call, &decision, -1, "");
     }
     CLEANUP_FD int path_fd = fault_is("use-workers") ? -EAGAIN : pin_now(views, request, call);
 
     bool walk = path_fd != -EAGAIN && path_fd < 0 && walk_is_needed(views, call, path_fd);
-    if (path_fd == -EAGAIN || walk)
+    bool below = path_fd == -ENOTDIR && views->shadow->kernel; /* of what, a worker finds out */
+    if (path_fd == -EAGAIN || walk || below)
         return submit(views, request, call, &path_fd, walk);
     /* The host has no such file, the sandbox has. */
-    if (path_fd == -ENOENT && views->shadow->hosts_path[0] == '\0' &&
+    if (path_fd == -ENOENT && !is_look(request) && views->shadow->hosts_path[0] == '\0' &&
         shadow_names_hosts(views->shadow, call->path)) {
         struct open_decision decision = decide_hosts(call);
         return carry_out(views, request, call, &decision, -1, "");
     }
     if (path_fd < 0)
-        return give_up(views, path_fd);
+        return give_up(views, request, path_fd);
+    if (is_look(request))
+        return file_look_answer(views, request, call, path_fd);
     struct open_decision decision = decide(views, request, call, &path_fd, path);
     if (decision.may_wait && decision.answer != ANSWER_REFUSE)
         return submit(views, request, call, &path_fd, false);
     return carry_out(views, request, call, &decision, path_fd, path);
 }
 
-static struct verdict on_open(struct request *request)
+struct verdict on_open(struct request *request)
 {
     struct file_views *views = request->state;
     struct open_call call;
@@ -378,7 +401,7 @@ static struct verdict on_open(struct request *request)
         return verdict_next();
     int result = decode(views, request, &call);
     if (result < 0)
-        return give_up(views, result);
+        return give_up(views, request, result);
     struct verdict verdict = judge(views, request, &call);
     open_call_release(&call);
     return verdict;
@@ -386,7 +409,7 @@ static struct verdict on_open(struct request *request)
 
 /* ---- Life ------------------------------------------------------------------------------------------ */
 
-static void views_stop(void *state)
+void views_stop(void *state)
 {
     struct file_views *views = state;
 
@@ -402,14 +425,15 @@ static void views_stop(void *state)
     free(views);
 }
 
-static bool views_start(struct supervisor *supervisor, void **state, struct error *err)
+struct file_views *views_new(struct supervisor *supervisor, struct error *err)
 {
-    const struct policy *policy = supervisor_policy(supervisor);
+    const struct network *network = network_of(supervisor);
     struct file_views *views = calloc(1, sizeof(*views));
-    struct timespec now;
 
-    if (views == NULL)
-        return error_runtime(err, ENOMEM, "views of files");
+    if (views == NULL) {
+        error_runtime(err, ENOMEM, "views of files");
+        return NULL;
+    }
     pthread_mutex_init(&views->sockets_lock, NULL);
     pthread_mutex_init(&views->fixed_lock, NULL);
     pthread_mutex_init(&views->local.lock, NULL);
@@ -418,14 +442,22 @@ static bool views_start(struct supervisor *supervisor, void **state, struct erro
     views->proc_fd = supervisor_proc_fd(supervisor);
     views->own = getpid();
     views->privileged = identity_is_privileged();
-    views->mapped = policy->has_user;
+    views->mapped = supervisor_policy(supervisor)->has_user;
     views->hosts_fd = -1;
     for (unsigned i = 0; i < NET_FILE_COUNT; i++)
         views->net_fds[i] = -1;
-    clock_gettime(CLOCK_REALTIME, &now);
-    views->started = now.tv_sec;
-    views->shadow = &network_of(supervisor)->shadow;
+    views->started = network->started;
+    views->shadow = &network->shadow;
     views->reached = views->shadow->hosts && views->shadow->writes_reach_hosts;
+    return views;
+}
+
+static bool views_start(struct supervisor *supervisor, void **state, struct error *err)
+{
+    struct file_views *views = views_new(supervisor, err);
+
+    if (views == NULL)
+        return false;
     if (views->shadow->kernel) {
         int refused;
         views->sockets.proc_fd = views->proc_fd;
@@ -513,8 +545,8 @@ static const struct trap proc_writable_traps[] = {OPENS(proc_writable), CREAT, L
 static const char *const hosts_needs[] = {"capget", "capset", "fstatfs", NULL};
 
 static const char *const proc_needs[] = {
-    "memfd_create", "fchmod",         "fcntl:seal", "capget",   "capset",  "pidfd_getfd",
-    "getsockopt",   "sendto:netlink", "recvmsg",    "getdents", "fstatfs", NULL,
+    "memfd_create", "fchmod",         "utimensat", "fcntl:seal", "capget",  "capset", "pidfd_getfd",
+    "getsockopt",   "sendto:netlink", "recvmsg",   "getdents",   "fstatfs", NULL,
 };
 
 #define VIEW(name_, view, needs_, wanted_, start_, describe_)                         \

@@ -102,6 +102,15 @@ int view_open_net(struct file_views *views, enum net_file file);
 int view_reopen(const struct file_views *views, const struct request *request,
                 const struct open_call *call, int path_fd);
 
+/* ---- network_files.c: for features of looks alone ------------------------------------------------- */
+
+/* Without what only opens need. NULL and an error: no memory. Ended by views_stop(), which accepts NULL. */
+struct file_views *views_new(struct supervisor *supervisor, struct error *err);
+void views_stop(void *state);
+
+/* All opens, and looks by their trap.detail. */
+struct verdict on_open(struct request *request);
+
 /* getdents and getdents64 (listing.c). */
 enum listing_spelling { LISTING_64, LISTING_LEGACY };
 

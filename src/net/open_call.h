@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum open_spelling { OPEN_PLAIN, OPEN_CREAT, OPEN_AT, OPEN_AT2 };
+enum open_spelling { OPEN_PLAIN, OPEN_CREAT, OPEN_AT, OPEN_AT2, OPEN_SPELLINGS };
 
 struct open_call {
     uint64_t flags;   /* O_*, as openat2() takes them */

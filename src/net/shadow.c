@@ -115,6 +115,8 @@ static void look_at_grant(struct shadow *host, const struct granted *granted)
         return;
     bool kernel = shows_kernel(host, &granted->object);
     host->kernel = host->kernel || kernel;
+    host->names_proc =
+        host->names_proc || (host->proc_device != 0 && granted->object.device == host->proc_device);
     if (!granted->write)
         return;
     host->writes_reach_kernel = host->writes_reach_kernel || kernel;

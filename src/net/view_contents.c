@@ -35,9 +35,12 @@
     (ACCESS_MODE | O_APPEND | O_NONBLOCK | O_DIRECTORY | O_NOATIME | O_DSYNC | O_SYNC | O_TRUNC | \
      O_NOCTTY)
 
-/* Sealed memory with this text, for reading. A descriptor or -errno. */
-static int seal_text(const char *name, const char *text, size_t length)
+/* Sealed memory with this text, for reading, as old as the sandbox. A descriptor or -errno. */
+static int seal_text(const struct file_views *views, const char *name, const char *text,
+                     size_t length)
 {
+    const struct timespec times[2] = {{.tv_sec = views->started}, {.tv_sec = views->started}};
+
     CLEANUP_FD int fd = sys_memfd(name, 0);
 
     if (fd < 0)
@@ -45,7 +48,7 @@ static int seal_text(const char *name, const char *text, size_t length)
     int result = fd_write_all(fd, text, length);
     if (result < 0)
         return result;
-    if (fchmod(fd, 0444) != 0 ||
+    if (fchmod(fd, 0444) != 0 || futimens(fd, times) != 0 ||
         fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0)
         return -errno;
     return fd_steal(&fd);
@@ -71,7 +74,7 @@ static int open_sockets(struct file_views *views, enum net_file file)
     int result = proc_sockets_text(&source, file, &text);
     if (result < 0) /* whatever it was: there is no answer, and never the host's */
         return result == -ENOMEM || result == -EMFILE || result == -ENFILE ? result : -EACCES;
-    CLEANUP_FD int fd = seal_text(net_file_name(file), buffer_text(&text), text.length);
+    CLEANUP_FD int fd = seal_text(views, net_file_name(file), buffer_text(&text), text.length);
     return fd < 0 ? fd : open_again(views, fd, O_RDONLY);
 }
 
@@ -81,7 +84,7 @@ static int open_fixed(struct file_views *views, enum net_file file)
 
     pthread_mutex_lock(&views->fixed_lock);
     if (views->net_fds[file] < 0)
-        views->net_fds[file] = seal_text(net_file_name(file), text, strlen(text));
+        views->net_fds[file] = seal_text(views, net_file_name(file), text, strlen(text));
     int sealed = views->net_fds[file];
     pthread_mutex_unlock(&views->fixed_lock);
     return sealed < 0 ? sealed : open_again(views, sealed, O_RDONLY);
@@ -140,7 +143,7 @@ bool view_seal_hosts(struct file_views *views, struct error *err)
 
     views->hosts_fd =
         FAULT_OR("hosts-file", -EIO,
-                 seal_text("hosts", text, has_text ? network->hosts_length : strlen(text)));
+                 seal_text(views, "hosts", text, has_text ? network->hosts_length : strlen(text)));
     return views->hosts_fd >= 0 ||
            error_runtime(err, -views->hosts_fd, "hosts file of the sandbox");
 }

@@ -303,7 +303,7 @@ say("below", opened("/proc/net/tcp/x"))
 """)
     for name in [name for name in said if name.startswith("no ")]:
         assert said.pop(name) == "ENOENT", name
-    assert said.pop("below") == "ENOTDIR"
+    assert said.pop("below") == "ENOENT"
     assert {name: value for name, value in said.items() if value != NAMES} == {}
 
 
@@ -723,7 +723,7 @@ for path in sys.argv[1:]:
 
 @pytest.mark.root
 def test_hidden_names_can_be_tested_but_neither_read_nor_listed(sandlock):
-    """Looks without a descriptor are the kernel's own, so that they cost nothing."""
+    """Under a grant of everything looks without a descriptor are the kernel's own, so that they cost nothing."""
     interfaces = [name for name in os.listdir("/sys/class/net") if name != "lo"] if os.path.isdir("/sys/class/net") else []
     paths = ["/proc/net/netlink", "/proc/net/packet", "/proc/net/dev_snmp6", "/proc/net/dev_snmp6/lo", "/proc/net/stat",
              "/sys/class/net", "/sys/class/net/lo/address", "/sys/devices/virtual/net/lo",
@@ -759,6 +759,104 @@ if child == 0:
 say("child", os.waitpid(child, 0)[1] == 0 and os.listdir("."))
 """)
     assert {way: sorted(names) for way, names in said.items() if sorted(names) != sorted(NAMES)} == {}
+
+
+LOOKS = """
+import stat, threading
+pid, tid = os.getpid(), threading.get_native_id()
+def facts(status):
+    return (stat.filemode(status.st_mode), status.st_nlink, status.st_ino, status.st_size, status.st_blksize,
+            status.st_atime == status.st_mtime == status.st_ctime, status.st_mtime)
+def outcome(function, *arguments, **options):
+    try:
+        return function(*arguments, **options)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+def statx(path, directory=-100, flags=0):
+    place = ctypes.create_string_buffer(256)
+    if call(332 if os.uname().machine == "x86_64" else 291, directory, os.fsencode(path), flags, 0x7ff, place) != 0:
+        return errno.errorcode[ctypes.get_errno()]
+    links, _, _, mode, _, inode, size = struct.unpack_from("IIIHHQQ", place.raw, 16)
+    return stat.filemode(mode), links, inode, size
+"""
+
+
+@pytest.mark.root
+def test_what_looks_tell_of_the_catalogue(sandlock):
+    said = python(sandlock, PROC, LOOKS + """
+os.chdir("/proc")
+directory = os.open("/proc/self/net", os.O_PATH)
+for form in ("/proc/net/%s", "/proc/self/net/%s", f"/proc/{pid}/net/%s", f"/proc/{pid}/task/{tid}/net/%s", "net/%s",
+             "/proc/../proc//net/./%s"):
+    for name in ("dev", "sockstat6"):
+        path = form % name
+        status = os.stat(path)
+        same = all(facts(os.lstat(path)) == facts(other) for other in
+                   (status, os.stat(name, dir_fd=directory), os.stat(f"{directory}/{name}", dir_fd=os.open("self/fd", os.O_PATH))))
+        say(f"{form.replace(str(pid), 'PID').replace(str(tid), 'TID')} {name}", (facts(status)[:-1], same, statx(path)[:4] ==
+            (stat.filemode(status.st_mode), status.st_nlink, status.st_ino, 0), [os.access(path, mode) for mode in (0, 4, 2, 1)],
+            outcome(os.readlink, path)))
+    path = (form % "")[:-1]
+    say(f"{form.replace(str(pid), 'PID').replace(str(tid), 'TID')} directory", (facts(os.stat(path + "/"))[:-1],
+        [os.access(path, mode) for mode in (0, 4, 2, 1)]))
+opened_file = os.fstat(os.open("/proc/net/dev", os.O_RDONLY))
+say("opened", facts(opened_file)[0] == "-r--r--r--" and opened_file.st_mtime == os.stat("/proc/net/dev").st_mtime)
+say("link", (stat.filemode(os.lstat("/proc/net").st_mode), os.lstat("/proc/net").st_size, os.readlink("/proc/net")))
+say("null", outcome(lambda: call(4, b"/proc/net/dev", 0)) if os.uname().machine == "x86_64" else "EFAULT")
+say("fstat", stat.filemode(os.fstat(directory).st_mode)[0])
+""")
+    assert said.pop("opened") is True
+    assert said.pop("link") == ("lrwxrwxrwx", 8, "self/net")
+    assert said.pop("null") == "EFAULT" and said.pop("fstat") == "d"
+    expected = {name: (("-r--r--r--", 1, 3 + NAMES.index(name), 0, 1024, True), True, True, [True, True, False, False], "EINVAL")
+                for name in ("dev", "sockstat6")}
+    expected["directory"] = (("dr-xr-xr-x", 2, 2, 0, 1024, True), [True, True, False, True])
+    assert len(said) == 18
+    assert {where: value for where, value in said.items() if value != expected[where.split()[1]]} == {}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("explain", [[], ["--explain"]])
+def test_looks_find_no_other_name_beside_the_catalogue(sandlock, area, explain):
+    """Controls: a name of the catalogue, and what is not below /proc/net."""
+    (area / "link").symlink_to("/proc/net/snmp")
+    (area / "net").symlink_to("/proc/self/net")
+    (area / "dev").symlink_to("/proc/net/dev")
+    assert os.stat("/proc/net/snmp") and os.access("/proc/self/net/netstat", os.F_OK)
+    said = python(sandlock, [*explain, *PROC, "-w", area], LOOKS + """
+os.chdir(sys.argv[1])
+for path in ("/proc/net/snmp", "/proc/self/net/netstat", f"/proc/{pid}/net/dev_snmp6/lo", "link", "net/packet", "net/nothing",
+             "/proc/net/tcp/x", "net/tcp/x/y", "dev", "net/dev", "/proc/self/status", "."):
+    say(path.replace(str(pid), "PID"), (name_of(lambda: os.stat(path) and None), statx(path) if isinstance(statx(path), str) else "OK",
+        os.access(path, os.F_OK), os.access(path, os.R_OK, effective_ids=True)))
+say("lstat", name_of(lambda: os.lstat("/proc/net/snmp") and None))
+say("readlink", outcome(os.readlink, "/proc/net/snmp"))
+say("link itself", (os.readlink("link"), stat.S_ISLNK(os.lstat("link").st_mode)))
+say("slash", name_of(lambda: os.stat("/proc/net/tcp/") and None))
+say("plain", outcome(os.stat, f"{sys.argv[1]}/file/x"))
+say("foreign", outcome(os.stat, "/proc/1/net/dev"))
+""", area)
+    visible = {name: said.pop(name) for name in ("dev", "net/dev", "/proc/self/status", ".")}
+    assert set(visible.values()) == {("OK", "OK", True, True)}, visible
+    assert said.pop("link itself") == ("/proc/net/snmp", True)
+    assert said.pop("slash") == "ENOTDIR" and said.pop("plain") == "ENOENT" and said.pop("foreign") == "EACCES"
+    assert said.pop("lstat") == said.pop("readlink") == "ENOENT"
+    assert {path: seen for path, seen in said.items() if seen != ("ENOENT", "ENOENT", False, False)} == {}
+
+
+@pytest.mark.root
+def test_a_look_at_a_descriptor_is_no_notification(sandlock):
+    code = """
+file = open("/proc/self/status")
+for number in range(int(sys.argv[1])):
+    os.fstat(file.fileno())
+    os.stat(file.fileno())
+"""
+    def notifications(rounds):
+        text = sandlock.run("--stats", *PROC, "--", *PYTHON, HELPERS + code, str(rounds)).stderr
+        return int(text[text.index("stats: ") + 7:].split()[0])
+    few, many = notifications(1), notifications(50)
+    assert many - few < 49
 
 
 @pytest.mark.root
