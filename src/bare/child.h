@@ -39,6 +39,10 @@ struct bare_map {
 struct child_plan {
     struct launch_record *record;
 
+    /* What is the guardian's and the host's of the shared memory: above our stack, with the record. */
+    void *guardian_memory;
+    size_t guardian_memory_size;
+
     int terminal_fd; /* take this terminal's foreground; -1: do not */
 
     bool no_randomize_memory;

@@ -12,7 +12,11 @@
 #include "util/text.h"
 
 #include <fcntl.h>
+#include <link.h>
+#include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 const struct cli_command cli_commands[] = {
 #define COMMAND(name, arguments, summary) {#name, cli_##name##_main, help_##name},
@@ -29,6 +33,34 @@ const struct cli_command *cli_command_find(const char *name)
     }
     return NULL;
 }
+
+#if defined(SANDLOCK_STATIC_CLI)
+/* The start of this program, by the linker. */
+extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
+
+/* What the linker marks for it: musl's start files relocate a static program, but leave that open. */
+static bool protect_relocated_data(void)
+{
+    const char *base = (const char *)&__ehdr_start;
+    const ElfW(Phdr) *header = (const void *)(base + __ehdr_start.e_phoff);
+
+    for (unsigned i = 0; i < __ehdr_start.e_phnum; i++) {
+        if (header[i].p_type != PT_GNU_RELRO)
+            continue;
+        uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+        uintptr_t start = ((uintptr_t)base + header[i].p_vaddr) & ~(page - 1);
+        uintptr_t end = ((uintptr_t)base + header[i].p_vaddr + header[i].p_memsz) & ~(page - 1);
+        if (mprotect((void *)start, end - start, PROT_READ) != 0)
+            return false;
+    }
+    return true;
+}
+#else
+static bool protect_relocated_data(void)
+{
+    return true; /* the dynamic linker has done it */
+}
+#endif
 
 /* Descriptors 0 to 2 that the caller left closed get a placeholder, or the first file we open would
  * become the standard output of somebody. Close-on-exec: the command finds them closed, as the caller
@@ -114,7 +146,7 @@ static bool is_option_of_run(const char *word)
 
 int main(int argc, char **argv)
 {
-    if (!occupy_standard_descriptors())
+    if (!protect_relocated_data() || !occupy_standard_descriptors())
         return CLI_OWN_FAILURE;
     wall_install_sigsys_handler();
 

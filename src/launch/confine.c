@@ -30,8 +30,7 @@ bool launch_confine(const struct policy *policy, struct error *err)
 {
     struct domains domains = DOMAINS_INIT;
     struct posture posture = POSTURE_INIT;
-    struct granted_list granted = GRANTED_INIT;
-    struct domains_options options = {.policy = policy, .granted = &granted, .confine_only = true};
+    struct domains_options options = {.policy = policy, .confine_only = true};
     uint32_t flags = 0;
 
     if (!policy_check_confine(policy, err))
@@ -42,9 +41,7 @@ bool launch_confine(const struct policy *policy, struct error *err)
                                      "unconfined; confine before creating threads");
         flags = RESTRICT_SELF_TSYNC;
     }
-    bool built =
-        granted_open(&granted, policy, err) && domains_build(&domains, &options, &posture, err);
-    granted_free(&granted);
+    bool built = domains_build(&domains, &options, &posture, err);
     posture_free(&posture);
     if (!built)
         return false;

@@ -69,14 +69,22 @@ static bool pin(struct build *build, const char *path, int *fd, bool write, bool
     return true;
 }
 
+static bool add_one(void *data, struct granted *granted)
+{
+    struct build *build = data;
+
+    return add_rules(build, granted) &&
+           pin(build, granted->path, &granted->fd, granted->write, S_ISDIR(granted->object.mode));
+}
+
 static bool add_granted(struct build *build)
 {
     struct granted_list *granted = build->options->granted;
 
+    if (granted == NULL)
+        return granted_each(build->options->policy, add_one, build, build->err);
     for (size_t i = 0; i < granted->count; i++) {
-        struct granted *item = &granted->items[i];
-        if (!add_rules(build, item) ||
-            !pin(build, item->path, &item->fd, item->write, S_ISDIR(item->object.mode)))
+        if (!add_one(build, &granted->items[i]))
             return false;
     }
     return true;

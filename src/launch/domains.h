@@ -28,17 +28,18 @@ struct domains {
 
 struct domains_options {
     const struct policy *policy;
-    struct granted_list *granted; /* borrowed; with `verdicts` its descriptors are taken */
-    const struct claim *claim;    /* runtime directory rights for S; NULL or inactive: none */
-    const struct shadow *shadow;  /* what the members' rules leave out; NULL: nothing */
-    int proc_fd;                  /* on /proc, for S */
-    bool confined;                /* build S */
-    bool verdicts;                /* keep the granted objects for the supervisor's verdicts */
-    bool proc_writes;             /* the child's steps write below /proc inside S */
-    bool confine_only;            /* file rules and scopes only, no network bits (confine()) */
+    /* Borrowed; with `verdicts` its descriptors are taken. NULL: opened here, one at a time. */
+    struct granted_list *granted;
+    const struct claim *claim;   /* runtime directory rights for S; NULL or inactive: none */
+    const struct shadow *shadow; /* what the members' rules leave out; NULL: nothing */
+    int proc_fd;                 /* on /proc, for S */
+    bool confined;               /* build S */
+    bool verdicts;               /* keep the granted objects for the supervisor's verdicts */
+    bool proc_writes;            /* the child's steps write below /proc inside S */
+    bool confine_only;           /* file rules and scopes only, no network bits (confine()) */
 };
 
-/* Errors: Landlock or a strict protection is missing, a ruleset cannot be made. Warnings (a missing GPU node) go to the posture as exceptions. */
+/* Errors: Landlock or a strict protection is missing, a ruleset cannot be made, those of granted_each(). Warnings (a missing GPU node) go to the posture as exceptions. */
 bool domains_build(struct domains *domains, const struct domains_options *options,
                    struct posture *posture, struct error *err);
 void domains_close_rulesets(struct domains *domains); /* keeps the grants */

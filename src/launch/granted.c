@@ -16,7 +16,8 @@
 #define LINK_BELOW "a symbolic link below --fs-write %s, which the command may change"
 
 struct opening {
-    struct granted_list *list;
+    granted_visit visit;
+    void *data;
     const struct policy *policy;
     struct grant_opener opener;
     struct error *err;
@@ -56,37 +57,22 @@ static void grant_failed(struct opening *opening, int error, bool write, const c
         opening->err->kind = ERROR_CONFIG; /* asked for wrongly, found before a process exists */
 }
 
-static struct granted *next_item(struct granted_list *list)
-{
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity == 0 ? 16 : 2 * list->capacity;
-        struct granted *items = realloc(list->items, capacity * sizeof(*items));
-        if (items == NULL)
-            return NULL;
-        list->items = items;
-        list->capacity = capacity;
-    }
-    return &list->items[list->count];
-}
-
 static bool open_one(struct opening *opening, const char *path, bool write, bool optional)
 {
     const char *below = NULL;
     CLEANUP_FD int fd = FAULT_OR("grant", -EIO, grant_open(&opening->opener, path, &below));
-    struct granted *item = next_item(opening->list);
+    struct granted item = {.path = path, .write = write};
 
     if (optional && (fd == -ENOENT || fd == -ENOTDIR))
         return true;
-    if (item == NULL)
-        return error_runtime(opening->err, ENOMEM, "grants");
-    *item = (struct granted){.path = path, .write = write};
-    if (fd < 0 || !object_identify(fd, &item->object)) {
+    if (fd < 0 || !object_identify(fd, &item.object)) {
         grant_failed(opening, fd < 0 ? -fd : EIO, write, path, below);
         return false;
     }
-    item->fd = fd_steal(&fd);
-    opening->list->count++;
-    return true;
+    item.fd = fd_steal(&fd);
+    bool ok = opening->visit(opening->data, &item);
+    fd_close(item.fd);
+    return ok;
 }
 
 static bool open_all(struct opening *opening, const struct strv *paths, bool write, bool optional)
@@ -125,24 +111,56 @@ static bool open_start(struct opening *opening, int *start_fd)
     return false;
 }
 
-bool granted_open(struct granted_list *list, const struct policy *policy, struct error *err)
+bool granted_each(const struct policy *policy, granted_visit visit, void *data, struct error *err)
 {
-    struct opening opening = {.list = list,
+    struct opening opening = {.visit = visit,
+                              .data = data,
                               .policy = policy,
                               .opener = {.policy = policy, .start_fd = AT_FDCWD},
                               .err = err};
     CLEANUP_FD int start_fd = -1;
 
-    *list = GRANTED_INIT;
     bool opened = open_start(&opening, &start_fd) &&
                   open_all(&opening, &policy->fs_read, false, false) &&
                   open_all(&opening, &policy->fs_read_try, false, true) &&
                   open_all(&opening, &policy->fs_write, true, false) &&
                   open_all(&opening, &policy->fs_write_try, true, true);
     grant_opener_free(&opening.opener);
-    if (!opened)
-        granted_free(list);
     return opened;
+}
+
+struct collection {
+    struct granted_list *list;
+    struct error *err;
+};
+
+static bool collect(void *data, struct granted *item)
+{
+    const struct collection *collection = data;
+    struct granted_list *list = collection->list;
+
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity == 0 ? 16 : 2 * list->capacity;
+        struct granted *items = realloc(list->items, capacity * sizeof(*items));
+        if (items == NULL)
+            return error_runtime(collection->err, ENOMEM, "grants");
+        list->items = items;
+        list->capacity = capacity;
+    }
+    list->items[list->count++] = *item;
+    item->fd = -1;
+    return true;
+}
+
+bool granted_open(struct granted_list *list, const struct policy *policy, struct error *err)
+{
+    struct collection collection = {list, err};
+
+    *list = GRANTED_INIT;
+    if (granted_each(policy, collect, &collection, err))
+        return true;
+    granted_free(list);
+    return false;
 }
 
 void granted_free(struct granted_list *list)

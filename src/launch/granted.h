@@ -20,9 +20,16 @@ struct granted_list {
 
 #define GRANTED_INIT ((struct granted_list){0})
 
-/* Relative grants start from the policy's directory, else the caller's. Errors: the directory or a grant
- * cannot be opened (named with its errno, ERROR_CONFIG), or lies behind a link that the command may
- * change (launch/grant_open.h). */
+/* Visits what a grant names; the descriptor is closed afterwards, unless the visitor takes it and puts -1 in
+ * its place. False ends the walk: the visitor has said why. */
+typedef bool (*granted_visit)(void *data, struct granted *granted);
+
+/* Opens one grant after the other, in the order of the list below. Relative grants start from the policy's
+ * directory, else the caller's. Errors: the directory or a grant cannot be opened (named with its errno,
+ * ERROR_CONFIG), or lies behind a link that the command may change (launch/grant_open.h). */
+bool granted_each(const struct policy *policy, granted_visit visit, void *data, struct error *err);
+
+/* All of them, where more than one reader must see the same objects. */
 bool granted_open(struct granted_list *list, const struct policy *policy, struct error *err);
 void granted_free(struct granted_list *list);
 

@@ -348,14 +348,16 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
     /* A function of the host's keeps the record, which an exec takes away. */
     launch->traced =
         !policy->no_supervisor && spec->entry == NULL && probe_fetch_method() == PROBE_FETCH_TRACER;
-    if (!granted_open(&launch->granted, policy, err) || !prepare_supervisor(launch, spec, err))
+    /* Without a supervisor only the rulesets need them. */
+    if ((!policy->no_supervisor && !granted_open(&launch->granted, policy, err)) ||
+        !prepare_supervisor(launch, spec, err))
         return false;
 
     claim_resolve_name(spec->name, launch->name);
     prepare_user(launch);
     struct domains_options options = {
         .policy = policy,
-        .granted = &launch->granted,
+        .granted = policy->no_supervisor ? NULL : &launch->granted,
         .claim = &launch->claim,
         /* Without a supervisor nobody would open what is hidden. */
         .shadow = launch->supervised ? &launch->network->shadow : NULL,
@@ -555,14 +557,13 @@ static void close_launch_descriptors(struct launch *launch)
     granted_free(&launch->granted);
 }
 
-/* While the guardian reaps the members and ends, which takes longer than this. */
-static void on_empty(void *data, bool idle)
+/* While the guardian reaps the members and ends, which takes longer than this. The name is not given up
+ * yet: members that run no more may still hold memory, sockets and locks. */
+static void on_idle_end(void *data)
 {
     struct launch *launch = data;
 
-    claim_release(&launch->claim);
-    if (idle)
-        grants_free(&launch->domains.grants);
+    grants_free(&launch->domains.grants);
 }
 
 bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
@@ -601,7 +602,7 @@ bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
         int listener = launch->record->listener;
         launch->record->listener = -1; /* the supervisor's from here on */
         supervisor_share_mailbox(launch->supervisor, &launch->record->fetch);
-        supervisor_on_empty(launch->supervisor, on_empty, launch);
+        supervisor_on_idle_end(launch->supervisor, on_idle_end, launch);
         if (!supervisor_attach(launch->supervisor, loop, listener, launch->guardian,
                                launch->record->child, launch->guardian_pidfd, err)) {
             launch_finish(launch);

@@ -2,7 +2,8 @@
  * The memory of guardian and child: a stack for each, and the record that all three processes share. From
  * below: a page without access, the child's stack, the guardian's, and the record in the same page as the
  * guardian's first frames, because each page that three processes touch costs three faults. A guardian
- * that needs more than its own stack finds the child's, which that has left by its exec.
+ * that needs more than its own stack finds the child's, which that has left by its exec. A function that
+ * runs in place of a command unmaps everything but its own stack first.
  *
  * A host that runs one sandbox after the other gets the last one's memory again, which saves it three
  * system calls and the first touch of every page.
@@ -77,6 +78,8 @@ bool launch_memory_prepare(struct launch *launch, bool same_space, struct error 
     launch->memory_is_private = same_space;
     launch->child_stack_top = block + STACK_GUARD + STACK_SIZE;
     launch->guardian_stack_top = block + MEMORY_SIZE - RECORD_SIZE;
+    launch->child_plan.guardian_memory = launch->child_stack_top;
+    launch->child_plan.guardian_memory_size = STACK_SIZE;
     launch->record = launch->guardian_stack_top;
     if (used)
         *launch->record = (struct launch_record){0};

@@ -4,6 +4,7 @@
 #include "kernel/probe.h"
 #include "kernel/task_memory.h"
 #include "launch/registry.h"
+#include "net/network.h"
 #include "net/shadow.h"
 #include "policy/network.h"
 #include "util/buffer.h"
@@ -147,7 +148,10 @@ static void describe_supervision(struct launch *launch)
 /* What the proc view does not hide, or what its absence shows. */
 static void describe_kernel_files(struct launch *launch)
 {
-    if (!shadow_grants_show_kernel(launch->policy))
+    bool shown = launch->network != NULL ? launch->network->shadow.shows_kernel
+                                         : shadow_grants_show_kernel(launch->policy);
+
+    if (!shown)
         return;
     if (launch->policy->no_supervisor || (launch->policy->without & FEATURE_PROC_VIEW) != 0)
         posture_exception(

@@ -114,7 +114,7 @@ static void look_at_grant(struct shadow *host, const struct granted *granted)
     if (is_harmless(granted->path))
         return;
     bool kernel = shows_kernel(host, &granted->object);
-    host->kernel = host->kernel || kernel;
+    host->shows_kernel = host->shows_kernel || kernel;
     host->names_proc =
         host->names_proc || (host->proc_device != 0 && granted->object.device == host->proc_device);
     if (!granted->write)
@@ -152,7 +152,7 @@ bool shadow_grants_show_kernel(const struct policy *policy)
 
     find_kernel(&host);
     look_at_policy(&host, policy);
-    return host.kernel;
+    return host.shows_kernel;
 }
 
 void shadow_init(struct shadow *shadow, const struct policy *policy, const struct granted *granted,
@@ -169,8 +169,8 @@ void shadow_init(struct shadow *shadow, const struct policy *policy, const struc
         look_at_policy(shadow, policy);
     for (size_t i = 0; granted != NULL && i < count; i++)
         look_at_grant(shadow, &granted[i]);
-    if ((policy->without & FEATURE_PROC_VIEW) != 0)
-        shadow->kernel = shadow->writes_reach_kernel = false;
+    shadow->kernel = shadow->shows_kernel && (policy->without & FEATURE_PROC_VIEW) == 0;
+    shadow->writes_reach_kernel = shadow->writes_reach_kernel && shadow->kernel;
 }
 
 enum shadow_kind shadow_kind_of(const struct shadow *shadow, const struct granted *granted)

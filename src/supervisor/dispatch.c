@@ -215,16 +215,14 @@ static bool name_grants(struct supervisor *supervisor)
 
 /* While the guardian ends, which takes longer. With the listener goes the filter, and the kernel frees its
  * code on this CPU at once, in front of whatever comes next. */
-static void end_service(struct supervisor *supervisor)
+static void end_idle(struct supervisor *supervisor)
 {
-    bool idle = !supervisor->grants_named;
-
-    if (idle) { /* else perhaps a worker still answers */
-        fd_close(supervisor->listener);
-        supervisor->listener = -1;
-    }
-    if (supervisor->on_empty != NULL)
-        supervisor->on_empty(supervisor->on_empty_data, idle);
+    if (supervisor->grants_named) /* a call was received: perhaps a worker still answers */
+        return;
+    fd_close(supervisor->listener);
+    supervisor->listener = -1;
+    if (supervisor->on_idle_end != NULL)
+        supervisor->on_idle_end(supervisor->on_idle_end_data);
 }
 
 void dispatch_on_listener(void *data, short revents)
@@ -236,7 +234,7 @@ void dispatch_on_listener(void *data, short revents)
         if ((revents & (POLLERR | POLLNVAL)) != 0)
             supervisor_fail(supervisor, "the notification descriptor is not usable");
         else
-            end_service(supervisor);
+            end_idle(supervisor);
         return;
     }
     if (!supervisor->grants_named && !name_grants(supervisor)) {

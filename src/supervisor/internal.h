@@ -67,8 +67,8 @@ struct supervisor {
     bool failure_reported; /* loop thread only */
     void (*on_failure)(void *data);
     void *on_failure_data;
-    void (*on_empty)(void *data, bool idle);
-    void *on_empty_data;
+    void (*on_idle_end)(void *data);
+    void *on_idle_end_data;
     void (*on_stuck)(void *data);
     void (*on_lost)(void *data);
     void *on_stuck_data;

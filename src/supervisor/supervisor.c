@@ -353,11 +353,10 @@ void supervisor_on_stuck(struct supervisor *supervisor, void (*kill)(void *data)
     supervisor->on_stuck_data = data;
 }
 
-void supervisor_on_empty(struct supervisor *supervisor, void (*callback)(void *data, bool idle),
-                         void *data)
+void supervisor_on_idle_end(struct supervisor *supervisor, void (*callback)(void *data), void *data)
 {
-    supervisor->on_empty = callback;
-    supervisor->on_empty_data = data;
+    supervisor->on_idle_end = callback;
+    supervisor->on_idle_end_data = data;
 }
 
 void supervisor_on_failure(struct supervisor *supervisor, void (*callback)(void *data), void *data)

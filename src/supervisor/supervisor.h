@@ -91,11 +91,11 @@ const char *supervisor_failure(const struct supervisor *supervisor);
  * members. Without a callback the loop is stopped. Set before attach. */
 void supervisor_on_failure(struct supervisor *supervisor, void (*callback)(void *data), void *data);
 
-/* Called once, on the loop's thread, when no process uses the members' filter any more: the run is over,
- * though its last processes are still to be reaped. `idle`: no call was ever received, so no thread but this
- * one uses what is there for verdicts. Not after a failure. Set before attach. */
-void supervisor_on_empty(struct supervisor *supervisor, void (*callback)(void *data, bool idle),
-                         void *data);
+/* Called once, on the loop's thread, when no process runs under the members' filter any more and no call was
+ * ever received: then no thread but this one uses what is there for verdicts. Not after a failure. Set
+ * before attach. */
+void supervisor_on_idle_end(struct supervisor *supervisor, void (*callback)(void *data),
+                            void *data);
 
 /* Who kills all members where a thread that serves them does not come back from handling a call; and who
  * is told, two seconds later, that the loop's thread is still there, so that nobody should wait for it.

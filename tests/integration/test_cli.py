@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import shutil
 import subprocess
@@ -669,7 +670,6 @@ def test_stats_are_printed_on_stderr(sandlock):
 
 
 def test_open_file_limit_of_the_caller_is_kept(sandlock):
-    import resource
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     result = sandlock.run("--", "sh", "-c", "ulimit -Sn; ulimit -Hn")
     shown = ["unlimited" if value == resource.RLIM_INFINITY else str(value) for value in (soft, hard)]
@@ -677,6 +677,16 @@ def test_open_file_limit_of_the_caller_is_kept(sandlock):
 
 
 # ---- Profiles -----------------------------------------------------------------------------------
+
+
+def test_more_grants_than_descriptors_are_no_matter_where_only_the_kernel_judges(sandlock, area):
+    for number in range(150):
+        (area / str(number)).mkdir()
+    (area / "149" / "file").write_text("last")
+    grants = [word for number in range(150) for word in ("-r", area / str(number))]
+    result = sandlock.run("--no-supervisor", *grants, "--", "/bin/cat", area / "149" / "file",
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100)))
+    assert (result.code, result.stdout) == (0, "last"), result
 
 
 def test_a_profile_supplies_command_and_arguments(sandlock):

@@ -5,6 +5,7 @@ import pathlib
 import platform
 import re
 import subprocess
+import time
 
 import pytest
 
@@ -54,6 +55,29 @@ def needed(path):
 def code_symbols(path):
     return {line.split()[-1].split("@")[0] for line in tool("nm", path).splitlines()
             } | {line.split()[-1].split("@")[0] for line in tool("nm", "-D", path).splitlines()}
+
+
+def test_relocated_data_of_the_running_program_is_read_only(binary, sanitized):
+    """Not only marked: somebody has to do it."""
+    if sanitized:
+        pytest.skip("a build with sanitizers")
+    line = next(line for line in tool("readelf", "-lW", binary).splitlines() if "GNU_RELRO" in line)
+    start, size = (int(line.split()[index], 16) for index in (2, 5))
+    run = subprocess.Popen([binary, "run", "-r", "/usr", "-r", "/lib", "-r", "/lib64", "--", "/usr/bin/sleep", "60"])
+    try:
+        for _ in range(200):
+            maps = pathlib.Path(f"/proc/{run.pid}/maps").read_text()
+            mapped = [row.split() for row in maps.splitlines() if row.endswith(str(binary))]
+            if mapped and pathlib.Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text():
+                break
+            time.sleep(0.02)
+        base = min(int(row[0].split("-")[0], 16) for row in mapped)
+        around = {(int(row[0].split("-")[0], 16) - base, int(row[0].split("-")[1], 16) - base): row[1] for row in mapped}
+        inside = start + size // 2 & ~0xfff
+        assert [rights for (low, high), rights in around.items() if low <= inside < high] == ["r--p"], maps
+    finally:
+        run.terminate()
+        run.wait()
 
 
 def test_code_may_be_loaded_at_any_address(product):

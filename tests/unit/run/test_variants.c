@@ -15,6 +15,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +128,31 @@ static void entry(void *data)
     sys_call3(SYS_write, 1, (long)text, length);
 }
 
+/* Above its own stack stood that of the guardian, which in a library runs in the host's memory. */
+static void touch_what_lies_above(void *data)
+{
+    volatile char *page = (volatile char *)(((uintptr_t)&data | 4095) + 1);
+
+    for (int i = 0; i < 7; i++) /* 32 KiB, with the record */
+        page[i * 4096] = page[i * 4096];
+}
+
+static void a_function_does_not_keep_the_memory_of_the_guardian(void **state)
+{
+    static const char *const argv[] = {"worker"};
+    struct policy *policy = policy_with(false);
+    struct sandbox_spec spec = spec_for(policy, argv, 1);
+    char output[128];
+
+    (void)state;
+    spec.launch.entry = touch_what_lies_above;
+    struct outcome outcome = run(&spec, output, sizeof(output));
+    assert_int_equal(outcome.reason, EXIT_SIGNALED);
+    assert_int_equal(outcome.signal, SIGSEGV);
+    assert_null(outcome.failure);
+    policy_unref(policy);
+}
+
 static void a_function_runs_confined_in_a_copy_of_the_memory(void **state)
 {
     static const char *const argv[] = {"worker"};
@@ -203,6 +229,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_open_image_is_executed_without_a_path),
         cmocka_unit_test(a_function_runs_confined_in_a_copy_of_the_memory),
+        cmocka_unit_test(a_function_does_not_keep_the_memory_of_the_guardian),
         cmocka_unit_test(mapped_descriptors_arrive_where_they_belong),
         cmocka_unit_test(a_given_descriptor_becomes_a_stream),
     };
