@@ -31,7 +31,8 @@ void *__wrap_realloc(void *block, size_t size);
 void __wrap_free(void *block);
 
 /* Common symbols lie behind all other variables, so that those share pages with one another. */
-unsigned char early_arena[ARENA_SIZE] __attribute__((common, aligned(ALIGNMENT), visibility("hidden")));
+unsigned char early_arena[ARENA_SIZE]
+    __attribute__((common, aligned(ALIGNMENT), visibility("hidden")));
 static atomic_size_t used;
 
 static bool is_ours(const void *block)

@@ -38,8 +38,8 @@ struct shadow {
     /* A write grant reaches the hosts file (then the members' ruleset does, too), or procfs or sysfs.
      * Where none does, opens for writing need no look. */
     bool writes_reach_hosts, writes_reach_kernel;
-    bool shows_kernel;         /* a grant shows something of procfs or sysfs, with or without a view */
-    bool names_proc;           /* a grant names something of procfs, not only what it lies in */
+    bool shows_kernel; /* a grant shows something of procfs or sysfs, with or without a view */
+    bool names_proc;   /* a grant names something of procfs, not only what it lies in */
     char hosts_path[PATH_MAX]; /* where /etc/hosts really lies; "" where there is none */
     struct shadow_place hosts_file;
     struct shadow_place way[SHADOW_WAY_MAX]; /* the root first */
