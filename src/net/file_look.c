@@ -24,8 +24,8 @@
 #define BLOCK_SIZE 1024
 
 /* What the calls take; with anything else the kernel's error is the answer. */
-#define STAT_FLAGS (AT_SYMLINK_NOFOLLOW | 0x800 /* AT_NO_AUTOMOUNT */)
-#define STATX_FLAGS (STAT_FLAGS | 0x6000 /* AT_STATX_SYNC_TYPE */)
+#define SYNC_TYPE 0x6000 /* AT_STATX_SYNC_TYPE; both bits together are no type */
+#define STAT_FLAGS (AT_SYMLINK_NOFOLLOW | 0x800 /* AT_NO_AUTOMOUNT */ | SYNC_TYPE)
 #define ACCESS_FLAGS (AT_SYMLINK_NOFOLLOW | AT_EACCESS)
 
 enum look_kind { KIND_STAT, KIND_STATX, KIND_ACCESS, KIND_LINK };
@@ -35,18 +35,18 @@ enum look_kind { KIND_STAT, KIND_STATX, KIND_ACCESS, KIND_LINK };
 
 static const struct spelling {
     enum look_kind kind;
-    int8_t directory, path, flags, mode, result;
+    int8_t directory, path, flags, mode, result, size;
     bool no_follow;
 } spellings[] = {
-    [LOOK_STAT - OPEN_SPELLINGS] = {KIND_STAT, NONE, 0, NONE, NONE, 1, false},
-    [LOOK_LSTAT - OPEN_SPELLINGS] = {KIND_STAT, NONE, 0, NONE, NONE, 1, true},
-    [LOOK_FSTATAT - OPEN_SPELLINGS] = {KIND_STAT, 0, 1, 3, NONE, 2, false},
-    [LOOK_STATX - OPEN_SPELLINGS] = {KIND_STATX, 0, 1, 2, NONE, 4, false},
-    [LOOK_ACCESS - OPEN_SPELLINGS] = {KIND_ACCESS, NONE, 0, NONE, 1, NONE, false},
-    [LOOK_FACCESSAT - OPEN_SPELLINGS] = {KIND_ACCESS, 0, 1, NONE, 2, NONE, false},
-    [LOOK_FACCESSAT2 - OPEN_SPELLINGS] = {KIND_ACCESS, 0, 1, 3, 2, NONE, false},
-    [LOOK_READLINK - OPEN_SPELLINGS] = {KIND_LINK, NONE, 0, NONE, NONE, NONE, true},
-    [LOOK_READLINKAT - OPEN_SPELLINGS] = {KIND_LINK, 0, 1, NONE, NONE, NONE, true},
+    [LOOK_STAT - OPEN_SPELLINGS] = {KIND_STAT, NONE, 0, NONE, NONE, 1, NONE, false},
+    [LOOK_LSTAT - OPEN_SPELLINGS] = {KIND_STAT, NONE, 0, NONE, NONE, 1, NONE, true},
+    [LOOK_FSTATAT - OPEN_SPELLINGS] = {KIND_STAT, 0, 1, 3, NONE, 2, NONE, false},
+    [LOOK_STATX - OPEN_SPELLINGS] = {KIND_STATX, 0, 1, 2, NONE, 4, NONE, false},
+    [LOOK_ACCESS - OPEN_SPELLINGS] = {KIND_ACCESS, NONE, 0, NONE, 1, NONE, NONE, false},
+    [LOOK_FACCESSAT - OPEN_SPELLINGS] = {KIND_ACCESS, 0, 1, NONE, 2, NONE, NONE, false},
+    [LOOK_FACCESSAT2 - OPEN_SPELLINGS] = {KIND_ACCESS, 0, 1, 3, 2, NONE, NONE, false},
+    [LOOK_READLINK - OPEN_SPELLINGS] = {KIND_LINK, NONE, 0, NONE, NONE, NONE, 2, true},
+    [LOOK_READLINKAT - OPEN_SPELLINGS] = {KIND_LINK, 0, 1, NONE, NONE, NONE, 3, true},
 };
 
 static const struct spelling *spelling_of(unsigned detail)
@@ -103,8 +103,9 @@ bool file_look_is_below_net(const struct file_views *views, const struct open_ca
         return false;
     for (;;) {
         char *slash = strrchr(shorter.path, '/');
-        if (slash == NULL || slash == shorter.path || slash[1] == '\0')
-            return false; /* a slash at the end asks for a directory */
+        if (slash == NULL || slash == shorter.path || slash[1] == '\0' ||
+            strcmp(slash, "/.") == 0 || strcmp(slash, "/..") == 0)
+            return false; /* what asks for a directory */
         *slash = '\0';
         CLEANUP_FD int fd = object_pin(&shorter, false);
         if (fd == -ENOTDIR)
@@ -131,7 +132,20 @@ static int put(const struct request *request, uint64_t address, const void *data
     return task_memory_write_all((pid_t)request->notification.pid, address, data, size);
 }
 
-/* Device and owner are the kernel's. */
+/* An owner as the members' user namespace shows it, where they have one: it knows one user. */
+static uint32_t map_owner(const struct request *request, uint32_t owner, bool group)
+{
+    const struct policy *policy = supervisor_policy(request->supervisor);
+    uint32_t own = group ? getgid() : getuid();
+
+    if (!policy->has_user || (policy->uid == getuid() && policy->gid == getgid()))
+        return owner;
+    if (owner != own)
+        return 65534; /* overflowuid(5) */
+    return group ? policy->gid : policy->uid;
+}
+
+/* The device is the kernel's. */
 static int answer_stat(const struct request *request, uint64_t address, int path_fd,
                        const struct entry *entry)
 {
@@ -139,6 +153,8 @@ static int answer_stat(const struct request *request, uint64_t address, int path
 
     if (fstat(path_fd, &status) != 0)
         return -errno;
+    status.st_uid = map_owner(request, status.st_uid, false);
+    status.st_gid = map_owner(request, status.st_gid, true);
     status.st_mode = entry->mode;
     status.st_nlink = entry->links;
     status.st_ino = entry->inode;
@@ -158,6 +174,8 @@ static int answer_statx(const struct request *request, uint64_t address, int pat
     if (result < 0)
         return (int)result;
     status.mask &= SYS_STATX_BASIC;
+    status.uid = map_owner(request, status.uid, false);
+    status.gid = map_owner(request, status.gid, true);
     status.mode = (uint16_t)entry->mode;
     status.links = entry->links;
     status.inode = entry->inode;
@@ -193,14 +211,17 @@ static bool is_well_formed(const struct seccomp_data *data, const struct spellin
 {
     static const uint32_t flags[] = {
         [KIND_STAT] = STAT_FLAGS,
-        [KIND_STATX] = STATX_FLAGS,
+        [KIND_STATX] = STAT_FLAGS,
         [KIND_ACCESS] = ACCESS_FLAGS,
         [KIND_LINK] = 0,
     };
-    bool reserved = as->kind == KIND_STATX && (data->args[3] & 0x80000000U) != 0;
-
+    if (as->kind == KIND_STATX &&
+        ((data->args[3] & 0x80000000U) != 0 || (word(data, as->flags, 0) & SYNC_TYPE) == SYNC_TYPE))
+        return false;
+    if (as->kind == KIND_LINK && (int)word(data, as->size, 0) <= 0)
+        return false;
     return (word(data, as->flags, 0) & ~flags[as->kind]) == 0 &&
-           (word(data, as->mode, 0) & ~7U) == 0 && !reserved;
+           (word(data, as->mode, 0) & ~7U) == 0;
 }
 
 struct verdict file_look_answer(const struct file_views *views, const struct request *request,
@@ -228,12 +249,13 @@ struct verdict file_look_answer(const struct file_views *views, const struct req
 
 /* ---- The feature ----------------------------------------------------------------------------------- */
 
-/* Nearly every program looks at many paths. A grant of the whole tree, of which procfs is a small part, is
- * not worth an answer of the supervisor's for each; nothing but names would be hidden by it. */
+/* Nearly every program looks at many paths, and a look that waits for the supervisor can fail with EINTR,
+ * which no program expects of it. What is hidden are names alone. So it is done only where a grant says
+ * that a program is interested in /proc/net; one of the whole tree, or of a file elsewhere in /proc, does not. */
 static bool looks_wanted(const struct policy *policy, const struct network *network)
 {
     (void)policy;
-    return network->shadow.kernel && network->shadow.names_proc;
+    return network->shadow.kernel && network->shadow.names_net;
 }
 
 static bool looks_start(struct supervisor *supervisor, void **state, struct error *err)

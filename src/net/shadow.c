@@ -32,8 +32,10 @@ static void find_kernel(struct shadow *shadow)
         shadow->root = place_of(&identity);
     /* An empty directory where nothing is mounted belongs to the root's file system. */
     if (object_identify_path(AT_FDCWD, "/proc", &identity) &&
-        identity.device != shadow->root.device)
+        identity.device != shadow->root.device) {
         shadow->proc_device = identity.device;
+        shadow->proc_root = identity.inode;
+    }
     if (object_identify_path(AT_FDCWD, "/sys", &identity) &&
         identity.device != shadow->root.device) {
         shadow->sys_device = identity.device;
@@ -109,14 +111,22 @@ static bool reaches_hosts(const struct shadow *host, const struct object_identit
     return shadow_is_hosts(host, identity) || is_on_way(host, identity);
 }
 
+/* All of procfs, or what lies in the "net" of a process; not that of which procfs is a part. */
+static bool is_grant_of_net(const struct shadow *host, const struct granted *granted)
+{
+    const struct object_identity *object = &granted->object;
+
+    return host->proc_device != 0 && object->device == host->proc_device &&
+           (object->inode == host->proc_root || strstr(granted->path, "/net") != NULL);
+}
+
 static void look_at_grant(struct shadow *host, const struct granted *granted)
 {
     if (is_harmless(granted->path))
         return;
     bool kernel = shows_kernel(host, &granted->object);
     host->shows_kernel = host->shows_kernel || kernel;
-    host->names_proc =
-        host->names_proc || (host->proc_device != 0 && granted->object.device == host->proc_device);
+    host->names_net = host->names_net || is_grant_of_net(host, granted);
     if (!granted->write)
         return;
     host->writes_reach_kernel = host->writes_reach_kernel || kernel;

@@ -39,14 +39,14 @@ struct shadow {
      * Where none does, opens for writing need no look. */
     bool writes_reach_hosts, writes_reach_kernel;
     bool shows_kernel; /* a grant shows something of procfs or sysfs, with or without a view */
-    bool names_proc;   /* a grant names something of procfs, not only what it lies in */
+    bool names_net;    /* a grant names /proc as a whole, or something of /proc/net */
     char hosts_path[PATH_MAX]; /* where /etc/hosts really lies; "" where there is none */
     struct shadow_place hosts_file;
     struct shadow_place way[SHADOW_WAY_MAX]; /* the root first */
     unsigned way_count;
     struct shadow_place root;
     uint64_t proc_device, sys_device; /* 0: not mounted */
-    uint64_t sys_root;                /* inode of /sys */
+    uint64_t proc_root, sys_root;     /* inodes of /proc and /sys */
 };
 
 /* What a policy shadows on this host, now: looked for once, so that filter, rulesets and features go by the

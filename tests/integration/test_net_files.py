@@ -845,15 +845,45 @@ say("foreign", outcome(os.stat, "/proc/1/net/dev"))
 
 
 @pytest.mark.root
-def test_a_look_at_a_descriptor_is_no_notification(sandlock):
+def test_unusual_looks_at_the_catalogue(sandlock):
+    said = python(sandlock, PROC, LOOKS + """
+place = ctypes.create_string_buffer(256)
+for flags in (0x2000, 0x4000, 0x100, 0x800):
+    say(f"newfstatat {flags:#x}", call(262 if os.uname().machine == "x86_64" else 79, -100, b"/proc/net/snmp", place, flags))
+    say(f"statx {flags:#x}", statx("/proc/net/snmp", flags=flags))
+say("statx both", statx("/proc/net/dev", flags=0x6000))
+say("statx unknown", statx("/proc/net/dev", flags=0x8000))
+for size in (0, -1):
+    say(f"readlink {size}", call(267 if os.uname().machine == "x86_64" else 78, -100, b"/proc/net/snmp", place, size))
+say("access mode", call(269 if os.uname().machine == "x86_64" else 48, -100, b"/proc/net/snmp", 8))
+for path in ("/proc/net/tcp/.", "/proc/net/tcp/.."):
+    say(path, outcome(os.stat, path))
+""")
+    expected = {"statx both": "EINVAL", "statx unknown": "EINVAL", "readlink 0": "EINVAL", "readlink -1": "EINVAL", "access mode": "EINVAL",
+                "/proc/net/tcp/.": "ENOTDIR", "/proc/net/tcp/..": "ENOTDIR"}
+    assert {what: answer for what, answer in said.items() if answer != expected.get(what, "ENOENT")} == {}
+
+
+def test_owners_are_those_of_the_members_user_namespace(sandlock):
+    probe = sandlock.run("--user", "1234:1234", "--", "/bin/true")
+    if probe.code != 0:
+        pytest.skip("no user namespaces here: " + probe.stderr.strip())
+    done = sandlock.run("--user", "1234:1234", *PROC, "--", "/bin/ls", "-ldn", "/proc/net/", "/proc/net/dev")
+    owners = [line.split()[2:4] for line in done.stdout.splitlines()]
+    assert owners == [["1234", "1234"], ["65534", "65534"]], done
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("grant, call", [("/proc", "fstat"), ("/proc/self", "stat"), ("/proc/self/status", "stat"), ("/", "stat")])
+def test_looks_that_are_no_notification(sandlock, grant, call):
+    """Those at a descriptor, and those under a grant that is not of /proc/net."""
     code = """
 file = open("/proc/self/status")
 for number in range(int(sys.argv[1])):
-    os.fstat(file.fileno())
-    os.stat(file.fileno())
+    os.fstat(file.fileno()) if sys.argv[2] == "fstat" else (os.stat("/proc/net/dev"), os.access("/usr", 4))
 """
     def notifications(rounds):
-        text = sandlock.run("--stats", *PROC, "--", *PYTHON, HELPERS + code, str(rounds)).stderr
+        text = sandlock.run("--stats", "-r", grant, "--", *PYTHON, HELPERS + code, str(rounds), call).stderr
         return int(text[text.index("stats: ") + 7:].split()[0])
     few, many = notifications(1), notifications(50)
     assert many - few < 49
