@@ -4,6 +4,8 @@ import socket
 import subprocess
 import time
 
+from witnesses import port_below
+
 HOLD = """
 import mmap, os, socket, sys
 memory = mmap.mmap(-1, 300 << 20)
@@ -19,15 +21,9 @@ os._exit(0)
 PYTHON = ["/usr/bin/python3", "-I", "-S", "-c"]
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def test_a_name_is_given_up_after_the_last_socket_of_its_sandbox(sandlock):
     """What a member holds goes with its memory, which can take long after its last instruction."""
-    port, name = free_port(), ["--name", "held"]
+    port, name = port_below(), ["--name", "held"]
     first = sandlock.start(*name, "--net-allow-bind", str(port), "--", *PYTHON, HOLD, str(port), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert first.stdout.readline() == "held\n"

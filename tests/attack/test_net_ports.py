@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from witnesses import free_port, rules
+from witnesses import free_port, port_below, rules
 
 pytestmark = [
     pytest.mark.root,
@@ -162,7 +162,7 @@ NOT_BINDING = {"none": [], "another_port": ["--net-allow-bind", "OTHER"], "ephem
 
 @pytest.mark.parametrize("policy", NOT_BINDING)
 def test_no_spelling_binds_a_port_that_is_not_allowed(attack, policy):
-    port = free_port()
+    port = port_below()
     outside = attack.outside("net_ports.py", "bind", port)
     assert {outside[name] for name in SPELLINGS + EPHEMERAL} == {"OK"}
     options = [word.replace("PORT", str(port)) for word in with_port(NOT_BINDING[policy])]
@@ -179,7 +179,7 @@ def test_no_spelling_binds_a_port_that_is_not_allowed(attack, policy):
 @pytest.mark.parametrize("extra", [[], ["--net-allow", "*"], ["--net-deny", "10.0.0.0/8"], ["--port-remap"],
                                    ["--net-deny-bind", "1"]], ids=lambda words: words[0] if words else "alone")
 def test_every_spelling_binds_an_allowed_port(attack, extra):
-    port = free_port()
+    port = port_below()
     inside = attack.inside("net_ports.py", "bind", port, options=["--net-allow-bind", port, *extra])
     assert {name: inside[name] for name in SPELLINGS} == dict.fromkeys(SPELLINGS, "OK")
     assert {inside[name] for name in EPHEMERAL} == {"EACCES"}

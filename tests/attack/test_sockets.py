@@ -7,6 +7,8 @@ import socket
 
 import pytest
 
+from witnesses import port_below
+
 pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(platform.machine() != "x86_64", reason="the payloads use x86-64 numbers"),
@@ -96,14 +98,8 @@ def test_no_datagram_arrives(attack, mode):
             server.recv(16)
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def test_binding_needs_a_rule_for_the_port(attack, mode):
-    port = free_port()
+    port = port_below()
     names = ("bind", "bind6", "bind_any")
     outside = attack.outside("sockets.py", "bind", port)
     assert [outside[name] for name in names] == ["OK"] * 3 and outside["bind_mptcp"] == "OK"
