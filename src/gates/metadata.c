@@ -27,9 +27,12 @@ struct gate {
     const struct grants *grants; /* borrowed */
     struct local_devices local;
     atomic_size_t values; /* bytes that calls under way hold */
-    int proc_fd;          /* borrowed */
-    bool privileged;      /* the supervisor has capabilities */
-    bool mapped;          /* members live in a user namespace where the user is `uid`, `gid` */
+    /* Never used: musl's allocator gives a mapping back with the last block of its size, so that without
+     * this one each call would map, fault in and unmap its memory. */
+    struct metadata_call *kept;
+    int proc_fd;     /* borrowed */
+    bool privileged; /* the supervisor has capabilities */
+    bool mapped;     /* members live in a user namespace where the user is `uid`, `gid` */
     uint32_t uid, gid;
 };
 
@@ -80,6 +83,7 @@ static void gate_stop(void *state)
 
     if (gate == NULL)
         return;
+    metadata_call_free(gate->kept);
     pthread_mutex_destroy(&gate->local.lock);
     free(gate);
 }
@@ -329,6 +333,8 @@ static struct verdict on_metadata_call(struct request *request)
         return verdict_errno(ENOMEM);
     job->gate = request->state;
     job->path_fd = -1;
+    if (job->gate->kept == NULL) /* of the receiving thread alone */
+        job->gate->kept = metadata_call_new();
     int result = prepare(request, job);
     if (result < 0)
         verdict = verdict_errno(-result);
