@@ -2,8 +2,7 @@
  * The first allocations of the static program. musl's allocator maps a page for each size of block it
  * has not seen yet, and touches it twice: for a program that lives two milliseconds that is much. So the
  * first blocks lie one behind the other in memory that is there already, and only what does not fit is
- * musl's. Blocks of the arena are never used again, except the last one: it is small, and it is the
- * memory of what a run keeps anyway.
+ * musl's. Blocks of the arena are never used again: it is small, and most of it a run keeps anyway.
  *
  * The linker puts these functions in front of musl's (--wrap, src/cli/meson.build).
  */

@@ -15,12 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PROC_LAYER "proc-view"
 #define NET "net"
 
-/* Inode numbers of the view: the directory, then its files in their order (listing.c). */
-#define DIRECTORY_INODE 2
-#define FIRST_INODE 3
 #define BLOCK_SIZE 1024
 
 /* What the calls take; with anything else the kernel's error is the answer. */
@@ -84,13 +80,10 @@ static bool find_place(const struct file_views *views, int path_fd, char path[PA
 {
     struct object_identity object;
     bool unlinked;
-    size_t length = strlen(NET);
 
-    if (!object_identify(path_fd, &object) || object.device != views->shadow->proc_device ||
-        grants_path_of(path_fd, path, PATH_MAX, &unlinked) < 0 || !proc_place_parse(path, place))
-        return false;
-    return strncmp(place->rest, NET, length) == 0 &&
-           (place->rest[length] == '\0' || place->rest[length] == '/');
+    return object_identify(path_fd, &object) && object.device == views->shadow->proc_device &&
+           grants_path_of(path_fd, path, PATH_MAX, &unlinked) == 0 &&
+           proc_place_parse(path, place) && proc_place_is_net(place);
 }
 
 bool file_look_is_below_net(const struct file_views *views, const struct open_call *call)
@@ -228,7 +221,7 @@ struct verdict file_look_answer(const struct file_views *views, const struct req
                                 const struct open_call *call, int path_fd)
 {
     const struct spelling *as = spelling_of((unsigned)request->trap->detail);
-    struct entry entry = {S_IFDIR | 0555, 2, DIRECTORY_INODE, views->started};
+    struct entry entry = {S_IFDIR | 0555, 2, NET_INODE_DIRECTORY, views->started};
     char path[PATH_MAX];
     struct proc_place place;
 
@@ -241,7 +234,7 @@ struct verdict file_look_answer(const struct file_views *views, const struct req
         enum net_file file = net_file_find(place.rest + strlen(NET "/"));
         if (file == NET_FILE_COUNT)
             return verdict_errno(ENOENT);
-        entry = (struct entry){S_IFREG | 0444, 1, FIRST_INODE + (uint64_t)file, views->started};
+        entry = (struct entry){S_IFREG | 0444, 1, NET_INODE_FILES + (uint64_t)file, views->started};
     }
     int result = answer_entry(request, as, path_fd, &entry);
     return result < 0 ? verdict_errno(-result) : verdict_value(0);
@@ -262,12 +255,6 @@ static bool looks_start(struct supervisor *supervisor, void **state, struct erro
 {
     *state = views_new(supervisor, err);
     return *state != NULL;
-}
-
-static void looks_describe(const struct policy *policy, struct posture *posture)
-{
-    (void)policy;
-    posture_set(posture, PROC_LAYER, POSTURE_ACTIVE, "supervisor", "a grant covers /proc or /sys");
 }
 
 /* What a descriptor names, without a path, is not looked for: that is how fstat(3) is made of these. */
@@ -303,5 +290,5 @@ const struct feature feature_proc_looks = {
     .needs = {.calls = needs},
     .start = looks_start,
     .stop = views_stop,
-    .describe = looks_describe,
+    .describe = proc_describe,
 };

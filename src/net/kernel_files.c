@@ -71,9 +71,9 @@ bool proc_place_parse(const char *path, struct proc_place *place)
     return true;
 }
 
-static bool is_net(const char *rest)
+bool proc_place_is_net(const struct proc_place *place)
 {
-    return strncmp(rest, "net", 3) == 0 && (rest[3] == '/' || rest[3] == '\0');
+    return strncmp(place->rest, "net", 3) == 0 && (place->rest[3] == '/' || place->rest[3] == '\0');
 }
 
 /* ---- Pinning --------------------------------------------------------------------------------------- */
@@ -189,8 +189,9 @@ static bool proc_is_granted(const struct file_views *views, const char *path, bo
                  place.rest[0] == '\0' ? "" : "/", place.rest);
         grant = grants_find(views->grants, spelled, write);
         struct proc_place granted;
-        if (grant != NULL && (!is_net(place.rest) || !proc_place_parse(grant->path, &granted) ||
-                              is_net(granted.rest)))
+        if (grant != NULL &&
+            (!proc_place_is_net(&place) || !proc_place_parse(grant->path, &granted) ||
+             proc_place_is_net(&granted)))
             return true;
     }
     grant = grants_find(views->grants, PROC, write);
@@ -338,7 +339,7 @@ struct open_decision proc_decide(const struct file_views *views, const struct re
         return refuse(EACCES, "another process's");
     bool own = place.pid == request->tgid || (uint32_t)place.pid == request->notification.pid;
     bool granted = proc_is_granted(views, path, own, write);
-    if (is_net(place.rest)) {
+    if (proc_place_is_net(&place)) {
         if (!write && !granted)
             return refuse(EACCES, "no grant covers it");
         return decide_net(call, place.rest);

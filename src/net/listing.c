@@ -26,9 +26,6 @@
 /* What one call hands out at most; a caller with a larger buffer calls again. */
 #define LISTING_MAX 32768
 
-/* Numbers of the virtual inodes; the files follow. */
-enum { INODE_PARENT = 1, INODE_DIRECTORY = 2, INODE_FILES = 3 };
-
 /* The kernel's records: struct linux_dirent64, and struct linux_dirent, whose type is the last byte. */
 #define RECORD64_NAME 19
 #define RECORD_NAME 18
@@ -43,7 +40,9 @@ static const char *record_name(unsigned index)
 
 static uint64_t record_inode(unsigned index)
 {
-    return index == 0 ? INODE_DIRECTORY : index == 1 ? INODE_PARENT : INODE_FILES + index - 2;
+    return index == 0   ? NET_INODE_DIRECTORY
+           : index == 1 ? NET_INODE_PARENT
+                        : NET_INODE_FILES + index - 2;
 }
 
 /* One record at the end of `used` bytes; its size, 0 if it does not fit. */

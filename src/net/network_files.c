@@ -28,7 +28,6 @@
 #define ACCESS_MODE 3 /* musl's O_ACCMODE has O_PATH in it */
 
 #define HOSTS_LAYER "hosts-view"
-#define PROC_LAYER "proc-view"
 
 /* A rename or a new file is seen by its time of change, which the kernel rounds to its clock tick. */
 #define CLOCK_SLACK 2
@@ -79,7 +78,7 @@ static void hosts_writable_describe(const struct policy *policy, struct posture 
                                "supervisor reaches the host's file");
 }
 
-static void proc_describe(const struct policy *policy, struct posture *posture)
+void proc_describe(const struct policy *policy, struct posture *posture)
 {
     (void)policy;
     posture_set(posture, PROC_LAYER, POSTURE_ACTIVE, "supervisor", "a grant covers /proc or /sys");

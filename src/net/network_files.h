@@ -81,6 +81,9 @@ struct proc_place {
 
 bool proc_place_parse(const char *path, struct proc_place *place);
 
+/* True if it is the "net" of the process, or lies in it. */
+bool proc_place_is_net(const struct proc_place *place);
+
 /* True if the process or thread is one of the sandbox. */
 bool proc_is_member(const struct file_views *views, const struct request *request, pid_t pid);
 
@@ -103,6 +106,10 @@ int view_reopen(const struct file_views *views, const struct request *request,
                 const struct open_call *call, int path_fd);
 
 /* ---- network_files.c: for features of looks alone ------------------------------------------------- */
+
+#define PROC_LAYER "proc-view"
+
+void proc_describe(const struct policy *policy, struct posture *posture);
 
 /* Without what only opens need. NULL and an error: no memory. Ended by views_stop(), which accepts NULL. */
 struct file_views *views_new(struct supervisor *supervisor, struct error *err);

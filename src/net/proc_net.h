@@ -23,6 +23,9 @@ enum net_file {
     NET_FILE_COUNT,
 };
 
+/* Numbers of the virtual inodes; the files follow in their order. */
+enum { NET_INODE_PARENT = 1, NET_INODE_DIRECTORY = 2, NET_INODE_FILES = 3 };
+
 const char *net_file_name(enum net_file file);
 
 /* NET_FILE_COUNT: no such name. */

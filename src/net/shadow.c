@@ -2,7 +2,9 @@
 #include "net/shadow.h"
 
 #include "kernel/procfs.h"
+#include "net/network_files.h"
 #include "policy/network.h"
+#include "supervisor/grants.h"
 #include "util/fd.h"
 
 #include <fcntl.h>
@@ -111,13 +113,20 @@ static bool reaches_hosts(const struct shadow *host, const struct object_identit
     return shadow_is_hosts(host, identity) || is_on_way(host, identity);
 }
 
-/* All of procfs, or what lies in the "net" of a process; not that of which procfs is a part. */
+/* All of procfs, or what lies in the "net" of a process; not that of which procfs is a part. By the object:
+ * "/proc/sys/net" and a link of any name are what they are. */
 static bool is_grant_of_net(const struct shadow *host, const struct granted *granted)
 {
     const struct object_identity *object = &granted->object;
+    char path[PATH_MAX];
+    struct proc_place place;
+    bool unlinked;
 
-    return host->proc_device != 0 && object->device == host->proc_device &&
-           (object->inode == host->proc_root || strstr(granted->path, "/net") != NULL);
+    if (host->proc_device == 0 || object->device != host->proc_device)
+        return false;
+    return object->inode == host->proc_root ||
+           (granted->fd >= 0 && grants_path_of(granted->fd, path, sizeof(path), &unlinked) == 0 &&
+            proc_place_parse(path, &place) && proc_place_is_net(&place));
 }
 
 static void look_at_grant(struct shadow *host, const struct granted *granted)

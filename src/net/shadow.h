@@ -18,9 +18,8 @@
 
 /* What a grant names. */
 struct granted {
-    const char
-        *path; /* as the policy spells it; borrowed; NULL for an entry of a split directory */
-    int fd;    /* O_PATH; owned by whoever made the list, -1 where there is none */
+    const char *path; /* as the policy spells it, borrowed; NULL: an entry of a split directory */
+    int fd;           /* O_PATH, owned by whoever made the list; -1: there is none */
     bool write;
     struct object_identity object;
 };
@@ -64,8 +63,8 @@ enum shadow_kind {
     SHADOW_SYSFS,  /* the root of sysfs: rules for the entries that shadow_sysfs_entry() names */
 };
 
-/* How a grant of this object, or of a directory above it, is to be turned into rules. A write grant reaches /etc/hosts all the same: files
- * that are made later in its directory have to be usable. */
+/* How a grant of this object, or of a directory above it, is to be turned into rules. A write grant
+ * reaches /etc/hosts all the same: files that are made later in its directory have to be usable. */
 enum shadow_kind shadow_kind_of(const struct shadow *shadow, const struct granted *granted);
 
 /* Entries of /sys that hold nothing of the network; NULL after the last. */

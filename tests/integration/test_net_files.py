@@ -874,17 +874,19 @@ def test_owners_are_those_of_the_members_user_namespace(sandlock):
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("grant, call", [("/proc", "fstat"), ("/proc/self", "stat"), ("/proc/self/status", "stat"), ("/", "stat")])
+@pytest.mark.parametrize("grant, call", [("/proc", "fstat"), ("/proc/self", "stat"), ("/proc/self/status", "stat"),
+                                         ("/proc/sys/net/core/somaxconn", "stat"), ("/", "stat")])
 def test_looks_that_are_no_notification(sandlock, grant, call):
     """Those at a descriptor, and those under a grant that is not of /proc/net."""
     code = """
-file = open("/proc/self/status")
+file = os.open("/usr", os.O_RDONLY)
 for number in range(int(sys.argv[1])):
-    os.fstat(file.fileno()) if sys.argv[2] == "fstat" else (os.stat("/proc/net/dev"), os.access("/usr", 4))
+    os.fstat(file) if sys.argv[2] == "fstat" else (os.stat("/proc/net/dev"), os.access("/usr", 4))
 """
     def notifications(rounds):
-        text = sandlock.run("--stats", "-r", grant, "--", *PYTHON, HELPERS + code, str(rounds), call).stderr
-        return int(text[text.index("stats: ") + 7:].split()[0])
+        done = sandlock.run("--stats", "-r", grant, "--", *PYTHON, HELPERS + code, str(rounds), call)
+        assert done.code == 0, done
+        return int(done.stderr[done.stderr.index("stats: ") + 7:].split()[0])
     few, many = notifications(1), notifications(50)
     assert many - few < 49
 
