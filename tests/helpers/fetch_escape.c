@@ -13,9 +13,9 @@
  *         a session of its own ("sibling: PID"). Prints "spinning: OK", when the child has ended "ended: N",
  *         its signal (0: it went on for too long), and "after: N" milliseconds; and what becomes of the
  *         others: "alive: OK" for the sibling, "connect: RESULT" for the first process.
- *     fetch_escape patch PORT
- *         Connects, while a process that shares its memory turns the system call's instruction into a jump
- *         and back. An injected call that jumps is "hijacked: N"; prints "connected: N", too.
+ *     fetch_escape patch PORT TIMES
+ *         Connects so often, while a process that shares its memory turns the system call's instruction into
+ *         a jump and back. An injected call that jumps is "hijacked: N"; prints "connected: N", too.
  *     fetch_escape starve PORT THREADS free|stuck
  *         A child connects without end in so many threads. "stuck": another one waits for the end of its
  *         vfork(), and cannot be stopped. Prints the "longest: N" milliseconds that a connect of the first
@@ -51,13 +51,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum {
-    ATTEMPTS = 40,
-    PATCHED_ATTEMPTS = 300,
-    STACK_SIZE = 1 << 20,
-    SPIN_MS_MAX = 8000,
-    STARVE_MS = 3500
-};
+enum { ATTEMPTS = 40, STACK_SIZE = 1 << 20, SPIN_MS_MAX = 8000, STARVE_MS = 3500 };
 
 static struct sockaddr_in server = {.sin_family = AF_INET};
 
@@ -373,7 +367,7 @@ static int patch_always(void *data)
     return 0;
 }
 
-static int run_patch(void)
+static int run_patch(int attempts)
 {
     typedef long (*function)(int, const void *, int, long, long, _Atomic uint64_t *count);
     int file = memfd_create("code", MFD_CLOEXEC), connected = 0;
@@ -392,7 +386,7 @@ static int run_patch(void)
     patched = (uint16_t *)(writable + (patched_instruction - patched_start));
     pid_t child =
         clone(patch_always, patcher_stack + sizeof(patcher_stack), CLONE_VM | SIGCHLD, NULL);
-    for (int i = 0; i < PATCHED_ATTEMPTS; i++) {
+    for (int i = 0; i < attempts; i++) {
         int fd = socket(AF_INET, SOCK_STREAM, 0);
         connected += ((function)code)(fd, &server, sizeof(server), 0, 0, hijack_count) == 0;
         close(fd);
@@ -478,8 +472,8 @@ int main(int argc, char **argv)
         return run_rseq(argv[3]);
     if (argc >= 3 && strcmp(argv[1], "spin") == 0)
         return run_spin();
-    if (argc == 3 && strcmp(argv[1], "patch") == 0)
-        return run_patch();
+    if (argc == 4 && strcmp(argv[1], "patch") == 0)
+        return run_patch(atoi(argv[3]));
     if (argc == 5 && strcmp(argv[1], "starve") == 0)
         return run_starve(atoi(argv[3]), strcmp(argv[4], "stuck") == 0);
     fprintf(stderr, "usage: fetch_escape rseq|spin|patch|starve ...\n");
