@@ -214,7 +214,7 @@ static void directory_clear(int directory_fd)
         unlinkat(directory_fd, known_files[i], 0);
 }
 
-static void claim_close(struct claim *claim)
+void claim_close(struct claim *claim)
 {
     fd_close(claim->pid_fd);
     fd_close(claim->directory_fd);
@@ -356,13 +356,12 @@ void claim_release(struct claim *claim)
 {
     struct stat status;
 
-    if (claim->active) {
-        claim->active = false;
-        unlinkat(claim->directory_fd, claim->published ? PID_FILE : PID_FILE_NEW, 0);
-        if (fstatat(claim->root_fd, claim->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-            status.st_dev == claim->device && status.st_ino == claim->inode)
-            unlinkat(claim->root_fd, claim->name, AT_REMOVEDIR);
-        own_claims_remove(claim);
-    }
-    claim_close(claim);
+    if (!claim->active)
+        return;
+    claim->active = false;
+    unlinkat(claim->directory_fd, claim->published ? PID_FILE : PID_FILE_NEW, 0);
+    if (fstatat(claim->root_fd, claim->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        status.st_dev == claim->device && status.st_ino == claim->inode)
+        unlinkat(claim->root_fd, claim->name, AT_REMOVEDIR);
+    own_claims_remove(claim);
 }

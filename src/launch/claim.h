@@ -39,7 +39,11 @@ bool claim_take(struct claim *claim, const char *name, bool chosen, char *warnin
 /* Writes CHILD\nSUPERVISOR\n and renames it into place. Failure is not fatal: 0 or -errno. */
 int claim_publish(struct claim *claim, pid_t child, pid_t supervisor);
 
-/* Removes the known files and the directory, if it is still the one made by claim_take. */
+/* Removes the known files and the directory, if it is still the one made by claim_take: the name is free.
+ * Both calls may come twice. */
 void claim_release(struct claim *claim);
+
+/* Closes what claim_release() leaves open; freeing the removed file is the larger part of both. */
+void claim_close(struct claim *claim);
 
 #endif

@@ -184,9 +184,20 @@ static int walk_one(struct walk *walk)
         return -errno;
     if (!S_ISLNK(status.st_mode))
         return move_to(walk, fd_steal(&fd), false);
-    if (is_in_procfs(fd))
+    if (!walk->at_root && is_in_procfs(fd))
         return move_to(walk, openat(walk->at, name, O_PATH | O_CLOEXEC), false);
     return follow_link(walk, fd);
+}
+
+/* If no link is left on the way, the kernel goes it at once. */
+static int finish_at_once(struct walk *walk)
+{
+    int fd = sys_openat2(walk->at, walk->rest, O_PATH, 0, RESOLVE_NO_SYMLINKS);
+
+    if (fd < 0)
+        return 0; /* name by name: that tells what is in the way */
+    walk->rest += strlen(walk->rest);
+    return move_to(walk, fd, false);
 }
 
 /* `fd` was opened by the kernel's own walk, with its rules about foreign links and automounts. This one
@@ -210,8 +221,12 @@ static int check(struct grant_opener *opener, int base, const char *path, int fd
     walk.at = openat(base, walk.at_root ? "/" : ".", O_PATH | O_CLOEXEC);
     if (walk.at < 0)
         return -errno;
-    while (result == 0 && !opener->everything && *walk.rest != '\0')
+    while (result == 0 && !opener->everything && *walk.rest != '\0') {
+        int links = walk.links;
         result = walk_one(&walk);
+        if (result == 0 && walk.links > links && *walk.rest != '\0')
+            result = finish_at_once(&walk);
+    }
     if (opener->everything) /* the links say nothing about such a command's grants */
         result = 0;
     else if (result == 0 && (fstat(walk.at, &walked) != 0 || fstat(fd, &opened) != 0))

@@ -301,6 +301,11 @@ void launch_finish(struct launch *launch)
     claim_release(&launch->claim);
 }
 
+void launch_tidy(struct launch *launch)
+{
+    claim_close(&launch->claim);
+}
+
 /* What the supervisor's threads use. Perhaps on such a thread, long after launch_free(). */
 static void free_shared(void *data)
 {
@@ -317,6 +322,7 @@ void launch_free(struct launch *launch)
     if (launch == NULL)
         return;
     launch_finish(launch);
+    launch_tidy(launch);
     struct denial_log *denials = launch->denials;
     struct supervisor *supervisor = launch->supervisor;
     streams_free(&launch->streams);

@@ -124,6 +124,9 @@ void launch_foreground_take_back(struct launch *launch); /* if the child's group
 /* After the guardian ended (or to end it): kills what is left if it did not end in order, reaps it,
  * gives up the name. Idempotent. */
 void launch_finish(struct launch *launch);
+
+/* After that: closes what can wait until the result is visible. launch_free() does the same. */
+void launch_tidy(struct launch *launch);
 void launch_free(struct launch *launch); /* finishes first; NULL is accepted */
 
 /* Confines the calling thread to the policy's path grants. */

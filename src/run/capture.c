@@ -46,12 +46,10 @@ static void on_readable(void *data, short revents)
 
 bool capture_start(struct capture *capture, struct loop *loop, int fd)
 {
-    int flags = fcntl(fd, F_GETFL);
-
     capture->captured = true;
     capture->loop = loop;
     capture->fd = fd;
-    fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    fcntl(fd, F_SETFL, O_NONBLOCK); /* the reading end of a pipe has no other flag */
     return loop_add(loop, fd, POLLIN, on_readable, capture);
 }
 

@@ -237,6 +237,7 @@ static void *supervise(void *data)
     if (!sandbox->once) /* one wake-up of the caller less, while the command starts */
         set_phase(sandbox, PHASE_RUNNING);
     serve(sandbox);
+    launch_tidy(sandbox->launch); /* while who waited is waking up */
     return NULL;
 }
 

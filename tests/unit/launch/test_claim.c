@@ -73,6 +73,12 @@ static void make_file(const char *name, const char *text)
     close(fd);
 }
 
+static void give_up(struct claim *claim)
+{
+    claim_release(claim);
+    claim_close(claim);
+}
+
 static void take(struct claim *claim, const char *name)
 {
     char warning[256] = "unset";
@@ -96,7 +102,7 @@ static void assert_in_use(const char *name)
     assert_int_equal(err.kind, ERROR_RUNTIME);
     assert_memory_equal(err.text, text, strlen(text));
     assert_false(claim.active);
-    claim_release(&claim); /* does not touch what another one holds */
+    give_up(&claim); /* does not touch what another one holds */
     assert_true(exists(name));
 }
 
@@ -112,7 +118,7 @@ static void assert_warning(const char *part)
         fail_msg("\"%s\" is missing in: %s", part, warning);
     assert_false(claim.active);
     assert_int_equal(claim_publish(&claim, 1, 2), 0);
-    claim_release(&claim);
+    give_up(&claim);
     assert_false(exists("name"));
 }
 
@@ -221,9 +227,9 @@ static void a_name_is_taken_published_and_given_up(void **state)
     assert_true(read(fd, text, sizeof(text) - 1) > 0);
     close(fd);
     assert_string_equal(text, "123\n45\n");
-    claim_release(&claim);
+    give_up(&claim);
     assert_false(exists("one"));
-    claim_release(&claim); /* once is enough */
+    give_up(&claim); /* once is enough */
 }
 
 static void a_claim_that_was_never_published_leaves_nothing(void **state)
@@ -232,7 +238,7 @@ static void a_claim_that_was_never_published_leaves_nothing(void **state)
 
     (void)state;
     take(&claim, "one");
-    claim_release(&claim);
+    give_up(&claim);
     assert_false(exists("one"));
 }
 
@@ -247,10 +253,10 @@ static void a_second_claim_of_this_process_is_refused(void **state)
     assert_int_equal(claim_publish(&claim, 1, 2), 0);
     assert_in_use("one");
     take(&other, "two");
-    claim_release(&other);
-    claim_release(&claim);
+    give_up(&other);
+    give_up(&claim);
     take(&claim, "one");
-    claim_release(&claim);
+    give_up(&claim);
 }
 
 static void the_claim_of_another_process_is_respected_until_it_is_killed(void **state)
@@ -265,7 +271,7 @@ static void the_claim_of_another_process_is_respected_until_it_is_killed(void **
     assert_true(exists("one/pid")); /* nobody tidied up */
     take(&claim, "one");
     assert_false(exists("one/pid"));
-    claim_release(&claim);
+    give_up(&claim);
     assert_false(exists("one"));
 }
 
@@ -292,7 +298,7 @@ static void a_refused_second_claim_does_not_free_the_name_for_others(void **stat
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
-    claim_release(&claim);
+    give_up(&claim);
 }
 
 static void a_stale_directory_is_taken_over(void **state)
@@ -310,7 +316,7 @@ static void a_stale_directory_is_taken_over(void **state)
     assert_false(exists("one/mode"));
     assert_int_equal(claim_publish(&claim, 123, 45), 0);
     assert_true(exists("one/pid"));
-    claim_release(&claim);
+    give_up(&claim);
     assert_false(exists("one"));
 }
 
@@ -324,7 +330,7 @@ static void files_of_others_are_not_removed(void **state)
     make_directory("one");
     make_file("one/keep", "");
     take(&claim, "one");
-    claim_release(&claim);
+    give_up(&claim);
     assert_true(exists("one/keep"));
     path_in_root(path, "one/keep");
     unlink(path);
@@ -344,7 +350,7 @@ static void a_root_of_another_user_gives_a_warning(void **state)
     assert_warning("is owned by another user");
     foreign_owner = 0;
     take(&claim, "name");
-    claim_release(&claim);
+    give_up(&claim);
 }
 
 static void a_root_that_others_can_write_gives_a_warning(void **state)
@@ -370,7 +376,7 @@ static void a_root_that_others_can_read_is_closed(void **state)
     take(&claim, "one");
     assert_int_equal(stat(root, &status), 0);
     assert_int_equal(status.st_mode & 07777, 0700);
-    claim_release(&claim);
+    give_up(&claim);
 }
 
 /* ---- The lock -------------------------------------------------------------------------------- */
@@ -396,12 +402,12 @@ static void the_lock_file_can_be_written_alone(void **state)
     assert_int_equal(mkdir(root, 0700) == 0 ? chmod(root, 0700) : -1, 0);
     path_in_root(path, ".lock");
     assert_true(claim_take(&claim, "one", true, warning, sizeof(warning), &err)); /* or a warning */
-    claim_release(&claim);
+    give_up(&claim);
     umask(before);
     path_in_root(path, "one");
     rmdir(path);
     take(&claim, "one");
-    claim_release(&claim);
+    give_up(&claim);
     path_in_root(path, ".lock");
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(status.st_mode & 07777, 0200);
@@ -412,7 +418,7 @@ static void the_lock_file_can_be_written_alone(void **state)
     assert_non_null(strstr(err.text, "lock"));
     assert_int_equal(set_lock(writer, F_OFD_SETLK, F_UNLCK), 0);
     take(&claim, "one");
-    claim_release(&claim);
+    give_up(&claim);
 }
 
 static void a_lock_file_that_can_be_read_is_not_used(void **state)
@@ -450,7 +456,7 @@ static void a_lock_for_reading_keeps_no_name(void **state)
     CLEANUP_FD int reader = open(path, O_RDONLY | O_CLOEXEC);
     assert_int_equal(set_lock(reader, F_OFD_SETLK, F_RDLCK), 0);
     take(&claim, "one");
-    claim_release(&claim);
+    give_up(&claim);
     assert_false(exists("one"));
 }
 
