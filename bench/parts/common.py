@@ -61,9 +61,9 @@ class Bench:
         """The words before the command."""
         return [executable or self.sandlock, "run", *self.grants(), *options, "--"]
 
-    def least(self, command):
+    def least(self, command, *options):
         """The command under a filter of one instruction: what no sandbox with a filter can undercut."""
-        return [self.helper("filtered"), *command]
+        return [self.helper("filtered"), *options, *command]
 
     def sandlocks(self):
         """Name and executable of every sandlock that is compared."""
