@@ -338,6 +338,9 @@ int sandlock_run_interactive(const sandlock_sandbox_t *policy, const char *name,
 
 /* ---- Live sandboxes ---------------------------------------------------------------------------------
  *
+ * A handle belongs to the process that made it. In one that was forked from it (os.fork(), multiprocessing)
+ * every call on the copy fails, and sandlock_handle_free() forgets it and touches nothing else.
+ *
  * While one thread waits for a handle, other threads may call pid, kill, pause, resume, poll_fd,
  * posture, denials, port_mappings and start on it, and wait too. sandlock_handle_free() is called when no other call
  * is in progress. A handle may be used by another thread than the one that made it, and that thread

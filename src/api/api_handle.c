@@ -14,10 +14,15 @@
 /* The sandbox of a handle; NULL and the thread's last error if it is none. */
 static struct sandbox *sandbox_of(const sandlock_handle_t *handle)
 {
-    if (api_is(handle, API_HANDLE))
-        return handle->sandbox;
-    api_fail(0, handle == NULL ? "the handle is NULL" : "not a handle");
-    return NULL;
+    if (!api_is(handle, API_HANDLE)) {
+        api_fail(0, handle == NULL ? "the handle is NULL" : "not a handle");
+        return NULL;
+    }
+    if (!sandbox_is_ours(handle->sandbox)) {
+        api_fail(0, "the handle belongs to the process that made it, of which this one is a fork");
+        return NULL;
+    }
+    return handle->sandbox;
 }
 
 /* 0 or -errno of the sandbox as 0 or -1 with the thread's last error. */

@@ -24,7 +24,8 @@ struct launch {
     char name[65];
     bool own_process;
     bool confine;  /* walls around the supervisor are wanted and possible */
-    bool confined; /* domain S is in force on the supervising thread */
+    bool confined; /* domain S is in force on the supervising thread ... */
+    pid_t confined_process, confined_thread; /* ... which is this one */
     bool supervised;
     bool park;         /* the caller releases the child */
     char warning[256]; /* "" or why the run goes on without introspection */

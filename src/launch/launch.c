@@ -56,6 +56,8 @@ static bool enter_supervisor_domain(struct launch *launch, struct error *err)
     if (result != 0)
         return error_runtime(err, -result, "landlock domain of the supervisor");
     launch->confined = true;
+    launch->confined_process = getpid();
+    launch->confined_thread = sys_gettid();
     return true;
 }
 

@@ -163,10 +163,18 @@ static void sweep_children(void)
     }
 }
 
+/* Without the domain every process of the user would pass for a member. The domain is a thread's: others of
+ * this process, and what was forked from it, have none. */
+static bool is_confined_here(const struct launch *launch)
+{
+    return launch->confined && launch->confined_process == getpid() &&
+           launch->confined_thread == sys_gettid();
+}
+
 void launch_sweep_members(struct launch *launch)
 {
     if (launch->own_process)
         sweep_children();
-    else if (launch->confined)
+    else if (is_confined_here(launch))
         sweep_by_access();
 }

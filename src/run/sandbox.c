@@ -37,6 +37,7 @@ enum phase {
 };
 
 struct sandbox {
+    pid_t owner; /* the process that made it */
     struct launch *launch;
     struct loop *loop;
     bool own_thread;
@@ -64,6 +65,11 @@ struct sandbox {
     struct error create_error;
     struct outcome outcome;
 };
+
+bool sandbox_is_ours(const struct sandbox *sandbox)
+{
+    return sandbox->owner == getpid();
+}
 
 /* ---- Outcome ------------------------------------------------------------------------------------ */
 
@@ -188,8 +194,10 @@ static bool begin(struct sandbox *sandbox, struct error *err)
         !launch_begin(launch, sandbox->loop, err))
         return false;
     if (!loop_add_quiet(sandbox->loop, launch_guardian_pidfd(launch), POLLIN, on_guardian_gone,
-                        sandbox))
+                        sandbox)) {
+        launch_finish(launch); /* here: a sweep for members needs this thread's domain */
         return error_runtime(err, ENOMEM, "event loop");
+    }
     return true;
 }
 
@@ -282,6 +290,7 @@ static struct sandbox *sandbox_new(const struct sandbox_spec *spec, struct error
         error_runtime(err, ENOMEM, "sandbox");
         return NULL;
     }
+    sandbox->owner = getpid();
     for (int i = 0; i < 3; i++)
         sandbox->captures[i] = CAPTURE_INIT;
     sandbox->terminal = TERMINAL_INIT;
@@ -643,7 +652,8 @@ static bool is_lost(struct sandbox *sandbox)
 
 void sandbox_free(struct sandbox *sandbox)
 {
-    if (sandbox == NULL)
+    /* A copy's memory stays: the process was forked while other threads might be at work on it. */
+    if (sandbox == NULL || !sandbox_is_ours(sandbox))
         return;
     if (is_lost(sandbox)) { /* its thread still uses everything */
         pthread_detach(sandbox->thread);

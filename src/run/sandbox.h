@@ -71,6 +71,11 @@ struct sandbox_spec {
 
 struct sandbox;
 
+/* False in a process that was forked from the one that made the sandbox: its copy of the object stands
+ * for nothing (threads and locks stayed behind, and processes and name are not its own). All that may be
+ * done with it is to free it, which then only forgets it. */
+bool sandbox_is_ours(const struct sandbox *sandbox);
+
 /* Creates everything up to the parked (spec.launch.park) or running command. NULL and an error if
  * any step failed; nothing is left behind then. */
 struct sandbox *sandbox_create(const struct sandbox_spec *spec, struct error *err);
@@ -116,7 +121,8 @@ const struct posture *sandbox_posture(struct sandbox *sandbox);
 struct denial_log *sandbox_denials(const struct sandbox *sandbox); /* NULL without supervisor */
 const struct stats *sandbox_stats(const struct sandbox *sandbox);  /* NULL without supervisor */
 
-/* Kills what still runs, reaps it, removes the runtime directory, frees. NULL is accepted. */
+/* Kills what still runs, reaps it, removes the runtime directory, frees. NULL is accepted. Of a copy
+ * nothing is touched. */
 void sandbox_free(struct sandbox *sandbox);
 
 #endif

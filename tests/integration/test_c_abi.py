@@ -171,6 +171,15 @@ def test_host(compiled, kind):
     run(compiled("hosts"), kind)
 
 
+def test_copies_of_a_host_touch_nothing(compiled):
+    """In a pid namespace: what they might kill by mistake is then no more than that."""
+    own = ["--user", "--map-current-user"] if os.geteuid() != 0 else []
+    enter = ["unshare", *own, "--pid", "--fork", "--mount-proc"]
+    if subprocess.run([*enter, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("no pid namespace for this user here")
+    run(*enter, compiled("forks"))
+
+
 def test_loading_has_no_side_effect(build, compiled):
     done = run(compiled("load"), build / "libsandlock_ffi.so")
     assert re.fullmatch(r"\d+\.\d+\.\d+.*\n", done.stdout)
