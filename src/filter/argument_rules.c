@@ -207,23 +207,30 @@ enum {
 };
 
 /*
- * Source routing makes a packet pass by other hosts than the address says. Joining a multicast group
+ * Source routing makes a packet pass by other hosts than the address says, and an interface of the socket's
+ * (SO_BINDTODEVICE and its kin, a mark that rules of routing ask for, a next hop) sends it where the address
+ * does not lead, a loopback address out of the machine; asked back it also tells the interfaces' names. Joining a multicast group
  * sends a packet that carries the group's address, also from a TCP socket; leaving, blocking a source and
  * how multicast is sent need a group, or an address that is judged. Above lie options that are not
  * known, the tables of the packet filter and multicast routing. An upper layer protocol may turn a TCP
  * socket into one that connects unseen; TCP_REPAIR makes up connections.
  */
 static const struct argument_rule setsockopt_rules[] = {
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_SOCKET), EQUAL(2, 25 /* SO_BINDTODEVICE */)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_SOCKET), EQUAL(2, 36 /* SO_MARK */)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_SOCKET), EQUAL(2, 62 /* SO_BINDTOIFINDEX */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 4 /* IP_OPTIONS */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 35 /* IP_ADD_MEMBERSHIP */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 39 /* IP_ADD_SOURCE_MEMBERSHIP */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 42 /* MCAST_JOIN_GROUP */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 46 /* MCAST_JOIN_SOURCE_GROUP */)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 50 /* IP_UNICAST_IF */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), BETWEEN(2, 52, 0xFFFFFFFF)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_TCP), EQUAL(2, 19 /* TCP_REPAIR */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_TCP), EQUAL(2, 31 /* TCP_ULP */)),
     /* IPV6_2292RTHDR, IPV6_2292PKTOPTIONS */
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 5, 6)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 9 /* IPV6_NEXTHOP */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 20 /* IPV6_ADD_MEMBERSHIP */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 22 /* IPV6_ROUTER_ALERT */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 27 /* IPV6_JOIN_ANYCAST */)),
@@ -231,16 +238,29 @@ static const struct argument_rule setsockopt_rules[] = {
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 32 /* IPV6_FLOWLABEL_MGR */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 42 /* MCAST_JOIN_GROUP */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 46 /* MCAST_JOIN_SOURCE_GROUP */)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 50 /* IPV6_PKTINFO */)),
     /* IPV6_HOPOPTS, IPV6_RTHDRDSTOPTS; between the others lie IPV6_RECVRTHDR and IPV6_RECVDSTOPTS */
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 54, 55)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 57 /* IPV6_RTHDR */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 59 /* IPV6_DSTOPTS */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 64, 65)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 76 /* IPV6_UNICAST_IF */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 200, 0xFFFFFFFF)),
     /* What is sent on behalf comes from the supervisor's memory; a completion would mean nothing.
      */
     ROW_WHEN(RULE_SENDS_TRAPPED, DENY(EOPNOTSUPP), EQUAL(1, LEVEL_SOCKET),
              EQUAL(2, 60 /* SO_ZEROCOPY */)),
+};
+
+/* The packet filter's tables, for root: beside IPT_SO_ lie ARPT_SO_ and EBT_SO_, and above 200 the options of
+ * multicast routing and of IPVS. 80 in their midst is SO_ORIGINAL_DST, about the socket itself. */
+static const struct argument_rule getsockopt_rules[] = {
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), BETWEEN(2, 64, 67)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), BETWEEN(2, 96, 131)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), BETWEEN(2, 200, 0xFFFFFFFF)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 64, 65)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 68, 69)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 200, 0xFFFFFFFF)),
 };
 
 #define FASTOPEN 0x20000000U
@@ -262,10 +282,10 @@ static const struct argument_rule fastopen_arg3_rules[] = {
 struct argument_rules argument_rules_get(enum rule_set set)
 {
     static const struct argument_rules sets[] = {
-        [RULES_none] = {NULL, 0}, SET(clone),         SET(ioctl),      SET(prctl),
-        SET(personality),         SET(socket),        SET(socketpair), SET(setsockopt),
-        SET(fastopen_arg2),       SET(fastopen_arg3), SET(own_pid),    SET(own_prlimit),
-        SET(own_priority),        SET(own_ioprio),    SET(fcntl),
+        [RULES_none] = {NULL, 0}, SET(clone),         SET(ioctl),         SET(prctl),
+        SET(personality),         SET(socket),        SET(socketpair),    SET(setsockopt),
+        SET(getsockopt),          SET(fastopen_arg2), SET(fastopen_arg3), SET(own_pid),
+        SET(own_prlimit),         SET(own_priority),  SET(own_ioprio),    SET(fcntl),
     };
 
     return sets[set];

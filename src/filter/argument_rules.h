@@ -44,6 +44,7 @@ enum rule_set {
     RULES_socket,
     RULES_socketpair,
     RULES_setsockopt,
+    RULES_getsockopt,
     RULES_fastopen_arg3,
     RULES_fastopen_arg2,
     RULES_own_pid,

@@ -84,7 +84,20 @@ static bool is_harmless(const struct header *header)
     return false;
 }
 
-int ancillary_check_ip(const uint8_t *control, size_t *length)
+/* struct in_pktinfo begins with the interface, struct in6_pktinfo ends with it. */
+static void drop_interface(uint8_t *data, const struct header *header)
+{
+    size_t at = header->level == IPPROTO_IP ? 0 : 16;
+    bool has_one = header->level == IPPROTO_IP
+                       ? header->type == IP_PKTINFO_
+                       : header->level == IPPROTO_IPV6 &&
+                             (header->type == IPV6_PKTINFO_ || header->type == IPV6_2292PKTINFO_);
+
+    for (size_t i = at; has_one && i < at + sizeof(int) && i < header->size; i++)
+        data[i] = 0;
+}
+
+int ancillary_check_ip(uint8_t *control, size_t *length, bool keeps_interface)
 {
     size_t cursor = 0;
     struct header header;
@@ -97,6 +110,8 @@ int ancillary_check_ip(const uint8_t *control, size_t *length)
             break;
         if (!is_harmless(&header))
             return -EPERM;
+        if (!keeps_interface)
+            drop_interface(control + header.at, &header);
     }
     *length = cursor;
     return 0;

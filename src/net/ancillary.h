@@ -6,6 +6,7 @@
 #ifndef SANDLOCK_NET_ANCILLARY_H
 #define SANDLOCK_NET_ANCILLARY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,8 +26,10 @@ struct ucred;
 void ancillary_put_credentials(uint8_t *place, const struct ucred *credentials);
 
 /* For IP sockets. 0; -EPERM for anything that is not on the list of harmless options (routing and
- * option headers change where a packet goes); -EINVAL for malformed headers. May shorten *length. */
-int ancillary_check_ip(const uint8_t *control, size_t *length);
+ * option headers change where a packet goes); -EINVAL for malformed headers. May shorten *length. The
+ * interface that packet information chooses is taken out of it, unless it belongs to the address
+ * (`keeps_interface`): servers send back what they were told with a request. */
+int ancillary_check_ip(uint8_t *control, size_t *length, bool keeps_interface);
 
 /* For unix sockets: replaces each descriptor of an SCM_RIGHTS message by its duplicate, in `control`
  * itself, and lists the duplicates in `fds`; *count of them are owned by the caller also after a

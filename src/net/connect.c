@@ -14,6 +14,7 @@
 #include "member/socket.h"
 #include "net/address.h"
 #include "net/destinations.h"
+#include "net/device.h"
 #include "net/refusal.h"
 #include "net/unix_target.h"
 #include "supervisor/loop.h"
@@ -53,6 +54,7 @@ struct connect_call {
     bool has_timeout;              /* and only so long: held.deadline */
     int unfinished;                /* what the kernel said when it was not done at once; > 0 */
     bool admitted;                 /* counted by the holder */
+    bool elsewhere;                /* refused, because of the socket's interface */
 };
 
 static void call_release(struct connect_call *call)
@@ -325,7 +327,13 @@ static int connect_now(struct connect_call *call)
         name = &call->target.name;
         length = call->target.length;
     }
-    int result = connect(call->socket.fd, name, length) == 0 ? 0 : -errno;
+    int result = device_enter(&call->shared->device_lock, &call->socket, &call->address);
+    call->elsewhere = result == -ENETUNREACH;
+    if (result == 0) {
+        result = connect(call->socket.fd, name, length) == 0 ? 0 : -errno;
+        device_leave(&call->shared->device_lock, &call->socket, &call->address);
+        result = device_settle(&call->socket, &call->address, result);
+    }
     if (is_named_unix(call))
         unix_target_leave(&lowered);
     return result;
@@ -391,10 +399,17 @@ static void answer(const struct request *request, int result)
         request_answer_value(request, result);
 }
 
+static void note_refusal(const struct request *request, const struct connect_call *call, int result)
+{
+    note_abstract_scope(request, &call->address, "connect", result);
+    if (call->elsewhere)
+        device_refuse(request, &call->address, "connect");
+}
+
 /* The member's socket has no other holder when the call returns: closing it ends the connection. */
 static void conclude(const struct request *request, struct connect_call *call, int result)
 {
-    note_abstract_scope(request, &call->address, "connect", result);
+    note_refusal(request, call, result);
     socket_unpin(&call->socket);
     answer(request, result);
 }
@@ -629,7 +644,7 @@ struct verdict on_connect(struct request *request)
     }
     if (result == 0)
         result = connect_now(&call);
-    note_abstract_scope(request, &call.address, "connect", result);
+    note_refusal(request, &call, result);
     call_release(&call);
     return result < 0 ? verdict_errno(-result) : verdict_value(0);
 }

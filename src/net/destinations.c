@@ -8,6 +8,7 @@
 #include "member/identity.h"
 #include "net/ancillary.h"
 #include "net/connect.h"
+#include "net/device.h"
 #include "net/net.h"
 #include "net/send.h"
 
@@ -52,6 +53,7 @@ static bool destinations_start(struct supervisor *supervisor, void **state, stru
     shared->grants = supervisor_grants(supervisor);
     shared->passed_max = limit_passed(holder_limit(shared->network->holder));
     pthread_mutex_init(&shared->local.lock, NULL);
+    pthread_mutex_init(&shared->device_lock, NULL);
     for (size_t i = 0; i < TIMEOUT_LOCKS; i++)
         pthread_mutex_init(&shared->timeout_locks[i], NULL);
     *state = shared;
@@ -74,6 +76,7 @@ static void destinations_stop(void *state)
         return;
     for (size_t i = 0; i < TIMEOUT_LOCKS; i++)
         pthread_mutex_destroy(&shared->timeout_locks[i]);
+    pthread_mutex_destroy(&shared->device_lock);
     pthread_mutex_destroy(&shared->local.lock);
     free(shared);
 }
@@ -101,7 +104,7 @@ static const struct trap traps[] = {
     {.syscall = "sendmmsg", .handle = on_sendmmsg},
 };
 
-static const char *const needs[] = {CONNECT_CALLS, SEND_CALLS, NULL};
+static const char *const needs[] = {CONNECT_CALLS, SEND_CALLS, DEVICE_CALLS, NULL};
 
 const struct feature feature_destinations = {
     .name = "network-rules",

@@ -27,6 +27,7 @@ struct destinations {
     const struct grants *grants; /* borrowed */
     struct local_devices local;  /* has a lock of its own */
     pthread_mutex_t timeout_locks[TIMEOUT_LOCKS];
+    pthread_mutex_t device_lock; /* of device_enter() */
     int64_t inline_after;   /* the receiving thread's: no connect there before, see connect.c */
     unsigned slow_connects; /* there, the last ones in a row */
     atomic_uint passed;     /* duplicates of descriptors in messages that are under way */

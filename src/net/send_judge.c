@@ -6,6 +6,7 @@
 #include "net/send_message.h"
 
 #include "net/ancillary.h"
+#include "net/device.h"
 #include "net/refusal.h"
 #include "util/fd.h"
 
@@ -208,6 +209,13 @@ static int take_descriptors(const struct request *request, struct send *send)
                : result;
 }
 
+static bool is_to_a_scope(const struct send *send)
+{
+    const struct socket_address *name = &send->message.name;
+
+    return send->name == SEND_TO_COPY && name->kind == ADDRESS_IP && device_needs_scope(&name->ip);
+}
+
 static int judge_control(const struct request *request, struct send *send)
 {
     struct message *message = &send->message;
@@ -220,7 +228,8 @@ static int judge_control(const struct request *request, struct send *send)
         return take_descriptors(request, send);
     case AF_INET:
     case AF_INET6:
-        result = ancillary_check_ip(message->control, &message->control_length);
+        result =
+            ancillary_check_ip(message->control, &message->control_length, is_to_a_scope(send));
         return result == -EPERM
                    ? refuse_control(request, "control data",
                                     "it may lead packets elsewhere than their address says")

@@ -9,6 +9,7 @@
 #include "kernel/sys.h"
 #include "kernel/task_memory.h"
 #include "supervisor/loop.h"
+#include "net/device.h"
 #include "net/refusal.h"
 #include "util/fd.h"
 
@@ -121,6 +122,22 @@ static void add_control(const struct send *send, struct kernel_message *message)
     }
 }
 
+static int64_t send_by_device(struct send *send, const struct kernel_message *message,
+                              unsigned flags)
+{
+    pthread_mutex_t *lock = &send->shared->device_lock;
+    bool named = message->name != NULL && send->name == SEND_TO_COPY;
+    int result = named ? device_enter(lock, &send->socket, &send->message.name) : 0;
+
+    send->elsewhere = result == -ENETUNREACH;
+    if (result < 0)
+        return result;
+    int64_t sent = sys_call3(SYS_sendmsg, send->socket.fd, (long)message, (long)flags);
+    if (named)
+        device_leave(lock, &send->socket, &send->message.name);
+    return sent;
+}
+
 /* Name and control data go with the first byte. */
 static int64_t transmit(struct send *send, const void *data, size_t size)
 {
@@ -142,8 +159,7 @@ static int64_t transmit(struct send *send, const void *data, size_t size)
         }
     }
     add_control(send, &message);
-    int64_t sent = sys_call3(SYS_sendmsg, send->socket.fd, (long)&message,
-                             (long)(flags | MSG_DONTWAIT | MSG_NOSIGNAL));
+    int64_t sent = send_by_device(send, &message, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
     identity_restore(&lowered);
     return sent;
 }
@@ -173,6 +189,8 @@ static bool finish(const struct request *request, struct send *send, int64_t out
 {
     if (send->name == SEND_TO_COPY)
         note_abstract_scope(request, &send->message.name, "send", outcome);
+    if (send->elsewhere)
+        device_refuse(request, &send->message.name, "send");
     *result = outcome < 0 ? send_partial(send, (int)-outcome) : outcome;
     if (*result == -EPIPE)
         raise_pipe(request, send);

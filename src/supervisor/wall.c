@@ -210,6 +210,7 @@ static const struct wall_row rows[] = {
     {"socketpair", S | W, NEEDED, EQUALS(0, 1 /* AF_UNIX */)},
     /* The descriptor does not tell the family, but no IP address is as short. */
     {"bind", S, NEEDED, EQUALS(2, 12), .need = "bind:unix"},
+    {"bind", S | W, NEEDED, EQUALS(2, 28 /* struct sockaddr_in6 */), .need = "bind:ip6"},
     {"sendto", S, NEEDED, IS_NULL(4), .need = "sendto:connected"},
     {"recvfrom", S, NEEDED, IS_NULL(4), .need = "recvfrom:connected"},
     /* Inert UDP sockets, and a filter in front of a listener. */

@@ -71,7 +71,7 @@ static void check_control(const uint8_t *control, size_t length)
     check(exact != NULL);
     if (length > 0)
         memcpy(exact, control, length);
-    int result = ancillary_check_ip(exact, &checked);
+    int result = ancillary_check_ip(exact, &checked, length % 2 == 1);
     check(result == 0 || result == -EPERM || result == -EINVAL);
     check(result != 0 || (long)checked == end);
     check(end >= 0 || result != 0);

@@ -608,8 +608,12 @@ static void groups_packet_filters_and_repair_are_refused(void **state)
         {0, 39 /* IP_ADD_SOURCE_MEMBERSHIP */},
         {0, 42 /* MCAST_JOIN_GROUP */},
         {0, 46 /* MCAST_JOIN_SOURCE_GROUP */},
+        {0, 50 /* IP_UNICAST_IF */},
         {0, 52},
         {0, 64 /* IPT_SO_SET_REPLACE */},
+        {1, 25 /* SO_BINDTODEVICE */},
+        {1, 36 /* SO_MARK */},
+        {1, 62 /* SO_BINDTOIFINDEX */},
         {6, 19 /* TCP_REPAIR */},
         {6, 31 /* TCP_ULP */},
         {41, 20 /* IPV6_JOIN_GROUP */},
@@ -617,7 +621,10 @@ static void groups_packet_filters_and_repair_are_refused(void **state)
         {41, 42 /* MCAST_JOIN_GROUP */},
         {41, 46 /* MCAST_JOIN_SOURCE_GROUP */},
         {41, 22 /* IPV6_ROUTER_ALERT */},
+        {41, 9 /* IPV6_NEXTHOP */},
+        {41, 50 /* IPV6_PKTINFO */},
         {41, 64},
+        {41, 76 /* IPV6_UNICAST_IF */},
         {41, 200},
     };
     static const struct {
@@ -631,11 +638,13 @@ static void groups_packet_filters_and_repair_are_refused(void **state)
         {0, 34 /* IP_MULTICAST_LOOP */},
         {0, 36 /* IP_DROP_MEMBERSHIP */},
         {0, 49 /* IP_MULTICAST_ALL */},
-        {0, 50 /* IP_UNICAST_IF */},
         {0, 51 /* IP_LOCAL_PORT_RANGE */},
         {6, 1 /* TCP_NODELAY */},
         {6, 18 /* TCP_USER_TIMEOUT */},
+        {1, 12 /* SO_PRIORITY */},
+        {41, 8 /* IPV6_2292HOPLIMIT */},
         {41, 67 /* IPV6_TCLASS */},
+        {41, 75 /* IPV6_TRANSPARENT */},
         {41, 49 /* IPV6_RECVPKTINFO */},
         {41, 17 /* IPV6_MULTICAST_IF */},
         {41, 18 /* IPV6_MULTICAST_HOPS */},
@@ -650,6 +659,32 @@ static void groups_packet_filters_and_repair_are_refused(void **state)
                           FILTER_ERRNO(EPERM));
     for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
         expect_everywhere("setsockopt", 3, allowed[i].level, allowed[i].option, 0, FILTER_ALLOW);
+}
+
+static void packet_filters_are_not_shown(void **state)
+{
+    static const struct {
+        uint32_t level, option, result;
+    } cases[] = {
+        {0, 63, FILTER_ALLOW},
+        {0, 64 /* IPT_SO_GET_INFO */, FILTER_ERRNO(EPERM)},
+        {0, 67, FILTER_ERRNO(EPERM)},
+        {0, 80 /* SO_ORIGINAL_DST */, FILTER_ALLOW},
+        {0, 96 /* ARPT_SO_GET_INFO */, FILTER_ERRNO(EPERM)},
+        {0, 128 /* EBT_SO_GET_INFO */, FILTER_ERRNO(EPERM)},
+        {0, 1216 /* IP_VS_SO_GET_VERSION */, FILTER_ERRNO(EPERM)},
+        {41, 64 /* IP6T_SO_GET_INFO */, FILTER_ERRNO(EPERM)},
+        {41, 66 /* IPV6_RECVTCLASS */, FILTER_ALLOW},
+        {41, 67 /* IPV6_TCLASS */, FILTER_ALLOW},
+        {41, 69 /* IP6T_SO_GET_REVISION_TARGET */, FILTER_ERRNO(EPERM)},
+        {41, 80 /* IP6T_SO_ORIGINAL_DST */, FILTER_ALLOW},
+        {1, 3 /* SO_TYPE */, FILTER_ALLOW},
+        {6, 64, FILTER_ALLOW},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+        expect_everywhere("getsockopt", 3, cases[i].level, cases[i].option, 0, cases[i].result);
 }
 
 static void leases_and_queues_are_refused(void **state)
@@ -1103,6 +1138,7 @@ int main(void)
         cmocka_unit_test(refused_arguments_are_notified_only_where_explained),
         cmocka_unit_test(routing_options_are_refused),
         cmocka_unit_test(groups_packet_filters_and_repair_are_refused),
+        cmocka_unit_test(packet_filters_are_not_shown),
         cmocka_unit_test(leases_and_queues_are_refused),
         cmocka_unit_test(zero_copy_is_refused_only_where_sends_are_made_on_behalf),
         cmocka_unit_test(fast_open_is_refused),

@@ -156,9 +156,9 @@ static void malformed_lengths_are_invalid_for_both_kinds(void **state)
         control.length = 20; /* what sendmsg gets when nobody pads */
         set_length(&control, 0, lengths[i]);
         assert_int_equal(take(&control).result, -EINVAL);
-        assert_int_equal(ancillary_check_ip(control.bytes, &control.length), -EINVAL);
+        assert_int_equal(ancillary_check_ip(control.bytes, &control.length, false), -EINVAL);
         set_length(&control, 0, 20);
-        assert_int_equal(ancillary_check_ip(control.bytes, &control.length), 0);
+        assert_int_equal(ancillary_check_ip(control.bytes, &control.length, false), 0);
         assert_int_equal(control.length, 20);
     }
 }
@@ -192,8 +192,36 @@ static void harmless_options_pass_on_ip_sockets(void **state)
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
         add_number(&control, options[i][0], options[i][1], 1);
     size_t length = control.length;
-    assert_int_equal(ancillary_check_ip(control.bytes, &control.length), 0);
+    assert_int_equal(ancillary_check_ip(control.bytes, &control.length, false), 0);
     assert_int_equal(control.length, length);
+}
+
+static void the_interface_is_taken_out_of_packet_information(void **state)
+{
+    static const struct {
+        int level, type;
+        size_t size, at;
+    } kinds[] = {
+        {0, 8 /* IP_PKTINFO */, 12, 0},
+        {41, 50 /* IPV6_PKTINFO */, 20, 16},
+        {41, 2 /* IPV6_2292PKTINFO */, 20, 16},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof(kinds) / sizeof(kinds[0]); i++) {
+        size_t kind = i / 2;
+        bool keeps = i % 2 == 1;
+        struct control control = {0};
+        add_number(&control, kinds[kind].level, kinds[kind].type, 1);
+        set_length(&control, 0, 16 + kinds[kind].size);
+        control.length = 16 + kinds[kind].size;
+        memset(control.bytes + 16, 0xAB, kinds[kind].size);
+        assert_int_equal(ancillary_check_ip(control.bytes, &control.length, keeps), 0);
+        for (size_t byte = 0; byte < kinds[kind].size; byte++) {
+            bool of_interface = byte >= kinds[kind].at && byte < kinds[kind].at + 4;
+            assert_int_equal(control.bytes[16 + byte], of_interface && !keeps ? 0 : 0xAB);
+        }
+    }
 }
 
 static void what_reroutes_a_packet_is_refused(void **state)
@@ -216,7 +244,7 @@ static void what_reroutes_a_packet_is_refused(void **state)
         struct control control = {0};
         add_number(&control, 0, 2 /* IP_TTL */, 1);
         add_number(&control, options[i][0], options[i][1], 1);
-        assert_int_equal(ancillary_check_ip(control.bytes, &control.length), -EPERM);
+        assert_int_equal(ancillary_check_ip(control.bytes, &control.length, false), -EPERM);
     }
 }
 
@@ -248,6 +276,7 @@ int main(void)
         cmocka_unit_test(malformed_lengths_are_invalid_for_both_kinds),
         cmocka_unit_test(bytes_that_hold_no_header_are_cut_off),
         cmocka_unit_test(harmless_options_pass_on_ip_sockets),
+        cmocka_unit_test(the_interface_is_taken_out_of_packet_information),
         cmocka_unit_test(what_reroutes_a_packet_is_refused),
     };
 

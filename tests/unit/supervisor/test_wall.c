@@ -382,6 +382,7 @@ static void inert_sockets_and_filters_are_all_that_is_made(void **state)
 static void a_feature_may_need_a_form_of_a_call(void **state)
 {
     static const char *const forms[] = {"bind:unix", "sendto:connected", NULL};
+    static const char *const six[] = {"bind:ip6", NULL};
     static const char *const whole[] = {"bind", NULL};
     static const struct feature narrow = {.name = "narrow", .needs = {.calls = forms}};
     static const struct feature wide = {.name = "wide", .needs = {.calls = whole}};
@@ -398,6 +399,14 @@ static void a_feature_may_need_a_form_of_a_call(void **state)
     assert_answer(options, "recvfrom", 1, 1, 1, NO);
     options.features = both;
     assert_answer(options, "bind", 1, 1, sizeof(struct sockaddr_in), FILTER_ALLOW);
+
+    const struct feature other = {.name = "other", .needs = {.calls = six}};
+    const struct feature *const others[] = {&other, NULL};
+    options.features = others;
+    assert_answer(options, "bind", 1, 1, sizeof(struct sockaddr_in6), FILTER_ALLOW);
+    assert_answer(options, "bind", 1, 1, sizeof(struct sockaddr_in), NO);
+    options.role = ROLE_WORKER;
+    assert_answer(options, "bind", 1, 1, sizeof(struct sockaddr_in6), FILTER_ALLOW);
 }
 
 static void the_programs_do_what_the_plans_say(void **state)

@@ -1,0 +1,41 @@
+/*
+ * A packet leaves by the interface its socket is bound to, wherever its address leads: sent to a loopback
+ * address, or to one that only one network has, it would be somebody else's on the wire. The filter refuses
+ * the options that bind a socket. What is left are IPv6 sockets: binding to, or connecting to, an address
+ * that needs a scope takes the interface with it, and a multicast address nobody has to own.
+ */
+#ifndef SANDLOCK_NET_DEVICE_H
+#define SANDLOCK_NET_DEVICE_H
+
+#include "member/socket.h"
+#include "net/address.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+/* Link-local and multicast: the interface belongs to the address. Pure. */
+bool device_needs_scope(const struct net_address *address);
+
+/*
+ * Around a connect or send on behalf to `address` on this socket, which does not wait: until device_leave()
+ * the socket's interface stays what it was found to be. 0, or -ENETUNREACH: it is bound to one, and nothing
+ * is entered. Binds a datagram socket that is not bound yet to any port, as the call itself would.
+ */
+int device_enter(pthread_mutex_t *lock, const struct pinned_socket *socket,
+                 const struct socket_address *address);
+void device_leave(pthread_mutex_t *lock, const struct pinned_socket *socket,
+                  const struct socket_address *address);
+
+/* After a connect of a stream, which cannot be bound any more: -ENETUNREACH if it was meanwhile, and the
+ * connection is over; else `result`. */
+int device_settle(const struct pinned_socket *socket, const struct socket_address *address,
+                  int result);
+
+/* Records the refusal; `want` is "connect" or "send". */
+void device_refuse(const struct request *request, const struct socket_address *address,
+                   const char *want);
+
+/* System calls of these, for feature.needs. */
+#define DEVICE_CALLS "bind:ip6", "getsockopt", "shutdown"
+
+#endif

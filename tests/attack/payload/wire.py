@@ -1,0 +1,69 @@
+"""A machine with a cable: in a network namespace of its own (unshare) it has a network interface, and everything
+that leaves by it is written down. Runs a command in it; "INDEX" in its words becomes the interface's number.
+
+wire.py COMMAND...: the command's own output, then "on the wire: [TEXT, ...]": the payload of every datagram, and
+"tcp" for every first packet of a connection, that went to a loopback address."""
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+
+def ip(*words):
+    subprocess.run(["ip", *words], check=True)
+
+
+def find(packet):
+    kind = packet[12:14]
+    if kind == b"\x08\x00":
+        header, protocol, target = 14 + 4 * (packet[14] & 15), packet[23], packet[30]
+        local = target == 127
+    elif kind == b"\x86\xdd":
+        header, protocol, local = 54, packet[20], packet[38:54] == bytes(15) + b"\x01"
+    else:
+        return None
+    if not local:
+        return None
+    return packet[header + 8:].decode() if protocol == socket.IPPROTO_UDP else "tcp"
+
+
+ip("link", "set", "lo", "up")
+ip("link", "add", "cable0", "type", "veth", "peer", "name", "cable1")
+ip("addr", "add", "10.9.9.2/24", "dev", "cable0")
+ip("-6", "addr", "add", "fd77::2/64", "dev", "cable0", "nodad")
+ip("link", "set", "cable0", "up")
+ip("link", "set", "cable1", "up")
+for words in (["10.9.9.1"], ["127.0.0.1"], ["-6", "fd77::1"], ["-6", "::1"]):
+    family, address = (words[:1], words[1]) if len(words) == 2 else ([], words[0])
+    ip(*family, "neigh", "replace", address, "lladdr", "02:00:00:00:00:01", "dev", "cable0", "nud", "permanent")
+ip("route", "add", "default", "via", "10.9.9.1")
+ip("-6", "route", "add", "default", "via", "fd77::1")
+listener = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+listener.bind(("cable1", 0))
+listener.settimeout(0.1)
+seen, over = [], threading.Event()
+
+
+def listen():
+    quiet = False
+    while not (over.is_set() and quiet):
+        try:
+            text = find(listener.recv(2048))
+        except TimeoutError:
+            quiet = True
+            continue
+        quiet = False
+        if text is not None:
+            seen.append(text)
+
+
+thread = threading.Thread(target=listen)
+thread.start()
+index = str(socket.if_nametoindex("cable0"))
+done = subprocess.run([index if word == "INDEX" else word for word in sys.argv[1:]], check=False)
+time.sleep(0.2)
+over.set()
+thread.join()
+print(f"on the wire: {sorted(set(seen))}")
+sys.exit(done.returncode)

@@ -1,0 +1,72 @@
+"""Leaving the machine by a socket's interface: a packet to a loopback address that is bound to another interface
+goes to whoever is on that wire."""
+
+import ast
+import os
+import subprocess
+import sys
+
+import pytest
+
+from witnesses import free_port, rules
+
+pytestmark = pytest.mark.root
+
+LOCAL_ALONE = ["127.0.0.0/8", "[::1]", "udp://127.0.0.0/8", "udp://[::1]"]
+POLICIES = {
+    "local addresses": LOCAL_ALONE,
+    "one port": ["127.0.0.1:PORT", "[::1]:PORT", "udp://127.0.0.1:PORT", "udp://[::1]:PORT"],
+    "all but the network": ["!10.0.0.0/8", "!fd00::/8"],
+}
+
+
+def run_on_wire(attack, words):
+    """The attempts, and what was seen on the wire."""
+    own = ["--user", "--map-root-user"] if os.geteuid() != 0 else []
+    enter = ["unshare", *own, "--net"]
+    if subprocess.run([*enter, "ip", "link", "add", "x0", "type", "veth"], capture_output=True, check=False).returncode:
+        pytest.skip("no network namespace with interfaces for this user here")
+    outer = type(attack)(attack.sandlock, attack.helpers)
+    outer.words = lambda *ignored: [*enter, "/usr/bin/python3", "-I", "-S", "-B", *attack.words("wire.py")[4:], *words]
+    done = outer.outside("")
+    return done, set(ast.literal_eval(done.pop("on the wire")))
+
+
+def payload(attack, port):
+    return attack.words("net_device.py", "cable0", "INDEX", port)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_nothing_for_the_machine_itself_leaves_it(attack, policy):
+    port = free_port()
+    free, seen = run_on_wire(attack, payload(attack, port))
+    udp = {name for name in free if not name.startswith("tcp") and name != "plain"}
+    assert set(free.values()) == {"OK"}, free.result
+    assert seen == udp | {"tcp"}, "the control: the kernel sends each of them out"
+
+    options = rules(*(word.replace("PORT", str(port)) for word in POLICIES[policy]))
+    confined, seen = run_on_wire(attack, [
+        attack.sandlock.binary, "run", *attack.sandlock.base, *attack.grants("net_device.py"), *options, "--",
+        *payload(attack, port)])
+    assert confined["plain"] == "OK", confined.result
+    assert seen == set(), confined.result
+    assert set(confined) == set(free)
+
+
+def test_names_of_interfaces_are_not_asked_back(sandlock):
+    """By number, which can be counted through."""
+    code = """
+import socket, struct
+s = socket.socket(socket.AF_UNIX)
+for index in range(1, 9):
+    try:
+        s.setsockopt(socket.SOL_SOCKET, 62, struct.pack("i", index))
+        print("name:", s.getsockopt(socket.SOL_SOCKET, 25, 16))
+    except OSError as error:
+        print("errno:", error.errno)
+"""
+    free = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "name: b'lo" in free
+    for options in ([], ["--no-supervisor"]):
+        told = sandlock.run(*options, "--", "/usr/bin/python3", "-I", "-S", "-c", code)
+        assert set(told.stdout.splitlines()) == {"errno: 1"}, told
