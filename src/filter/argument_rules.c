@@ -56,6 +56,7 @@ static const struct argument_rule prctl_rules[] = {
     ROW(DENY(EPERM), EQUAL(0, PR_SET_DUMPABLE)), /* the supervisor must be able to read memory */
     ROW(DENY(EPERM), EQUAL(0, PR_SET_SECUREBITS)),
     ROW(DENY(EPERM), EQUAL(0, PR_SET_PTRACER)), /* lets any process attach under Yama */
+    ROW_WHEN(RULE_HUGE_PAGES_OFF, DENY(EPERM), EQUAL(0, 41 /* PR_SET_THP_DISABLE */)),
 };
 
 static const struct argument_rule personality_rules[] = {
@@ -70,6 +71,11 @@ static const struct argument_rule personality_rules[] = {
  */
 static const struct argument_rule own_pid_rules[] = {
     ROW_WHEN(RULE_UNGATED, DENY(EPERM), NOT_EQUAL(0, 0)),
+};
+
+static const struct argument_rule own_affinity_rules[] = {
+    ROW_WHEN(RULE_UNGATED, DENY(EPERM), NOT_EQUAL(0, 0)),
+    ROW_WHEN(RULE_CORES_UNGATED, DENY(EPERM), EQUAL(0, 0)),
 };
 
 static const struct argument_rule own_prlimit_rules[] = {
@@ -115,17 +121,18 @@ static const struct argument_rule ioctl_rules[] = {
     ROW(DENY(EPERM), BETWEEN(1, 0x89F0, 0x8BFF)),
     /* File systems do more through a descriptor than reading it: make and destroy subvolumes,
      * freeze, resize, add encryption keys. By type and number, whatever direction and size a request
-     * claims. What is left of these types are questions, clones between files (which need the right
-     * descriptors), and the inode flags of the metadata gate. */
+     * claims. What is left of these types are questions, clones between files (which need descriptors to
+     * read and to write) and what the metadata gate judges. Deduplication reads without such a descriptor,
+     * and asking for the salt of encryption makes one (0x6614). */
     ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x5821, 0x58FF)), /* 'X': FIFREEZE, FITRIM, XFS */
     ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x6605, 0x6612)), /* 'f': ext4, f2fs, fscrypt keys */
+    ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x6614, 0x6614)),
     ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x6617, 0x6684)),
     ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x6688, 0x66FF)),
     ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x9400, 0x9408)), /* btrfs, but FICLONE */
     ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x940A, 0x940C)), /* FICLONERANGE */
     ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x940E, 0x9430)), /* FS_IOC_GETFSLABEL, SETFSLABEL */
-    ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x9433, 0x9435)), /* FIDEDUPERANGE */
-    ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x9437, 0x94FF)),
+    ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x9433, 0x94FF)),
     ROW(DENY(EPERM), BETWEEN_LOW16(1, 0xF500, 0xF5FF)), /* f2fs */
 };
 
@@ -135,6 +142,22 @@ static const struct argument_rule fcntl_rules[] = {
     ROW(DENY(EPERM), EQUAL(1, 1024 /* F_SETLEASE */)),
     ROW(DENY(EPERM), EQUAL(1, 1026 /* F_NOTIFY */)),
     ROW(DENY(EPERM), EQUAL(1, 1040 /* F_SETDELEG */)),
+};
+
+/* The node of a device below a write grant opens what no grant names. A whiteout (0:0) opens nothing, and who
+ * unpacks images makes it. */
+#define TYPE_BITS 0xF000
+#define BLOCK_DEVICE 0x6000
+#define CHARACTER_DEVICE 0x2000
+
+static const struct argument_rule mknod_arg1_rules[] = {
+    ROW(DENY(EPERM), MASKED(1, TYPE_BITS, BLOCK_DEVICE)),
+    ROW(DENY(EPERM), MASKED(1, TYPE_BITS, CHARACTER_DEVICE), NOT_EQUAL(2, 0)),
+};
+
+static const struct argument_rule mknod_arg2_rules[] = {
+    ROW(DENY(EPERM), MASKED(2, TYPE_BITS, BLOCK_DEVICE)),
+    ROW(DENY(EPERM), MASKED(2, TYPE_BITS, CHARACTER_DEVICE), NOT_EQUAL(3, 0)),
 };
 
 /* ---- Sockets --------------------------------------------------------------------------------- */
@@ -285,7 +308,8 @@ struct argument_rules argument_rules_get(enum rule_set set)
         [RULES_none] = {NULL, 0}, SET(clone),         SET(ioctl),         SET(prctl),
         SET(personality),         SET(socket),        SET(socketpair),    SET(setsockopt),
         SET(getsockopt),          SET(fastopen_arg2), SET(fastopen_arg3), SET(own_pid),
-        SET(own_prlimit),         SET(own_priority),  SET(own_ioprio),    SET(fcntl),
+        SET(own_affinity),        SET(mknod_arg1),    SET(mknod_arg2),    SET(own_prlimit),
+        SET(own_priority),        SET(own_ioprio),    SET(fcntl),
     };
 
     return sets[set];

@@ -22,6 +22,8 @@ enum rule_condition {
     RULE_NETLINK_TRAPPED,    /* the supervisor stands in for routing sockets */
     RULE_INTERFACES_TRAPPED, /* it answers interface requests of ioctl */
     RULE_TRACED,             /* the guardian fetches descriptors as a tracer */
+    RULE_HUGE_PAGES_OFF,     /* the policy switches transparent huge pages off */
+    RULE_CORES_UNGATED,      /* the policy chooses processors, and nobody intersects with them */
 };
 
 struct argument_rule {
@@ -48,10 +50,13 @@ enum rule_set {
     RULES_fastopen_arg3,
     RULES_fastopen_arg2,
     RULES_own_pid,
+    RULES_own_affinity,
     RULES_own_prlimit,
     RULES_own_priority,
     RULES_own_ioprio,
     RULES_fcntl,
+    RULES_mknod_arg1,
+    RULES_mknod_arg2,
 };
 
 struct argument_rules argument_rules_get(enum rule_set set);

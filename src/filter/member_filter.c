@@ -218,6 +218,10 @@ static bool takes_part(const struct builder *builder, enum rule_condition when, 
         return builder->options->interface_view;
     case RULE_TRACED:
         return builder->options->traced;
+    case RULE_HUGE_PAGES_OFF:
+        return builder->policy->no_huge_pages;
+    case RULE_CORES_UNGATED:
+        return builder->policy->cpu_core_count > 0 && !trapped;
     }
     return true;
 }
@@ -425,6 +429,7 @@ uint64_t member_filter_key(const struct policy *policy, const struct member_filt
     mix(&key, (uint64_t)shape.udp << 3 | (uint64_t)shape.ping << 2 |
                   (uint64_t)options->netlink_view << 1 | options->interface_view);
     mix(&key, policy->without & FEATURE_PROCESS_GATE);
+    mix(&key, (uint64_t)policy->no_huge_pages << 1 | (policy->cpu_core_count > 0));
     for (size_t i = 0; i < options->trap_count; i++) {
         const struct filter_trap *trap = &options->traps[i];
         mix(&key, (uint64_t)trap->number << 32 | trap->pass_count);

@@ -218,3 +218,30 @@ def test_links_that_the_command_cannot_change_are_followed(sandlock, area, outsi
             (["-w", "/", "-r", area.parent / "there"], outside.file, TEXT)):
         result = sandlock.run(*mode, *words, "--", "cat", file)
         assert (result.code, result.stdout) == (0, text), (words, result)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: who may make nodes of devices")
+@pytest.mark.parametrize("mode", [[], ["--no-supervisor"]], ids=["supervised", "no-supervisor"])
+def test_a_node_of_a_device_below_a_write_grant_opens_no_device(sandlock, area, tmp_path, mode):
+    """/dev is not granted; a node that is made where the command may write would be the same device."""
+    code = """
+import errno, os, stat, sys
+where = sys.argv[1]
+for name, kind, device in (("character", stat.S_IFCHR, os.makedev(1, 3)), ("block", stat.S_IFBLK, os.makedev(7, 250))):
+    path = os.path.join(where, name)
+    try:
+        os.mknod(path, kind | 0o600, device)
+        print(name + ": made")
+    except OSError as error:
+        print(name + ": " + errno.errorcode[error.errno])
+os.mknod(os.path.join(where, "whiteout"), stat.S_IFCHR | 0o600, 0)
+os.mkfifo(os.path.join(where, "fifo"))
+"""
+    own = tmp_path / "own"
+    own.mkdir()
+    free = subprocess.run(["/usr/bin/python3", "-c", code, own], capture_output=True, text=True, check=True).stdout
+    assert free == "character: made\nblock: made\n"
+    assert sorted(os.listdir(own)) == ["block", "character", "fifo", "whiteout"]
+    confined = sandlock.run(*mode, "-w", area, "--", "/usr/bin/python3", "-I", "-S", "-c", code, area)
+    assert confined.stdout == "character: EPERM\nblock: EPERM\n", confined
+    assert sorted(os.listdir(area)) == ["fifo", "whiteout"]

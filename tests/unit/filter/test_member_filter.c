@@ -431,6 +431,8 @@ static void ioctl_keeps_off_terminals_and_interfaces(void **state)
                                        0xC0185879 /* FITRIM */,
                                        0x6609 /* EXT4_IOC_MIGRATE */,
                                        0xC0506617 /* FS_IOC_ADD_ENCRYPTION_KEY */,
+                                       0x40106614 /* FS_IOC_GET_ENCRYPTION_PWSALT */,
+                                       0xC0189436 /* FIDEDUPERANGE */,
                                        0x5000940E /* BTRFS_IOC_SUBVOL_CREATE */,
                                        0x5000940F /* BTRFS_IOC_SNAP_DESTROY */,
                                        0x4008941A /* BTRFS_IOC_SUBVOL_SETFLAGS */,
@@ -463,7 +465,6 @@ static void ioctl_keeps_off_terminals_and_interfaces(void **state)
                                        0x80086601 /* FS_IOC_GETFLAGS */,
                                        0x40049409 /* FICLONE */,
                                        0x4020940D /* FICLONERANGE */,
-                                       0xC0189436 /* FIDEDUPERANGE */,
                                        0x801C581F /* FS_IOC_FSGETXATTR */,
                                        0x540E /* TIOCSCTTY */};
 
@@ -659,6 +660,60 @@ static void groups_packet_filters_and_repair_are_refused(void **state)
                           FILTER_ERRNO(EPERM));
     for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
         expect_everywhere("setsockopt", 3, allowed[i].level, allowed[i].option, 0, FILTER_ALLOW);
+}
+
+static void nodes_of_devices_are_not_made(void **state)
+{
+    static const struct {
+        uint64_t mode, device;
+        uint32_t result;
+    } cases[] = {
+        {0020600, 0x103, FILTER_ERRNO(EPERM)},
+        {0060600, 0x700, FILTER_ERRNO(EPERM)},
+        {0060600, 0, FILTER_ERRNO(EPERM)},
+        {DIRTY | 0x10000 | 0060600, 0x700, FILTER_ERRNO(EPERM)},
+        {0020600, DIRTY | 0x103, FILTER_ERRNO(EPERM)},
+        {0020000, 0, FILTER_ALLOW}, /* a whiteout */
+        {0010600, 0, FILTER_ALLOW},
+        {0100600, 0x700, FILTER_ALLOW},
+        {0140600, 0, FILTER_ALLOW},
+        {0600, 0x700, FILTER_ALLOW},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        for (size_t a = 0; arch_all[a] != NULL; a++) {
+            CLEANUP_PLAN struct filter_plan *plan =
+                plan_for(arch_all[a], &default_policy, &unsupervised);
+            assert_int_equal(ask(plan, "mknodat", 3, 7, cases[i].mode, cases[i].device),
+                             cases[i].result);
+            if (arch_syscall_number(arch_all[a], "mknod") >= 0)
+                assert_int_equal(ask(plan, "mknod", 7, cases[i].mode, cases[i].device, 0),
+                                 cases[i].result);
+        }
+    }
+}
+
+/* With a supervisor a mask is cut to the chosen processors (gates/affinity.c). */
+static void what_the_policy_sets_is_not_undone(void **state)
+{
+    struct policy policy = default_policy;
+    uint32_t cores[] = {0};
+
+    (void)state;
+    CLEANUP_PLAN struct filter_plan *before = plan_for(&arch_x86_64, &policy, &unsupervised);
+    assert_int_equal(ask(before, "prctl", 41, 0, 0, 0), FILTER_ALLOW);
+    assert_int_equal(ask(before, "sched_setaffinity", 0, 8, 1, 0), FILTER_ALLOW);
+    uint64_t key = member_filter_key(&policy, &unsupervised);
+    policy.no_huge_pages = true;
+    assert_true(member_filter_key(&policy, &unsupervised) != key);
+    policy.cpu_cores = cores;
+    policy.cpu_core_count = 1;
+    CLEANUP_PLAN struct filter_plan *after = plan_for(&arch_x86_64, &policy, &unsupervised);
+    assert_int_equal(ask(after, "prctl", 41, 0, 0, 0), FILTER_ERRNO(EPERM));
+    assert_int_equal(ask(after, "prctl", 42 /* PR_GET_THP_DISABLE */, 0, 0, 0), FILTER_ALLOW);
+    assert_int_equal(ask(after, "sched_setaffinity", 0, 8, 1, 0), FILTER_ERRNO(EPERM));
+    assert_int_equal(ask(after, "sched_setaffinity", 9, 8, 1, 0), FILTER_ERRNO(EPERM));
 }
 
 static void packet_filters_are_not_shown(void **state)
@@ -1138,6 +1193,8 @@ int main(void)
         cmocka_unit_test(refused_arguments_are_notified_only_where_explained),
         cmocka_unit_test(routing_options_are_refused),
         cmocka_unit_test(groups_packet_filters_and_repair_are_refused),
+        cmocka_unit_test(nodes_of_devices_are_not_made),
+        cmocka_unit_test(what_the_policy_sets_is_not_undone),
         cmocka_unit_test(packet_filters_are_not_shown),
         cmocka_unit_test(leases_and_queues_are_refused),
         cmocka_unit_test(zero_copy_is_refused_only_where_sends_are_made_on_behalf),
