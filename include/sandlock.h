@@ -31,11 +31,14 @@
  *              "sandlock: " to standard error. errno is unspecified after every call.
  *   Threads    Functions may be called from any thread. One builder belongs to one thread at a time.
  *              A policy never changes and may be used by any number of threads and runs at once.
- *              What may be done concurrently with one handle is said below.
+ *              What may be done concurrently with one handle is said below. A thread that is cancelled
+ *              (pthread_cancel) while it is in a call finishes the call first.
  *   The host   No call changes the process's signal dispositions, working directory, umask,
- *              environment or stdio buffers, raises SIGPIPE in it, or exits or aborts it. Loading the
- *              library does nothing at all. All descriptors it makes are close-on-exec. Its helper
- *              processes and sandboxed commands are never reported to the host's own wait() calls.
+ *              environment or stdio buffers, raises SIGPIPE or SIGXFSZ in it, or exits or aborts it.
+ *              Loading the library does nothing at all. All descriptors it makes are close-on-exec. Its
+ *              helper processes and sandboxed commands are never reported to the host's own wait() calls,
+ *              except that calls with __WALL or __WCLONE can see the helper processes; what the library
+ *              reports stays right.
  *   Units      Sizes are bytes; times whose name ends in _ms are milliseconds.
  */
 #ifndef SANDLOCK_H
@@ -344,7 +347,8 @@ int sandlock_run_interactive(const sandlock_sandbox_t *policy, const char *name,
  * While one thread waits for a handle, other threads may call pid, kill, pause, resume, poll_fd,
  * posture, denials, port_mappings and start on it, and wait too. sandlock_handle_free() is called when no other call
  * is in progress. A handle may be used by another thread than the one that made it, and that thread
- * may end.
+ * may end. The host may give up rights meanwhile (setresuid): handles made before stay usable, but
+ * a name can then be had only by the former user again.
  */
 
 /* Makes a sandbox whose command is confined and parked right before it is executed, until
@@ -354,7 +358,8 @@ sandlock_handle_t *sandlock_create(const sandlock_sandbox_t *policy, const char 
                                    const char *const *argv, unsigned int argc);
 
 /* The same for callers that start and wait at once on the same thread. Works also where the process
- * may not create threads; then the command makes progress only during the wait. */
+ * may not create threads; then the command makes progress only during the wait, and supervised calls that
+ * may wait for others (connections, messages, terminal changes) can be refused with EAGAIN. */
 sandlock_handle_t *sandlock_create_for_run(const sandlock_sandbox_t *policy, const char *name,
                                            const char *const *argv, unsigned int argc);
 
@@ -394,7 +399,8 @@ int sandlock_handle_resume(sandlock_handle_t *handle);
 sandlock_result_t *sandlock_handle_wait(sandlock_handle_t *handle);
 
 /* The same for at most `timeout_ms` milliseconds (0: no limit). When they are over, every process is
- * killed and the result has the reason TIMEOUT and the output so far. */
+ * killed and the result has the reason TIMEOUT and the output so far; but a command that has exited by
+ * then has its own result, however long the processes it left behind take to end. */
 sandlock_result_t *sandlock_handle_wait_timeout(sandlock_handle_t *handle, uint64_t timeout_ms);
 
 /* A new descriptor that becomes readable (POLLIN) when the command has exited, for event loops; then

@@ -41,6 +41,9 @@ static const unsigned limits[] = {1024, 65536};
 
 #define LIMIT_COUNT (sizeof(limits) / sizeof(limits[0]))
 
+/* Each limit with and without a terminal of the caller's. */
+#define KINDS (LIMIT_COUNT * 2)
+
 static void stop(const char *what, const struct error *err)
 {
     fprintf(stderr, "gen-filters: %s: %s\n", what, err->text);
@@ -87,11 +90,13 @@ static struct policy *build_policy(const struct variant *variant)
 
 static uint64_t print_variant(size_t index)
 {
-    const struct variant *variant = &variants[index / LIMIT_COUNT];
+    const struct variant *variant = &variants[index / KINDS];
+    bool terminal = index % KINDS >= LIMIT_COUNT;
     struct policy *policy = build_policy(variant);
     struct supervisor_config config = {.policy = policy,
                                        .registry = feature_registry,
                                        .traced = variant->traced,
+                                       .terminal = terminal,
                                        .window = netlink_window(limits[index % LIMIT_COUNT])};
     struct member_filter_options options = {.supervised = !policy->no_supervisor};
     struct supervisor *supervisor = NULL;
@@ -114,8 +119,8 @@ static uint64_t print_variant(size_t index)
     uint64_t key = member_filter_key(policy, &options);
 
     snprintf(label, sizeof(label), "members_%zu", index);
-    printf("/* %s, %u open files: %zu instructions */\n", variant->name,
-           limits[index % LIMIT_COUNT], program.length);
+    printf("/* %s, %u open files%s: %zu instructions */\n", variant->name,
+           limits[index % LIMIT_COUNT], terminal ? ", terminal" : "", program.length);
     print_program(label, &program);
     bpf_program_free(&program);
     filter_plan_free(plan);
@@ -145,7 +150,7 @@ static void name_guardian(const char *label)
 
 int main(void)
 {
-    uint64_t keys[sizeof(variants) / sizeof(variants[0]) * LIMIT_COUNT];
+    uint64_t keys[sizeof(variants) / sizeof(variants[0]) * KINDS];
     size_t count = sizeof(keys) / sizeof(keys[0]);
 
     printf("/* Written by tools/gen_filters.c. */\n#include \"launch/precompiled.h\"\n\n");

@@ -74,6 +74,16 @@ static inline bool api_is(const void *object, enum api_tag tag)
 /* Releases any object of ours by its tag; NULL and objects without a known tag are left alone. */
 void api_release(void *object);
 
+/* ---- Cancellation (api_cancel.c) --------------------------------------------------------------- */
+
+/* At the start of every function that locks, waits or starts something: cancelled in it, a thread of the
+ * host would leave locks taken and runs that nobody owns. It ends at the next cancellation point after. */
+#define API_UNCANCELLED \
+    __attribute__((cleanup(api_allow_cancel))) int api_cancel_state = api_forbid_cancel()
+
+int api_forbid_cancel(void);
+void api_allow_cancel(const int *state);
+
 /* ---- Errors (api_error.c) ---------------------------------------------------------------------- */
 
 /* Keeps the error as the thread's last one. */

@@ -4,13 +4,12 @@
  */
 #include "api/api.h"
 #include "util/fd.h"
+#include "util/quiet.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
 static _Thread_local struct error last_error;
 
@@ -41,29 +40,16 @@ int sandlock_last_errno(void)
     return last_error.sys_errno;
 }
 
-/*
- * Standard error may be a pipe that nobody reads any more, and the host may have the default action
- * for SIGPIPE. So the signal is blocked on this thread for the write, and one that the write caused is
- * consumed; one that was pending before stays.
- */
-static void write_without_sigpipe(int fd, const char *text, size_t length)
+/* Standard error may be a pipe that nobody reads any more, or a file at its limit. In one write: a host
+ * whose descriptor does not block is not to be kept waiting. */
+static void write_quietly(int fd, const char *text, size_t length)
 {
-    const struct timespec at_once = {0, 0};
-    sigset_t pipe_signal;
-    sigset_t pending;
-    sigset_t saved;
+    struct quiet quiet;
 
-    sigemptyset(&pipe_signal);
-    sigaddset(&pipe_signal, SIGPIPE);
-    sigemptyset(&pending);
-    sigpending(&pending);
-    bool was_pending = sigismember(&pending, SIGPIPE) == 1;
-    if (pthread_sigmask(SIG_BLOCK, &pipe_signal, &saved) != 0)
-        return;
-    int result = fd_write_all(fd, text, length);
-    if (result == -EPIPE && !was_pending)
-        (void)RETRY_ON_EINTR(sigtimedwait(&pipe_signal, NULL, &at_once));
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    quiet_begin(&quiet);
+    ssize_t written = RETRY_ON_EINTR(write(fd, text, length));
+    (void)written;
+    quiet_end(&quiet);
 }
 
 void api_report(const struct error *err)
@@ -74,5 +60,5 @@ void api_report(const struct error *err)
     api_set_error(err);
     length = snprintf(line, sizeof(line), "sandlock: %s\n", err->text);
     if (length > 0 && (size_t)length < sizeof(line))
-        write_without_sigpipe(STDERR_FILENO, line, (size_t)length);
+        write_quietly(STDERR_FILENO, line, (size_t)length);
 }

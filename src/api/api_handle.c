@@ -36,6 +36,7 @@ static int answer(int result, const char *what)
 
 int sandlock_start(sandlock_handle_t *handle)
 {
+    API_UNCANCELLED;
     struct sandbox *sandbox = sandbox_of(handle);
 
     if (sandbox == NULL)
@@ -55,6 +56,7 @@ int32_t sandlock_handle_pid(const sandlock_handle_t *handle)
 
 int sandlock_handle_kill(sandlock_handle_t *handle)
 {
+    API_UNCANCELLED;
     struct sandbox *sandbox = sandbox_of(handle);
 
     if (sandbox == NULL)
@@ -67,6 +69,7 @@ int sandlock_handle_kill(sandlock_handle_t *handle)
 
 int sandlock_handle_pause(sandlock_handle_t *handle)
 {
+    API_UNCANCELLED;
     struct sandbox *sandbox = sandbox_of(handle);
 
     return sandbox != NULL ? answer(sandbox_pause(sandbox), "pause") : -1;
@@ -74,6 +77,7 @@ int sandlock_handle_pause(sandlock_handle_t *handle)
 
 int sandlock_handle_resume(sandlock_handle_t *handle)
 {
+    API_UNCANCELLED;
     struct sandbox *sandbox = sandbox_of(handle);
 
     return sandbox != NULL ? answer(sandbox_resume(sandbox), "resume") : -1;
@@ -86,6 +90,7 @@ sandlock_result_t *sandlock_handle_wait(sandlock_handle_t *handle)
 
 sandlock_result_t *sandlock_handle_wait_timeout(sandlock_handle_t *handle, uint64_t timeout_ms)
 {
+    API_UNCANCELLED;
     struct sandbox *sandbox = sandbox_of(handle);
 
     return sandbox != NULL ? api_result_wait(sandbox, timeout_ms) : NULL;
@@ -93,6 +98,7 @@ sandlock_result_t *sandlock_handle_wait_timeout(sandlock_handle_t *handle, uint6
 
 int sandlock_handle_poll_fd(const sandlock_handle_t *handle)
 {
+    API_UNCANCELLED;
     struct sandbox *sandbox = sandbox_of(handle);
 
     if (sandbox == NULL)
@@ -124,6 +130,7 @@ static const char *mode_of(const sandlock_handle_t *handle)
 
 char *sandlock_handle_posture(const sandlock_handle_t *handle)
 {
+    API_UNCANCELLED;
     CLEANUP_BUFFER struct buffer json = BUFFER_INIT;
     struct sandbox *sandbox = sandbox_of(handle);
 
@@ -138,6 +145,7 @@ char *sandlock_handle_posture(const sandlock_handle_t *handle)
 
 char *sandlock_handle_denials(const sandlock_handle_t *handle)
 {
+    API_UNCANCELLED;
     CLEANUP_BUFFER struct buffer json = BUFFER_INIT;
     struct sandbox *sandbox = sandbox_of(handle);
 
@@ -154,6 +162,7 @@ char *sandlock_handle_denials(const sandlock_handle_t *handle)
 
 char *sandlock_handle_port_mappings(const sandlock_handle_t *handle)
 {
+    API_UNCANCELLED;
     CLEANUP_BUFFER struct buffer json = BUFFER_INIT;
     struct sandbox *sandbox = sandbox_of(handle);
 
@@ -164,6 +173,7 @@ char *sandlock_handle_port_mappings(const sandlock_handle_t *handle)
 
 void sandlock_handle_free(sandlock_handle_t *handle)
 {
+    API_UNCANCELLED;
     if (!api_is(handle, API_HANDLE))
         return;
     handle->object.tag = API_RELEASED;

@@ -80,6 +80,7 @@ static sandlock_sandbox_t *build(const struct record *record, struct error *err)
 
 sandlock_sandbox_t *sandlock_sandbox_build(sandlock_builder_t *b, int *err, char **err_msg)
 {
+    API_UNCANCELLED;
     struct error reason;
     sandlock_sandbox_t *policy = NULL;
 
@@ -107,6 +108,7 @@ sandlock_sandbox_t *sandlock_sandbox_build(sandlock_builder_t *b, int *err, char
 
 int sandlock_confine(const sandlock_sandbox_t *policy)
 {
+    API_UNCANCELLED;
     struct error err;
 
     error_clear(&err);
@@ -174,6 +176,7 @@ int sandlock_feature(const char *name)
 
 char *sandlock_profile_dir(char **err_msg)
 {
+    API_UNCANCELLED;
     struct error err;
 
     if (err_msg != NULL)

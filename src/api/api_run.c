@@ -82,6 +82,7 @@ static sandlock_handle_t *handle_new(const struct sandbox_spec *spec, struct err
 sandlock_result_t *sandlock_run(const sandlock_sandbox_t *policy, const char *name,
                                 const char *const *argv, unsigned int argc)
 {
+    API_UNCANCELLED;
     struct error err;
 
     error_clear(&err);
@@ -105,6 +106,7 @@ sandlock_result_t *sandlock_run(const sandlock_sandbox_t *policy, const char *na
 int sandlock_run_interactive(const sandlock_sandbox_t *policy, const char *name,
                              const char *const *argv, unsigned int argc)
 {
+    API_UNCANCELLED;
     struct error err;
 
     error_clear(&err);
@@ -134,6 +136,7 @@ int sandlock_run_interactive(const sandlock_sandbox_t *policy, const char *name,
 static sandlock_handle_t *create(const sandlock_sandbox_t *policy, const char *name,
                                  const char *const *argv, unsigned int argc, bool background)
 {
+    API_UNCANCELLED;
     struct error err;
     sandlock_handle_t *handle = NULL;
 
@@ -190,6 +193,7 @@ sandlock_handle_t *sandlock_popen(const sandlock_sandbox_t *policy, const char *
                                   uint32_t stdout_mode, uint32_t stderr_mode, int *out_stdin_fd,
                                   int *out_stdout_fd, int *out_stderr_fd)
 {
+    API_UNCANCELLED;
     const uint32_t modes[3] = {stdin_mode, stdout_mode, stderr_mode};
     int *const out[3] = {out_stdin_fd, out_stdout_fd, out_stderr_fd};
     struct error err;

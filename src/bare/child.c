@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -178,6 +179,26 @@ static long prepare_process(const struct child_plan *plan, uint32_t *step)
     return 0;
 }
 
+/* With no_new_privs no exec adds a capability, neither root's nor one of a file, so what is not permitted
+ * now never is again, whatever the bounding set says; dropping it from there may take CAP_SETPCAP. The
+ * kernel takes it out of the ambient set with the inheritable one. */
+static long keep_user(const struct child_plan *plan)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    const uint32_t others = ~CAP_TO_MASK(CAP_SETUID);
+    long result =
+        LAUNCH_TRY(plan->record, STEP_KEEP_USER, sys_call2(SYS_capget, (long)&header, (long)sets));
+
+    if (result < 0)
+        return result;
+    sys_call5(SYS_prctl, PR_CAPBSET_DROP, CAP_SETUID, 0, 0, 0);
+    sets[0].effective &= others;
+    sets[0].permitted &= others;
+    sets[0].inheritable &= others;
+    return sys_call2(SYS_capset, (long)&header, (long)sets);
+}
+
 /* After this nothing can be undone. Landlock first: it needs no_new_privs and a system call that a
  * member may not make. */
 static long confine(const struct child_plan *plan, uint32_t *step)
@@ -187,6 +208,13 @@ static long confine(const struct child_plan *plan, uint32_t *step)
         LAUNCH_TRY(plan->record, *step, sys_call5(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
     if (result < 0)
         return result;
+
+    if (plan->keep_user) {
+        *step = STEP_KEEP_USER;
+        result = keep_user(plan);
+        if (result < 0)
+            return result;
+    }
 
     if (plan->ruleset >= 0) {
         *step = STEP_LANDLOCK;
@@ -258,6 +286,12 @@ static void grow_table(const struct child_plan *plan)
     }
 }
 
+/* Nothing that the caller wants the command to ignore. */
+static bool is_host_matter(const struct child_plan *plan, int number)
+{
+    return number == SIGPIPE || (plan->own_ignored >> (number - 1) & 1) != 0;
+}
+
 /* Handlers are reset before the mask is lifted: until exec they would run the host's code, in the
  * library inside the host's memory. Ignored signals stay ignored (nohup), but not SIGPIPE, which
  * language runtimes ignore for themselves. */
@@ -266,17 +300,16 @@ static long restore_signals(const struct child_plan *plan)
     struct bare_sigaction action;
     const struct bare_sigaction by_default = {0};
 
-    if (!plan->has_handlers)
-        sys_call4(SYS_rt_sigaction, SIGPIPE, (long)&by_default, 0, KERNEL_SIGSET_SIZE);
-    for (int number = 1; plan->has_handlers && number <= SIGNAL_COUNT; number++) {
-        if (number == SIGKILL || number == SIGSTOP)
+    for (int number = 1; number <= SIGNAL_COUNT; number++) {
+        bool is_own = is_host_matter(plan, number);
+        if (number == SIGKILL || number == SIGSTOP || (!is_own && !plan->has_handlers))
             continue;
         action.handler = 0; /* for analyzers, which do not see what a raw system call writes */
         if (sys_call4(SYS_rt_sigaction, number, 0, (long)&action, KERNEL_SIGSET_SIZE) < 0)
             continue;
         bool is_default = action.handler == (uintptr_t)SIG_DFL;
         bool is_ignored = action.handler == (uintptr_t)SIG_IGN;
-        if (is_default || (is_ignored && number != SIGPIPE))
+        if (is_default || (is_ignored && !is_own))
             continue;
         long result = sys_call4(SYS_rt_sigaction, number, (long)&by_default, 0, KERNEL_SIGSET_SIZE);
         if (result < 0)
@@ -354,7 +387,7 @@ int child_main(void *argument)
         /* Before Landlock, so that an ungranted directory can be the cwd; opens are still judged. */
         result = LAUNCH_TRY(record, STEP_CWD, sys_call1(SYS_chdir, (long)plan->cwd));
         if (result < 0)
-            return fail(plan, error_fd, STEP_CWD, plan->cwd, result);
+            return fail(plan, error_fd, STEP_CWD, plan->shown_cwd, result);
     }
     result = confine(plan, &step);
     if (result < 0)
@@ -394,5 +427,5 @@ int child_main(void *argument)
     if (plan->entry != NULL)
         return enter(plan);
     result = execute(plan);
-    return fail(plan, error_fd, STEP_EXEC, plan->argv[0], result);
+    return fail(plan, error_fd, STEP_EXEC, plan->shown_program, result);
 }

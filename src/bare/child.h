@@ -57,6 +57,8 @@ struct child_plan {
 
     const char *cwd; /* NULL: stay */
 
+    bool keep_user; /* give up CAP_SETUID: the guardian cannot signal other users */
+
     int ruleset; /* -1: no Landlock domain (never for a sandbox; tests only) */
     struct sock_fprog program;
     bool listener;
@@ -73,6 +75,7 @@ struct child_plan {
     struct bare_rlimit open_files;
 
     uint64_t signal_mask; /* the caller's */
+    uint64_t own_ignored; /* bit N - 1: the host ignores signal N for itself alone */
     bool has_handlers;    /* those of the host: there is no clone3 */
 
     char *const *argv;
@@ -86,6 +89,9 @@ struct child_plan {
     void (*entry)(void *data);
     void *entry_data;
 
+    /* For messages: cwd and argv[0], in which nothing drives a terminal. */
+    const char *shown_cwd;
+    const char *shown_program;
     const char **shell_argv; /* "/bin/sh", slot for the path, argv[1..], NULL */
 };
 

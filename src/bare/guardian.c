@@ -31,15 +31,18 @@
 /* Members that were already stopped when a pause began, so that resume leaves them stopped. */
 #define STOPPED_MAX 256
 
+#define HOST_END_SECONDS 2
+
 struct guardian {
     struct guardian_plan *plan;
     struct launch_record *record;
     long child;
-    bool child_done;   /* its status is in the record; its zombie is kept */
-    bool finish;       /* end as soon as the child is done */
-    bool killed;       /* a kill was ordered */
-    bool walled;       /* its own filter is installed */
-    bool host_is_gone; /* it died or executed something else */
+    bool child_done;    /* its status is in the record; its zombie is kept */
+    bool finish;        /* end as soon as the child is done */
+    bool killed;        /* a kill was ordered */
+    bool walled;        /* its own filter is installed */
+    bool host_is_gone;  /* it died or executed something else */
+    bool host_is_going; /* its thread ended, perhaps as the first one of a killed process */
     bool paused;
     int stopped[STOPPED_MAX];
     int stopped_count;
@@ -335,12 +338,23 @@ static bool put_up_wall(struct guardian *guardian)
     return true;
 }
 
+/* A group is orphaned when no parent of its processes is in another group of the same session: then the kernel
+ * stops it by no SIGTSTP, SIGTTIN or SIGTTOU (setpgid(2)). We are that parent, so we leave the session; which
+ * who leads a group cannot do, so the group first. */
+static void orphan_child(struct guardian *guardian)
+{
+    if (sys_call2(SYS_setpgid, 0, guardian->child) == 0 && sys_call0(SYS_setsid) < 0)
+        sys_call2(SYS_setpgid, 0, 0);
+}
+
 static void obey(struct guardian *guardian)
 {
     struct launch_record *record = guardian->record;
     uint32_t commands = atomic_exchange_explicit(&record->commands, 0, memory_order_acq_rel);
     uint64_t signals = atomic_exchange_explicit(&record->group_signals, 0, memory_order_acq_rel);
 
+    if (commands & COMMAND_ORPHAN) /* before it goes on and stops again */
+        orphan_child(guardian);
     if (commands & COMMAND_TERMINATE)
         signal_members(guardian, SIGTERM);
     for (int number = 1; signals != 0 && number <= 64; number++) {
@@ -446,6 +460,41 @@ static long watch_host(const struct guardian_plan *plan, int *host_pidfd, int *s
     return sys_call5(SYS_prctl, PR_SET_PDEATHSIG, plan->watch_thread ? SIGTERM : 0, 0, 0, 0);
 }
 
+/* False: not fit to serve. */
+static bool take_commands(struct guardian *guardian)
+{
+    if (!put_up_wall(guardian))
+        return false;
+    obey(guardian);
+    if (!guardian->killed)
+        tracer_serve(guardian->tracer);
+    return true;
+}
+
+/* What follows commands, signals and ended processes, also without SIGCHLD in hand: signals of one number
+ * merge. */
+static void look_around(struct guardian *guardian)
+{
+    tracer_release(guardian->tracer);
+    report_stops(guardian);
+    reap(guardian);
+    /* Without the scope a kill walks the tree, and orphans have become our children only now. */
+    if (guardian->killed && !guardian->plan->signal_scope)
+        signal_members(guardian, SIGKILL);
+}
+
+/* A host that is another user by now cannot signal us: its commands come through the lifeline. True: the
+ * sandbox must end at once. */
+static bool read_lifeline(struct guardian *guardian)
+{
+    char bytes[64];
+
+    sys_call3(SYS_read, guardian->plan->lifeline, (long)bytes, sizeof(bytes));
+    bool end = !take_commands(guardian);
+    look_around(guardian);
+    return end;
+}
+
 /* Drains the signalfd. True: the sandbox must end at once. */
 static bool read_signals(struct guardian *guardian, int signal_fd)
 {
@@ -457,21 +506,15 @@ static bool read_signals(struct guardian *guardian, int signal_fd)
         long got = sys_call3(SYS_read, signal_fd, (long)&info, sizeof(info));
         if (got != (long)sizeof(info))
             break;
-        if (info.ssi_signo == GUARDIAN_COMMAND_SIGNAL && put_up_wall(guardian)) {
-            obey(guardian);
-            if (!guardian->killed)
-                tracer_serve(guardian->tracer);
-        } else { /* ordered to end, or not fit to serve */
+        if (info.ssi_signo != GUARDIAN_COMMAND_SIGNAL || !take_commands(guardian)) {
+            /* ordered to end, or not fit to serve */
             end = end || info.ssi_signo != SIGCHLD;
+            guardian->host_is_going =
+                guardian->host_is_going ||
+                (info.ssi_signo == SIGTERM && (long)info.ssi_pid == (long)guardian->plan->host);
         }
     }
-    /* Also without SIGCHLD in hand: signals of one number merge. */
-    tracer_release(guardian->tracer);
-    report_stops(guardian);
-    reap(guardian);
-    /* Without the scope a kill walks the tree, and orphans have become our children only now. */
-    if (guardian->killed && !guardian->plan->signal_scope)
-        signal_members(guardian, SIGKILL);
+    look_around(guardian);
     return end;
 }
 
@@ -480,7 +523,7 @@ static void serve(struct guardian *guardian, int host_pidfd, int signal_fd)
     struct pollfd polled[] = {
         {.fd = signal_fd, .events = POLLIN},
         {.fd = host_pidfd, .events = POLLIN},
-        {.fd = guardian->plan->lifeline, .events = 0},
+        {.fd = guardian->plan->lifeline, .events = POLLIN},
     };
 
     for (;;) {
@@ -492,13 +535,32 @@ static void serve(struct guardian *guardian, int host_pidfd, int signal_fd)
             continue;
         if (result < 0)
             return;
-        if (polled[1].revents != 0 || polled[2].revents != 0) {
+        if (polled[1].revents != 0 || (polled[2].revents & ~POLLIN) != 0) {
             guardian->host_is_gone = true;
             return;
         }
         if (polled[0].revents != 0 && read_signals(guardian, signal_fd))
             return;
+        if (polled[2].revents != 0 && read_lifeline(guardian))
+            return;
     }
+}
+
+/* The death signal comes from a thread; that the process is gone, or executed something else, shows when its
+ * last thread is. One that lives on without its supervising thread is not waited for for long. */
+static bool host_has_gone(const struct guardian *guardian, int host_pidfd)
+{
+    struct pollfd polled[] = {
+        {.fd = host_pidfd, .events = POLLIN},
+        {.fd = guardian->plan->lifeline, .events = 0},
+    };
+    const struct {
+        int64_t seconds, nanoseconds;
+    } patience = {HOST_END_SECONDS, 0};
+
+    if (guardian->host_is_gone || !guardian->host_is_going)
+        return guardian->host_is_gone;
+    return sys_call5(SYS_ppoll, (long)polled, 2, (long)&patience, 0, 0) > 0;
 }
 
 static void tell_child(struct launch_record *record, enum launch_guarded guarded)
@@ -608,7 +670,7 @@ int guardian_main(void *argument)
         }
     }
     kill_everything(&guardian);
-    if (guardian.host_is_gone)
+    if (host_has_gone(&guardian, host_pidfd))
         remove_runtime_directory(plan);
     atomic_store_explicit(&record->finished, 1, memory_order_release);
     wake(&record->finished);

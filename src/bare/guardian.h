@@ -16,7 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Sent to the guardian after `commands`, `group_signals` or the state of `fetch` changed. */
+/* Sent to the guardian after `commands`, `group_signals` or the state of `fetch` changed. A byte in the
+ * lifeline says the same. */
 #define GUARDIAN_COMMAND_SIGNAL 10 /* SIGUSR1 */
 
 struct guardian_plan {
@@ -29,7 +30,8 @@ struct guardian_plan {
     bool signal_scope;   /* the domain scopes signals: kill(-1) is safe */
     bool share_memory;   /* the child may be cloned with CLONE_VM */
     bool end_with_child; /* one-shot run: no command is needed to finish */
-    int lifeline;  /* read end of a pipe whose write end only the host has; -1: it never execs */
+    int lifeline;  /* read end of a pipe whose write end only the host has; -1: it never execs, nor
+                      changes its user */
     int report_fd; /* eventfd for stop reports; -1: not interactive */
     struct tracer *tracer; /* zeroed but for the plan's part; NULL: this guardian does not trace */
 

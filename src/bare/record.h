@@ -48,6 +48,7 @@ enum launch_step {
     STEP_GID_MAP,
     STEP_CWD,
     STEP_NO_NEW_PRIVS,
+    STEP_KEEP_USER,
     STEP_LANDLOCK,
     STEP_SECCOMP,
     STEP_DESCRIPTORS,
@@ -71,13 +72,14 @@ enum launch_fault {
 #define LAUNCH_TRY(record, step, call) (call)
 #endif
 
-/* Bits of `commands`: the host sets them, then sends the guardian COMMAND_SIGNAL. */
+/* Bits of `commands`: the host sets them, then wakes the guardian (GUARDIAN_COMMAND_SIGNAL). */
 enum guardian_command {
     COMMAND_KILL = 1 << 0,      /* SIGKILL to every member */
     COMMAND_TERMINATE = 1 << 1, /* SIGTERM to every member */
     COMMAND_FINISH = 1 << 2,    /* end as soon as the child is gone, killing what is left */
     COMMAND_PAUSE = 1 << 3,
     COMMAND_RESUME = 1 << 4,
+    COMMAND_ORPHAN = 1 << 5, /* nobody would let the command's group go on if it stopped */
 };
 
 struct launch_record {
@@ -137,6 +139,7 @@ static inline const char *launch_step_name(uint32_t step)
         [STEP_GID_MAP] = "gid_map",
         [STEP_CWD] = "working directory",
         [STEP_NO_NEW_PRIVS] = "no_new_privs",
+        [STEP_KEEP_USER] = "capability to change users",
         [STEP_LANDLOCK] = "landlock",
         [STEP_SECCOMP] = "seccomp filter",
         [STEP_DESCRIPTORS] = "descriptors",

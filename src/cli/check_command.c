@@ -59,6 +59,28 @@ struct check_options {
     bool short_help, long_help;
 };
 
+/* The value of -p or --profile in `word` or behind it, as `run` takes it: -pNAME, -p=NAME, -p NAME,
+ * --profile=NAME, --profile NAME. False: it has none. */
+static bool profile_value(int argc, const char *const *argv, int *at, const char **value)
+{
+    const char *rest = argv[*at] + (argv[*at][1] == '-' ? strlen("--profile") : strlen("-p"));
+
+    if (rest[0] != '\0') {
+        *value = rest[0] == '=' ? rest + 1 : rest;
+        return true;
+    }
+    if (*at + 1 >= argc || (argv[*at + 1][0] == '-' && argv[*at + 1][1] != '\0'))
+        return false;
+    *value = argv[++*at];
+    return true;
+}
+
+static bool is_profile_option(const char *word)
+{
+    return strncmp(word, "-p", 2) == 0 || strcmp(word, "--profile") == 0 ||
+           strncmp(word, "--profile=", 10) == 0;
+}
+
 /* CLI_OK, or the status of the usage error that was reported. */
 static int parse(int argc, const char *const *argv, struct check_options *options)
 {
@@ -72,15 +94,11 @@ static int parse(int argc, const char *const *argv, struct check_options *option
             if (options->json)
                 return cli_usage_error("check", "--json is given twice");
             options->json = true;
-        } else if (strncmp(word, "--profile=", 10) == 0 || strcmp(word, "--profile") == 0 ||
-                   strcmp(word, "-p") == 0) {
+        } else if (is_profile_option(word)) {
             if (options->profile != NULL)
                 return cli_usage_error("check", "--profile is given twice");
-            options->profile = word[0] == '-' && word[1] == '-' && word[9] == '=' ? word + 10
-                               : i + 1 < argc                                     ? argv[++i]
-                                                                                  : NULL;
-            if (options->profile == NULL)
-                return cli_usage_error("check", "option %s needs a value", word);
+            if (!profile_value(argc, argv, &i, &options->profile))
+                return cli_usage_error("check", "option %s needs a value: %s NAME", word, word);
         } else {
             return cli_usage_error("check", "unexpected argument %s", quote(word).text);
         }

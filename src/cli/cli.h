@@ -36,7 +36,7 @@ extern const struct cli_command cli_commands[];
 
 const struct cli_command *cli_command_find(const char *name); /* NULL: there is none */
 
-/* "sandlock: TEXT\n" on standard error, in one write. */
+/* "sandlock: TEXT\n" on standard error, in one write. It stays one line, whatever TEXT quotes. */
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Prints the error and returns the exit status that belongs to its kind in `run`. */

@@ -30,6 +30,21 @@ static bool add_program(struct strv *argv, const struct record *record)
     return true;
 }
 
+static bool is_empty(const char *program)
+{
+    return program != NULL && program[0] == '\0';
+}
+
+static bool refuse_empty(const struct record *record, struct error *err)
+{
+    char name[ERROR_TEXT_MAX / 2];
+
+    record_origin_name(OPTION_EXEC, &record->lists[OPTION_EXEC].values[0].origin, name,
+                       sizeof(name));
+    error_config(err, "the command is empty");
+    return error_wrap(err, "%s", name);
+}
+
 bool command_choose(const struct record *record, const char *const *words, size_t word_count,
                     struct strv *argv, struct error *err)
 {
@@ -40,6 +55,8 @@ bool command_choose(const struct record *record, const char *const *words, size_
         added = add_shell(argv, script) && add_words(argv, words, word_count);
     else if (word_count > 0)
         added = add_words(argv, words, word_count);
+    else if (is_empty(record_text(record, OPTION_EXEC)))
+        return refuse_empty(record, err);
     else if (record_text(record, OPTION_EXEC) != NULL)
         added = add_program(argv, record);
     else

@@ -9,6 +9,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 bool destination_inherited(const char *number, const char *option, int *fd, struct error *err)
 {
@@ -36,9 +38,13 @@ bool destination_inherited(const char *number, const char *option, int *fd, stru
 static bool open_path(const char *path, const char *option, enum destination_mode mode,
                       struct destination *destination, struct error *err)
 {
-    int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK |
-                (mode == DESTINATION_APPEND ? O_APPEND : O_TRUNC);
-    CLEANUP_FD int fd = RETRY_ON_EINTR(open(path, flags, 0600));
+    int flags = O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK |
+                (mode == DESTINATION_APPEND ? O_APPEND : 0);
+    CLEANUP_FD int fd = RETRY_ON_EINTR(open(path, flags | O_CREAT | O_EXCL, 0600));
+    bool made = fd >= 0;
+
+    if (fd < 0 && errno == EEXIST)
+        fd = RETRY_ON_EINTR(open(path, flags));
 
     if (fd < 0) {
         const char *reason = errno == ELOOP   ? "it is a symbolic link"
@@ -50,7 +56,7 @@ static bool open_path(const char *path, const char *option, enum destination_mod
     int status = fcntl(fd, F_GETFL);
     if (status < 0 || fcntl(fd, F_SETFL, status & ~O_NONBLOCK) < 0)
         return error_runtime(err, errno, "%s: %s", option, quote(path).text);
-    *destination = (struct destination){.fd = fd_steal(&fd), .owned = true};
+    *destination = (struct destination){.fd = fd_steal(&fd), .owned = true, .made = made};
     return true;
 }
 
@@ -67,6 +73,28 @@ bool destination_open(const char *text, const char *option, enum destination_mod
     if (strncmp(text, "fd:", 3) == 0)
         return destination_inherited(text + 3, option, &destination->fd, err);
     return open_path(text, option, mode, destination, err);
+}
+
+bool destination_empty(const struct destination *destination, const char *option, struct error *err)
+{
+    struct stat status;
+
+    if (!destination->owned || fstat(destination->fd, &status) != 0 || !S_ISREG(status.st_mode))
+        return true;
+    return ftruncate(destination->fd, 0) == 0 ||
+           error_runtime(err, errno, "%s: cannot empty the file", option);
+}
+
+void destination_withdraw(struct destination *destination, const char *text)
+{
+    struct stat ours;
+    struct stat there;
+
+    /* By name, so only what is still the file that was made. */
+    if (destination->made && fstat(destination->fd, &ours) == 0 && lstat(text, &there) == 0 &&
+        ours.st_dev == there.st_dev && ours.st_ino == there.st_ino)
+        unlink(text);
+    destination_close(destination);
 }
 
 void destination_close(struct destination *destination)

@@ -1,6 +1,8 @@
 /*
  * Where reports go: a path, "fd:N" or "-". Opened before the sandbox exists, because afterwards this
  * process is confined, and because a report that cannot be written must end the run before it began.
+ * Opening changes no file that is there, and one that was made can be taken back: a run that is refused
+ * in the end leaves nothing behind.
  */
 #ifndef SANDLOCK_CLI_DESTINATION_H
 #define SANDLOCK_CLI_DESTINATION_H
@@ -12,12 +14,13 @@
 struct destination {
     int fd;     /* -1: not asked for */
     bool owned; /* opened here, closed by destination_close() */
+    bool made;  /* the file did not exist before */
 };
 
 #define DESTINATION_NONE ((struct destination){.fd = -1})
 
 enum destination_mode {
-    DESTINATION_REPLACE, /* one document: an existing file is emptied */
+    DESTINATION_REPLACE, /* one document: destination_empty() before it is written */
     DESTINATION_APPEND,  /* a log: lines are added */
 };
 
@@ -26,6 +29,13 @@ enum destination_mode {
 bool destination_open(const char *text, const char *option, enum destination_mode mode,
                       struct destination *destination, struct error *err);
 void destination_close(struct destination *destination);
+
+/* Removes what a regular file held before; every other kind of destination is left alone. */
+bool destination_empty(const struct destination *destination, const char *option,
+                       struct error *err);
+
+/* Closes it and removes the file if destination_open() made it. `text` as there. */
+void destination_withdraw(struct destination *destination, const char *text);
 
 /* The descriptor a caller passed by number: open, inherited and writable. `option` as above. */
 bool destination_inherited(const char *number, const char *option, int *fd, struct error *err);

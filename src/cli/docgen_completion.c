@@ -7,6 +7,13 @@
 
 enum value_completion { COMPLETE_NOTHING, COMPLETE_PATH, COMPLETE_PROFILE, COMPLETE_WORDS };
 
+/* Each with a blank in front. */
+static const char feature_words[] =
+#define FEATURE(id, name) " " name
+#include "policy/features.def"
+#undef FEATURE
+    ;
+
 static const struct {
     enum option_id id;
     const char *words;
@@ -16,8 +23,8 @@ static const struct {
     {OPTION_ALLOW_DEGRADED, "fs-refer fs-truncate net-tcp fs-ioctl-dev signal-scope "
                             "abstract-unix-socket-scope"},
     {OPTION_DISABLE, "fs-truncate net-tcp fs-ioctl-dev signal-scope abstract-unix-socket-scope"},
-    {OPTION_WITHOUT, "metadata-gate process-gate supervisor-confinement"},
-    {OPTION_WITH, "metadata-gate process-gate supervisor-confinement"},
+    {OPTION_WITHOUT, feature_words + 1},
+    {OPTION_WITH, feature_words + 1},
     {OPTION_GPU, "all"},
 };
 
@@ -58,6 +65,20 @@ static void bash_pattern(struct buffer *out, const struct option_spec *spec)
     buffer_printf(out, "--%s", spec->name);
 }
 
+/* A pattern of every option that takes a value. */
+static void bash_value_options(struct buffer *out)
+{
+    const char *between = "";
+
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (!help_shows(&option_specs[i]) || !option_takes_value(&option_specs[i]))
+            continue;
+        buffer_append_text(out, between);
+        bash_pattern(out, &option_specs[i]);
+        between = "|";
+    }
+}
+
 static void bash_value_case(struct buffer *out, const struct option_spec *spec)
 {
     buffer_append_text(out, "        ");
@@ -84,23 +105,33 @@ static void bash_value_case(struct buffer *out, const struct option_spec *spec)
 
 void docgen_bash(struct buffer *out)
 {
+    buffer_append_text(out, "# bash completion for sandlock; generated from the option table\n"
+                            "_sandlock_profiles() {\n"
+                            "    sandlock profile list 2>/dev/null | sed -n 's/^  //p'\n"
+                            "}\n\n"
+                            "_sandlock_run() {\n"
+                            "    local i start=0 cur=\"${COMP_WORDS[COMP_CWORD]}\" "
+                            "prev=\"${COMP_WORDS[COMP_CWORD-1]}\"\n"
+                            "    # Where the command begins, whose words are its own affair.\n"
+                            "    for ((i = 2; i < COMP_CWORD && start == 0; i++)); do\n"
+                            "        case \"${COMP_WORDS[i]}\" in\n"
+                            "            --) start=$((i + 1));;\n"
+                            "            ");
+    bash_value_options(out);
     buffer_append_text(
-        out,
-        "# bash completion for sandlock; generated from the option table\n"
-        "_sandlock_profiles() {\n"
-        "    sandlock profile list 2>/dev/null | sed -n 's/^  //p'\n"
-        "}\n\n"
-        "_sandlock_run() {\n"
-        "    local word cur=\"${COMP_WORDS[COMP_CWORD]}\" prev=\"${COMP_WORDS[COMP_CWORD-1]}\"\n"
-        "    # Behind -- is the command, whose words are its own affair.\n"
-        "    for word in \"${COMP_WORDS[@]:2:COMP_CWORD-2}\"; do\n"
-        "        if [[ $word == -- ]]; then\n"
-        "            [[ $prev == -- ]] && COMPREPLY=($(compgen -c -- \"$cur\")) ||\n"
-        "                compopt -o default\n"
-        "            return\n"
-        "        fi\n"
-        "    done\n"
-        "    case \"$prev\" in\n");
+        out, ")\n"
+             "                [[ ${COMP_WORDS[i+1]} == = ]] && ((i++))\n"
+             "                ((i++));;\n"
+             "            -*) ;;\n"
+             "            *) start=$i;;\n"
+             "        esac\n"
+             "    done\n"
+             "    if ((start > 0)); then\n"
+             "        ((start == COMP_CWORD)) && COMPREPLY=($(compgen -c -- \"$cur\")) ||\n"
+             "            compopt -o default\n"
+             "        return\n"
+             "    fi\n"
+             "    case \"$prev\" in\n");
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         if (help_shows(&option_specs[i]) && option_takes_value(&option_specs[i]))
             bash_value_case(out, &option_specs[i]);

@@ -264,6 +264,10 @@ static void write_keys(struct buffer *out, const char *name)
             continue;
         buffer_printf(out, ".TP\n\\fB%s\\fR (%s)\n", spec->key, toml_type(spec));
         roff_line(out, spec->help);
+        if (spec->details != NULL) {
+            buffer_append_text(out, ".br\n");
+            roff_line(out, spec->details);
+        }
         if (help_shows(spec)) {
             buffer_append_text(out, ".br\nOption: \\fB\\-\\-");
             roff(out, spec->name);

@@ -21,7 +21,8 @@ const struct help_pair help_values[] = {
     {"SPEC", "[tcp://|udp://|icmp://][TARGET][:PORTS]; TARGET is a host, an address, a CIDR or *; "
              "[ADDRESS]:PORTS for IPv6; PORTS is a comma list of N and LO-HI (1 to 65535), or *"},
     {"PORTS", "a comma list of N and LO-HI (0 to 65535), or * alone for every port"},
-    {"TIME", "N, Nms, Ns, Nm or Nh; a bare number is seconds; 0 is refused: omit the option"},
+    {"TIME",
+     "N, Nms, Ns, Nm or Nh; a bare number is seconds; a limit of 0 is refused: omit the option"},
     {"N", "a decimal number"},
     {"LIST", "a comma list of decimal numbers"},
     {"UID:GID", "two decimal numbers; both are required"},

@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 
 #include "util/fd.h"
+#include "util/text.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -14,7 +15,7 @@ static void say_prefixed(const char *text)
     CLEANUP_BUFFER struct buffer line = BUFFER_INIT;
 
     buffer_append_text(&line, "sandlock: ");
-    buffer_append_text(&line, text);
+    text_escape_controls(&line, text, strlen(text));
     buffer_append_char(&line, '\n');
     if (!buffer_failed(&line))
         fd_write_all(STDERR_FILENO, line.data, line.length);
@@ -22,13 +23,14 @@ static void say_prefixed(const char *text)
 
 void cli_say(const char *format, ...)
 {
-    char text[ERROR_TEXT_MAX + 256];
+    CLEANUP_FREE char *text = NULL;
     va_list arguments;
 
     va_start(arguments, format);
-    vsnprintf(text, sizeof(text), format, arguments);
+    if (vasprintf(&text, format, arguments) < 0)
+        text = NULL;
     va_end(arguments);
-    say_prefixed(text);
+    say_prefixed(text != NULL ? text : format);
 }
 
 int cli_fail(const struct error *err)
@@ -66,12 +68,14 @@ int cli_help(const struct cli_command *command, bool long_form)
 
 int cli_usage_error(const char *command, const char *format, ...)
 {
-    char text[512];
+    CLEANUP_FREE char *text = NULL;
     va_list arguments;
 
     va_start(arguments, format);
-    vsnprintf(text, sizeof(text), format, arguments);
+    if (vasprintf(&text, format, arguments) < 0)
+        text = NULL;
     va_end(arguments);
-    cli_say("%s (see sandlock %s%s--help)", text, command, command[0] != '\0' ? " " : "");
+    cli_say("%s (see sandlock %s%s--help)", text != NULL ? text : format, command,
+            command[0] != '\0' ? " " : "");
     return CLI_USAGE;
 }

@@ -5,11 +5,19 @@
 #include "policy/quote.h"
 #include "util/fd.h"
 #include "util/strv.h"
+#include "util/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+
+static void append_line(struct buffer *out, const char *before, const char *text, const char *after)
+{
+    buffer_append_text(out, before);
+    text_escape_controls(out, text, strlen(text));
+    buffer_printf(out, "%s\n", after);
+}
 
 static int list_profiles(const char *unused)
 {
@@ -21,12 +29,12 @@ static int list_profiles(const char *unused)
     if (!profile_list(&names, &err))
         return cli_fail_plain(&err);
     for (size_t i = 0; i < names.count; i++)
-        buffer_printf(&text, "  %s\n", names.items[i]);
+        append_line(&text, "  ", names.items[i], "");
     if (names.count == 0) {
         CLEANUP_FREE char *directory = profile_directory(&err);
         if (directory == NULL)
             return cli_fail_plain(&err);
-        buffer_printf(&text, "No profiles found in %s\n", directory);
+        append_line(&text, "No profiles found in ", directory, "");
     }
     return cli_print(&text);
 }
@@ -78,7 +86,7 @@ static int delete_profile(const char *name)
 
     if (!profile_delete(name, &err))
         return cli_fail_plain(&err);
-    buffer_printf(&text, "Deleted profile '%s'\n", name);
+    append_line(&text, "Deleted profile '", name, "'");
     return cli_print(&text);
 }
 

@@ -29,11 +29,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+/* What a slow reader of --log-denials gets after the end of the run. */
+#define LOG_PATIENCE_NS 5000000000LL
 
 struct run {
     struct record record; /* the options, laid over the profile */
@@ -46,7 +50,8 @@ struct run {
     uint64_t timeout_ms, kill_after_ms;
     int64_t started_ns;
     struct rlimit inherited_nofile;
-    int stream_flags[3]; /* of descriptors 0 to 2 as they came; -1: closed */
+    uint64_t own_ignored; /* signals that are ignored here and not by the caller */
+    int stream_flags[3];  /* of descriptors 0 to 2 as they came; -1: closed */
     struct sandbox *sandbox;
 };
 
@@ -131,7 +136,9 @@ static bool take_duration(const struct run *run, enum option_id id, uint64_t *mi
 {
     const char *text = record_text(&run->record, id);
 
-    return text == NULL || grammar_duration(text, milliseconds, err) || blame(run, id, err);
+    /* SIGKILL after no time at all is what happens without the option. */
+    return text == NULL || grammar_duration(text, id == OPTION_KILL_AFTER, milliseconds, err) ||
+           blame(run, id, err);
 }
 
 static bool take_limits(struct run *run, struct error *err)
@@ -153,16 +160,25 @@ static bool take_name(const struct run *run, struct error *err)
     return name == NULL || grammar_name(name, err) || blame(run, OPTION_NAME, err);
 }
 
-static bool open_destinations(struct run *run, struct error *err)
+/* Not before everything else was found good: a request that is refused leaves files alone. */
+static bool open_destinations(void *data, int *denial_fd, struct error *err)
 {
+    struct run *run = data;
     const char *posture = record_text(&run->record, OPTION_POSTURE);
     const char *denials = record_text(&run->record, OPTION_LOG_DENIALS);
 
     if (posture != NULL &&
         !destination_open(posture, "--posture", DESTINATION_REPLACE, &run->posture, err))
         return false;
-    return denials == NULL ||
-           destination_open(denials, "--log-denials", DESTINATION_APPEND, &run->denials, err);
+    if ((denials != NULL &&
+         !destination_open(denials, "--log-denials", DESTINATION_APPEND, &run->denials, err)) ||
+        !destination_empty(&run->posture, "--posture", err)) {
+        destination_withdraw(&run->posture, posture);
+        destination_withdraw(&run->denials, denials);
+        return false;
+    }
+    *denial_fd = run->denials.fd;
+    return true;
 }
 
 /* Profile, overlay, command, validation: the order of messages a user sees. */
@@ -246,6 +262,12 @@ static void on_lost(const char *why)
     _exit(CLI_OWN_FAILURE);
 }
 
+static void on_wanted_terminal(void)
+{
+    cli_say("the command wants the terminal, which is not its standard input: -i gives it to the "
+            "command, and so does fg where the shell has stopped it");
+}
+
 /* What is accepted and does nothing in this combination. */
 static void warn_of_vain_options(const struct run *run)
 {
@@ -284,18 +306,22 @@ static bool create(struct run *run, struct error *err)
                 .argv = (const char *const *)run->argv.items,
                 .argc = run->argv.count,
                 /* The posture is written before the command can run. */
-                .park = run->posture.fd >= 0,
+                .park = record_given(&run->record, OPTION_POSTURE),
                 .end_with_child = true,
                 .own_process = true,
                 .confine = true,
                 .force_terminal = record_given(&run->record, OPTION_INTERACTIVE),
+                .own_ignored = run->own_ignored,
                 .inherited_nofile = &run->inherited_nofile,
                 .resolve_ms = remaining_ms(run),
             },
         .supervision = SUPERVISE_CALLER,
         .forward_signals = true,
-        .denial_fd = run->denials.fd,
+        .denial_fd = -1,
+        .admitted = open_destinations,
+        .admitted_data = run,
         .lost = on_lost,
+        .wants_terminal = on_wanted_terminal,
     };
 
     close_missing_streams(spec.launch.streams);
@@ -391,6 +417,19 @@ static bool deserves_hint(const struct outcome *outcome, int status)
            outcome->reason != EXIT_TIMEOUT && outcome->reason != EXIT_KILLED;
 }
 
+/* The lines that are still on their way to the reader of --log-denials, and a word about those that
+ * never arrive. */
+static void finish_log(const struct run *run)
+{
+    int error;
+    uint64_t lost = denial_log_finish(sandbox_denials(run->sandbox), LOG_PATIENCE_NS, &error);
+
+    if (lost > 0)
+        cli_say("%" PRIu64 " denial%s not written to the log%s%s", lost,
+                lost == 1 ? " was" : "s were", error != 0 ? ": " : "",
+                error != 0 ? strerror(error) : "");
+}
+
 static void report_denials(const struct run *run, const struct outcome *outcome, int status)
 {
     const struct denial_log *log = sandbox_denials(run->sandbox);
@@ -445,6 +484,7 @@ static int report(const struct run *run, const struct outcome *outcome)
 {
     int status = result_exit_status(outcome);
 
+    finish_log(run);
     say_ending(run, outcome);
     report_denials(run, outcome, status);
     report_statistics(run);
@@ -471,8 +511,6 @@ static int execute(struct run *run, int *host_signal)
     struct outcome outcome = {0};
     struct error err = {0};
 
-    if (!open_destinations(run, &err))
-        return fail(run, &err);
     raise_open_files(&run->inherited_nofile);
     bool created = create(run, &err);
     if (!created && is_overdue(run)) {
@@ -516,14 +554,25 @@ static int run_with(struct run *run, int argc, const char *const *argv, int *hos
     return execute(run, host_signal);
 }
 
+/* A report whose reader has gone, or a file as large as the caller allows, must not end this process
+ * before it has ended the sandbox. */
+static void ignore_write_signals(struct run *run)
+{
+    static const int numbers[] = {SIGPIPE, SIGXFSZ};
+
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        if (signal(numbers[i], SIG_IGN) != SIG_IGN)
+            run->own_ignored |= 1ULL << (numbers[i] - 1);
+    }
+}
+
 int cli_run_main(int argc, const char *const *argv)
 {
     struct run run;
     int host_signal = 0;
 
-    /* A report whose reader has gone must not end this process before it has ended the sandbox. */
-    signal(SIGPIPE, SIG_IGN);
     run_init(&run);
+    ignore_write_signals(&run);
     for (int fd = 0; fd < 3; fd++)
         run.stream_flags[fd] = fcntl(fd, F_GETFL);
     int status = run_with(&run, argc, argv, &host_signal);

@@ -11,6 +11,7 @@
 #include "kernel/landlock.h"
 #include "kernel/sys.h"
 #include "kernel/task_memory.h"
+#include "member/advice.h"
 #include "member/object.h"
 #include "member/path_verdict.h"
 #include "member/socket.h"
@@ -190,11 +191,11 @@ static void record_path(const struct request *request, const struct question *qu
             buffer_append_char(&object, '/');
         buffer_append_text(&object, question->leaf);
     }
-    path_advice(&advice, question->write ? "--fs-write" : "--fs-read", path, true);
-    if (buffer_failed(&object) || buffer_failed(&advice))
+    bool usable = advice_grant(&advice, request, question->write, place, true);
+    if (buffer_failed(&object))
         return;
     request_record_denial(request, buffer_text(&object), question->write ? "write" : "read", EACCES,
-                          LAYER, NULL, buffer_text(&advice));
+                          LAYER, NULL, usable ? buffer_text(&advice) : NULL);
 }
 
 static bool leaf_fits(const struct question *question, int path_fd)
@@ -207,20 +208,23 @@ static bool leaf_fits(const struct question *question, int path_fd)
     return exists == (question->leaf_is == MUST_EXIST);
 }
 
-static void judge(const struct request *request, const struct explain *explain,
-                  const struct question *question, int path_fd)
+/* False: the answer would have to wait. */
+static bool judge(const struct request *request, const struct explain *explain,
+                  const struct question *question, int path_fd, bool cached_only)
 {
     char path[PATH_MAX];
 
     if (question->object.no_follow && question->leaf[0] == '\0' && object_type(path_fd) == S_IFLNK)
-        return; /* ELOOP */
+        return true; /* ELOOP */
     if (!leaf_fits(question, path_fd) ||
         sys_call4(SYS_faccessat2, path_fd, (long)"", question->access,
                   AT_EMPTY_PATH | AT_EACCESS) != 0)
-        return; /* fails for another reason */
-    if (path_verdict_of(explain->grants, path_fd, question->write, path) == PATH_REFUSED &&
-        request_is_valid(request))
+        return true; /* fails for another reason */
+    enum path_verdict verdict =
+        path_verdict_of(explain->grants, path_fd, question->write, cached_only, path);
+    if (verdict == PATH_REFUSED && request_is_valid(request))
         record_path(request, question, path);
+    return verdict != PATH_UNDECIDED;
 }
 
 /* False: the answer would have to wait, and nothing was recorded. */
@@ -248,8 +252,7 @@ static bool ask(const struct request *request, struct explain *explain,
         return false;
     if (!cached_only)
         local_devices_learn(&explain->local, path_fd);
-    judge(request, explain, question, path_fd);
-    return true;
+    return judge(request, explain, question, path_fd, cached_only);
 }
 
 /* True if every question was answered. */

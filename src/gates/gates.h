@@ -13,6 +13,9 @@ extern const struct feature feature_metadata_gate;
 /* Limits, priorities, scheduling and process groups of members only. */
 extern const struct feature feature_process_gate;
 
+/* The same gate on the caller's terminal: nothing gets in front of it, or changes it, from the background. */
+extern const struct feature feature_terminal_gate;
+
 /* sched_setaffinity cannot leave the processors of cpu_cores. */
 extern const struct feature feature_cpu_affinity;
 

@@ -9,19 +9,26 @@
  * (member_identity.h), so nothing is lent.
  */
 #include "gates/gates.h"
-#include "member/identity.h"
 #include "gates/metadata_call.h"
+#include "member/advice.h"
+#include "member/identity.h"
 #include "member/path_verdict.h"
 #include "supervisor/supervisor.h"
 #include "util/fault.h"
 #include "util/fd.h"
 
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define LAYER "metadata-gate"
+
+/* Not in every <linux/magic.h>. */
+#ifndef PID_FS_MAGIC
+#define PID_FS_MAGIC 0x50494446
+#endif
 
 struct gate {
     const struct grants *grants; /* borrowed */
@@ -203,33 +210,74 @@ static struct verdict refuse(const struct request *request, const char *path, un
 {
     CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
 
-    if (rule == NULL && path[0] != '\0')
-        path_advice(&advice, "--fs-write", path, type == S_IFDIR);
-    bool usable = advice.length > 0 && !buffer_failed(&advice);
+    bool itself = type == S_IFDIR || type == S_IFCHR; /* of files the next one made there, too */
+    bool usable = rule == NULL && advice_grant(&advice, request, true, path, itself);
     request_record_denial(request, path[0] == '\0' ? NULL : path, "write", EACCES, LAYER, rule,
                           usable ? buffer_text(&advice) : NULL);
     return verdict_errno(EACCES);
 }
 
-/* VERDICT_NEXT: granted, to be performed. */
-static struct verdict judge(const struct request *request, const struct job *job, int path_fd)
+/* Why nothing of such a file system is changed; NULL: nothing is said against it. */
+static const char *refusal_of_file_system(int path_fd)
+{
+    switch (object_file_system(path_fd)) {
+    case PROC_SUPER_MAGIC:
+        /* "self" was the supervisor's own, and the entries of others are no member's business. */
+        return "entries of /proc cannot be changed";
+    case ANON_INODE_FS_MAGIC: /* one inode for the whole machine, as a rule */
+    case PID_FS_MAGIC:        /* a process's own, whoever holds a descriptor of it */
+        return "objects that stand for something else than a file cannot be changed";
+    case 0:
+        return "the file system cannot be told";
+    default:
+        return NULL;
+    }
+}
+
+static bool is_xattr_call(const struct metadata_call *call)
+{
+    enum metadata_operation operation = call->spelling->operation;
+
+    return operation == METADATA_XATTR_SET || operation == METADATA_XATTR_SET_PACKED ||
+           operation == METADATA_XATTR_REMOVE;
+}
+
+/* Of what no tree contains. NULL: nothing is said against it. */
+static const char *refusal_of_nameless(const struct metadata_call *call, int path_fd)
+{
+    unsigned type = object_type(path_fd);
+
+    /* The launch has closed the way back through inherited ones. */
+    if (type == S_IFIFO && call->spelling->operation == METADATA_MODE)
+        return "the mode of a pipe cannot be changed";
+    /* A memfd's are as private as its content; others would tell them to whoever shares the object. */
+    if (type != S_IFREG && is_xattr_call(call))
+        return "an object without a name gets no extended attributes";
+    return NULL;
+}
+
+/* VERDICT_NEXT: granted, to be performed; or *undecided, because telling it would wait. */
+static struct verdict judge(const struct request *request, const struct job *job, int path_fd,
+                            bool cached_only, bool *undecided)
 {
     char path[PATH_MAX] = "";
 
-    enum path_verdict verdict = path_verdict_of(job->gate->grants, path_fd, true, path);
-    /* "self" was the supervisor's own, and the entries of others are no member's business. */
-    if (object_is_in_procfs(path_fd))
-        return refuse(request, path, 0, "entries of /proc cannot be changed");
+    enum path_verdict verdict =
+        path_verdict_of(job->gate->grants, path_fd, true, cached_only, path);
+    const char *rule = refusal_of_file_system(path_fd);
+    *undecided = false;
+    if (rule != NULL)
+        return refuse(request, path, 0, rule);
     if (job->call->ioctl != NULL && job->call->ioctl->whole_file_system)
         return refuse(request, path, 0, "acts on the whole file system");
     if (verdict == PATH_REFUSED)
         return refuse(request, path, object_type(path_fd), NULL);
-    /* The launch has closed the way back through inherited ones. */
-    if (verdict == PATH_NAMELESS && object_type(path_fd) == S_IFIFO &&
-        job->call->spelling->operation == METADATA_MODE)
-        return refuse(request, path, 0, "the mode of a pipe cannot be changed");
     if (verdict == PATH_UNKNOWN)
         return refuse(request, path, 0, "the object is outside the visible tree");
+    rule = verdict == PATH_NAMELESS ? refusal_of_nameless(job->call, path_fd) : NULL;
+    if (rule != NULL)
+        return refuse(request, path, 0, rule);
+    *undecided = verdict == PATH_UNDECIDED;
     return verdict_next();
 }
 
@@ -274,6 +322,7 @@ static void work(const struct request *request, void *data)
 {
     struct job *job = data;
     struct verdict verdict = verdict_next();
+    bool undecided;
     int result = job->call == NULL ? prepare(request, job) : 0;
 
     if (result < 0) {
@@ -292,7 +341,7 @@ static void work(const struct request *request, void *data)
             return;
         }
         local_devices_learn(&job->gate->local, job->path_fd);
-        verdict = judge(request, job, job->path_fd);
+        verdict = judge(request, job, job->path_fd, false, &undecided);
     }
     if (verdict.kind == VERDICT_NEXT)
         verdict = perform(request, job, job->path_fd);
@@ -317,10 +366,12 @@ static bool refuse_at_once(const struct request *request, struct job *job, struc
     }
     if (!local_devices_has(&job->gate->local, path_fd))
         return false;
-    *verdict = judge(request, job, path_fd);
+    bool undecided;
+    *verdict = judge(request, job, path_fd, true, &undecided);
     if (verdict->kind != VERDICT_NEXT)
         return true;
-    job->path_fd = fd_steal(&path_fd);
+    if (!undecided)
+        job->path_fd = fd_steal(&path_fd);
     return false;
 }
 
@@ -341,7 +392,7 @@ static struct verdict on_metadata_call(struct request *request)
     else if (!refuse_at_once(request, job, &verdict)) {
         if (request_would_wait(request))
             job_forget(job);
-        if (request_submit(request, work, job, job_free))
+        if (request_perform(request, work, job, job_free))
             return verdict_taken();
         verdict = verdict_errno(ENOMEM);
     }

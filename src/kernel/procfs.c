@@ -108,6 +108,7 @@ int procfs_parse_stat(const char *text, struct procfs_stat *stat)
         FIELD_PARENT = 0,
         FIELD_GROUP = 1,
         FIELD_SESSION = 2,
+        FIELD_TERMINAL = 3,
         FIELD_FOREGROUND = 4,
         FIELD_USER = 10,
         FIELD_SYSTEM = 11,
@@ -142,6 +143,7 @@ int procfs_parse_stat(const char *text, struct procfs_stat *stat)
     stat->parent = (pid_t)fields[FIELD_PARENT];
     stat->group = (pid_t)fields[FIELD_GROUP];
     stat->session = (pid_t)fields[FIELD_SESSION];
+    stat->terminal = (int64_t)(uint32_t)fields[FIELD_TERMINAL];
     stat->foreground = (pid_t)fields[FIELD_FOREGROUND];
     stat->user_ticks = (uint64_t)fields[FIELD_USER];
     stat->system_ticks = (uint64_t)fields[FIELD_SYSTEM];

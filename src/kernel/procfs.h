@@ -23,9 +23,10 @@ struct procfs_stat {
     pid_t parent;
     pid_t group;
     pid_t session;
-    pid_t foreground;    /* group in front of its terminal; -1: no terminal, 0: not visible here */
-    char state;          /* R S D T t Z X I … */
-    long threads;        /* in the whole process */
+    int64_t terminal; /* device number of its controlling terminal as TIOCGDEV tells it; 0: none */
+    pid_t foreground; /* group in front of its terminal; -1: no terminal, 0: not visible here */
+    char state;       /* R S D T t Z X I … */
+    long threads;     /* in the whole process */
     uint64_t user_ticks; /* in clock ticks (sysconf(_SC_CLK_TCK)) */
     uint64_t system_ticks;
     uint64_t start_time; /* clock ticks after boot */

@@ -15,7 +15,8 @@
 #define ROOT_FORMAT "/dev/shm/sandlock-%lu"
 #define PID_FILE "pid"
 #define PID_FILE_NEW ".pid.tmp"
-#define LOCK_FILE ".lock"
+/* The blank is in no name of a sandbox (grammar_name), so nobody can call a sandbox like this. */
+#define LOCK_FILE ".lock file"
 
 /* Whoever can open a file for reading can lock it: a member that may read everything must not hold up
  * other launches. */
@@ -48,22 +49,39 @@ void claim_resolve_name(const char *name, char resolved[65])
                  atomic_fetch_add_explicit(&counter, 1, memory_order_relaxed) + 1);
 }
 
+/* Opens a directory of ours for what is to be done in it. A umask may have taken even our own rights from
+ * one that was made; who can change what is there can at most have us give up rights of others on it. */
+static int directory_open(int at, const char *name)
+{
+    int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    struct stat status;
+    int fd = openat(at, name, flags);
+
+    if (fd >= 0 || errno != EACCES)
+        return fd;
+    if (fstatat(at, name, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(status.st_mode) ||
+        status.st_uid != geteuid() || fchmodat(at, name, 0700, AT_SYMLINK_NOFOLLOW) != 0) {
+        errno = EACCES;
+        return -1;
+    }
+    return openat(at, name, flags);
+}
+
 /* Opens or makes the root. Anybody can create the name in the world-writable parent first, so what
  * is there is used only if it is a real directory of ours that nobody else can change. */
 static int root_open(char *warning, size_t warning_size)
 {
-    int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     char path[64];
     struct stat status;
 
-    snprintf(path, sizeof(path), ROOT_FORMAT, (unsigned long)getuid());
-    CLEANUP_FD int fd = openat(AT_FDCWD, path, flags);
+    snprintf(path, sizeof(path), ROOT_FORMAT, (unsigned long)geteuid());
+    CLEANUP_FD int fd = directory_open(AT_FDCWD, path);
     if (fd < 0 && errno == ENOENT) {
         if (mkdir(path, 0700) != 0 && errno != EEXIST) {
             snprintf(warning, warning_size, "runtime directory %s: %s", path, strerror(errno));
             return -1;
         }
-        fd = openat(AT_FDCWD, path, flags);
+        fd = directory_open(AT_FDCWD, path);
     }
     if (fd < 0 || fstat(fd, &status) != 0) {
         snprintf(warning, warning_size, "runtime directory %s: %s", path, strerror(errno));
@@ -79,7 +97,7 @@ static int root_open(char *warning, size_t warning_size)
                  path, (unsigned)status.st_mode & 07777);
         return -1;
     }
-    if ((status.st_mode & 077) != 0 && fchmod(fd, 0700) != 0) {
+    if ((status.st_mode & 0777) != 0700 && fchmod(fd, 0700) != 0) {
         snprintf(warning, warning_size, "runtime directory %s: chmod: %s", path, strerror(errno));
         return -1;
     }
@@ -90,7 +108,7 @@ static int root_open(char *warning, size_t warning_size)
 static int lock_open(int root_fd, char *warning, size_t warning_size)
 {
     int flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
-    unsigned long user = (unsigned long)getuid();
+    unsigned long user = (unsigned long)geteuid();
     struct stat status;
     CLEANUP_FD int fd = openat(root_fd, LOCK_FILE, flags, LOCK_MODE);
 
@@ -232,6 +250,8 @@ static int directory_take(struct claim *claim, bool fresh)
         return -errno;
     claim->device = status.st_dev;
     claim->inode = status.st_ino;
+    if ((status.st_mode & 0700) != 0700 && fchmod(claim->directory_fd, 0700) != 0)
+        return -errno;
     if (!fresh)
         directory_clear(claim->directory_fd);
     /* Readable once it is locked. */
@@ -257,10 +277,11 @@ static enum take_result take_locked(struct claim *claim, int *error)
         *error = errno;
         return FAILED;
     }
-    claim->directory_fd =
-        openat(claim->root_fd, claim->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    claim->directory_fd = directory_open(claim->root_fd, claim->name);
     if (claim->directory_fd < 0) {
         *error = errno;
+        if (!exists) /* of use to nobody */
+            unlinkat(claim->root_fd, claim->name, AT_REMOVEDIR);
         return FAILED;
     }
     if (exists) {
@@ -330,6 +351,12 @@ bool claim_take(struct claim *claim, const char *name, bool chosen, char *warnin
     if (result == IN_USE)
         return error_runtime(
             err, 0, "sandbox '%s' is already running; give another --name or leave it out", name);
+    /* What is there is no sandbox, but it keeps the name from being one's own. */
+    if (chosen && error == ENOTDIR)
+        return error_runtime(err, 0,
+                             "the name '%s' cannot be taken: " ROOT_FORMAT
+                             "/%s is not a directory; remove it or give another --name",
+                             name, (unsigned long)geteuid(), name);
     snprintf(warning, warning_size, "runtime directory of sandbox '%s': %s", name, strerror(error));
     return true;
 }

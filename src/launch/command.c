@@ -1,6 +1,8 @@
 /* Command, environment and PATH candidates: see command.h. */
 #include "launch/command.h"
 
+#include "util/text.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -124,6 +126,18 @@ static bool candidates_build(struct command *command)
     return command->candidates.count > 0 || strv_add(&command->candidates, file);
 }
 
+/* For messages of the child, which can escape nothing itself. */
+static bool show(const char *text, char **shown)
+{
+    CLEANUP_BUFFER struct buffer escaped = BUFFER_INIT;
+
+    if (text == NULL)
+        return true;
+    text_escape_controls(&escaped, text, strlen(text));
+    *shown = buffer_take(&escaped);
+    return *shown != NULL;
+}
+
 bool command_prepare(struct command *command, const struct policy *policy, const char *const *argv,
                      size_t argc, char *const *environment, struct error *err)
 {
@@ -142,7 +156,9 @@ bool command_prepare(struct command *command, const struct policy *policy, const
         command_free(command);
         return error_config(err, "empty command");
     }
-    if (!environment_build(&command->envp, policy, environment) || !candidates_build(command))
+    if (!environment_build(&command->envp, policy, environment) || !candidates_build(command) ||
+        !show(command->argv.items[0], &command->shown_program) ||
+        !show(policy->cwd, &command->shown_cwd))
         goto no_memory;
 
     command->shell_argv = calloc(argc + 2, sizeof(*command->shell_argv));
@@ -164,5 +180,7 @@ void command_free(struct command *command)
     strv_free(&command->envp);
     strv_free(&command->candidates);
     free(command->shell_argv);
+    free(command->shown_program);
+    free(command->shown_cwd);
     *command = (struct command){0};
 }

@@ -18,6 +18,8 @@ struct command {
     struct strv envp;
     struct strv candidates;
     const char **shell_argv; /* "/bin/sh", slot, argv[1..], NULL; owned array of borrowed strings */
+    char *shown_program;     /* argv[0] and the policy's cwd for messages, escaped; owned */
+    char *shown_cwd;         /* NULL: none */
 };
 
 /* argv: argc pointers, none NULL; at least one. `environment` is the host's (environ). */

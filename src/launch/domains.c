@@ -27,21 +27,20 @@ static bool rule_failed(struct error *err, const char *path, int result)
     return error_runtime(err, -result, "landlock rule for %s", path);
 }
 
-/* One rule in the members' ruleset and, since S must cover C, the same in the supervisor's. */
-static bool add_object(struct build *build, const char *path, int fd, uint64_t rights)
+/* One rule in the members' ruleset and, since S must cover C, the same in the supervisor's. 0 or -errno. */
+static int add_object(struct build *build, int fd, uint64_t rights)
 {
     int result = FAULT_OR("rule", -EIO, landlock_add_path(build->domains->members, fd, rights));
 
     if (result == 0 && build->domains->supervisor >= 0)
         result = landlock_add_path(build->domains->supervisor, fd, rights);
-    return result == 0 || rule_failed(build->err, path, result);
+    return result;
 }
 
 /* The rules of a grant. What a view hides is left to the supervisor. */
-static bool add_rules(struct build *build, const struct granted *granted)
+static int add_rules(struct build *build, const struct granted *granted)
 {
     const struct shadow *shadow = build->options->shadow;
-    const char *path = granted->path;
     uint64_t handled = build->domains->masks.fs;
     bool directory = S_ISDIR(granted->object.mode);
     uint64_t rights = granted->write ? landlock_write_rights(handled, directory)
@@ -49,12 +48,27 @@ static bool add_rules(struct build *build, const struct granted *granted)
     enum shadow_kind kind = shadow == NULL ? SHADOW_NONE : shadow_kind_of(shadow, granted);
 
     if (kind == SHADOW_NONE)
-        return add_object(build, path, granted->fd, rights);
+        return add_object(build, granted->fd, rights);
     int result = FAULT_OR(
         "rule", -EIO, domain_shadow_add(shadow, build->domains->members, handled, granted, kind));
     if (result == 0 && build->domains->supervisor >= 0)
         result = landlock_add_path(build->domains->supervisor, granted->fd, rights);
-    return result == 0 || rule_failed(build->err, path, result);
+    return result;
+}
+
+/* Pipes, sockets and memory files lie in no tree of files: the kernel takes no rule for them, and asks none
+ * of a process that opens one anew by a descriptor that it has. */
+static bool lies_in_no_tree(const struct build *build, const struct granted *granted)
+{
+    const char *option = granted->write ? "--fs-write" : "--fs-read";
+
+    if (granted->optional)
+        return true;
+    return error_config(
+        build->err,
+        "grant %s %s: it leads to a pipe, a socket or memory, which needs no grant; "
+        "where it may be one use %s-try",
+        option, granted->path, option);
 }
 
 /* Keeps the object for verdicts; without a supervisor nobody asks. */
@@ -72,8 +86,11 @@ static bool pin(struct build *build, const char *path, int *fd, bool write, bool
 static bool add_one(void *data, struct granted *granted)
 {
     struct build *build = data;
+    int result = add_rules(build, granted);
 
-    return add_rules(build, granted) &&
+    if (result == -EBADFD)
+        return lies_in_no_tree(build, granted);
+    return (result == 0 || rule_failed(build->err, granted->path, result)) &&
            pin(build, granted->path, &granted->fd, granted->write, S_ISDIR(granted->object.mode));
 }
 
@@ -105,7 +122,9 @@ static bool add_gpu_node(void *data, const char *path, bool write, bool requeste
     bool directory = S_ISDIR(status.st_mode);
     uint64_t rights = write ? landlock_write_rights(handled, directory)
                             : landlock_read_rights(handled, directory);
-    return add_object(build, path, fd, rights) && pin(build, path, &fd, write, directory);
+    int result = add_object(build, fd, rights);
+    return (result == 0 || rule_failed(build->err, path, result)) &&
+           pin(build, path, &fd, write, directory);
 }
 
 /* What the supervisor needs beyond the members (docs/security-model.md, "The second wall"). */

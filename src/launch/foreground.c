@@ -3,6 +3,8 @@
  */
 #include "launch/internal.h"
 
+#include "util/fd.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -12,31 +14,39 @@
 #include <unistd.h>
 
 /* The terminal goes to the child only if all three streams are inherited, standard input is a
- * terminal, and our own group is its foreground group: a captured or background run never takes it. */
+ * terminal, and our own group is its foreground group: a captured or background run never takes it. Nor does
+ * one in a pipeline, of which other programs may ask their user for something, unless it is told to. */
 void launch_terminal_prepare(struct launch *launch, const struct launch_spec *spec)
 {
+    bool inherits = true;
     int fd = -1;
 
-    for (int i = 0; i < 3; i++) {
-        if (spec->streams[i].mode != STREAM_INHERIT)
-            return;
-    }
-    if (isatty(0))
+    for (int i = 0; i < 3; i++)
+        inherits = inherits && spec->streams[i].mode == STREAM_INHERIT;
+    bool wanted = inherits && (spec->force_terminal || isatty(0));
+    if (inherits && isatty(0))
         fd = fcntl(0, F_DUPFD_CLOEXEC, 3);
-    else if (spec->force_terminal)
+    else if (wanted || spec->own_process)
         fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         return;
-    /* Also for a background run: if it reads the terminal it is stopped, and that is followed. */
-    launch->take_foreground = tcgetpgrp(fd) == getpgrp();
+    /* Also for other runs: if one uses the terminal it is stopped, and that is followed. */
+    launch->take_foreground = wanted && tcgetpgrp(fd) == getpgrp();
     launch->terminal = fd;
     launch->terminal_saved =
         launch->take_foreground && tcgetattr(fd, &launch->terminal_before) == 0;
     launch->report_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 }
 
-/* Whoever is not in front at this moment would be stopped by SIGTTOU for the call. */
-static int set_foreground(int terminal, pid_t group)
+bool launch_terminal_controls(void)
+{
+    CLEANUP_FD int fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+
+    return fd >= 0 || errno != ENXIO; /* tty(4) */
+}
+
+/* Whoever is not in front at this moment would be stopped by SIGTTOU for the call. The mask before. */
+static sigset_t block_background_stop(void)
 {
     sigset_t set;
     sigset_t before;
@@ -44,6 +54,12 @@ static int set_foreground(int terminal, pid_t group)
     sigemptyset(&set);
     sigaddset(&set, SIGTTOU);
     pthread_sigmask(SIG_BLOCK, &set, &before);
+    return before;
+}
+
+static int set_foreground(int terminal, pid_t group)
+{
+    sigset_t before = block_background_stop();
     int result = ioctl(terminal, TIOCSPGRP, &group) == 0 ? 0 : -errno;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return result;
@@ -51,7 +67,12 @@ static int set_foreground(int terminal, pid_t group)
 
 int launch_foreground_give(struct launch *launch)
 {
-    return launch->terminal < 0 ? -ENOTTY : set_foreground(launch->terminal, launch->record->child);
+    if (launch->terminal < 0)
+        return -ENOTTY;
+    launch->take_foreground = true;
+    if (!launch->terminal_saved)
+        launch->terminal_saved = tcgetattr(launch->terminal, &launch->terminal_before) == 0;
+    return set_foreground(launch->terminal, launch->record->child);
 }
 
 /* The command's own group, or one that a member put in front and that died with it. */
@@ -60,22 +81,26 @@ static bool is_left_behind(const struct launch *launch, pid_t owner)
     return owner == launch->record->child || (getpgid(owner) < 0 && errno == ESRCH);
 }
 
-void launch_foreground_take_back(struct launch *launch)
+bool launch_foreground_take_back(struct launch *launch)
 {
     pid_t owner = -1;
 
-    if (launch->terminal < 0 || launch->record == NULL || launch->record->child <= 0)
-        return;
-    if (ioctl(launch->terminal, TIOCGPGRP, &owner) == 0 && is_left_behind(launch, owner))
-        set_foreground(launch->terminal, getpgrp());
+    if (!launch->take_foreground || launch->record == NULL || launch->record->child <= 0)
+        return false;
+    return ioctl(launch->terminal, TIOCGPGRP, &owner) == 0 && is_left_behind(launch, owner) &&
+           set_foreground(launch->terminal, getpgrp()) == 0;
 }
 
-/* A program that was killed had no time to undo raw mode or to switch the echo on again. */
+/* A program that was killed had no time to undo raw mode or to switch the echo on again. The settings of a
+ * job that is not in front (any more) are whoever's is. */
 void launch_terminal_restore(struct launch *launch)
 {
     const struct launch_record *record = launch->record;
 
     if (launch->terminal_saved && atomic_load(&record->child_exited) != 0 &&
-        WIFSIGNALED(record->wait_status))
+        WIFSIGNALED(record->wait_status) && tcgetpgrp(launch->terminal) == getpgrp()) {
+        sigset_t before = block_background_stop();
         tcsetattr(launch->terminal, TCSANOW, &launch->terminal_before);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
 }

@@ -8,12 +8,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <termios.h>
 #include <unistd.h>
 
 #define LINK_BELOW "a symbolic link below --fs-write %s, which the command may change"
+
+/* Of /dev/tty, /dev/console, /dev/ptmx: doors to terminals, none of which is one. */
+#define TTYAUX_MAJOR 5
 
 struct opening {
     granted_visit visit;
@@ -25,10 +31,12 @@ struct opening {
 
 /* Where a relative path was looked for, and which spelling would have said what was meant. `below`: the
  * write grant that a link on the way lies below, or NULL. */
-static void grant_failed(struct opening *opening, int error, bool write, const char *path,
-                         const char *below)
+static void grant_failed(struct opening *opening, int error, bool write, bool optional,
+                         const char *path, const char *below)
 {
-    const char *option = write ? "--fs-write" : "--fs-read";
+    const char *option = write      ? (optional ? "--fs-write-try" : "--fs-write")
+                         : optional ? "--fs-read-try"
+                                    : "--fs-read";
     const char *start = opening->policy->cwd;
     CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
     CLEANUP_FREE char *own = path[0] == '/' ? NULL : getcwd(NULL, 0);
@@ -49,7 +57,7 @@ static void grant_failed(struct opening *opening, int error, bool write, const c
                            "; the shell expands ~ only unquoted, $HOME also in double quotes");
     else if (!write && strcmp(path, "w") == 0)
         buffer_append_text(&text, "; -rw is -r with the value w, -w alone grants both");
-    else if (error == ENOENT)
+    else if (error == ENOENT && !optional)
         buffer_printf(&text, "; if it may be missing use %s-try", option);
     error_runtime(opening->err, 0, "%s", buffer_text(&text));
     opening->err->sys_errno = error;
@@ -57,22 +65,62 @@ static void grant_failed(struct opening *opening, int error, bool write, const c
         opening->err->kind = ERROR_CONFIG; /* asked for wrongly, found before a process exists */
 }
 
+/* /dev/tty, which is to every process the terminal that controls it. */
+static bool stands_for_terminal(int path_fd, const struct object_identity *object)
+{
+    struct stat status;
+
+    return S_ISCHR(object->mode) && fstat(path_fd, &status) == 0 &&
+           status.st_rdev == makedev(TTYAUX_MAJOR, 0);
+}
+
+/* The caller's controlling terminal, by a name of its own. */
+static bool is_own_terminal(int fd)
+{
+    struct stat status;
+
+    return fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) &&
+           major(status.st_rdev) != TTYAUX_MAJOR && tcgetsid(fd) == getsid(0);
+}
+
+/* A grant of /dev/tty is one of the terminal of the run, also by the name to which /dev/stdin, /dev/stdout
+ * and /dev/stderr lead: it is another inode, and Landlock would not know. */
+static bool open_terminal(struct opening *opening, const char *path, bool write)
+{
+    for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++) {
+        char name[32];
+        if (!is_own_terminal(stream))
+            continue;
+        snprintf(name, sizeof(name), "/proc/thread-self/fd/%d", stream);
+        struct granted item = {.path = path, .write = write, .optional = true};
+        CLEANUP_FD int fd = open(name, O_PATH | O_CLOEXEC);
+        if (fd < 0 || !object_identify(fd, &item.object)) /* by /dev/tty it is there all the same */
+            continue;
+        item.fd = fd_steal(&fd);
+        bool ok = opening->visit(opening->data, &item);
+        fd_close(item.fd);
+        return ok;
+    }
+    return true;
+}
+
 static bool open_one(struct opening *opening, const char *path, bool write, bool optional)
 {
     const char *below = NULL;
     CLEANUP_FD int fd = FAULT_OR("grant", -EIO, grant_open(&opening->opener, path, &below));
-    struct granted item = {.path = path, .write = write};
+    struct granted item = {.path = path, .write = write, .optional = optional};
 
     if (optional && (fd == -ENOENT || fd == -ENOTDIR))
         return true;
     if (fd < 0 || !object_identify(fd, &item.object)) {
-        grant_failed(opening, fd < 0 ? -fd : EIO, write, path, below);
+        grant_failed(opening, fd < 0 ? -fd : EIO, write, optional, path, below);
         return false;
     }
+    bool of_terminal = stands_for_terminal(fd, &item.object);
     item.fd = fd_steal(&fd);
     bool ok = opening->visit(opening->data, &item);
     fd_close(item.fd);
-    return ok;
+    return ok && (!of_terminal || open_terminal(opening, path, write));
 }
 
 static bool open_all(struct opening *opening, const struct strv *paths, bool write, bool optional)

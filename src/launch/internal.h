@@ -28,6 +28,7 @@ struct launch {
     pid_t confined_process, confined_thread; /* ... which is this one */
     bool supervised;
     bool park;         /* the caller releases the child */
+    bool no_threads;   /* see struct launch_spec */
     char warning[256]; /* "" or why the run goes on without introspection */
 
     struct command command;
@@ -53,7 +54,7 @@ struct launch {
     int terminal;
     struct termios terminal_before; /* valid if terminal_saved */
     bool terminal_saved;
-    bool take_foreground; /* our own group is in front, so the command's may be */
+    bool take_foreground; /* our own group is or was in front, so the command's may be */
     int report_fd;
     int lifeline[2];
 
@@ -86,6 +87,9 @@ void launch_memory_free(struct launch *launch);
  * (foreground.c). */
 void launch_terminal_prepare(struct launch *launch, const struct launch_spec *spec);
 void launch_terminal_restore(struct launch *launch);
+
+/* True if this session has a controlling terminal, and if that cannot be told (foreground.c). */
+bool launch_terminal_controls(void);
 
 /* Fills the posture of a prepared launch (posture_launch.c). */
 void posture_describe_launch(struct launch *launch);

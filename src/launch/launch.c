@@ -255,17 +255,42 @@ bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
 
 /* ---- Commands ----------------------------------------------------------------------------------- */
 
+/* By signal; a host that has become another user since (a daemon that gave up root) may send none, but
+ * still has the lifeline. We hold its read end too, so nothing is ever raised here. */
 static int notify_guardian(struct launch *launch)
 {
     if (launch->guardian_pidfd < 0)
         return -ESRCH;
-    return sys_pidfd_send_signal(launch->guardian_pidfd, GUARDIAN_COMMAND_SIGNAL, 0);
+    int result =
+        FAULT_OR("guardian-signal", -EPERM,
+                 sys_pidfd_send_signal(launch->guardian_pidfd, GUARDIAN_COMMAND_SIGNAL, 0));
+    if (result != -EPERM || launch->own_process)
+        return result;
+    if (guardian_is_gone(launch))
+        return -ESRCH;
+    if (launch->lifeline[1] < 0)
+        return 0; /* cut: it ends, and everything with it */
+    ssize_t written =
+        FAULT_OR("guardian-byte", -1, RETRY_ON_EINTR(write(launch->lifeline[1], "", 1)));
+    /* Full of bytes that it has not read yet: they will do. */
+    return written == 1 || errno == EAGAIN ? 0 : -errno;
+}
+
+/* What the guardian takes for the host's end. */
+static void cut_lifeline(struct launch *launch)
+{
+    fd_close(__atomic_exchange_n(&launch->lifeline[1], -1, __ATOMIC_ACQ_REL));
 }
 
 int launch_command(struct launch *launch, enum guardian_command command)
 {
     atomic_fetch_or_explicit(&launch->record->commands, (uint32_t)command, memory_order_acq_rel);
-    return notify_guardian(launch);
+    int result = notify_guardian(launch);
+    if (result < 0 && result != -ESRCH && command == COMMAND_KILL && launch->lifeline[1] >= 0) {
+        cut_lifeline(launch);
+        result = 0;
+    }
+    return result;
 }
 
 int launch_signal_group(struct launch *launch, int signal)

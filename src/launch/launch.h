@@ -72,7 +72,10 @@ struct launch_spec {
     bool end_with_child; /* one-shot: the guardian ends the sandbox when the command exits */
     bool own_process;    /* the CLI: guardian does not share memory, violations trap */
     bool confine;        /* this thread may be confined for good (domain S and role filters) */
+    bool no_threads;     /* none can be made: workers' jobs are done by this one or refused */
     bool force_terminal; /* -i: use /dev/tty also when standard input is no terminal */
+    /* Signals (bit N - 1) that this process ignores for itself; the command gets their default action. */
+    uint64_t own_ignored;
     const sigset_t *signal_mask;           /* for the command; NULL: the calling thread's */
     const struct rlimit *inherited_nofile; /* for the command; NULL: this process's pair */
     uint64_t resolve_ms; /* the names of the rules get no more time; 0: as long as is usual */
@@ -91,7 +94,8 @@ void launch_release(struct launch *launch);
 /* True if there are traps, hence a listener and a supervisor. Known after prepare. */
 bool launch_supervised(const struct launch *launch);
 
-/* Guardian commands; safe from any thread. 0 or -errno (-ESRCH when the guardian is gone). */
+/* Guardian commands; safe from any thread. 0 or -errno (-ESRCH when the guardian is gone). A kill comes
+ * also where no other command does: the guardian is then told that the host has ended. */
 int launch_command(struct launch *launch, enum guardian_command command);
 int launch_signal_group(struct launch *launch, int signal);
 
@@ -115,11 +119,11 @@ const char *launch_warning(const struct launch *launch);
 /* The host's end of a piped stream, -1 if none; the caller takes it over. */
 int launch_take_stream(struct launch *launch, int stream);
 
-/* Terminal that was handed to the child's group, -1 if none; stop reports, -1 if not interactive. */
+/* Terminal that the child's group has or may get, -1 if none; stop reports, -1 if there is none. */
 int launch_terminal(const struct launch *launch);
 int launch_report_fd(const struct launch *launch);
 int launch_foreground_give(struct launch *launch);       /* to the child's group; 0 or -errno */
-void launch_foreground_take_back(struct launch *launch); /* if the child's group still has it */
+bool launch_foreground_take_back(struct launch *launch); /* if the child's group still has it */
 
 /* After the guardian ended (or to end it): kills what is left if it did not end in order, reaps it,
  * gives up the name. Idempotent. */

@@ -54,6 +54,11 @@ static void describe_protections(struct launch *launch)
             break;
         }
     }
+    if (launch->domains.masks.status[PROTECTION_SIGNAL_SCOPE] != STATUS_ACTIVE)
+        posture_exception(
+            &launch->posture,
+            "members can signal other processes of the user: also sandlock's own, and "
+            "who ends those outlives the run");
 }
 
 static void describe_limits(struct launch *launch)
@@ -80,8 +85,8 @@ static void describe_switched_off(struct launch *launch)
             "files outside the grants can be changed");
     if ((launch->policy->without & FEATURE_PROCESS_GATE) != 0)
         posture_exception(&launch->posture,
-                          "--without process-gate: members can join process groups of the session "
-                          "and take its terminal");
+                          "--without process-gate: members can join process groups of the session, "
+                          "and take and change its terminal");
 }
 
 /* The feature says so itself where it judges. */
@@ -118,6 +123,11 @@ static void describe_supervision(struct launch *launch)
         posture_set(posture, "supervisor", POSTURE_DISABLED, NULL, "--no-supervisor");
         posture_exception(posture, "without a supervisor modes, owners, times and extended "
                                    "attributes of files outside the grants can be changed");
+        posture_exception(posture, "without a supervisor members can make namespaces, and read and "
+                                   "change the keys of the user");
+        if (geteuid() == 0 && !launch->map_user)
+            posture_exception(posture, "without a supervisor the command of root can change the "
+                                       "host's name, process accounting and quotas");
         why = "no supervisor";
         for (size_t i = 0; feature_registry[i] != NULL; i++)
             posture_set(posture, feature_registry[i]->name, POSTURE_OFF, NULL, why);
@@ -141,6 +151,11 @@ static void describe_supervision(struct launch *launch)
                 why == NULL ? "filter" : NULL, why);
     if (why != NULL && launch->supervised)
         posture_exception(posture, "the supervisor itself is not confined: %s", why);
+    if (launch->supervised && launch->no_threads)
+        posture_exception(
+            posture, "no thread can be created here: the supervisor performs calls one after the "
+                     "other and refuses those that may wait for others (EAGAIN: connections, "
+                     "messages, terminal changes), and nothing ends the run if it is stuck");
     if (launch->supervised && launch->confine && launch_writes_proc(launch) && geteuid() == 0)
         posture_exception(posture, "the supervisor may write below /proc, as root also /proc/sys");
 }
@@ -175,7 +190,12 @@ static void describe_exceptions(struct launch *launch)
                               lists[list]->items[i]);
     }
     if (geteuid() == 0 && !launch->map_user)
-        posture_exception(&launch->posture, "the command keeps root's capabilities");
+        posture_exception(&launch->posture, "the command keeps root's capabilities%s",
+                          launch->child_plan.keep_user ? " but CAP_SETUID" : "");
+    if (launch->child_plan.keep_user)
+        posture_exception(&launch->posture,
+                          "no member can change its user: sandlock may not signal other users "
+                          "(CAP_KILL) and could not end it");
     for (size_t i = 0; i < sizeof(absent_gates) / sizeof(absent_gates[0]); i++) {
         const struct absent_gate *gate = &absent_gates[i];
         posture_set(&launch->posture, gate->name, POSTURE_ABSENT, NULL, gate->why);

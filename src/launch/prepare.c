@@ -5,6 +5,7 @@
 #include "launch/internal.h"
 
 #include "kernel/probe.h"
+#include "kernel/sys.h"
 #include "kernel/task_memory.h"
 #include "launch/precompiled.h"
 #include "launch/registry.h"
@@ -16,6 +17,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,6 +116,7 @@ static bool prepare_supervisor(struct launch *launch, const struct launch_spec *
         .confined = launch->confine,
         .interactive = launch->terminal >= 0,
         .traced = launch->traced,
+        .terminal = !policy->no_supervisor && launch_terminal_controls(),
         .window = launch->window,
     };
     size_t traps;
@@ -202,6 +205,26 @@ static void prepare_user(struct launch *launch)
     snprintf(launch->gid_map, sizeof(launch->gid_map), "%u %u 1", policy->gid, (unsigned)getgid());
 }
 
+/*
+ * A member that changes to another user can be ended only with CAP_KILL (kill(2)): not by the guardian of
+ * a root whose container has taken that. So no member may: CAP_SETUID is what it takes, also for an
+ * ordinary user who has it, and where it is only permitted it can be put in force. In the namespace of a
+ * user mapping no other user exists. What cannot be told must be given up.
+ */
+static bool must_keep_user(const struct launch *launch)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+    if (launch->map_user)
+        return false;
+    if (sys_call2(SYS_capget, (long)&header, (long)sets) != 0)
+        return true;
+    bool may_change = (sets[0].permitted & CAP_TO_MASK(CAP_SETUID)) != 0;
+    bool may_signal = (sets[0].effective & CAP_TO_MASK(CAP_KILL)) != 0;
+    return may_change && !may_signal;
+}
+
 static void fill_child_plan(struct launch *launch, const struct launch_spec *spec)
 {
     const struct policy *policy = launch->policy;
@@ -218,6 +241,7 @@ static void fill_child_plan(struct launch *launch, const struct launch_spec *spe
     child->uid_map = launch->uid_map;
     child->gid_map = launch->gid_map;
     child->cwd = policy->cwd;
+    child->keep_user = must_keep_user(launch);
     child->ruleset = launch->domains.members;
     child->program.len = (unsigned short)launch->filter->length;
     child->program.filter = launch->filter->instructions;
@@ -232,11 +256,14 @@ static void fill_child_plan(struct launch *launch, const struct launch_spec *spe
     child->exec_fd = launch->streams.exec_fd;
     child->entry = spec->entry;
     child->entry_data = spec->entry_data;
+    child->shown_cwd = launch->command.shown_cwd;
+    child->shown_program = launch->command.shown_program;
     child->argv = launch->command.argv.items;
     child->envp = launch->command.envp.items;
     child->candidates = (const char *const *)launch->command.candidates.items;
     child->shell_argv = launch->command.shell_argv;
 
+    child->own_ignored = spec->own_ignored;
     sigset_t mask = {0};
     if (spec->signal_mask != NULL)
         mask = *spec->signal_mask;
@@ -338,7 +365,8 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
         !streams_prepare(&launch->streams, spec, err) || !prepare_memory(launch, spec, err))
         return false;
     /* A process of ours never execs, and its end the guardian sees by the pidfd. */
-    if (!launch->own_process && FAULT_OR("lifeline", -1, pipe2(launch->lifeline, O_CLOEXEC)) != 0)
+    if (!launch->own_process &&
+        FAULT_OR("lifeline", -1, pipe2(launch->lifeline, O_CLOEXEC | O_NONBLOCK)) != 0)
         return error_runtime(err, errno, "lifeline pipe");
     fill_child_plan(launch, spec);
     fill_guardian_plan(launch, spec);
@@ -365,6 +393,7 @@ struct launch *launch_prepare(const struct launch_spec *spec, struct error *err)
     pthread_mutex_init(&launch->posture_lock, NULL);
     launch->own_process = spec->own_process;
     launch->park = spec->park;
+    launch->no_threads = spec->no_threads;
     launch->confine =
         spec->confine && (launch->policy->without & FEATURE_SUPERVISOR_CONFINEMENT) == 0;
     launch->window = DESCRIPTOR_WINDOW_NONE;

@@ -378,9 +378,16 @@ bool object_identify(int path_fd, struct object_identity *identity)
     return object_identify_path(path_fd, "", identity);
 }
 
-bool object_is_in_procfs(int path_fd)
+uint32_t object_file_system(int path_fd)
 {
     struct statfs status;
 
-    return fstatfs(path_fd, &status) != 0 || (uint32_t)status.f_type == PROC_SUPER_MAGIC;
+    return fstatfs(path_fd, &status) == 0 ? (uint32_t)status.f_type : 0;
+}
+
+bool object_is_in_procfs(int path_fd)
+{
+    uint32_t type = object_file_system(path_fd);
+
+    return type == 0 || type == PROC_SUPER_MAGIC;
 }

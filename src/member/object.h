@@ -86,6 +86,10 @@ bool object_identify(int path_fd, struct object_identity *identity);
 /* The same by name, links followed: for the host's own side. */
 bool object_identify_path(int directory, const char *path, struct object_identity *identity);
 
+/* The magic number of the object's file system (statfs(2)), 0 if it cannot be told. May wait where
+ * local_devices_has() does not say otherwise. */
+uint32_t object_file_system(int path_fd);
+
 /* True if the object lies in a procfs, and if it cannot be told. */
 bool object_is_in_procfs(int path_fd);
 

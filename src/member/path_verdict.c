@@ -1,5 +1,5 @@
-/* See verdict_path.h. The name compared is the one the kernel prints for the pinned object, never one
- * that a member wrote. */
+/* See path_verdict.h. The name that is looked at is the one the kernel prints for the pinned object, never
+ * one that a member wrote. */
 #include "member/path_verdict.h"
 
 #include "kernel/procfs.h"
@@ -29,7 +29,7 @@ static bool is_nameless(int path_fd)
 }
 
 enum path_verdict path_verdict_of(const struct grants *grants, int path_fd, bool write,
-                                  char path[PATH_MAX])
+                                  bool cached_only, char path[PATH_MAX])
 {
     bool unlinked;
     int result = grants_path_of(path_fd, path, PATH_MAX, &unlinked);
@@ -40,9 +40,17 @@ enum path_verdict path_verdict_of(const struct grants *grants, int path_fd, bool
     }
     if (fault_is("verdict-allow"))
         return PATH_GRANTED;
-    if (grants == NULL || grants_find(grants, path, write) == NULL)
+    if (grants == NULL)
         return PATH_REFUSED;
-    return PATH_GRANTED;
+    switch (grants_judge(grants, path_fd, path, unlinked, write, cached_only)) {
+    case GRANTS_COVER:
+        return PATH_GRANTED;
+    case GRANTS_WOULD_WAIT:
+        return PATH_UNDECIDED;
+    case GRANTS_DO_NOT_COVER:
+        break;
+    }
+    return PATH_REFUSED;
 }
 
 void path_advice(struct buffer *out, const char *option, const char *path, bool is_directory)

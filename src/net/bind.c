@@ -488,7 +488,7 @@ static struct verdict perform_here(struct request *request)
     if (submit) {
         if (request_would_wait(request))
             socket_unpin(&job->socket);
-        if (request_submit(request, work, job, job_free))
+        if (request_perform(request, work, job, job_free))
             return verdict_taken();
         verdict = verdict_errno(ENOMEM);
     }

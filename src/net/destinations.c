@@ -54,6 +54,7 @@ static bool destinations_start(struct supervisor *supervisor, void **state, stru
     shared->passed_max = limit_passed(holder_limit(shared->network->holder));
     pthread_mutex_init(&shared->local.lock, NULL);
     pthread_mutex_init(&shared->device_lock, NULL);
+    pthread_mutex_init(&shared->ended.lock, NULL);
     for (size_t i = 0; i < TIMEOUT_LOCKS; i++)
         pthread_mutex_init(&shared->timeout_locks[i], NULL);
     *state = shared;
@@ -77,6 +78,7 @@ static void destinations_stop(void *state)
     for (size_t i = 0; i < TIMEOUT_LOCKS; i++)
         pthread_mutex_destroy(&shared->timeout_locks[i]);
     pthread_mutex_destroy(&shared->device_lock);
+    pthread_mutex_destroy(&shared->ended.lock);
     pthread_mutex_destroy(&shared->local.lock);
     free(shared);
 }

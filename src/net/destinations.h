@@ -15,6 +15,15 @@
  * cookie. */
 #define TIMEOUT_LOCKS 32
 
+/* The TCP sockets whose connects were ended last: dissolved, or their failure collected. */
+#define ENDED_CONNECTS 64U
+
+struct ended_connects {
+    pthread_mutex_t lock; /* guards the next two, for a moment */
+    unsigned count;       /* so far; the last one is cookies[(count - 1) % ENDED_CONNECTS] */
+    uint64_t cookies[ENDED_CONNECTS];
+};
+
 struct destinations {
     struct network *network; /* borrowed: rules, ports, holder */
     int proc_fd;             /* borrowed */
@@ -28,6 +37,7 @@ struct destinations {
     struct local_devices local;  /* has a lock of its own */
     pthread_mutex_t timeout_locks[TIMEOUT_LOCKS];
     pthread_mutex_t device_lock; /* of device_enter() */
+    struct ended_connects ended; /* has a lock of its own */
     int64_t inline_after;   /* the receiving thread's: no connect there before, see connect.c */
     unsigned slow_connects; /* there, the last ones in a row */
     atomic_uint passed;     /* duplicates of descriptors in messages that are under way */

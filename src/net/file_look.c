@@ -228,7 +228,7 @@ struct verdict file_look_answer(const struct file_views *views, const struct req
     if (!is_well_formed(&request->notification.data, as) ||
         !find_place(views, path_fd, path, &place))
         return verdict_next();
-    if (place.pid != views->own && !proc_is_member(views, request, place.pid))
+    if (place.pid != views->own && !proc_is_member(request, place.pid))
         return verdict_errno(EACCES);
     if (place.rest[strlen(NET)] == '/') {
         enum net_file file = net_file_find(place.rest + strlen(NET "/"));

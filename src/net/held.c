@@ -66,12 +66,13 @@ struct holder *holder_new(void)
 
     if (holder == NULL)
         return NULL;
-    holder->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     holder->polls = calloc(1, sizeof(*holder->polls));
-    if (holder->wake_fd < 0 || holder->polls == NULL) {
-        fd_close(holder->wake_fd);
+    holder->wake_fd = holder->polls == NULL ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (holder->wake_fd < 0) {
+        int error = errno; /* free() may change it before glibc 2.33 */
         free(holder->polls);
         free(holder);
+        errno = error;
         return NULL;
     }
     pthread_mutex_init(&holder->lock, NULL);

@@ -54,7 +54,7 @@ struct held {
 
 struct holder;
 
-struct holder *holder_new(void);         /* NULL when out of memory or descriptors */
+struct holder *holder_new(void);         /* NULL with errno: out of memory or descriptors */
 void holder_free(struct holder *holder); /* releases what is still held; NULL is accepted */
 
 /* On the receiving thread, before an operation that may be held is handed to a worker or held: sees

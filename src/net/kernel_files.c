@@ -9,12 +9,10 @@
  */
 #include "net/network_files.h"
 
-#include "kernel/process_tree.h"
-#include "kernel/procfs.h"
 #include "kernel/sys.h"
+#include "member/kernel_place.h"
 #include "supervisor/grants.h"
 #include "util/fd.h"
-#include "util/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,9 +22,6 @@
 
 #define PROC "/proc"
 
-/* Parents asked on the way up to the guardian; deeper trees are walked from the top. */
-#define ANCESTORS_MAX 64
-
 #define WALK_BELOW (RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV)
 
 static struct open_decision refuse(int error, const char *rule)
@@ -34,46 +29,18 @@ static struct open_decision refuse(int error, const char *rule)
     return (struct open_decision){.answer = ANSWER_REFUSE, .error = error, .rule = rule};
 }
 
+/* A grant would allow it. */
+static struct open_decision refuse_without_grant(void)
+{
+    struct open_decision decision = refuse(EACCES, "no grant covers it");
+
+    decision.of_grant = true;
+    return decision;
+}
+
 static struct open_decision answer(enum open_answer kind)
 {
     return (struct open_decision){.answer = kind};
-}
-
-/* ---- Places below /proc ---------------------------------------------------------------------------- */
-
-/* "/12" at the start of a text; the rest behind it. */
-static bool take_number(const char **text, pid_t *number)
-{
-    size_t length = (*text)[0] == '/' ? strspn(*text + 1, "0123456789") : 0;
-    uint64_t value;
-
-    if (length == 0 || ((*text)[1 + length] != '/' && (*text)[1 + length] != '\0') ||
-        !text_parse_uint(*text + 1, length, INT32_MAX, &value))
-        return false;
-    *number = (pid_t)value;
-    *text += 1 + length;
-    return true;
-}
-
-bool proc_place_parse(const char *path, struct proc_place *place)
-{
-    const char *rest = path + strlen(PROC);
-    pid_t thread;
-
-    if (strncmp(path, PROC, strlen(PROC)) != 0 || !take_number(&rest, &place->pid))
-        return false;
-    if (strncmp(rest, "/task/", 6) == 0) {
-        const char *below = rest + 5;
-        if (take_number(&below, &thread))
-            rest = below;
-    }
-    place->rest = rest[0] == '/' ? rest + 1 : rest;
-    return true;
-}
-
-bool proc_place_is_net(const struct proc_place *place)
-{
-    return strncmp(place->rest, "net", 3) == 0 && (place->rest[3] == '/' || place->rest[3] == '\0');
 }
 
 /* ---- Pinning --------------------------------------------------------------------------------------- */
@@ -132,30 +99,6 @@ int proc_pin(const struct file_views *views, const struct request *request,
 
 /* ---- Whose ----------------------------------------------------------------------------------------- */
 
-bool proc_is_member(const struct file_views *views, const struct request *request, pid_t pid)
-{
-    struct process_tree tree = PROCESS_TREE_INIT;
-    pid_t ancestor = pid;
-    bool found = false;
-
-    if (pid == request->tgid || (uint32_t)pid == request->notification.pid)
-        return true;
-    pid_t guardian = supervisor_guardian(views->supervisor);
-    for (int i = 0; i < ANCESTORS_MAX && ancestor > 1; i++) {
-        ancestor = procfs_parent(views->proc_fd, ancestor);
-        if (ancestor == guardian)
-            return true;
-    }
-    if (ancestor <= 1)
-        return false;
-    if (process_tree_refresh(&tree, views->proc_fd, guardian) >= 0) {
-        for (size_t i = 0; i < tree.count && !found; i++)
-            found = tree.entries[i].pid == pid;
-    }
-    process_tree_free(&tree);
-    return found;
-}
-
 /* True if a member wrote this number itself: then it means the supervisor, not "self". */
 static bool spells(const char *path, pid_t pid)
 {
@@ -200,76 +143,6 @@ static bool proc_is_granted(const struct file_views *views, const char *path, bo
 
 /* ---- Verdicts -------------------------------------------------------------------------------------- */
 
-/* Entries that show or do more when a privileged process opens them, and those of the whole kernel that
- * no sandbox needs. */
-static bool is_sensitive(const char *rest, bool write)
-{
-    static const char *const always[] = {"pagemap", "stack", "seccomp_cache"};
-    static const char *const written[] = {"mem",       "uid_map",    "gid_map",
-                                          "setgroups", "projid_map", NULL};
-    const char *slash = strrchr(rest, '/');
-    const char *name = slash == NULL ? rest : slash + 1;
-
-    for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++) {
-        if (strcmp(name, always[i]) == 0)
-            return true;
-    }
-    if (write && (strncmp(rest, "attr/", 5) == 0 || strstr(rest, "/attr/") != NULL))
-        return true;
-    for (size_t i = 0; write && written[i] != NULL; i++) {
-        if (strcmp(name, written[i]) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* Memory and keys of the kernel; "locks" tells of other processes, "interrupts" and "irq" name the host's
- * interfaces. */
-static bool is_hidden_kernel_file(const char *path)
-{
-    static const char *const names[] = {"kcore",       "kmsg",          "kallsyms",   "keys",
-                                        "key-users",   "sysrq-trigger", "kpagecount", "kpageflags",
-                                        "kpagecgroup", "locks",         "interrupts", "irq"};
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        size_t length = strlen(PROC "/");
-        if (strncmp(path, PROC "/", length) != 0)
-            return false;
-        const char *rest = path + length;
-        length = strlen(names[i]);
-        if (strncmp(rest, names[i], length) == 0 && (rest[length] == '\0' || rest[length] == '/'))
-            return true;
-    }
-    return false;
-}
-
-bool proc_names_interface(const char *path)
-{
-    static const char *const parents[] = {"/conf", "/neigh"};
-    static const char *const everywhere[] = {"all", "default", "lo"};
-    const char *net = PROC "/sys/net/";
-
-    if (strncmp(path, net, strlen(net)) != 0)
-        return false;
-    const char *family = path + strlen(net);
-    const char *kind = family + strcspn(family, "/");
-    const char *entry = NULL;
-    for (size_t i = 0; i < sizeof(parents) / sizeof(parents[0]); i++) {
-        size_t length = strlen(parents[i]);
-        if (strncmp(kind, parents[i], length) == 0 && (kind[length] == '\0' || kind[length] == '/'))
-            entry = kind + length;
-    }
-    if (entry == NULL)
-        return false;
-    entry += strspn(entry, "/");
-    size_t length = strcspn(entry, "/");
-    for (size_t i = 0; i < sizeof(everywhere) / sizeof(everywhere[0]); i++) {
-        if (length == strlen(everywhere[i]) && strncmp(entry, everywhere[i], length) == 0)
-            return false;
-    }
-    return true;
-}
-
 static struct open_decision decide_net(const struct open_call *call, const char *rest)
 {
     if (rest[3] == '\0') { /* the directory: see listing.c */
@@ -297,7 +170,7 @@ static struct open_decision decide_reopen(const struct open_call *call, bool gra
     /* It conveys nothing but the name, and cannot be handed over. */
     if (open_call_has(call, O_PATH))
         return answer(ANSWER_CONTINUE);
-    return granted ? answer(ANSWER_REOPEN) : refuse(EACCES, "no grant covers it");
+    return granted ? answer(ANSWER_REOPEN) : refuse_without_grant();
 }
 
 struct open_decision proc_decide(const struct file_views *views, const struct request *request,
@@ -317,11 +190,10 @@ struct open_decision proc_decide(const struct file_views *views, const struct re
     if (S_ISLNK(object.mode)) /* pinned with O_NOFOLLOW */
         return answer(ANSWER_CONTINUE);
     if (!proc_place_parse(path, &place)) {
-        if (is_hidden_kernel_file(path))
-            return refuse(EACCES, "not shown to any sandbox");
+        const char *hidden = proc_hides(path);
         /* What leads to the entries of lo, and reads nothing, stays open. */
-        if (proc_names_interface(path) && !open_call_has(call, O_PATH))
-            return refuse(EACCES, "the host's interfaces are not shown");
+        if (hidden != NULL && !(proc_names_interface(path) && open_call_has(call, O_PATH)))
+            return refuse(EACCES, hidden);
         return decide_reopen(call, proc_is_granted(views, path, false, write));
     }
     if (place.pid == views->own && !spells(call->path, views->own)) {
@@ -335,17 +207,16 @@ struct open_decision proc_decide(const struct file_views *views, const struct re
         if (result < 0 || !proc_place_parse(path, &place))
             return refuse(EACCES, NULL);
     }
-    if (!proc_is_member(views, request, place.pid))
+    if (!proc_is_member(request, place.pid))
         return refuse(EACCES, "another process's");
     bool own = place.pid == request->tgid || (uint32_t)place.pid == request->notification.pid;
     bool granted = proc_is_granted(views, path, own, write);
     if (proc_place_is_net(&place)) {
         if (!write && !granted)
-            return refuse(EACCES, "no grant covers it");
+            return refuse_without_grant();
         return decide_net(call, place.rest);
     }
-    if (!open_call_has(call, O_PATH) &&
-        (is_sensitive(place.rest, write) || (!own && is_sensitive(place.rest, true))))
+    if (!open_call_has(call, O_PATH) && proc_place_is_sensitive(&place, own, write))
         return refuse(EACCES, "opened for somebody else it would show or do more");
     struct open_decision decision = decide_reopen(call, granted);
     decision.may_wait = !own; /* the other may be in the middle of an exec */
@@ -360,8 +231,8 @@ struct open_decision sys_decide(const struct file_views *views, const struct ope
 
     if (result < 0 || unlinked)
         return refuse(EACCES, NULL);
-    if (shadow_hides_sysfs(path))
-        return refuse(EACCES, "the host's interfaces are not shown");
+    if (sys_hides(path) != NULL)
+        return refuse(EACCES, sys_hides(path));
     return decide_reopen(call,
                          views->grants != NULL &&
                              grants_find(views->grants, path, open_call_writes(call)) != NULL);

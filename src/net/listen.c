@@ -301,7 +301,7 @@ static struct verdict on_listen(struct request *request)
     if (result == LOOK) {
         if (request_would_wait(request))
             socket_unpin(&job->socket);
-        if (request_submit(request, work, job, job_free))
+        if (request_perform(request, work, job, job_free))
             return verdict_taken();
         result = -ENOMEM;
     }

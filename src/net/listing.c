@@ -260,7 +260,7 @@ static struct verdict submit(const struct request *request, const struct listing
         member_close(request, copy->fd);
         copy->fd = -1;
     }
-    if (request_submit(request, work, copy, listing_free))
+    if (request_perform(request, work, copy, listing_free))
         return verdict_taken();
     listing_free(copy);
     return verdict_errno(ENOMEM);

@@ -217,7 +217,7 @@ static struct verdict deliver(struct request *request, struct delivery *delivery
         pthread_mutex_unlock(&view->injection);
     }
     if (number == -EAGAIN) {
-        if (request_submit(request, deliver_by_worker, delivery, delivery_free))
+        if (request_perform(request, deliver_by_worker, delivery, delivery_free))
             return verdict_taken();
         number = -ENOBUFS;
     }

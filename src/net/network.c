@@ -37,7 +37,7 @@ static bool fill(struct network *network, const struct resolved_hosts *hosts, st
             return out_of_memory(err);
     }
     network->holder = holder_new();
-    return network->holder != NULL || out_of_memory(err);
+    return network->holder != NULL || error_runtime(err, errno, "network of the sandbox");
 }
 
 struct network *network_new(const struct policy *policy, const struct granted *granted,

@@ -10,6 +10,7 @@
  */
 #include "net/network_files.h"
 
+#include "member/advice.h"
 #include "member/identity.h"
 #include "net/file_look.h"
 #include "net/net.h"
@@ -195,16 +196,14 @@ static struct verdict refuse(const struct request *request, const struct open_ca
                              const struct open_decision *decision, const char *path)
 {
     bool write = open_call_writes(call);
-    char suggest[48];
+    CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
 
     if (decision->rule == NULL)
         return verdict_errno(decision->error);
-    if (decision->tree != NULL)
-        snprintf(suggest, sizeof(suggest), "%s %s", write ? "--fs-write" : "--fs-read",
-                 decision->tree);
+    bool usable = decision->of_grant && advice_grant(&advice, request, write, path, true);
     request_record_denial(request, path[0] != '\0' ? path : call->path, write ? "write" : "read",
                           decision->error, decision->of_hosts ? HOSTS_LAYER : PROC_LAYER,
-                          decision->rule, decision->tree == NULL ? NULL : suggest);
+                          decision->rule, usable ? buffer_text(&advice) : NULL);
     return verdict_errno(decision->error);
 }
 
@@ -333,7 +332,7 @@ static struct verdict submit(struct file_views *views, const struct request *req
         job->walk = walk;
         call->object.base = -1;
     }
-    if (request_submit(request, work, job, job_free))
+    if (request_perform(request, work, job, job_free))
         return verdict_taken();
     job_free(job);
     return verdict_errno(ENOMEM);

@@ -2,6 +2,7 @@
 #ifndef SANDLOCK_NET_NETWORK_FILES_H
 #define SANDLOCK_NET_NETWORK_FILES_H
 
+#include "member/kernel_place.h"
 #include "net/open_call.h"
 #include "net/proc_net.h"
 #include "net/proc_sockets.h"
@@ -43,7 +44,7 @@ struct open_decision {
     enum open_answer answer;
     int error;          /* ANSWER_REFUSE */
     const char *rule;   /* for the denial record; NULL: no denial, the kernel would say the same */
-    const char *tree;   /* the grant that would allow it; NULL: none would */
+    bool of_grant;      /* a grant of the object would allow it */
     bool of_hosts;      /* the hosts view refuses */
     enum net_file file; /* ANSWER_NET */
     bool may_wait;      /* to be carried out by a worker */
@@ -72,24 +73,6 @@ bool walk_is_needed(const struct file_views *views, const struct open_call *call
  * caller, or -errno. */
 int walk_as_caller(const struct file_views *views, const struct request *request,
                    const struct open_call *call);
-
-/* "/proc/12/task/13/net/dev" into its parts; NULL if the path is not below a process's directory. */
-struct proc_place {
-    pid_t pid;
-    const char *rest; /* without the numbers: "net/dev"; "" for the directory itself */
-};
-
-bool proc_place_parse(const char *path, struct proc_place *place);
-
-/* True if it is the "net" of the process, or lies in it. */
-bool proc_place_is_net(const struct proc_place *place);
-
-/* True if the process or thread is one of the sandbox. */
-bool proc_is_member(const struct file_views *views, const struct request *request, pid_t pid);
-
-/* True for settings of one interface below /proc/sys/net, unless every host has it, and for the
- * directories that list them. */
-bool proc_names_interface(const char *path);
 
 /* ---- view_contents.c: descriptors to hand over, owned by the caller, or -errno ------------------- */
 

@@ -165,8 +165,9 @@ static bool is_own(struct port_map *map, enum net_protocol protocol, uint64_t co
     return own;
 }
 
-unsigned port_map_users(struct port_map *map, enum net_protocol protocol,
-                        const struct net_address *address, uint16_t real_port)
+static unsigned users_of(struct port_map *map, enum net_protocol protocol,
+                         enum port_interest interest, const struct net_address *address,
+                         uint16_t real_port)
 {
     struct port_user *users = NULL;
     size_t count = 0;
@@ -174,7 +175,7 @@ unsigned port_map_users(struct port_map *map, enum net_protocol protocol,
 
     pthread_mutex_lock(&map->asking);
     if (map->questions != NULL &&
-        map->questions->users(map->data, protocol, real_port, &users, &count)) {
+        map->questions->users(map->data, protocol, interest, real_port, &users, &count)) {
         found = 0;
         for (size_t i = 0; i < count; i++) {
             if (overlaps(&users[i], address))
@@ -184,6 +185,16 @@ unsigned port_map_users(struct port_map *map, enum net_protocol protocol,
     }
     pthread_mutex_unlock(&map->asking);
     return found;
+}
+
+unsigned port_map_users(struct port_map *map, enum net_protocol protocol,
+                        const struct net_address *address, uint16_t real_port)
+{
+    unsigned users = users_of(map, protocol, PORT_RECEIVERS, address, real_port);
+
+    if (protocol == NET_TCP && (users & (PORT_FOREIGN | PORT_UNTOLD)) == 0)
+        users = users_of(map, protocol, PORT_SHARERS, address, real_port);
+    return users;
 }
 
 /* The different real ports of a virtual one, the latest first. */
@@ -205,6 +216,18 @@ static size_t list_places(struct port_map *map, enum net_protocol protocol, uint
     return count;
 }
 
+/* What is only bound is looked for where nothing listens: the kernel then refuses at the real port, while
+ * at the virtual one somebody else's socket could answer. */
+static bool is_own_alone(struct port_map *map, enum net_protocol protocol,
+                         const struct net_address *address, uint16_t real_port)
+{
+    unsigned users = users_of(map, protocol, PORT_RECEIVERS, address, real_port);
+
+    if (users == 0 && protocol == NET_TCP)
+        users = users_of(map, protocol, PORT_SHARERS, address, real_port);
+    return users == PORT_OWN;
+}
+
 uint16_t port_map_locate(struct port_map *map, enum net_protocol protocol,
                          const struct net_address *address, uint16_t virtual_port)
 {
@@ -212,7 +235,7 @@ uint16_t port_map_locate(struct port_map *map, enum net_protocol protocol,
     size_t count = virtual_port == 0 ? 0 : list_places(map, protocol, virtual_port, places);
 
     for (size_t i = 0; i < count; i++) {
-        if (port_map_users(map, protocol, address, places[i]) == PORT_OWN)
+        if (is_own_alone(map, protocol, address, places[i]))
             return places[i];
     }
     return 0;

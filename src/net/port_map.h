@@ -32,14 +32,17 @@ struct port_user {
     bool v6_only;
 };
 
+enum port_interest { PORT_RECEIVERS, PORT_SHARERS };
+
 /* What the map cannot know. The answers may take milliseconds. */
 struct port_questions {
     /* Marks the dead ones among the entries. What it cannot tell it leaves alive. */
     void (*liveness)(void *data, struct port_entry *entries, size_t count);
-    /* All sockets of the host that can receive at the real port or share it: listening and bound ones
-     * of TCP, all of UDP. *users is to be freed. False: nobody tells. */
-    bool (*users)(void *data, enum net_protocol protocol, uint16_t real_port,
-                  struct port_user **users, size_t *count);
+    /* All sockets of the host at the real port, of TCP those that listen, and with PORT_SHARERS also those
+     * that are only bound: they receive nothing, but share the port. The kernel looks for them for
+     * milliseconds. *users is to be freed. False: nobody tells. */
+    bool (*users)(void *data, enum net_protocol protocol, enum port_interest interest,
+                  uint16_t real_port, struct port_user **users, size_t *count);
 };
 
 /* Whose sockets have a real port; none of these: it is free. */
@@ -64,8 +67,9 @@ bool port_map_record(struct port_map *map, enum net_protocol protocol, uint16_t 
 /* The real port of a virtual one, 0 if the sandbox has none. Perhaps of a socket that is gone. */
 uint16_t port_map_real(struct port_map *map, enum net_protocol protocol, uint16_t virtual_port);
 
-/* Whose sockets have the real port at an address that overlaps with this one, an unspecified one with all
- * of its family (IPv6: all). For workers. */
+/* Whose sockets have the real port, listening or only bound, at an address that overlaps with this one,
+ * an unspecified one with all of its family (IPv6: all). With PORT_FOREIGN the sandbox's own may be left
+ * out. For workers. */
 unsigned port_map_users(struct port_map *map, enum net_protocol protocol,
                         const struct net_address *address, uint16_t real_port);
 

@@ -101,11 +101,19 @@ static struct net_address unmapped(const struct net_address *address)
     return inner;
 }
 
-static bool list_users(void *data, enum net_protocol protocol, uint16_t real_port,
-                       struct port_user **users, size_t *count)
+/* For bound sockets the kernel walks its whole table of bound ports, whatever port is asked for. */
+static uint32_t states_of(enum net_protocol protocol, enum port_interest interest)
+{
+    if (protocol != NET_TCP)
+        return DIAG_ALL_STATES;
+    return interest == PORT_SHARERS ? LISTENING | DIAG_BOUND : LISTENING;
+}
+
+static bool list_users(void *data, enum net_protocol protocol, enum port_interest interest,
+                       uint16_t real_port, struct port_user **users, size_t *count)
 {
     struct diag_list list = DIAG_LIST_INIT;
-    uint32_t states = protocol == NET_TCP ? LISTENING | DIAG_BOUND : DIAG_ALL_STATES;
+    uint32_t states = states_of(protocol, interest);
     bool listed = list_sockets(data, protocol, states, real_port, &list);
 
     *users = listed ? calloc(list.count + 1, sizeof(**users)) : NULL;

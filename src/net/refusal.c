@@ -44,6 +44,25 @@ static void name_destination(struct buffer *out, enum net_protocol protocol,
         buffer_printf(out, "%s:%u", brackets ? "]" : "", port);
 }
 
+/* Where ping sockets exist, what asks for the way is ping: that needs a rule for what it is about to send.
+ * Only where UDP sockets work does the question need one, too. Adds it to what is suggested. */
+static void suggest_ping(const struct network *network, const struct net_address *address,
+                         struct net_verdict *verdict)
+{
+    struct net_verdict ping;
+    CLEANUP_BUFFER struct buffer both = BUFFER_INIT;
+
+    net_explain(network->verdicts, NET_ICMP, address, 0, &ping);
+    if (ping.allowed || verdict->suggest[0] == '\0')
+        return;
+    buffer_append_text(&both, ping.suggest);
+    if (ping.suggest[0] != '\0' && network->shape.udp != UDP_INERT)
+        buffer_printf(&both, " %s", verdict->suggest);
+    /* A cut rule would be another rule. */
+    if (!buffer_failed(&both) && both.length < sizeof(verdict->suggest))
+        memcpy(verdict->suggest, buffer_text(&both), both.length + 1);
+}
+
 int refuse_destination(const struct request *request, const struct network *network,
                        enum net_protocol protocol, const struct net_address *address, uint16_t port,
                        const char *want, int error)
@@ -52,6 +71,8 @@ int refuse_destination(const struct request *request, const struct network *netw
     struct net_verdict verdict;
 
     net_explain(network->verdicts, protocol, address, port, &verdict);
+    if (protocol == NET_UDP && port == PROBE_ROUTE_PORT && network->shape.ping)
+        suggest_ping(network, address, &verdict);
     name_destination(&object, protocol, address, port);
     request_record_denial(request, buffer_failed(&object) ? NULL : buffer_text(&object), want,
                           error, LAYER, verdict.rule,

@@ -9,6 +9,10 @@
 /* The protocol whose rules judge a socket; false: rules exist for none of its kind. */
 bool net_protocol_of_socket(const struct pinned_socket *socket, enum net_protocol *protocol);
 
+/* A port that is asked on and never sent to: iputils' ping connects a UDP socket to it, to see which way
+ * leads to the host. */
+#define PROBE_ROUTE_PORT 1025
+
 /* Records that the rules refuse this destination ("tcp://192.0.2.1:80"); `want` is "connect" or "send".
  * Returns -`error`, for the caller to answer. */
 int refuse_destination(const struct request *request, const struct network *network,

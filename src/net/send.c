@@ -177,7 +177,7 @@ static struct verdict hand_to_worker(const struct request *request, const struct
         request_submit(request, work, copy, release))
         return verdict_taken();
     release(copy);
-    return verdict_errno(ENOMEM);
+    return verdict_errno(EAGAIN);
 }
 
 /* ---- On the receiving thread -------------------------------------------------------------------- */

@@ -23,6 +23,10 @@
 /* A piece of a stream. Larger ones save nothing: the copies dominate. */
 #define WINDOW (64U * 1024)
 
+/* Nothing tells a full unix socket that it is shut down, by its own side or by a peer that reads no more: it
+ * is asked now and then. */
+#define SHUTDOWN_LOOK 50000000LL
+
 /* Datagrams above this are compared with the socket's buffer before they are copied. */
 #define LARGE_DATAGRAM (256U * 1024)
 
@@ -138,13 +142,22 @@ static int64_t send_by_device(struct send *send, const struct kernel_message *me
     return sent;
 }
 
+/* What a stream's sender says of the last byte is not true of the pieces before the last. */
+static unsigned flags_of_piece(const struct send *send, size_t size)
+{
+    unsigned flags = send->flags & ~(unsigned)(MSG_ZEROCOPY | MSG_FASTOPEN);
+
+    return size < send->message.length - send->done ? flags & ~(unsigned)(MSG_OOB | MSG_EOR)
+                                                    : flags;
+}
+
 /* Name and control data go with the first byte. */
 static int64_t transmit(struct send *send, const void *data, size_t size)
 {
     struct iovec range = {.iov_base = (void *)(uintptr_t)data, .iov_len = size};
     struct kernel_message message = {.ranges = &range, .range_count = 1};
     struct lowered_rights lowered;
-    unsigned flags = send->flags & ~(unsigned)(MSG_ZEROCOPY | MSG_FASTOPEN);
+    unsigned flags = flags_of_piece(send, size);
 
     int result = enter_rights(send, &lowered);
     if (result < 0)
@@ -305,8 +318,11 @@ static bool step(struct held *held, bool expired)
 
     bool finished = send_push(held->request, send, NULL, SEND_WINDOWS, &result);
     held->progressed = send->done > before;
-    if (!finished && !expired)
+    if (!finished && !expired) {
+        if (held->retry != 0)
+            held->retry = loop_now() + SHUTDOWN_LOOK;
         return false;
+    }
     if (!finished)
         result = send_partial(send, EAGAIN);
     result = send_settle(held->request, send, result);
@@ -325,7 +341,10 @@ static int64_t interrupted(struct held *held)
     struct send *send = (struct send *)held;
 
     /* Of a batch only a message that has begun, or the first, ever waits. */
-    return send->done > 0 ? send_settle(held->request, send, (int64_t)send->done) : -HELD_RESTART;
+    if (send->done > 0)
+        return send_settle(held->request, send, (int64_t)send->done);
+    /* As the kernel's own: a call with a time limit is not restarted, or it would get the whole time again. */
+    return held->deadline != 0 ? -EINTR : -HELD_RESTART;
 }
 
 /* Also a file's last descriptor may be among them, and its file system may take its time. */
@@ -360,6 +379,7 @@ bool send_hold(const struct request *request, struct send *send)
     struct request *detached = request_detach(request);
     if (detached == NULL)
         return false;
+    bool is_unix = send->socket.domain == AF_UNIX, datagrams = send->socket.type == SOCK_DGRAM;
     send->held = (struct held){
         .request = detached,
         .fd = send->socket.fd,
@@ -370,7 +390,8 @@ bool send_hold(const struct request *request, struct send *send)
         .release = release,
         .close = send->passed_count > 0 ? close_passed : NULL,
         /* A datagram's receiver may be full, of which this socket knows nothing. */
-        .backs_off = send->socket.domain == AF_UNIX && send->socket.type == SOCK_DGRAM,
+        .backs_off = is_unix && datagrams,
+        .retry = is_unix ? loop_now() + SHUTDOWN_LOOK : 0,
     };
     if (!held_submit(send->shared->network->holder, &send->held)) {
         request_answer_value(detached, send_settle(detached, send, send_partial(send, EIO)));

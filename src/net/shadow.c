@@ -261,24 +261,3 @@ bool shadow_has_device(const struct shadow *shadow, uint64_t device)
     }
     return device == shadow->root.device;
 }
-
-bool shadow_hides_sysfs(const char *path)
-{
-    static const char *const trees[] = {
-        "/sys/class/net", "/sys/firmware", "/sys/kernel/security",
-        "/sys/kernel/irq", /* its "actions" name the interfaces */
-    };
-    const char *devices = "/sys/devices/";
-
-    for (size_t i = 0; i < sizeof(trees) / sizeof(trees[0]); i++) {
-        size_t length = strlen(trees[i]);
-        if (strncmp(path, trees[i], length) == 0 && (path[length] == '/' || path[length] == '\0'))
-            return true;
-    }
-    if (strncmp(path, devices, strlen(devices)) != 0)
-        return false;
-    const char *net = strstr(path, "/net");
-    while (net != NULL && net[4] != '/' && net[4] != '\0')
-        net = strstr(net + 1, "/net");
-    return net != NULL;
-}

@@ -21,6 +21,7 @@ struct granted {
     const char *path; /* as the policy spells it, borrowed; NULL: an entry of a split directory */
     int fd;           /* O_PATH, owned by whoever made the list; -1: there is none */
     bool write;
+    bool optional; /* it may be missing */
     struct object_identity object;
 };
 
@@ -81,8 +82,5 @@ bool shadow_lies_beside(const struct shadow *shadow, const char *path);
 
 /* False: an object of this device lies in none of the directories on the way. */
 bool shadow_has_device(const struct shadow *shadow, uint64_t device);
-
-/* True if a canonical path below /sys tells of the host's network or of what no member may see. */
-bool shadow_hides_sysfs(const char *path);
 
 #endif

@@ -2,6 +2,7 @@
 #include "net/bind.h"
 
 #include "kernel/procfs.h"
+#include "member/advice.h"
 #include "member/object.h"
 #include "member/path_verdict.h"
 #include "util/fd.h"
@@ -71,14 +72,13 @@ static int pin_directory(const struct request *request, const char *directory)
     object_release(&object);
     if (fd < 0)
         return fd;
-    if (path_verdict_of(supervisor_grants(request->supervisor), fd, true, path) == PATH_GRANTED)
+    if (path_verdict_of(supervisor_grants(request->supervisor), fd, true, false, path) ==
+        PATH_GRANTED)
         return object_type(fd) == S_IFDIR ? fd_steal(&fd) : -ENOTDIR;
-    struct buffer advice = BUFFER_INIT;
-    if (path[0] != '\0')
-        path_advice(&advice, "--fs-write", path, true);
+    CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
+    bool usable = advice_grant(&advice, request, true, path, true);
     request_record_denial(request, path[0] == '\0' ? NULL : path, "make a socket", EACCES,
-                          "bind-rules", NULL, advice.length > 0 ? buffer_text(&advice) : NULL);
-    buffer_free(&advice);
+                          "bind-rules", NULL, usable ? buffer_text(&advice) : NULL);
     return -EACCES;
 }
 

@@ -1,6 +1,7 @@
 /* Named unix sockets: see unix_target.h. */
 #include "net/unix_target.h"
 
+#include "member/advice.h"
 #include "member/object.h"
 #include "member/path_verdict.h"
 #include "net/destinations.h"
@@ -50,12 +51,20 @@ static int is_symlink(const struct object *object, bool cached_only)
     return object_type(fd) == S_IFLNK;
 }
 
-static bool is_granted(const struct destinations *shared, int path_fd)
+/* `if_granted`, or -EACCES, if the object may not be read; -EAGAIN. */
+static int judge_existence(const struct destinations *shared, int path_fd, bool cached_only,
+                           int if_granted)
 {
     char path[PATH_MAX];
-    const struct grants *grants = shared->grants;
 
-    return path_verdict_of(grants, path_fd, false, path) == PATH_GRANTED;
+    switch (path_verdict_of(shared->grants, path_fd, false, cached_only, path)) {
+    case PATH_GRANTED:
+        return if_granted;
+    case PATH_UNDECIDED:
+        return -EAGAIN;
+    default:
+        return -EACCES;
+    }
 }
 
 /* Nothing is at the name. The kernel's `error` is told only where the member could see that for itself:
@@ -78,7 +87,7 @@ static int answer_missing(const struct destinations *shared, const struct object
         if (link != 0)
             return -EACCES;
         if (fd >= 0)
-            return is_granted(shared, fd) ? error : -EACCES;
+            return judge_existence(shared, fd, cached_only, error);
     }
 }
 
@@ -88,29 +97,31 @@ static int refuse(const struct request *request, const char *path, const char *r
 {
     CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
 
-    if (rule == NULL && path[0] != '\0')
-        path_advice(&advice, "--fs-write", path, true);
-    bool usable = advice.length > 0 && !buffer_failed(&advice);
+    bool usable = rule == NULL && advice_grant(&advice, request, true, path, true);
     request_record_denial(request, path[0] == '\0' ? NULL : path, "connect", EACCES, LAYER, rule,
                           usable ? buffer_text(&advice) : NULL);
     return -EACCES;
 }
 
-static int judge(const struct request *request, const struct destinations *shared, int path_fd)
+static int judge(const struct request *request, const struct destinations *shared, int path_fd,
+                 bool cached_only)
 {
     char path[PATH_MAX] = "";
 
     if (object_type(path_fd) != S_IFSOCK)
-        return !shared->judge_unix || is_granted(shared, path_fd) ? -ECONNREFUSED : -EACCES;
+        return shared->judge_unix ? judge_existence(shared, path_fd, cached_only, -ECONNREFUSED)
+                                  : -ECONNREFUSED;
     if (!shared->judge_unix)
         return 0;
-    switch (path_verdict_of(shared->grants, path_fd, true, path)) {
+    switch (path_verdict_of(shared->grants, path_fd, true, cached_only, path)) {
     case PATH_GRANTED:
         return 0;
     case PATH_NAMELESS: /* a descriptor of a socket: nothing can be bound to it */
         return -ECONNREFUSED;
     case PATH_REFUSED:
         return refuse(request, path, NULL);
+    case PATH_UNDECIDED:
+        return -EAGAIN;
     case PATH_UNKNOWN:
         break;
     }
@@ -135,7 +146,7 @@ static int pin(const struct request *request, struct destinations *shared,
         local_devices_learn(&shared->local, path_fd);
     else if (!local_devices_has(&shared->local, path_fd))
         return -EAGAIN;
-    int result = judge(request, shared, path_fd);
+    int result = judge(request, shared, path_fd, cached_only);
     return result < 0 ? result : fd_steal(&path_fd);
 }
 

@@ -100,7 +100,7 @@ static int follow_in_proc(struct walk *walk, int *place, const char *name)
     if (!proc_place_parse(directory, &process))
         /* Another mount of it, perhaps of other processes. */
         return strncmp(directory, "/proc/", 6) == 0 ? -ENOLINK : -EACCES;
-    if (!proc_is_member(walk->views, walk->request, process.pid))
+    if (!proc_is_member(walk->request, process.pid))
         return -EACCES;
     int fd = openat(*place, name, O_PATH | O_CLOEXEC);
     if (fd < 0)

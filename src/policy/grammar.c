@@ -155,7 +155,7 @@ bool grammar_size(const char *text, uint64_t *bytes, struct error *err)
     return true;
 }
 
-bool grammar_duration(const char *text, uint64_t *milliseconds, struct error *err)
+bool grammar_duration(const char *text, bool may_be_zero, uint64_t *milliseconds, struct error *err)
 {
     static const struct {
         const char *name;
@@ -176,7 +176,7 @@ bool grammar_duration(const char *text, uint64_t *milliseconds, struct error *er
                             quote(text).text);
     if (!text_parse_uint(text, digits, DURATION_MS_MAX / unit, &number))
         return error_config(err, "duration out of range: %s", quote(text).text);
-    if (number == 0)
+    if (number == 0 && !may_be_zero)
         return error_config(err,
                             "%s: a duration of zero is not accepted; omit the option for no limit",
                             quote(text).text);

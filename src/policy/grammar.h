@@ -17,8 +17,10 @@
  * Overflow says "out of range". */
 bool grammar_size(const char *text, uint64_t *bytes, struct error *err);
 
-/* Duration: N[ms|s|m|h], a bare number is seconds; result in milliseconds, 0 is refused. */
-bool grammar_duration(const char *text, uint64_t *milliseconds, struct error *err);
+/* Duration: N[ms|s|m|h], a bare number is seconds; result in milliseconds. Zero is refused unless it
+ * may be: a limit of zero means nothing that anybody wants. */
+bool grammar_duration(const char *text, bool may_be_zero, uint64_t *milliseconds,
+                      struct error *err);
 
 /* PORTS: comma list of N and LO-HI. `allow_any`: "*" is accepted (only on the allow side). Several
  * texts merge into one sorted, disjoint list; *ranges is owned by the caller. */

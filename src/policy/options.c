@@ -28,6 +28,64 @@ static void build_display_names(void)
     }
 }
 
+/* By option, and by profile key where there is one. */
+static const struct {
+    const char *name;
+    const char *section;
+    const char *key;
+} absent_settings[] = {
+    {"fs-deny", "filesystem", "deny"},
+    {"fs-mount", "filesystem", "mount"},
+    {"chroot", "filesystem", "chroot"},
+    {"on-exit", "filesystem", "on_exit"},
+    {"on-error", "filesystem", "on_error"},
+    {"workdir", "config", "workdir"},
+    {"fs-storage", "config", "fs_storage"},
+    {"fs-isolation", NULL, NULL},
+    {"dry-run", NULL, NULL},
+    {"image", NULL, NULL},
+    {"http-allow", "http", "allow"},
+    {"http-deny", "http", "deny"},
+    {"http-port", "http", "ports"},
+    {"http-ca", "config", "http_ca"},
+    {"http-key", "config", "http_key"},
+    {"http-ca-out", "config", "http_ca_out"},
+    {"http-inject-ca", "config", "http_inject_ca"},
+    {"https-ca", NULL, NULL},
+    {"https-key", NULL, NULL},
+    {"http-auth", NULL, NULL},
+    {"credential", NULL, NULL},
+    {"max-memory", "limits", "memory"},
+    {"max-disk", "limits", "disk"},
+    {"cpu", "limits", "cpu"},
+    {"max-cpu", NULL, NULL},
+    {"num-cpus", "limits", "num_cpus"},
+    {"random-seed", "determinism", "random_seed"},
+    {"time-start", "determinism", "time_start"},
+    {"deterministic-dirs", "determinism", "deterministic_dirs"},
+};
+#define ABSENT_COUNT (sizeof(absent_settings) / sizeof(absent_settings[0]))
+
+bool option_is_absent(const char *name, size_t length)
+{
+    for (size_t i = 0; i < ABSENT_COUNT; i++) {
+        if (strlen(absent_settings[i].name) == length &&
+            memcmp(absent_settings[i].name, name, length) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool option_key_is_absent(const char *section, const char *key)
+{
+    for (size_t i = 0; i < ABSENT_COUNT; i++) {
+        if (absent_settings[i].key != NULL && strcmp(absent_settings[i].section, section) == 0 &&
+            (key == NULL || strcmp(absent_settings[i].key, key) == 0))
+            return true;
+    }
+    return false;
+}
+
 bool option_is_list(const struct option_spec *spec)
 {
     switch (spec->kind) {

@@ -84,6 +84,11 @@ const struct option_spec *option_find_long(const char *name, size_t length);
 const struct option_spec *option_find_short(char name);
 const struct option_spec *option_find_key(const char *section, const char *key);
 
+/* True for a setting of other releases whose feature this one does not have. It is refused like every
+ * unknown one, but no similar name is suggested, which would mean something else. */
+bool option_is_absent(const char *name, size_t length);
+bool option_key_is_absent(const char *section, const char *key); /* key NULL: the section itself */
+
 /* "--fs-read" or "[filesystem].read" style names for messages; static or interned storage. */
 const char *option_display_name(const struct option_spec *spec); /* "--NAME", or the key form */
 void option_key_name(const struct option_spec *spec, char *text, size_t size); /* "[s].k" */

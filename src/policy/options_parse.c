@@ -19,19 +19,15 @@ struct parser {
 
 /* ---- Unknown options ------------------------------------------------------------------------- */
 
-/* Spellings of earlier releases, with what says the same today. Those without a successor here are
- * listed too: a similar name of another meaning would be bad advice. */
+/* Spellings of earlier releases, with what says the same today. */
 static const struct {
     const char *former;
-    enum option_id now; /* OPTION_COUNT: none */
-    const char *value;  /* how its value is written now, if that changed */
+    enum option_id now;
+    const char *value; /* how its value is written now, if that changed */
 } former_names[] = {
     {"net-bind", OPTION_NET_ALLOW_BIND, NULL},
     {"net-allow-host", OPTION_NET_ALLOW, NULL},
     {"net-connect", OPTION_NET_ALLOW, " tcp://*:PORT"},
-    {"https-ca", OPTION_COUNT, NULL},
-    {"https-key", OPTION_COUNT, NULL},
-    {"fs-isolation", OPTION_COUNT, NULL},
 };
 
 static bool find_former_name(const char *name, size_t length, enum option_id *now,
@@ -48,10 +44,16 @@ static bool find_former_name(const char *name, size_t length, enum option_id *no
     return false;
 }
 
-/* A name about what is denied is not answered with one that allows, however alike they are. */
+static bool is_negative(const char *name)
+{
+    return strncmp(name, "no", 2) == 0 && name[2] != '\0';
+}
+
+/* A name is not answered with one of the opposite meaning, however alike they are. */
 static bool may_mean(const char *name, const char *candidate)
 {
-    return (strstr(name, "deny") != NULL) == (strstr(candidate, "deny") != NULL);
+    return (strstr(name, "deny") != NULL) == (strstr(candidate, "deny") != NULL) &&
+           is_negative(name) == is_negative(candidate);
 }
 
 static const char *closest_long_name(const char *name)
@@ -71,18 +73,20 @@ static const char *closest_long_name(const char *name)
 
 static bool refuse_unknown_long(const struct parser *parser, const char *word, size_t length)
 {
-    enum option_id now = OPTION_COUNT;
-    const char *value = "";
-    bool is_former = find_former_name(word + 2, length - 2, &now, &value);
+    enum option_id now;
+    const char *value;
 
-    if (is_former && now != OPTION_COUNT)
+    if (find_former_name(word + 2, length - 2, &now, &value))
         return error_config(parser->err, "unknown option %s: it is spelled %s%s now",
                             quote_bytes(word, length).text, option_display_name(&option_specs[now]),
                             value);
+    if (option_is_absent(word + 2, length - 2))
+        return error_config(parser->err, "unknown option %s: this release has no such feature",
+                            quote_bytes(word, length).text);
 
     char name[64];
     snprintf(name, sizeof(name), "%.*s", (int)(length > 64 ? 64 : length) - 2, word + 2);
-    const char *meant = is_former ? NULL : closest_long_name(name);
+    const char *meant = closest_long_name(name);
     if (meant != NULL)
         return error_config(parser->err, "unknown option %s; did you mean '--%s'?",
                             quote_bytes(word, length).text, meant);

@@ -59,19 +59,17 @@ static const struct {
     unsigned bit;
     const char *name;
 } features[] = {
-    {FEATURE_METADATA_GATE, "metadata-gate"},
-    {FEATURE_PROCESS_GATE, "process-gate"},
-    {FEATURE_UNIX_GATE, "unix-gate"},
-    {FEATURE_LISTEN_GATE, "listen-gate"},
-    {FEATURE_NETLINK_VIEW, "netlink-view"},
-    {FEATURE_HOSTS_VIEW, "hosts-view"},
-    {FEATURE_PROC_VIEW, "proc-view"},
-    {FEATURE_SUPERVISOR_CONFINEMENT, "supervisor-confinement"},
+#define FEATURE(id, name) {FEATURE_##id, name},
+#include "policy/features.def"
+#undef FEATURE
 };
 
-#define FEATURE_NAMES                                                                 \
-    "metadata-gate, process-gate, unix-gate, listen-gate, netlink-view, hosts-view, " \
-    "proc-view, supervisor-confinement"
+/* Each with ", " in front. */
+static const char feature_names[] =
+#define FEATURE(id, name) ", " name
+#include "policy/features.def"
+#undef FEATURE
+    ;
 
 const char *policy_feature_name(unsigned bit)
 {
@@ -101,8 +99,8 @@ static bool collect_features(const struct record *record, enum option_id id, boo
         const struct raw_value *value = &list->values[i];
         unsigned bit = find_feature(value->text);
         if (bit == 0)
-            return policy_refuse(err, id, value, "unknown feature %s (known: " FEATURE_NAMES ")",
-                                 quote(value->text).text);
+            return policy_refuse(err, id, value, "unknown feature %s (known: %s)",
+                                 quote(value->text).text, feature_names + 2);
         if ((value->origin.kind == ORIGIN_PROFILE) == from_profile)
             *bits |= bit;
     }

@@ -133,11 +133,16 @@ static bool refuse_unknown(const struct reader *reader, const struct toml_member
     buffer_printf(&text, "unknown field %s", quote_bytes(member->key, member->key_length).text);
     if (section != NULL)
         buffer_printf(&text, " in [%s]", section);
-    describe_right_place(member->key, place, sizeof(place));
-    const char *meant = text_closest(member->key, names);
-    if (place[0] != '\0')
+    const char *meant = NULL;
+    if (section != NULL ? option_key_is_absent(section, member->key)
+                        : option_key_is_absent(member->key, NULL)) {
+        buffer_append_text(&text, "; this release has no such feature");
+    } else {
+        describe_right_place(member->key, place, sizeof(place));
         buffer_append_text(&text, place);
-    else if (meant != NULL)
+        meant = place[0] != '\0' ? NULL : text_closest(member->key, names);
+    }
+    if (meant != NULL)
         buffer_printf(&text, "; did you mean '%s'?", meant);
     buffer_printf(&text, " (valid %s: ", section == NULL ? "sections" : "keys");
     for (size_t i = 0; names[i] != NULL; i++)
@@ -215,7 +220,8 @@ static bool check_duration(const struct reader *reader, const struct option_spec
     uint64_t milliseconds;
     struct error reason = {0};
 
-    if (grammar_duration(record_text(reader->record, spec->id), &milliseconds, &reason))
+    if (grammar_duration(record_text(reader->record, spec->id), spec->id == OPTION_KILL_AFTER,
+                         &milliseconds, &reason))
         return true;
     return refuse_at(reader, value->line, value->column, "[%s].%s: %s", spec->section, spec->key,
                      reason.text);
@@ -442,6 +448,8 @@ bool profile_load_fd(int fd, const char *path, struct record *record, struct err
 
 bool profile_load_file(const char *path, struct record *record, struct error *err)
 {
+    if (path[0] == '\0')
+        return error_config(err, "the path of the profile is empty");
     CLEANUP_FD int fd = RETRY_ON_EINTR(open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY));
 
     if (fd < 0)

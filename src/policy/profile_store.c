@@ -396,10 +396,14 @@ static bool load_by_name(const char *name, struct record *record, char **path, s
     *path = join(directory->path, file);
     if (*path == NULL)
         return out_of_memory(err);
+    /* NONBLOCK: a FIFO of that name must not hang us. */
     CLEANUP_FD int fd =
-        RETRY_ON_EINTR(openat(directory->fd, file, O_RDONLY | O_CLOEXEC | O_NOCTTY));
+        RETRY_ON_EINTR(openat(directory->fd, file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+    struct stat status;
     if (fd < 0)
         return error_config(err, "open profile %s: %s", *path, strerror(errno));
+    if (fstat(fd, &status) == 0 && !S_ISREG(status.st_mode))
+        return error_config(err, "profile %s is not a regular file", *path);
     return profile_load_fd(fd, *path, record, err);
 }
 

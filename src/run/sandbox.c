@@ -11,6 +11,8 @@
 #include "run/terminal.h"
 #include "util/fault.h"
 #include "util/fd.h"
+#include "util/quiet.h"
+#include "util/thread_stack.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -41,6 +43,7 @@ struct sandbox {
     struct launch *launch;
     struct loop *loop;
     bool own_thread;
+    bool hosted; /* in somebody else's process */
     bool capture_output;
     bool forward_signals;
     bool end_with_child;
@@ -260,7 +263,7 @@ static int start_thread(struct sandbox *sandbox)
 
     if (fault_is("supervisor-thread") || pthread_attr_init(&attributes) != 0)
         return ENOMEM;
-    pthread_attr_setstacksize(&attributes, SUPERVISOR_STACK);
+    pthread_attr_setstacksize(&attributes, thread_stack_size(SUPERVISOR_STACK));
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int result = pthread_create(&sandbox->thread, &attributes, supervise, sandbox);
@@ -294,9 +297,11 @@ static struct sandbox *sandbox_new(const struct sandbox_spec *spec, struct error
     for (int i = 0; i < 3; i++)
         sandbox->captures[i] = CAPTURE_INIT;
     sandbox->terminal = TERMINAL_INIT;
+    sandbox->hosted = spec->supervision != SUPERVISE_CALLER;
     sandbox->capture_output = spec->capture;
     sandbox->forward_signals = spec->forward_signals;
     sandbox->on_lost = spec->lost;
+    sandbox->terminal.on_want = spec->wants_terminal;
     sandbox->end_with_child = spec->launch.end_with_child;
     sandbox->parked = spec->launch.park;
     sandbox->once = spec->once;
@@ -340,8 +345,11 @@ static bool prepare(struct sandbox *sandbox, const struct sandbox_spec *spec, bo
     sandbox->launch = launch_prepare(&launch_spec, err);
     if (sandbox->launch == NULL)
         return false;
-    if (spec->denial_fd >= 0 && launch_denials(sandbox->launch) != NULL)
-        denial_log_set_sink(launch_denials(sandbox->launch), spec->denial_fd);
+    int denial_fd = spec->denial_fd;
+    if (spec->admitted != NULL && !spec->admitted(spec->admitted_data, &denial_fd, err))
+        return false;
+    if (denial_fd >= 0 && launch_denials(sandbox->launch) != NULL)
+        denial_log_set_sink(launch_denials(sandbox->launch), denial_fd);
     return true;
 }
 
@@ -361,7 +369,7 @@ static bool wants_thread(const struct sandbox *sandbox, const struct sandbox_spe
     return launch_supervised(sandbox->launch) || (spec->background && spec->capture);
 }
 
-struct sandbox *sandbox_create(const struct sandbox_spec *spec, struct error *err)
+static struct sandbox *create(const struct sandbox_spec *spec, struct error *err)
 {
     struct sandbox *sandbox = sandbox_new(spec, err);
     bool confine = spec->supervision != SUPERVISE_CALLER_UNCONFINED;
@@ -390,12 +398,27 @@ struct sandbox *sandbox_create(const struct sandbox_spec *spec, struct error *er
         }
         struct sandbox_spec fallback = *spec;
         fallback.supervision = SUPERVISE_CALLER_UNCONFINED;
-        return sandbox_create(&fallback, err);
+        fallback.launch.no_threads = true;
+        return create(&fallback, err);
     }
     if (!begin_on_caller(sandbox, err)) {
         sandbox_free(sandbox);
         return NULL;
     }
+    return sandbox;
+}
+
+struct sandbox *sandbox_create(const struct sandbox_spec *spec, struct error *err)
+{
+    if (spec->supervision == SUPERVISE_CALLER)
+        return create(spec, err);
+    struct sandbox_spec hosted = *spec;
+    struct quiet quiet;
+    quiet_begin(&quiet);
+    if (hosted.launch.signal_mask == NULL)
+        hosted.launch.signal_mask = &quiet.before;
+    struct sandbox *sandbox = create(&hosted, err);
+    quiet_end(&quiet);
     return sandbox;
 }
 
@@ -473,6 +496,20 @@ int sandbox_poll_fd(struct sandbox *sandbox)
 
 /* ---- Waiting ------------------------------------------------------------------------------------- */
 
+/* The limit is the command's. What it left behind may take longer to end than the command was given. A
+ * guardian that has much to do may not have seen the end yet; while it lives the number is the command's. */
+static bool ended_in_time(const struct sandbox *sandbox)
+{
+    const struct launch_record *record = launch_record_of(sandbox->launch);
+
+    if (atomic_load_explicit(&record->child_exited, memory_order_acquire) != 0)
+        return true;
+    CLEANUP_FD int pidfd = sys_pidfd_open(launch_child(sandbox->launch), 0);
+    struct pollfd command = {.fd = pidfd, .events = POLLIN};
+    bool exited = pidfd >= 0 && poll(&command, 1, 0) == 1;
+    return exited || atomic_load_explicit(&record->child_exited, memory_order_acquire) != 0;
+}
+
 static void on_kill_deadline(void *data)
 {
     struct sandbox *sandbox = data;
@@ -484,6 +521,8 @@ static void on_deadline(void *data)
 {
     struct sandbox *sandbox = data;
 
+    if (ended_in_time(sandbox))
+        return;
     sandbox->timed_out = true;
     launch_command(sandbox->launch, COMMAND_FINISH);
     if (sandbox->kill_after_ms == 0) {
@@ -505,18 +544,34 @@ static int64_t deadline_after(uint64_t milliseconds)
            (int64_t)(milliseconds < longest ? milliseconds : longest) * NS_PER_MS;
 }
 
+/* The guardian ends the sandbox when the command has exited. One that cannot be told would be waited for
+ * without end. Lock held where the sandbox has a thread. */
+static bool order_finish(struct sandbox *sandbox, struct error *err)
+{
+    if (sandbox->end_with_child) /* it knows, and needs no wall for a command */
+        return true;
+    int result = command_locked(sandbox, COMMAND_FINISH);
+    return result == 0 || result == -ESRCH ||
+           error_runtime(err, -result, "the guardian process cannot be reached");
+}
+
 static bool wait_on_caller(struct sandbox *sandbox, uint64_t timeout_ms, struct error *err)
 {
     int timer = 0;
 
+    if (!order_finish(sandbox, err))
+        return false;
     if (timeout_ms > 0) {
         timer = loop_timer_add(sandbox->loop, deadline_after(timeout_ms), on_deadline, sandbox);
         if (timer == 0)
             return error_runtime(err, ENOMEM, "timeout");
     }
-    if (!sandbox->end_with_child)
-        launch_command(sandbox->launch, COMMAND_FINISH);
+    struct quiet quiet;
+    if (sandbox->hosted)
+        quiet_begin(&quiet);
     serve(sandbox);
+    if (sandbox->hosted)
+        quiet_end(&quiet);
     return true;
 }
 
@@ -537,12 +592,15 @@ static bool await_end_until(struct sandbox *sandbox, uint64_t milliseconds)
     return true;
 }
 
-static void wait_for_thread(struct sandbox *sandbox, uint64_t timeout_ms, uint64_t kill_after_ms)
+static bool wait_for_thread(struct sandbox *sandbox, uint64_t timeout_ms, uint64_t kill_after_ms,
+                            struct error *err)
 {
     pthread_mutex_lock(&sandbox->lock);
-    if (!sandbox->end_with_child) /* else the guardian knows, and needs no wall for a command */
-        command_locked(sandbox, COMMAND_FINISH);
-    if (timeout_ms > 0 && !await_end_until(sandbox, timeout_ms)) {
+    if (!order_finish(sandbox, err)) {
+        pthread_mutex_unlock(&sandbox->lock);
+        return false;
+    }
+    if (timeout_ms > 0 && !await_end_until(sandbox, timeout_ms) && !ended_in_time(sandbox)) {
         sandbox->timed_out = true;
         bool ended = false;
         if (kill_after_ms > 0) {
@@ -555,6 +613,7 @@ static void wait_for_thread(struct sandbox *sandbox, uint64_t timeout_ms, uint64
     while (sandbox->phase != PHASE_ENDED)
         pthread_cond_wait(&sandbox->changed, &sandbox->lock);
     pthread_mutex_unlock(&sandbox->lock);
+    return true;
 }
 
 bool sandbox_wait(struct sandbox *sandbox, uint64_t timeout_ms, uint64_t kill_after_ms,
@@ -578,8 +637,8 @@ bool sandbox_wait(struct sandbox *sandbox, uint64_t timeout_ms, uint64_t kill_af
             pthread_mutex_unlock(&sandbox->lock);
             return false;
         }
-    } else if (!ended) {
-        wait_for_thread(sandbox, timeout_ms, kill_after_ms);
+    } else if (!ended && !wait_for_thread(sandbox, timeout_ms, kill_after_ms, err)) {
+        return false;
     }
     *outcome = sandbox->outcome;
     return true;

@@ -64,9 +64,17 @@ struct sandbox_spec {
     bool capture; /* drain piped streams 1 and 2 into the result; false: the caller takes them */
     bool forward_signals; /* CLI: SIGTERM, SIGINT, … go to the command's group */
     int denial_fd;        /* JSON line per denial; -1: none */
+    /* CLI: called on the caller's thread when nothing that was asked for can be refused any more and
+     * nothing runs yet; what the run writes is opened here, before the confinement. May set *denial_fd.
+     * False and an error end the creation. NULL: none */
+    bool (*admitted)(void *data, int *denial_fd, struct error *err);
+    void *admitted_data;
     void (*lost)(
         const char *why); /* CLI: the supervising thread, the caller's, does not come back from a
                                       call; the members have been killed. On another thread */
+    /* CLI: the command was stopped since it uses the terminal, which this process could have given it but
+     * was not told to. On the supervising thread. */
+    void (*wants_terminal)(void);
 };
 
 struct sandbox;
@@ -85,7 +93,8 @@ int sandbox_start(struct sandbox *sandbox);
 
 /* Waits for the end of the run: the command has exited, every other member is dead, the output is
  * collected. `timeout_ms` 0: no limit; on expiry SIGTERM (if kill_after_ms > 0), after that SIGKILL
- * to all members. A later call returns the same outcome at once. False on an internal error. */
+ * to all members; not if the command had exited by then. A later call returns the same outcome at once.
+ * False on an internal error. */
 bool sandbox_wait(struct sandbox *sandbox, uint64_t timeout_ms, uint64_t kill_after_ms,
                   struct outcome *outcome, struct error *err);
 

@@ -1,7 +1,7 @@
 /*
  * What the command line does with signals and the terminal while the command runs: forwards signals
  * to the command's group, stops itself when the command stops (Ctrl-Z) and hands the terminal back
- * and forth.
+ * and forth. Where no shell would let us go on the kernel does not stop us, nor then the command.
  */
 #ifndef SANDLOCK_RUN_TERMINAL_H
 #define SANDLOCK_RUN_TERMINAL_H
@@ -12,19 +12,25 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct terminal {
     struct launch *launch;
     struct loop *loop;
+    void (*on_want)(
+        void);   /* the command was stopped because it uses a terminal that it was not given */
+    bool wanted; /* that was said */
     int signal_fd;
     bool blocked;
     sigset_t mask_before;
     int fatal_signal; /* first TERM, INT, HUP or QUIT that was forwarded; 0: none */
+    int64_t fatal_at; /* when that was (sys_monotonic_ns()) */
 };
 
 #define TERMINAL_INIT ((struct terminal){.signal_fd = -1})
 
-/* Blocks the forwarded signals on this thread, before the launch. */
+/* Blocks the forwarded signals on this thread, before the launch; not those that the caller ignores, except
+ * SIGCONT, which has its effect all the same. */
 bool terminal_block_signals(struct terminal *terminal, struct error *err);
 
 /* Watches signals and stop reports once the command exists. */

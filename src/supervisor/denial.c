@@ -3,43 +3,19 @@
  * through hash chains of indices, so that a denial costs the same whether it is the first or the
  * millionth, and memory is bounded by the limit whatever the members do.
  */
-#include "supervisor/denial.h"
+#include "supervisor/denial_internal.h"
 
 #include "util/fd.h"
-#include "util/json.h"
 #include "util/text.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #define NO_RECORD UINT32_MAX
-#define KEYS_KEPT 32 /* power of two */
 #define NO_RULE "no rule"
 #define ELLIPSIS "..."
-
-struct record_slot {
-    struct denial denial;
-    uint64_t hash; /* over the uncut object */
-    uint32_t next; /* chain */
-};
-
-struct kept_key {
-    struct denial_key key;
-    uint32_t record; /* meaningless while key.call is NULL */
-};
-
-struct denial_log {
-    pthread_mutex_t lock; /* guards everything below */
-    struct record_slot *slots;
-    uint32_t count, capacity;
-    uint32_t *buckets; /* `capacity` of them */
-    uint64_t total, dropped;
-    int sink; /* borrowed, -1: none */
-    struct kept_key keys[KEYS_KEPT];
-};
 
 #define ERRNO_NAME(name) [name] = #name
 
@@ -133,13 +109,30 @@ struct denial_log *denial_log_new(void)
     if (log == NULL)
         return NULL;
     pthread_mutex_init(&log->lock, NULL);
-    log->sink = -1;
+    denial_writer_init(&log->writer);
+    log->holders = 1;
     return log;
+}
+
+struct denial_log *denial_log_share(struct denial_log *log)
+{
+    pthread_mutex_lock(&log->lock);
+    log->holders++;
+    pthread_mutex_unlock(&log->lock);
+    return log;
+}
+
+static bool let_go(struct denial_log *log)
+{
+    pthread_mutex_lock(&log->lock);
+    bool was_last = --log->holders == 0;
+    pthread_mutex_unlock(&log->lock);
+    return was_last;
 }
 
 void denial_log_free(struct denial_log *log)
 {
-    if (log == NULL)
+    if (log == NULL || !let_go(log))
         return;
     for (uint32_t i = 0; i < log->count; i++) {
         free(log->slots[i].denial.object);
@@ -148,15 +141,9 @@ void denial_log_free(struct denial_log *log)
     }
     free(log->slots);
     free(log->buckets);
+    denial_writer_destroy(&log->writer);
     pthread_mutex_destroy(&log->lock);
     free(log);
-}
-
-void denial_log_set_sink(struct denial_log *log, int fd)
-{
-    pthread_mutex_lock(&log->lock);
-    log->sink = fd;
-    pthread_mutex_unlock(&log->lock);
 }
 
 /* ---- Equality ---------------------------------------------------------------------------------- */
@@ -243,7 +230,7 @@ static struct record_slot *find(struct denial_log *log, const struct denial *den
 
 /* ---- JSON -------------------------------------------------------------------------------------- */
 
-static void write_json(struct json *json, const struct denial *denial)
+void denial_write_json(struct json *json, const struct denial *denial)
 {
     json_object_begin(json);
     json_key(json, "seq");
@@ -262,22 +249,6 @@ static void write_json(struct json *json, const struct denial *denial)
     json_key(json, "count");
     json_uint(json, denial->count);
     json_object_end(json);
-}
-
-static void write_to_sink(struct denial_log *log, const struct denial *denial)
-{
-    CLEANUP_BUFFER struct buffer line = BUFFER_INIT;
-    struct json json;
-
-    if (log->sink < 0)
-        return;
-    json_init(&json, &line, 0);
-    write_json(&json, denial);
-    buffer_append_char(&line, '\n');
-    if (buffer_failed(&line))
-        return;
-    if (fd_write_all(log->sink, line.data, line.length) < 0)
-        log->sink = -1; /* the reader is gone or the disk is full: never try again */
 }
 
 /* ---- Adding ------------------------------------------------------------------------------------ */
@@ -346,7 +317,7 @@ static bool append(struct denial_log *log, const struct denial *denial, uint64_t
     uint32_t *bucket = &log->buckets[hash & (log->capacity - 1)];
     slot->next = *bucket;
     *bucket = log->count++;
-    write_to_sink(log, &slot->denial);
+    denial_writer_wake(log);
     return true;
 }
 
@@ -560,7 +531,7 @@ void denial_log_json(const struct denial_log *log, struct buffer *out)
     json_array_begin(&json);
     pthread_mutex_lock(lock_of(log));
     for (uint32_t i = 0; i < log->count; i++)
-        write_json(&json, &log->slots[i].denial);
+        denial_write_json(&json, &log->slots[i].denial);
     pthread_mutex_unlock(lock_of(log));
     json_array_end(&json);
 }

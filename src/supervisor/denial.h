@@ -37,11 +37,14 @@ struct denial {
 
 struct denial_log;
 
-struct denial_log *denial_log_new(void);      /* NULL when out of memory */
+struct denial_log *denial_log_new(void); /* NULL when out of memory */
+
+/* One holder more; each frees it. */
+struct denial_log *denial_log_share(struct denial_log *log);
 void denial_log_free(struct denial_log *log); /* NULL is accepted */
 
 /* Records with copies of object, suggest and rule. `log` NULL: nothing happens. Never fails: what
- * cannot be kept is counted as dropped. Also writes the JSON line if a sink was set. */
+ * cannot be kept is counted as dropped. Never waits for the sink. */
 void denial_log_add(struct denial_log *log, const struct denial *denial);
 
 /* Counts the denial if an equal record exists (call, object, want, errno and layer) or if the ring is
@@ -69,9 +72,26 @@ void denial_log_set_key(struct denial_log *log, const struct denial *denial,
 /* "EACCES"; "E?" for a number without a name. */
 const char *denial_errno_name(int error);
 
-/* Every new record is also written to `fd` as one line of JSON (one write per line). The descriptor
- * is borrowed and must be open before the supervisor confines itself. */
+/*
+ * Every new record is also to go to `fd`, as one line of JSON, one write per line. The descriptor is
+ * borrowed, must be open before the supervisor confines itself, and may be one that others have too: a
+ * pipe, a terminal. Its reader keeps nobody waiting but the thread in denial_log_write_out().
+ */
 void denial_log_set_sink(struct denial_log *log, int fd);
+bool denial_log_has_sink(struct denial_log *log); /* `log` NULL: false */
+
+/* Writes the lines as the records come, on a thread that may wait; returns after a failed write, or when
+ * the log is closed. It may be in a write that never ends, and holds a share of the log for as long. */
+void denial_log_write_out(struct denial_log *log);
+
+/* Nothing more is written. NULL is accepted. */
+void denial_log_close(struct denial_log *log);
+
+/* At the end of the run: waits until all lines are written, on this thread if no other does it, but not
+ * for longer than `patience` nanoseconds; then closes the log. Returns how many denials were not
+ * written, those included that found no place in the ring. *error: of the write that failed, 0 if none
+ * did. 0 without a sink, or without a log. */
+uint64_t denial_log_finish(struct denial_log *log, int64_t patience, int *error);
 
 uint64_t denial_log_total(
     const struct denial_log *log); /* all denials, merged and dropped ones too */

@@ -112,7 +112,8 @@ static struct verdict judge(struct supervisor *supervisor, struct request *reque
     /* Members can use up the user's threads. Only a host that may not create any goes unwatched: there the
      * caller supervises, and has no walls either. */
     if (!watch_start(supervisor) && supervisor->config.confined)
-        return verdict_errno(ENOMEM);
+        return verdict_errno(EAGAIN);
+    supervisor_start_log_writer(supervisor);
     if (fault_is("handler-waits"))
         poll(NULL, 0, 60000);
 

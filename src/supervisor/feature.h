@@ -125,6 +125,9 @@ struct feature {
      * features of that room. */
     bool (*wanted)(const struct policy *policy, const struct network *network);
 
+    /* And the caller has a terminal that members could get hold of (supervisor_config). */
+    bool on_terminal;
+
     const struct trap *traps;
     size_t trap_count;
 

@@ -15,7 +15,7 @@
 
 struct fetcher;
 
-/* NULL when out of memory or descriptors. */
+/* NULL with errno: out of memory or descriptors. */
 struct fetcher *fetcher_new(struct supervisor *supervisor);
 void fetcher_free(struct fetcher *fetcher); /* NULL is accepted, as by all below */
 

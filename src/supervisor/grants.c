@@ -1,10 +1,12 @@
 /*
  * The path grants as the supervisor judges them: see grants.h. Only names that the kernel printed for
- * a pinned descriptor are compared, never a name that a member wrote.
+ * a pinned descriptor are compared, never a name that a member wrote; and a name is only a hint where to
+ * look, because others may rename what it leads to at any time.
  */
 #include "supervisor/grants.h"
 
 #include "kernel/procfs.h"
+#include "kernel/sys.h"
 #include "util/fd.h"
 
 #include <errno.h>
@@ -16,6 +18,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+
+#define STATX_MOUNT 0x1000 /* STATX_MNT_ID */
 
 #define DELETED_SUFFIX " (deleted)"
 
@@ -29,12 +33,36 @@ void grants_free(struct grants *grants)
     *grants = GRANTS_INIT;
 }
 
-static bool is_same_object(const char *path, const struct stat *object)
+/* What is known without asking a server or a daemon. 0 or -errno. */
+static int look_at(int directory, const char *name, struct sys_statx *answer)
 {
-    struct stat other;
+    int flags = AT_STATX_DONT_SYNC | AT_SYMLINK_NOFOLLOW | (name[0] == '\0' ? AT_EMPTY_PATH : 0);
 
-    return fstatat(AT_FDCWD, path, &other, AT_SYMLINK_NOFOLLOW) == 0 &&
-           other.st_dev == object->st_dev && other.st_ino == object->st_ino;
+    return (int)sys_call5(SYS_statx, directory, (long)name, flags, SYS_STATX_BASIC | STATX_MOUNT,
+                          (long)answer);
+}
+
+/* 0: before 5.8. */
+static uint64_t mount_of(const struct sys_statx *object)
+{
+    return (object->mask & STATX_MOUNT) != 0 ? object->rest[0] : 0;
+}
+
+static uint64_t device_of(const struct sys_statx *object)
+{
+    return (uint64_t)object->dev_major << 32 | object->dev_minor;
+}
+
+static bool is_same_object(const struct sys_statx *left, const struct sys_statx *right)
+{
+    return left->inode == right->inode && device_of(left) == device_of(right);
+}
+
+static bool leads_to(const char *path, const struct sys_statx *object)
+{
+    struct sys_statx other;
+
+    return look_at(AT_FDCWD, path, &other) == 0 && is_same_object(&other, object);
 }
 
 /* Unlinked objects of the kernel's own tmpfs mount print as if they lay in the root directory. */
@@ -50,11 +78,12 @@ static bool is_kernel_internal(const char *path)
 
 int grants_path_of(int fd, char *path, size_t size, bool *unlinked)
 {
-    struct stat object;
+    struct sys_statx object;
 
     *unlinked = false;
-    if (fstat(fd, &object) != 0)
-        return -errno;
+    int result = look_at(fd, "", &object);
+    if (result < 0)
+        return result;
     ssize_t length = procfs_read_fd_link(-1, 0, fd, path, size);
     if (length < 0)
         return (int)length;
@@ -66,7 +95,7 @@ int grants_path_of(int fd, char *path, size_t size, bool *unlinked)
     if ((size_t)length <= suffix || strcmp(path + length - suffix, DELETED_SUFFIX) != 0)
         return 0;
     /* A file may really be called "x (deleted)"; then that name still leads to it. */
-    if (object.st_nlink > 0 && is_same_object(path, &object))
+    if (object.links > 0 && leads_to(path, &object))
         return 0;
     *unlinked = true;
     path[(size_t)length - suffix] = '\0';
@@ -104,42 +133,58 @@ static bool is_in_procfs(int fd)
     return fstatfs(fd, &status) == 0 && (uint32_t)status.f_type == PROC_SUPER_MAGIC;
 }
 
-/* Fills in the name. A grant whose object is unlinked covers nothing: its name would cover whatever
- * is created there next. */
+/* Fills in the name. The name of an unlinked object would cover whatever is created there next. */
 static int resolve(struct grant *grant)
 {
     char path[PATH_MAX];
+    struct sys_statx object;
     bool unlinked;
 
-    int result = grants_path_of(grant->path_fd, path, sizeof(path), &unlinked);
-    if (result < 0 || (unlinked && !is_in_procfs(grant->path_fd)))
-        return result < 0 ? result : -ENOENT;
+    int result = look_at(grant->path_fd, "", &object);
+    if (result == 0)
+        result = grants_path_of(grant->path_fd, path, sizeof(path), &unlinked);
+    if (result < 0)
+        return result;
+    grant->device = device_of(&object);
+    grant->inode = object.inode;
+    grant->mount = mount_of(&object);
+    grant->resolved = true;
+    if (unlinked && !is_in_procfs(grant->path_fd))
+        return 0;
     grant->path = strdup(path);
     return grant->path == NULL ? -ENOMEM : 0;
 }
 
 int grants_resolve(struct grants *grants)
 {
-    size_t kept = 0;
+    size_t kept = 0, open = 0;
     int failure = 0;
+    struct sys_statx root;
 
+    grants->root_mount = look_at(AT_FDCWD, "/", &root) == 0 ? mount_of(&root) : 0;
     for (size_t i = 0; i < grants->count; i++) {
         struct grant grant = grants->items[i];
-        if (grant.path == NULL) {
+        if (!grant.resolved) {
             int result = resolve(&grant);
-            fd_close(grant.path_fd);
-            grant.path_fd = -1;
+            if (result < 0 || !grant.writable || open == GRANTS_KEPT_MAX) {
+                fd_close(grant.path_fd);
+                grant.path_fd = -1;
+            }
             if (result < 0) {
                 if (result != -ENOENT)
                     failure = result;
+                free(grant.path);
                 continue;
             }
         }
+        open += grant.path_fd >= 0;
         grants->items[kept++] = grant;
     }
     grants->count = kept;
     return failure;
 }
+
+/* ---- By name -------------------------------------------------------------------------------------- */
 
 static bool grant_covers(const struct grant *grant, size_t length, const char *path)
 {
@@ -171,4 +216,257 @@ const struct grant *grants_find(const struct grants *grants, const char *path, b
 bool grants_write_all(const struct grants *grants)
 {
     return grants_find(grants, "/", true) != NULL;
+}
+
+/* ---- By object ------------------------------------------------------------------------------------ */
+
+/* How often a name is asked for again that was out of date when it was used. */
+#define ATTEMPTS_MAX 4
+
+/* Of so many grants asking for the names takes less than the way up to the root. */
+#define NAMES_ASKED_MAX 4
+
+/* How far up a thread goes that must not be kept long. */
+#define LEVELS_AT_ONCE 16
+
+struct question {
+    const struct grants *grants;
+    int path_fd;
+    struct sys_statx object;
+    char *path; /* PATH_MAX bytes */
+    bool unlinked, write, cached_only;
+    bool would_wait; /* something was not found out because of `cached_only` */
+    bool named;      /* `path` lies below the name of a grant */
+    bool renamed;    /* `path` does not lead to the object any more */
+};
+
+static bool counts(const struct question *question, const struct grant *grant)
+{
+    return grant->writable || !question->write;
+}
+
+static bool is_object_of(const struct grant *grant, const struct sys_statx *object)
+{
+    return grant->inode != 0 && grant->inode == object->inode && grant->device == device_of(object);
+}
+
+/* No link is followed: a member could have put it there. */
+static int open_path(struct question *question, int directory, const char *name, uint64_t resolve)
+{
+    struct open_how how = {
+        .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+        .resolve = resolve | RESOLVE_NO_SYMLINKS | (question->cached_only ? RESOLVE_CACHED : 0),
+    };
+    int fd = (int)sys_call4(SYS_openat2, directory, (long)name, (long)&how, sizeof(how));
+
+    /* Before 5.12 there is no cached walk. */
+    if (question->cached_only && (fd == -EAGAIN || fd == -EINVAL))
+        question->would_wait = true;
+    return fd;
+}
+
+static bool is_granted_itself(const struct question *question)
+{
+    for (size_t i = 0; i < question->grants->count; i++) {
+        const struct grant *grant = &question->grants->items[i];
+        if (counts(question, grant) && is_object_of(grant, &question->object))
+            return true;
+    }
+    return false;
+}
+
+/* A descriptor of the granted directory, where *opened is to be closed. */
+static int open_grant(struct question *question, const struct grant *grant, int *opened)
+{
+    struct sys_statx object;
+
+    if (grant->path_fd >= 0)
+        return grant->path_fd;
+    *opened = open_path(question, AT_FDCWD, grant->path, 0);
+    if (*opened < 0)
+        return *opened;
+    int result = look_at(*opened, "", &object);
+    if (result < 0)
+        return result;
+    return is_object_of(grant, &object) ? *opened : -ESTALE;
+}
+
+static bool is_at(struct question *question, int directory, const char *name, uint64_t resolve)
+{
+    struct sys_statx found;
+    CLEANUP_FD int fd = open_path(question, directory, name, resolve);
+
+    return fd >= 0 && look_at(fd, "", &found) == 0 && is_same_object(&found, &question->object);
+}
+
+static bool keeps_its_name(const struct grant *grant)
+{
+    char path[PATH_MAX];
+
+    return procfs_read_fd_link(-1, 0, grant->path_fd, path, sizeof(path)) > 0 &&
+           strcmp(path, grant->path) == 0;
+}
+
+/* The object's name begins with the grant's. That either leads to what it led to is not certain, so the
+ * rest of the name has to lead from the granted directory to the object. An unlinked one has only the
+ * name that it had there. */
+static bool is_below_named(struct question *question, const struct grant *grant, const char *rest)
+{
+    CLEANUP_FD int opened = -1;
+    int directory = open_grant(question, grant, &opened);
+
+    if (directory < 0)
+        return false;
+    if (question->unlinked)
+        return grant->path_fd < 0 || keeps_its_name(grant);
+    return is_at(question, directory, rest, RESOLVE_BENEATH);
+}
+
+/* Some file systems number a file anew when it is first written to (overlayfs). */
+static bool is_renumbered(const struct question *question, const struct grant *grant)
+{
+    struct sys_statx object;
+
+    return grant->path_fd >= 0 && look_at(grant->path_fd, "", &object) == 0 &&
+           is_same_object(&object, &question->object);
+}
+
+static bool is_covered_by_name(struct question *question)
+{
+    for (size_t i = 0; i < question->grants->count; i++) {
+        const struct grant *grant = &question->grants->items[i];
+        if (grant->path == NULL || !counts(question, grant))
+            continue;
+        size_t length = strlen(grant->path);
+        if (!grant_covers(grant, length, question->path))
+            continue;
+        question->named = true;
+        if (length == 1) /* nobody moves the root */
+            return true;
+        const char *rest = question->path + length;
+        if (*rest == '\0' ? is_renumbered(question, grant)
+                          : is_below_named(question, grant, rest + 1))
+            return true;
+    }
+    return false;
+}
+
+/* The directory that holds the object: where the name says, if the object is still there. */
+static int open_parent(struct question *question)
+{
+    char parent[PATH_MAX];
+    const char *name = strrchr(question->path, '/') + 1;
+    size_t length = (size_t)(name - question->path);
+
+    if (*name == '\0') /* the root */
+        return -ENOENT;
+    if (question->unlinked && (question->object.mode & S_IFMT) == S_IFDIR)
+        return open_path(question, question->path_fd, "..", 0);
+    memcpy(parent, question->path, length);
+    parent[length] = '\0'; /* behind the slash */
+    CLEANUP_FD int fd = open_path(question, AT_FDCWD, parent, 0);
+    if (question->unlinked)
+        return fd_steal(&fd);
+    if (fd >= 0 && is_at(question, fd, name, 0))
+        return fd_steal(&fd);
+    question->renamed = fd >= 0 || fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP;
+    return fd < 0 ? fd : -ESTALE;
+}
+
+static bool is_granted_directory(const struct question *question, const struct sys_statx *object)
+{
+    for (size_t i = 0; i < question->grants->count; i++) {
+        const struct grant *grant = &question->grants->items[i];
+        if (grant->directory && counts(question, grant) && is_object_of(grant, object))
+            return true;
+    }
+    return false;
+}
+
+/* Landlock's own way, from the object to the root: for grants that were moved, and for names that lead
+ * through another mount of a granted directory. */
+static bool is_covered_from_above(struct question *question)
+{
+    CLEANUP_FD int at = open_parent(question);
+    struct sys_statx here, below = {0};
+
+    for (int level = 0; at >= 0 && look_at(at, "", &here) == 0; level++) {
+        if (is_granted_directory(question, &here))
+            return true;
+        if (level > 0 && is_same_object(&here, &below))
+            return false; /* the root */
+        if (question->cached_only && level == LEVELS_AT_ONCE) {
+            question->would_wait = true;
+            return false;
+        }
+        below = here;
+        int parent = open_path(question, at, "..", 0);
+        fd_close(at);
+        at = parent;
+    }
+    return false;
+}
+
+/* True if the names have told that nothing covers the object: no grant was moved, and no other mount
+ * can show the granted directories where the object lies. The same as the way up would tell, for less. */
+static bool names_tell_all(const struct question *question)
+{
+    const struct grants *grants = question->grants;
+    uint64_t mount = mount_of(&question->object);
+    bool in_root_mount = mount == grants->root_mount;
+    int asked = 0;
+
+    if (question->named || mount == 0)
+        return false;
+    for (size_t i = 0; i < grants->count; i++) {
+        const struct grant *grant = &grants->items[i];
+        if (!counts(question, grant))
+            continue;
+        bool elsewhere = in_root_mount && grant->device != device_of(&question->object);
+        if (grant->path_fd < 0 || grant->path == NULL || (grant->mount != mount && !elsewhere) ||
+            asked++ == NAMES_ASKED_MAX || !keeps_its_name(grant))
+            return false;
+    }
+    return true;
+}
+
+static bool has_any(const struct question *question)
+{
+    for (size_t i = 0; i < question->grants->count; i++) {
+        if (counts(question, &question->grants->items[i]))
+            return true;
+    }
+    return false;
+}
+
+enum grants_answer grants_judge(const struct grants *grants, int path_fd, char path[PATH_MAX],
+                                bool unlinked, bool write, bool cached_only)
+{
+    struct question question = {
+        .grants = grants,
+        .path_fd = path_fd,
+        .path = path,
+        .unlinked = unlinked,
+        .write = write,
+        .cached_only = cached_only,
+    };
+
+    if (!has_any(&question) || look_at(path_fd, "", &question.object) < 0)
+        return GRANTS_DO_NOT_COVER;
+    if (is_granted_itself(&question))
+        return GRANTS_COVER;
+    for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+        question.named = question.renamed = false;
+        if (is_covered_by_name(&question))
+            return GRANTS_COVER;
+        if (names_tell_all(&question))
+            return GRANTS_DO_NOT_COVER;
+        if (is_covered_from_above(&question))
+            return GRANTS_COVER;
+        if (question.would_wait)
+            return GRANTS_WOULD_WAIT;
+        if (!question.renamed || grants_path_of(path_fd, path, PATH_MAX, &question.unlinked) < 0)
+            break;
+    }
+    return GRANTS_DO_NOT_COVER;
 }

@@ -58,6 +58,7 @@ struct supervisor {
     bool filter_entered, listener_watched;
 
     struct workers *workers; /* NULL until the first job */
+    bool log_writer_considered;
     struct fetcher *fetcher; /* NULL: descriptors are duplicated by pidfd_getfd, or not at all */
     struct fetch_mailbox *mailbox; /* borrowed */
 
@@ -96,6 +97,10 @@ void supervisor_give_back_borrowed(struct supervisor *supervisor);
 
 /* On the loop's thread: sees to it that there is a pool. False: there is none. */
 bool supervisor_make_workers(struct supervisor *supervisor);
+
+/* On the loop's thread, with every call: the first makes the thread that writes the denial log, a worker,
+ * if a log is wanted. Without the thread it is written at the end of the run. */
+void supervisor_start_log_writer(struct supervisor *supervisor);
 
 /* With explain: true if the members' filter refuses the call by itself; *verdict is its answer, and the
  * denial is recorded. */

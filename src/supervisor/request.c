@@ -278,9 +278,9 @@ bool supervisor_make_workers(struct supervisor *supervisor)
     return supervisor->workers != NULL;
 }
 
-bool request_submit(const struct request *request,
-                    void (*work)(const struct request *request, void *data), void *data,
-                    void (*release)(void *data))
+static bool submit(const struct request *request,
+                   void (*work)(const struct request *request, void *data), void *data,
+                   void (*release)(void *data), bool or_here)
 {
     struct supervisor *supervisor = request->supervisor;
 
@@ -292,13 +292,31 @@ bool request_submit(const struct request *request,
     copy->work = work;
     copy->data = data;
     copy->release = release;
-    if (!workers_submit(supervisor->workers, run_job, copy)) {
+    bool taken = workers_submit(supervisor->workers, run_job, copy);
+    if (!taken && !(or_here && workers_are_none(supervisor->workers))) {
         free(copy);
         return false;
     }
     hand_over(request);
-    atomic_fetch_add_explicit(&supervisor->stats.worker_jobs, 1, memory_order_relaxed);
+    if (taken)
+        atomic_fetch_add_explicit(&supervisor->stats.worker_jobs, 1, memory_order_relaxed);
+    else
+        run_job(copy, true);
     return true;
+}
+
+bool request_submit(const struct request *request,
+                    void (*work)(const struct request *request, void *data), void *data,
+                    void (*release)(void *data))
+{
+    return submit(request, work, data, release, false);
+}
+
+bool request_perform(const struct request *request,
+                     void (*work)(const struct request *request, void *data), void *data,
+                     void (*release)(void *data))
+{
+    return submit(request, work, data, release, true);
 }
 
 bool request_would_wait(const struct request *request)
@@ -344,6 +362,28 @@ static void record(const struct request *request, struct denial *denial)
         read_comm(request, denial->comm);
         denial_log_add(log, denial);
     }
+}
+
+static void write_log(void *job, bool usable)
+{
+    struct denial_log *log = job;
+
+    if (usable)
+        denial_log_write_out(log);
+    denial_log_free(log); /* this share of it */
+}
+
+void supervisor_start_log_writer(struct supervisor *supervisor)
+{
+    struct denial_log *log = supervisor->config.denials;
+
+    if (supervisor->log_writer_considered)
+        return;
+    supervisor->log_writer_considered = true;
+    if (!denial_log_has_sink(log) || !supervisor_make_workers(supervisor))
+        return;
+    if (!workers_submit_staying(supervisor->workers, write_log, denial_log_share(log)))
+        denial_log_free(log);
 }
 
 static void note_recorded(const struct request *request)

@@ -31,7 +31,7 @@ static bool is_wanted(const struct supervisor *supervisor, const struct feature 
 {
     const struct supervisor_config *config = &supervisor->config;
 
-    return !config->policy->no_supervisor &&
+    return !config->policy->no_supervisor && (config->terminal || !feature->on_terminal) &&
            (feature->wanted == NULL || feature->wanted(config->policy, config->network));
 }
 
@@ -506,6 +506,7 @@ void supervisor_free(struct supervisor *supervisor)
     if (supervisor == NULL)
         return;
     watch_stop(&supervisor->watch);
+    denial_log_close(supervisor->config.denials);
     leave_loop(supervisor);
 
     if (supervisor->workers == NULL || workers_shutdown(supervisor->workers, WORKER_PATIENCE))

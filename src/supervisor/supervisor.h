@@ -44,6 +44,7 @@ struct supervisor_config {
     bool confined;    /* install the role filters (supervisor-confinement) */
     bool interactive; /* the role filter allows terminal hand-over and job control */
     bool traced;      /* descriptors are fetched by a guardian that traces (kernel/fetch.h) */
+    bool terminal;    /* the caller's session has a controlling terminal */
     struct network *network; /* borrowed, for the network room; may be NULL */
     struct descriptor_window window;
 };
@@ -183,6 +184,12 @@ void request_take_back_wish(const struct request *request);
 bool request_submit(const struct request *request,
                     void (*work)(const struct request *request, void *data), void *data,
                     void (*release)(void *data));
+
+/* The same for work that waits for no member and no other host, only perhaps for a file system: where there
+ * is no worker and none can be made (threads are forbidden, or used up) it is done here and now. */
+bool request_perform(const struct request *request,
+                     void (*work)(const struct request *request, void *data), void *data,
+                     void (*release)(void *data));
 
 /* True if a job would have to wait for others, which may take for ever and happen to thousands: the caller
  * should then hand over nothing that it read or opened, and let `work` read it again from the request. For

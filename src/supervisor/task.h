@@ -22,7 +22,8 @@ struct task {
 
 struct task_index;
 
-/* `proc_fd` is borrowed (-1: "/proc" by name). NULL when out of memory or descriptors. */
+/* `proc_fd` is borrowed (-1: "/proc" by name). NULL with errno: out of memory or
+ * descriptors. */
 struct task_index *task_index_new(int proc_fd);
 void task_index_free(struct task_index *index); /* NULL is accepted; does not call `gone` */
 

@@ -253,9 +253,23 @@ static const struct wall_row rows[] = {
     {"ioctl", S | W, NEEDED, EQUALS(1, 0x401C5820)},
     {"ioctl", S | W, NEEDED, EQUALS(1, 0x40806685)},
     {"ioctl", S | W, NEEDED, EQUALS(1, 0x800C6613)},
+    /* Terminals of members, changed on behalf, and which they are: the requests of gates/terminal_change.c
+     * that are for every kind. Who would be stopped by the kernel is stopped by us. */
+    {"ioctl", S | W, NEEDED, EQUALS(1, 0x80045432 /* TIOCGDEV */), .need = "ioctl:terminal"},
+    {"ioctl", S | W, NEEDED, BETWEEN(1, 0x5402, 0x5404), .need = "ioctl:terminal"},
+    {"ioctl", S | W, NEEDED, BETWEEN(1, 0x5406, 0x540B), .need = "ioctl:terminal"},
+    {"ioctl", S | W, NEEDED, EQUALS(1, 0x540D), .need = "ioctl:terminal"},
+    {"ioctl", S | W, NEEDED, EQUALS(1, 0x5414), .need = "ioctl:terminal"},
+    {"ioctl", S | W, NEEDED, EQUALS(1, 0x541A), .need = "ioctl:terminal"},
+    {"ioctl", S | W, NEEDED, EQUALS(1, 0x5425), .need = "ioctl:terminal"},
+    {"ioctl", S | W, NEEDED, BETWEEN(1, 0x5427, 0x5428), .need = "ioctl:terminal"},
+    {"ioctl", S | W, NEEDED, BETWEEN(1, 0x402C542B, 0x402C542D), .need = "ioctl:terminal"},
+    {"kill", S | W, NEEDED, EQUALS(1, SIGTTOU), .need = "kill:job"},
 
     /* The guardian: parent, reaper and killer of the members. No libc, one thread. */
     {"kill", G},
+    {"setpgid", G, EQUALS(0, 0)},
+    {"setsid", G},
     {"prctl", G, EQUALS(0, PR_SET_PDEATHSIG)},
     {"prctl", G, EQUALS(0, PR_SET_NAME)},
 

@@ -151,7 +151,6 @@ static void run(void *job, bool usable)
 
     if (!usable)
         return;
-    workers_one_stays(supervisor->workers);
     pthread_mutex_lock(&watch->lock);
     while (!watch->stopping) {
         while (!watch->stopping && !atomic_load(&watch->looking))
@@ -173,7 +172,7 @@ bool watch_start(struct supervisor *supervisor)
 
     if (!watch->started)
         watch->started = supervisor_make_workers(supervisor) &&
-                         workers_submit(supervisor->workers, run, supervisor);
+                         workers_submit_staying(supervisor->workers, run, supervisor);
     return watch->started;
 }
 

@@ -7,6 +7,7 @@
 #include "supervisor/loop.h"
 #include "supervisor/supervisor.h"
 #include "util/fault.h"
+#include "util/thread_stack.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -123,21 +124,22 @@ static void block_signals(sigset_t *previous)
     pthread_sigmask(SIG_SETMASK, &blocked, previous);
 }
 
-static bool create_thread(struct workers *workers)
+static bool create_thread(struct workers *workers, bool stays)
 {
     pthread_attr_t attributes;
     pthread_t thread;
     sigset_t previous;
 
-    if (fault_is("worker-thread") || pthread_attr_init(&attributes) != 0)
+    if (fault_is("worker-thread") || (!stays && fault_is("job-thread")) ||
+        pthread_attr_init(&attributes) != 0)
         return false;
     block_signals(&previous);
     int result = -1;
 #ifndef __SANITIZE_ADDRESS__
-    if (pthread_attr_setstacksize(&attributes, WORKER_STACK) == 0)
+    if (pthread_attr_setstacksize(&attributes, thread_stack_size(WORKER_STACK)) == 0)
         result = pthread_create(&thread, &attributes, worker_main, workers);
 #endif
-    if (result != 0) /* glibc takes static thread-local storage out of the stack: EINVAL */
+    if (result != 0)
         result = pthread_create(&thread, NULL, worker_main, workers);
     pthread_sigmask(SIG_SETMASK, &previous, NULL);
     pthread_attr_destroy(&attributes);
@@ -146,7 +148,8 @@ static bool create_thread(struct workers *workers)
     return result == 0;
 }
 
-bool workers_submit(struct workers *workers, void (*run)(void *job, bool usable), void *job)
+static bool submit(struct workers *workers, void (*run)(void *job, bool usable), void *job,
+                   bool stays)
 {
     struct waiting_job *entry = malloc(sizeof(*entry));
 
@@ -155,24 +158,46 @@ bool workers_submit(struct workers *workers, void (*run)(void *job, bool usable)
     *entry = (struct waiting_job){.run = run, .job = job};
     pthread_mutex_lock(&workers->lock);
     bool accepted = !workers->closing && workers->waiting < WORKERS_WAITING_MAX;
-    if (accepted && workers->idle <= workers->waiting && workers->created < WORKERS_MAX) {
+    bool wants_thread = stays || workers->idle <= workers->waiting;
+    if (accepted && wants_thread && workers->created < WORKERS_MAX) {
         /* Counted before it starts, so that it cannot end uncounted. */
         workers->alive++;
-        if (!create_thread(workers)) {
+        if (!create_thread(workers, stays)) {
             workers->alive--;
-            accepted = workers->alive > workers->staying;
+            accepted = !stays && workers->alive > workers->staying;
         }
+    } else {
+        accepted = accepted && !stays;
     }
     if (accepted) {
         *workers->end = entry;
         workers->end = &entry->next;
         workers->waiting++;
+        workers->staying += stays ? 1 : 0;
         pthread_cond_signal(&workers->work_there);
     }
     pthread_mutex_unlock(&workers->lock);
     if (!accepted)
         free(entry);
     return accepted;
+}
+
+bool workers_submit(struct workers *workers, void (*run)(void *job, bool usable), void *job)
+{
+    return submit(workers, run, job, false);
+}
+
+bool workers_submit_staying(struct workers *workers, void (*run)(void *job, bool usable), void *job)
+{
+    return submit(workers, run, job, true);
+}
+
+bool workers_are_none(struct workers *workers)
+{
+    pthread_mutex_lock(&workers->lock);
+    bool none = !workers->closing && workers->alive <= workers->staying;
+    pthread_mutex_unlock(&workers->lock);
+    return none;
 }
 
 bool workers_are_busy(struct workers *workers)

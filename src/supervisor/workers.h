@@ -31,10 +31,18 @@ struct workers *workers_new(const struct workers_hooks *hooks); /* NULL when out
  * WORKERS_WAITING_MAX jobs wait. */
 bool workers_submit(struct workers *workers, void (*run)(void *job, bool usable), void *job);
 
+/* True if there is no thread that takes jobs: none could be made so far. */
+bool workers_are_none(struct workers *workers);
+
+/* For a job that lasts as long as the pool: the same, but false unless a thread could be made for it; that
+ * thread does not count as one that will take other jobs. */
+bool workers_submit_staying(struct workers *workers, void (*run)(void *job, bool usable),
+                            void *job);
+
 /* True if a job submitted now would wait for another one's end. */
 bool workers_are_busy(struct workers *workers);
 
-/* By a job that lasts as long as the pool: its thread does not count as one that will take others. */
+/* By a job that turns out to last as long as the pool: its thread no longer counts either. */
 void workers_one_stays(struct workers *workers);
 
 /* Drops the waiting jobs and ends the threads. True: all have ended. False: after `patience`

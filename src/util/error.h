@@ -3,14 +3,15 @@
  *
  * The level that knows the object fills it ("open grant /srv/x: No such file or directory"), the
  * level that knows the purpose wraps it. Functions that take a `struct error *` return bool, false
- * meaning that the error was filled.
+ * meaning that the error was filled. A text is one line that drives no terminal, whatever names and
+ * paths it quotes (text_to_line).
  */
 #ifndef SANDLOCK_UTIL_ERROR_H
 #define SANDLOCK_UTIL_ERROR_H
 
 #include <stdbool.h>
 
-/* Room for one message; longer text is cut and ends in "...". */
+/* Room for one message; longer text is cut in the middle ("..."), which leaves the reason at its end. */
 #define ERROR_TEXT_MAX 1024
 
 enum error_kind {

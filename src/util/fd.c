@@ -2,7 +2,16 @@
 #include "util/fd.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
+
+/* O_NONBLOCK belongs to the open file, which others may share and have set for themselves. */
+static void wait_for_room(int fd)
+{
+    struct pollfd polled = {.fd = fd, .events = POLLOUT};
+
+    (void)RETRY_ON_EINTR(poll(&polled, 1, -1));
+}
 
 int fd_write_all(int fd, const void *data, size_t size)
 {
@@ -10,6 +19,10 @@ int fd_write_all(int fd, const void *data, size_t size)
 
     while (size > 0) {
         ssize_t written = RETRY_ON_EINTR(write(fd, next, size));
+        if (written < 0 && errno == EAGAIN) {
+            wait_for_room(fd);
+            continue;
+        }
         if (written < 0)
             return -errno;
         next += written;

@@ -63,8 +63,9 @@ static inline int fd_steal(int *fd)
     return taken;
 }
 
-/* Writes all of it, repeating short writes. Returns 0 or -errno. Never raises SIGPIPE on sockets;
- * on pipes the caller's SIGPIPE disposition applies. */
+/* Writes all of it, repeating short writes and waiting for room, also where the descriptor does not
+ * block: for ever if nobody reads. Returns 0 or -errno. Never raises SIGPIPE on sockets; on pipes the
+ * caller's SIGPIPE disposition applies. */
 int fd_write_all(int fd, const void *data, size_t size);
 
 /* Reads until end of file or until `size` bytes are there. Returns the count or -errno. */

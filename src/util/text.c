@@ -150,6 +150,59 @@ void text_escape(struct buffer *out, const char *text, size_t length)
     }
 }
 
+/* One character of a message in which backslashes may be those of escapes. */
+static size_t escape_control(const char *text, size_t length, char unit[ESCAPED_UNIT_MAX],
+                             size_t *unit_length)
+{
+    if (text[0] != '\\')
+        return escape_unit(text, length, unit, unit_length);
+    unit[0] = '\\';
+    *unit_length = 1;
+    return 1;
+}
+
+void text_escape_controls(struct buffer *out, const char *text, size_t length)
+{
+    char unit[ESCAPED_UNIT_MAX];
+    size_t unit_length;
+
+    for (size_t at = 0; at < length;) {
+        at += escape_control(text + at, length - at, unit, &unit_length);
+        buffer_append(out, unit, unit_length);
+    }
+}
+
+void text_to_line(char *line, size_t size, const char *text)
+{
+    static const char ellipsis[] = "...";
+    size_t length = strlen(text);
+    size_t total = 0;
+    char unit[ESCAPED_UNIT_MAX];
+    size_t unit_length;
+
+    for (size_t at = 0; at < length; total += unit_length)
+        at += escape_control(text + at, length - at, unit, &unit_length);
+    bool whole = total < size;
+    size_t room = size - sizeof(ellipsis);
+    size_t head_room = whole ? total : (room + 1) / 2;
+    size_t tail_room = whole ? 0 : room - head_room;
+    size_t used = 0;
+    bool in_head = true;
+    for (size_t at = 0, done = 0; at < length; done += unit_length) {
+        at += escape_control(text + at, length - at, unit, &unit_length);
+        if (in_head && done + unit_length > head_room) {
+            memcpy(line + used, ellipsis, sizeof(ellipsis) - 1);
+            used += sizeof(ellipsis) - 1;
+            in_head = false;
+        }
+        if (!in_head && total - done > tail_room)
+            continue;
+        memcpy(line + used, unit, unit_length);
+        used += unit_length;
+    }
+    line[used] = '\0';
+}
+
 /* Where the escaped character that begins at `at` ends. The text came from text_escape(), so a walk
  * from its start meets whole characters only. */
 static size_t unit_end(const char *escaped, size_t length, size_t at)

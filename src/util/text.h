@@ -15,6 +15,14 @@ bool text_parse_uint(const char *text, size_t length, uint64_t max, uint64_t *va
  * not valid UTF-8 become \n, \t, \xNN, so that no text can forge a line or drive a terminal. */
 void text_escape(struct buffer *out, const char *text, size_t length);
 
+/* As text_escape, but a backslash stays what it is: for whole messages, parts of which are escaped
+ * already. Text that went through either function is not changed. */
+void text_escape_controls(struct buffer *out, const char *text, size_t length);
+
+/* The same into an array of `size` bytes (at least 4), always terminated; a text that does not fit is
+ * cut in the middle ("..."), for its end tells the reason. Allocates nothing. */
+void text_to_line(char *line, size_t size, const char *text);
+
 /* As text_escape, but at most `max` bytes of output; longer text is cut in the middle ("..."). */
 void text_escape_cut(struct buffer *out, const char *text, size_t length, size_t max);
 

@@ -1,7 +1,11 @@
 """Mode, owner, times, extended attributes and inode flags of files outside the write grants. The kernel's
 own file rules do not cover them."""
 
+import ctypes
+import errno
 import os
+import stat
+import subprocess
 import threading
 
 import pytest
@@ -170,3 +174,161 @@ def test_the_gate_lends_no_rights(attack, granted, grants):
     words[1] = "--reuid=0"
     words.remove("--bounding-set=-all")
     assert attack.sandlock.run(*attack.grants("metadata_probe"), *grants, "--", *words).stdout == "chmod: OK\n"
+
+
+# ---- Objects that others rename ----
+
+ACTS = """
+import os, sys
+for line in sys.stdin:
+    act, path = line.rstrip("\\n").split(" ", 1)
+    try:
+        if act == "open": os.close(os.open(path, os.O_WRONLY))
+        elif act == "chmod": os.chmod(path, 0o640)
+        elif act == "utime": os.utime(path, (1, 1))
+        elif act == "chown": os.chown(path, os.getuid(), os.getgid())
+        elif act == "setxattr": os.setxattr(path, "user.planted", b"x")
+        elif act == "keep": kept = os.open(path, 3)
+        elif act == "fchmod": os.fchmod(kept, 0o640)
+        print("OK", flush=True)
+    except OSError as error:
+        print(os.strerror(error.errno), flush=True)
+"""
+
+
+class Member:
+    """A command in a sandbox that does what it is told."""
+
+    def __init__(self, attack, *options):
+        self.process = attack.sandlock.start(*attack.grants("raw.py"), *options, "--", *attack.words("raw.py")[:-1],
+                                             "-c", ACTS, stdin=subprocess.PIPE)
+
+    def __call__(self, act, path):
+        self.process.stdin.write(f"{act} {path}\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.communicate(timeout=30)
+
+
+REFUSED = "Permission denied"
+
+
+def test_what_takes_a_granted_name_is_not_granted_and_what_had_it_stays_so(attack, tmp_path):
+    """Log rotation: others move the granted file and the granted directory away and make new ones."""
+    log, directory = tmp_path / "app.log", tmp_path / "directory"
+    File(log)
+    File(directory / "file")
+    File(directory / "below/file")
+    with Member(attack, "-w", log, "-w", directory) as member:
+        for path in (log, directory, directory / "file", directory / "below/file"):
+            assert member("utime", path) == "OK", path
+        log.rename(tmp_path / "app.log.1")
+        directory.rename(tmp_path / "directory.1")
+        new = [File(path) for path in (log, directory / "file", directory / "below/file")]
+        directory_before = directory.stat()
+        for file in new:
+            for act in ("open", "chmod", "utime", "chown", "setxattr"):
+                assert member(act, file.path) == REFUSED, (act, file.path)
+            assert file.look() == file.before, file.path
+        for act in ("chmod", "utime", "chown"):
+            assert member(act, directory) == REFUSED, act
+        assert directory.stat() == directory_before
+        for name in ("app.log.1", "directory.1/file", "directory.1/below/file"):
+            for act in ("open", "chmod", "utime", "chown"):
+                assert member(act, tmp_path / name) == "OK", (act, name)
+            assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o640
+        assert member("utime", tmp_path / "directory.1") == "OK"
+
+
+def test_an_object_without_its_name_belongs_where_it_was(attack, tmp_path):
+    directory = tmp_path / "directory"
+    File(directory / "file")
+    with Member(attack, "-w", directory) as member:
+        assert member("keep", directory / "file") == "OK"
+        (directory / "file").unlink()
+        assert member("fchmod", "") == "OK"
+        directory.rename(tmp_path / "moved")
+        assert member("fchmod", "") == "OK"
+        new = File(directory / "file")
+        assert member("keep", new.path) == "OK"
+        with open(new.path, "rb") as held:
+            new.path.unlink()
+            before = os.fstat(held.fileno())
+            assert member("fchmod", "") == REFUSED
+            assert os.fstat(held.fileno()) == before
+
+
+def test_a_directory_that_is_swapped_in_a_loop_lends_its_grant_to_nobody(attack, sandlock, tmp_path):
+    """Others exchange the granted directory and another one while the member changes what it finds."""
+    granted, other = File(tmp_path / "granted/file"), File(tmp_path / "outside/file")
+    over = threading.Event()
+    exchange = ctypes.CDLL(None).renameat2
+
+    def swap():
+        first, second = (os.fsencode(file.path.parent) for file in (granted, other))
+        while not over.is_set():
+            exchange(-100, first, -100, second, 2)
+
+    before = [os.stat(file.path).st_ino for file in (granted, other)]
+    script = (f"import os, time\nend = time.monotonic() + 3\nok = refused = 0\nwhile time.monotonic() < end:\n"
+              f"  for path in ('{granted.path}', '{other.path}'):\n"
+              f"    try:\n      os.chmod(path, 0o777); ok += 1\n    except OSError: refused += 1\nprint(ok, refused)")
+    thread = threading.Thread(target=swap)
+    with Member(attack, "-w", granted.path.parent) as member:
+        assert member("chmod", granted.path) == "OK"
+    process = sandlock.start("-w", granted.path.parent, "--", *attack.words("raw.py")[:-1], "-c",
+                             "print(flush=True)\n" + script)
+    process.stdout.readline()
+    thread.start()
+    try:
+        output, errors = process.communicate(timeout=60)
+    finally:
+        over.set()
+        thread.join()
+    ok, refused = map(int, output.split())
+    assert ok > 0 and refused > 0, errors
+    modes = {status.st_ino: stat.S_IMODE(status.st_mode) for status in (granted.path.stat(), other.path.stat())}
+    assert [modes[number] for number in before] == [0o777, MODE]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounts")
+def test_another_mount_of_a_granted_directory_is_granted_and_one_of_its_parts_is_not(attack, tmp_path):
+    """As the kernel judges opens there."""
+    for name in ("granted/file", "granted/below/file", "alias/file", "part/file"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("text")
+    acts = "\n".join(f"{act} {tmp_path / name}" for name in ("alias/file", "alias/below/file", "part/file")
+                     for act in ("open", "chmod"))
+    command = [attack.sandlock.binary, "run", *attack.sandlock.base, *attack.grants("raw.py"), "-w", tmp_path / "granted",
+               "--", *attack.words("raw.py")[:-1], "-c", ACTS]
+    script = 'mount --bind granted alias && mount --bind granted/below part && exec "$@"'
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", *map(str, command)], cwd=tmp_path, input=acts,
+                          capture_output=True, timeout=60, encoding="utf-8", check=False)
+    assert done.stdout.splitlines() == ["OK"] * 4 + [REFUSED] * 2, done.stderr
+
+
+def test_a_descriptor_that_stands_for_a_process_takes_no_attributes(attack):
+    """Attributes of a process's descriptor (Linux 6.17) are seen by everybody who holds one of that process."""
+    script = (f"import os\nfd = os.pidfd_open({os.getpid()})\n"
+              "for name in ('user.planted', 'trusted.planted'):\n"
+              "  try: os.setxattr(fd, name, b'x'); print('OK')\n"
+              "  except OSError as error: print(os.strerror(error.errno))\n"
+              "memory = os.memfd_create('x')\nos.fchmod(memory, 0o600)\nprint('changed')\n")
+    result = attack.sandlock.run("--", *attack.words("raw.py")[:-1], "-c", script)
+    assert result.stdout.splitlines() == [REFUSED, REFUSED, "changed"], result
+    descriptor = os.pidfd_open(os.getpid())
+    try:
+        if os.getuid() == 0:
+            os.setxattr(descriptor, "trusted.control", b"x")
+            assert os.listxattr(descriptor) == ["trusted.control"]
+            os.removexattr(descriptor, "trusted.control")
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EPERM):
+            raise
+    finally:
+        os.close(descriptor)

@@ -1,8 +1,12 @@
 """The name of a sandbox is taken as long as anything of it is there."""
 
+import os
+import pathlib
 import socket
 import subprocess
 import time
+
+import pytest
 
 from witnesses import port_below
 
@@ -39,3 +43,50 @@ def test_a_name_is_given_up_after_the_last_socket_of_its_sandbox(sandlock):
     finally:
         first.kill()
         first.wait()
+
+
+@pytest.mark.parametrize("options", [[], ["--explain", "-r", "/proc"], ["--explain", "-r", "/proc", "--net-allow", "127.0.0.1:80"]],
+                         ids=["plain", "explained", "rules"])
+def test_a_killed_sandlock_leaves_no_name_behind(sandlock, options):
+    """Its threads die one after the other, and the guardian hears of the first."""
+    directory = pathlib.Path(f"/dev/shm/sandlock-{os.geteuid()}")
+
+    def becomes(path, present):
+        deadline = time.monotonic() + 5
+        while path.exists() != present and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return path.exists() == present
+
+    for attempt in range(8):
+        name = f"killed-{os.getpid()}-{len(options)}-{attempt}"
+        run = sandlock.start("--name", name, *options, "--", "/bin/sh", "-c", "echo up; exec sleep 60")
+        try:
+            assert run.stdout.readline() == "up\n", run.communicate()
+            assert becomes(directory / name / "pid", True), "the control: it has the name"
+        finally:
+            run.kill()
+            run.communicate()
+        assert becomes(directory / name, False)
+
+
+def test_a_host_that_executes_something_else_leaves_no_name_behind(attack, helpers):
+    """The process lives on, with its number: only the thread that supervised is gone."""
+    directory = pathlib.Path(f"/dev/shm/sandlock-{os.geteuid()}")
+    grants = [path for path in ("/usr", "/bin", "/lib", "/lib64") if os.path.exists(path)]
+    host = subprocess.Popen([*attack.words("library_host.py"), str(helpers.parent.parent / "libsandlock_ffi.so"), "exec", *grants, "--",
+                             "/bin/sleep", "60"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def names():
+        return list(directory.glob(f"sandbox-{host.pid}-*"))
+
+    try:
+        assert host.stdout.readline().startswith("handle ")
+        assert len(names()) == 1, "the control"
+        print(file=host.stdin, flush=True)
+        deadline = time.monotonic() + 8
+        while names() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert host.poll() is None and names() == []
+    finally:
+        host.kill()
+        host.communicate()

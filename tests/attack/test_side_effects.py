@@ -121,7 +121,7 @@ def test_launches_wait_for_who_can_write_there(sandlock):
     """Control: that is the lock. Held for a moment only, since other launches of this user wait as well."""
     name = f"waiting-{os.getpid()}"
     assert named_run(sandlock, name)[0].code == 0
-    lock = os.open(os.path.join(RUNTIME, ".lock"), os.O_WRONLY)
+    lock = os.open(os.path.join(RUNTIME, ".lock file"), os.O_WRONLY)
     try:
         fcntl.fcntl(lock, F_OFD_SETLKW, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
         run = sandlock.start("--name", name, "--", "true")

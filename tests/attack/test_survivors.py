@@ -1,12 +1,18 @@
 """Processes that try to outlive their sandbox, and signals that must not go astray when they are killed."""
 
+import ctypes
+import json
 import os
 import pathlib
+import shutil
 import signal
+import struct
 import subprocess
 import time
 
 import pytest
+
+from witnesses import short_directory
 
 pytestmark = pytest.mark.root
 
@@ -146,6 +152,145 @@ def test_a_storm_is_over_soon_after_its_timeout(attack, look, mark):
     assert result.code == 124
     assert time.monotonic() - started < 6
     assert look.processes_with(mark) == []
+
+
+# ---- Members of another user --------------------------------------------------------------------------
+
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root: who may change users")
+
+PR_CAPBSET_DROP, CAP_KILL, CAP_SETUID, CAP_SETPCAP = 24, 5, 7, 8
+libc = ctypes.CDLL(None)
+
+
+def drop(*capabilities):
+    """For the child: a root without these, as in a container; those the kernel does not know do not matter."""
+    for capability in capabilities:
+        libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
+# Who cannot signal other users. The second one cannot take anything out of its bounding set.
+CALLERS = {
+    "root without CAP_KILL": lambda: drop(CAP_KILL),
+    "root with CAP_SETUID alone": lambda: drop(*set(range(64)) - {CAP_SETUID, CAP_SETPCAP}, CAP_SETPCAP),
+}
+
+
+def as_nobody(*capabilities):
+    """The words before a command that an ordinary user with these capabilities runs."""
+    words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    if capabilities:
+        names = ",".join(["-all", *("+" + name for name in capabilities)])
+        words += [f"--bounding-set={names}", f"--inh-caps={names}", f"--ambient-caps={names}"]
+    return words
+
+
+def assert_its_members_cannot_leave(process, look, mark):
+    assert process.stdout.readline() == "user: EPERM\n"
+    assert finish(process) in (7, 124)
+    assert look.processes_with(mark) == []
+
+
+@needs_root
+@pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
+def test_such_callers_may_change_users_unconfined(attack, mark, caller):
+    assert attack.outside("survivor", "user", mark, "exit", preexec_fn=caller)["user"] == "OK"
+
+
+@needs_root
+def test_a_member_of_root_may_become_another_user_and_ends_with_the_run(attack, look, mark, mode):
+    process = attack.start("survivor", "user", mark, options=[*mode, "-t", "2s"])
+    assert [process.stdout.readline() for _ in range(2)] == ["user: OK\n", "up\n"]
+    assert finish(process) == 124
+    assert look.processes_with(mark) == []
+
+
+@needs_root
+@pytest.mark.parametrize("more", [["exit"], []], ids=["at the end of the command", "at a timeout"])
+@pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
+def test_where_the_guardian_could_not_end_another_user_no_member_becomes_one(attack, look, mark, mode,
+                                                                             caller, more):
+    process = attack.start("survivor", "user", mark, *more, options=[*mode, "-t", "2s"],
+                           preexec_fn=caller)
+    assert_its_members_cannot_leave(process, look, mark)
+
+
+@needs_root
+def test_there_sigkill_of_sandlock_ends_all_as_well(attack, look, mark, mode):
+    process = attack.start("survivor", "user", mark, options=mode,
+                           preexec_fn=CALLERS["root without CAP_KILL"])
+    assert [process.stdout.readline() for _ in range(2)] == ["user: EPERM\n", "up\n"]
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=10)
+    assert look.eventually(lambda: look.processes_with(mark) == [])
+    process.communicate(timeout=10)
+
+
+@needs_root
+def test_an_ordinary_user_with_the_capability_gives_it_up_as_well(attack, sandlock, look, mark, mode):
+    words = ["run", *sandlock.base, *attack.grants("survivor"), *mode, "-t", "2s", "--",
+             *attack.words("survivor", "user", mark, "exit")]
+    for capabilities, result in ((["setuid"], "EPERM"), (["setuid", "kill"], "OK")):
+        done = subprocess.run([*as_nobody(*capabilities), sandlock.binary, *words], text=True, timeout=20,
+                              env=sandlock.environment(), capture_output=True, check=False)
+        assert (done.returncode, done.stdout) == (7, f"user: {result}\nup\n"), done
+        assert look.processes_with(mark) == []
+
+
+def give_capability(program):
+    os.setxattr(program, "security.capability",
+                struct.pack("<5I", 0x02000001, 1 << CAP_SETUID, 0, 0, 0))  # permitted and effective
+
+
+def make_set_uid(program):
+    program.chmod(0o4755)
+
+
+@needs_root
+@pytest.mark.parametrize("arm", [give_capability, make_set_uid])
+@pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
+def test_no_program_gives_the_capability_back(attack, sandlock, look, mark, caller, arm):
+    with short_directory() as directory:
+        directory.chmod(0o755)
+        program = directory / "survivor"
+        shutil.copy(attack.words("survivor")[0], program)
+        program.chmod(0o755)
+        arm(program)
+        words = [program, "user", mark, "exit"]
+        outside = subprocess.run([*as_nobody(), *words], text=True, capture_output=True, timeout=20,
+                                 check=False)
+        assert outside.stdout == "user: OK\nup\n"
+        left, deadline = look.processes_with(mark), time.monotonic() + 10
+        assert left, "the control"
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        while look.processes_with(mark) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        result = sandlock.run("-r", directory, "--", *words, preexec_fn=caller)
+        # The kernel executes no file whose capability is not in the bounding set.
+        assert (result.code, result.stdout) in ((7, "user: EPERM\nup\n"), (126, "")), result
+        assert look.processes_with(mark) == []
+
+
+@needs_root
+def test_in_a_user_mapping_there_is_no_other_user(attack, look, mark, mode):
+    process = attack.start("survivor", "user", mark, "exit", options=[*mode, "--user", "1000:1000"],
+                           preexec_fn=CALLERS["root without CAP_KILL"])
+    assert process.stdout.readline() == "user: EINVAL\n"
+    assert finish(process) == 7
+    assert look.processes_with(mark) == []
+
+
+@needs_root
+def test_the_posture_says_who_cannot_change_users(sandlock, area):
+    sentence = "no member can change its user"
+    told = []
+    for caller in (CALLERS["root without CAP_KILL"], None):
+        posture = area / "posture"
+        posture.unlink(missing_ok=True)
+        assert sandlock.run("--posture", posture, "--", "true", preexec_fn=caller).code == 0
+        told.append([line for line in json.loads(posture.read_text())["exceptions"] if sentence in line])
+    assert len(told[0]) == 1 and "CAP_KILL" in told[0][0]
+    assert told[1] == []
 
 
 # ---- The process limit --------------------------------------------------------------------------------

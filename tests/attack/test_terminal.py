@@ -75,11 +75,18 @@ def test_the_output_of_the_terminal_cannot_be_stopped(attack, mode):
 
 # A shell with its job in the background, which reads from the terminal as the shell does.
 SHELL = """
-import os, subprocess, sys
+import fcntl, os, signal, subprocess, sys, termios
+resized = []
+signal.signal(signal.SIGWINCH, lambda *_: resized.append(True))
+def look():
+    return termios.tcgetattr(0), fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8))
+before = look()
 job = subprocess.Popen(sys.argv[1:], preexec_fn=lambda: os.setpgid(0, 0))
 code = job.wait(timeout=20)
 print(f"shell_is_in_front: {os.tcgetpgrp(0) == os.getpgrp()}")
 print(f"code: {code}")
+print(f"changed: {look() != before}")
+print(f"resized: {bool(resized)}")
 """
 
 
@@ -140,3 +147,135 @@ def test_terminals_that_members_make_are_theirs(attack, mode):
     env = attack.sandlock.environment()
     result, _ = in_background([*confined(attack, "front.py", options), *words], env)
     assert (result["to_job"], result["back"], result["in_front"]) == ("OK", "OK", "True")
+
+
+# ---- Changes of it ---------------------------------------------------------------------------------
+
+
+OPEN_TERMINALS = ["-w", "/dev/ptmx", "-w", "/dev/pts"]
+
+CHANGES = ("TCSETS", "TCSETSW", "TCSETSF", "TCSETA", "TCSETAW", "TCSETAF", "TCSETS2", "TCSETSW2", "TCSETSF2",
+           "TCSETS_high", "TCSBRK", "TCOON", "TCION", "TCFLSH", "TIOCNXCL", "TCSBRKP", "TIOCSBRK", "TIOCCBRK",
+           "TIOCSSOFTCAR", "TIOCSWINSZ")
+
+
+@pytest.mark.parametrize("way", ["ignoring", "blocking", "elsewhere"])
+def test_a_background_sandbox_does_not_change_the_terminal(attack, way):
+    """Whoever ignores or blocks SIGTTOU, or has left the session, is not stopped by the kernel."""
+    words = attack.words("terminal_change.py", way)
+    env = attack.sandlock.environment()
+    outside, typed = in_background(words, env)
+    assert {name: outside[name] for name in CHANGES} == dict.fromkeys(CHANGES, "OK")
+    assert outside["resized"] == "True" and typed == b""
+    inside, typed = in_background([*confined(attack, "terminal_change.py"), *words], env)
+    assert {name: inside[name] for name in CHANGES} == dict.fromkeys(CHANGES, "EPERM")
+    assert (inside["changed"], inside["resized"], inside["code"]) == ("False", "False", "0")
+    assert typed == b"a secret\n"
+
+
+@pytest.mark.parametrize("way", ["switching", "exchanging"])
+def test_nothing_that_changes_meanwhile_lets_a_background_sandbox_change_the_terminal(attack, way):
+    words = attack.words("terminal_change.py", way)
+    env = attack.sandlock.environment()
+    outside, _ = in_background(words, env)
+    assert (outside["often"], outside["changed"]) == ("True", "True")
+    inside, _ = in_background([*confined(attack, "terminal_change.py", OPEN_TERMINALS), *words], env)
+    assert inside["often"] == "True"
+    assert (inside["changed"], inside["resized"], inside["code"]) == ("False", "False", "0")
+
+
+def test_a_sandbox_in_front_changes_the_terminal(attack, mode):
+    words = attack.words("terminal_change.py", "ignoring")
+    env = attack.sandlock.environment()
+    result, _ = run_on_terminal([*confined(attack, "terminal_change.py", mode), *words], env)
+    assert {name: result[name] for name in CHANGES} == dict.fromkeys(CHANGES, "OK")
+
+
+@pytest.mark.parametrize("run", [in_background, run_on_terminal])
+def test_terminals_that_members_make_are_theirs_to_change(attack, mode, run):
+    """From the background as from the front, with the job control that they have without a sandbox."""
+    words = attack.words("terminal_change.py", "own")
+    env = attack.sandlock.environment()
+    outside, _ = run(words, env)
+    inside, _ = run([*confined(attack, "terminal_change.py", [*mode, *OPEN_TERMINALS]), *words], env)
+    assert inside == outside
+    assert {name: inside[name] for name in CHANGES} == dict.fromkeys(CHANGES, "OK")
+    assert {inside[name] for name in ("size", "echo", "no_echo")} == {"True"}
+    assert {inside[name] for name in ("stopped", "unchanged", "went_on", "changed_then")} == {"True"}
+    assert (inside["not_a_terminal"], inside["no_descriptor"], inside["no_memory"]) == ("ENOTTY", "EBADF", "EFAULT")
+
+
+def test_a_group_that_nobody_would_continue_is_not_stopped(attack, mode):
+    words = attack.words("terminal_change.py", "orphaned")
+    env = attack.sandlock.environment()
+    outside, _ = in_background(words, env)
+    assert outside["orphaned"] == "EIO"
+    inside, _ = in_background([*confined(attack, "terminal_change.py", mode), *words], env)
+    assert inside["orphaned"] == "EIO"
+
+
+# A job in the background whose parent, in another group of the session, is gone: nobody would let it go on.
+ORPHANING = """
+import fcntl, os, sys, termios, time
+def look():
+    return termios.tcgetattr(0), fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8))
+def lives(group):
+    try: os.killpg(group, 0)
+    except ProcessLookupError: return False
+    return True
+before = look()
+middle = os.fork()
+if middle == 0:
+    os.setpgid(0, 0)
+    if os.fork() != 0: os._exit(0)
+    while os.getsid(os.getppid()) == os.getsid(0): time.sleep(0.01)
+    os.execv(sys.argv[1], sys.argv[1:])
+os.wait()
+end = time.monotonic() + 20
+while lives(middle) and time.monotonic() < end: time.sleep(0.05)
+print(f"changed: {look() != before}")
+print(f"shell_is_in_front: {os.tcgetpgrp(0) == os.getpgrp()}")
+"""
+
+
+def orphaned(words, env):
+    return run_on_terminal(["/usr/bin/python3", "-I", "-S", "-c", ORPHANING, *words], env, typed=b"a secret\n")
+
+
+READ_FIRST = ["/bin/sh", "-c", "read -r line || echo 'read: failed'; exec \"$@\"", "sh"]
+
+
+def test_a_sandbox_that_is_not_stopped_where_nobody_would_continue_it_changes_no_more(attack):
+    """Its guardian has left the session then, so that the kernel fails what it would have stopped."""
+    words = [*READ_FIRST, *attack.words("terminal_change.py", "ignoring")]
+    env = attack.sandlock.environment()
+    outside, _ = orphaned(words, env)
+    assert outside["read"] == "failed" and outside["changed"] == "True"
+    assert {name: outside[name] for name in CHANGES} == dict.fromkeys(CHANGES, "OK")
+    inside, typed = orphaned([*confined(attack, "terminal_change.py"), *words], env)
+    assert inside["read"] == "failed" and inside["changed"] == "False"
+    assert {name: inside[name] for name in CHANGES} == dict.fromkeys(CHANGES, "EPERM")
+    assert typed == b"a secret\n"
+
+
+def test_nor_does_it_take_the_terminal(attack):
+    words = [*READ_FIRST, *attack.words("front.py", "take")]
+    env = attack.sandlock.environment()
+    outside, _ = orphaned(words, env)
+    assert (outside["TIOCSPGRP"], outside["shell_is_in_front"]) == ("OK", "False")
+    inside, typed = orphaned([*confined(attack, "front.py"), *words], env)
+    assert (inside["TIOCSPGRP"], inside["read"], inside["shell_is_in_front"]) == ("EPERM", "EIO", "True")
+    assert typed == b"a secret\n"
+
+
+def test_that_holds_where_a_container_refuses_to_duplicate_descriptors(attack):
+    """There the caller's descriptor is sent by the caller itself (kernel/fetch.h)."""
+    env = attack.sandlock.environment()
+    container = [str(attack.helpers / "container_filter"), "--"]
+    box = [*container, *confined(attack, "terminal_change.py", OPEN_TERMINALS)]
+    inside, typed = in_background([*box, *attack.words("terminal_change.py", "ignoring")], env)
+    assert {name: inside[name] for name in CHANGES} == dict.fromkeys(CHANGES, "EPERM")
+    assert (inside["changed"], inside["resized"], typed) == ("False", "False", b"a secret\n")
+    inside, _ = in_background([*box, *attack.words("terminal_change.py", "own")], env)
+    assert {name: inside[name] for name in CHANGES} == dict.fromkeys(CHANGES, "OK")
+    assert {inside[name] for name in ("size", "stopped", "went_on", "changed_then")} == {"True"}

@@ -83,7 +83,7 @@ static bool try_duration(const char *text, struct error *err)
 {
     uint64_t milliseconds = 0;
 
-    if (!grammar_duration(text, &milliseconds, err))
+    if (!grammar_duration(text, false, &milliseconds, err))
         return false;
     check(milliseconds > 0 && milliseconds <= INT64_MAX / 1000000);
     return true;

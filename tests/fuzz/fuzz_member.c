@@ -39,9 +39,9 @@ static void check_object(const struct object *object)
         .count = 1,
     };
     char path[PATH_MAX];
-    enum path_verdict verdict = path_verdict_of(&everything, pinned, true, path);
+    enum path_verdict verdict = path_verdict_of(&everything, pinned, true, false, path);
     check(verdict != PATH_REFUSED && (verdict != PATH_GRANTED || path[0] == '/'));
-    check(path_verdict_of(NULL, pinned, true, path) != PATH_GRANTED);
+    check(path_verdict_of(NULL, pinned, true, false, path) != PATH_GRANTED);
     close(pinned);
 }
 

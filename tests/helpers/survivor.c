@@ -9,6 +9,7 @@
  *     survivor holder MARK        a process that keeps the standard output open
  *     survivor storm MARK         processes that fork without end, in new sessions; at the most there may
  *                                 be at once they wait for a place, so that they leave processors alone
+ *     survivor user MARK          a process that has become another user, or says why it could not
  *     survivor chain MARK         a process that forks and exits, over and over; it keeps the standard
  *                                 output open, whose end is the proof that it is over: no list of
  *                                 processes shows one that moves on faster than it is read
@@ -180,6 +181,17 @@ static void start_storm(void)
     }
 }
 
+static void start_user(void)
+{
+    if (fork() == 0) {
+        setsid();
+        ignore_signals();
+        probe_report("user", syscall(SYS_setresuid, 54321, 54321, 54321));
+        close_output();
+        stay();
+    }
+}
+
 static void start_chain(void)
 {
     if (fork() != 0)
@@ -215,6 +227,8 @@ int main(int argc, char **argv)
         start_holder();
     else if (strcmp(what, "storm") == 0)
         start_storm();
+    else if (strcmp(what, "user") == 0)
+        start_user();
     else if (strcmp(what, "chain") == 0)
         start_chain();
     else

@@ -166,8 +166,15 @@ def test_program(compiled, program, static):
 
 
 @pytest.mark.parametrize("kind", ["threads", "big", "closed-fds", "no-threads", "no-clone3", "sigpipe",
-                                  "state", "terminal"])
+                                  "state", "file-limit", "umask", "terminal"])
 def test_host(compiled, kind):
+    run(compiled("hosts"), kind)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("kind", ["dropped", "effective"])
+def test_hosts_that_become_another_user(compiled, kind):
     run(compiled("hosts"), kind)
 
 
@@ -178,6 +185,15 @@ def test_copies_of_a_host_touch_nothing(compiled):
     if subprocess.run([*enter, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("no pid namespace for this user here")
     run(*enter, compiled("forks"))
+
+
+@pytest.mark.parametrize("kibibytes", [64, 240, 300, 2000])
+def test_hosts_with_much_thread_local_storage(build, tmp_path, kibibytes):
+    """It lies in the same block as a thread's stack."""
+    path = tmp_path / "storage"
+    run("cc", f"-DSTORAGE=({kibibytes} * 1024)", "-I", HEADER.parent, "-I", SOURCES, SOURCES / "storage.c", "-o", path,
+        f"-L{build}", f"-Wl,-rpath,{build}", "-lsandlock")
+    run(path)
 
 
 def test_loading_has_no_side_effect(build, compiled):

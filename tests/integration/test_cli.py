@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 import resource
 import signal
@@ -144,6 +145,36 @@ def test_a_closed_stdout_is_no_failure(sandlock):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+COMPLETIONS = [
+    (["run", "--fs-r"], ["--fs-read", "--fs-read-try"]),
+    (["run", "-r", "/usr", "--clean"], ["--clean-env"]),
+    (["run", "--clean-env", "--clean"], ["--clean-env"]),
+    (["run", "--fs-read", "=", "/usr", "--clean"], ["--clean-env"]),
+    (["run", "--without", "unix"], ["unix-gate"]),
+    (["run", "--with", "proc-"], ["proc-view"]),
+    (["run", "-r", "/usr", "--", "tru"], ["true"]),
+    (["run", "-r", "/usr", "tru"], ["true"]),
+    # Behind the command nothing is ours, with and without --.
+    (["run", "-r", "/usr", "--", "cat", "--fs-r"], []),
+    (["run", "-r", "/usr", "cat", "--fs-r"], []),
+    (["run", "--clean-env", "cat", "-r", "--fs-r"], []),
+    (["help", "chec"], ["check"]),
+]
+
+
+@pytest.mark.parametrize("words, offered", COMPLETIONS, ids=lambda value: " ".join(value))
+def test_bash_completes_options_values_and_the_command(words, offered):
+    script = pathlib.Path(os.environ.get("SANDLOCK_BUILD", "build")) / "src/cli/sandlock"
+    if not script.is_file():
+        pytest.skip("no completions were built")
+    ask = ('source "$0"; compopt() { :; }; COMP_WORDS=(sandlock "$@"); COMP_CWORD=$#; COMPREPLY=(); '
+           '_sandlock; printf "%s\\n" "${COMPREPLY[@]}"')
+    done = subprocess.run(["/bin/bash", "-c", ask, str(script), *words], capture_output=True, text=True,
+                          env={"PATH": "/usr/bin:/bin"}, timeout=20, check=False)
+    found = [line for line in done.stdout.splitlines() if line]
+    assert set(offered) <= set(found) and (offered or not found), (done, found)
+
+
 # ---- Running ----------------------------------------------------------------------------------
 
 
@@ -261,6 +292,17 @@ def test_kill_after_lets_the_command_end_itself(sandlock, area):
     assert deaf.code == 124
 
 
+def test_kill_after_zero_is_the_default(sandlock, area):
+    mark = area / "mark"
+    script = 'trap "echo ended >$0; exit 0" TERM; while :; do sleep 0.05; done'
+    profile = sandlock.profile("zero", "[limits]\ntimeout = \"300ms\"\nkill_after = 0\n")
+    for options in (["-t", "300ms", "--kill-after", "0"], ["--profile-file", profile]):
+        result = sandlock.run("-w", area, *options, "--", "sh", "-c", script, mark)
+        assert result.code == 124, result
+        assert not mark.exists()
+    assert sandlock.run("-t", "300ms", "--kill-after=x", "--", "true").code == 2
+
+
 def test_kill_after_without_a_timeout_is_refused(sandlock):
     result = sandlock.run("--kill-after", "1s", "--", "true")
     assert result.code == 2
@@ -352,6 +394,25 @@ def test_a_name_in_use_gives_125(sandlock):
     assert sandlock.run("--name", name, "--", "true").code == 0
 
 
+def test_every_valid_name_is_protected(sandlock):
+    """Whatever lies beside the names on disk has none that a sandbox could have."""
+    leftover = pathlib.Path(f"/dev/shm/sandlock-{os.getuid()}/.lock")  # of an earlier version
+    if leftover.is_file():
+        leftover.unlink()
+    for name in (".lock", "lock", ".pid.tmp", "pid", "...", "mode"):
+        first = sandlock.start("--name", name, "--", "sh", "-c", "echo up; exec sleep 60")
+        try:
+            wait_for_output(first, "up\n")
+            second = sandlock.run("--name", name, "--", "true")
+            assert (second.code, "already running" in second.stderr) == (125, True), (name, second)
+        finally:
+            first.send_signal(signal.SIGTERM)
+            errors = first.communicate(timeout=10)[1]
+        assert errors == "", name
+        again = sandlock.run("--name", name, "--", "true")
+        assert (again.code, again.stderr) == (0, ""), name
+
+
 # ---- Signals ----------------------------------------------------------------------------------
 
 
@@ -412,6 +473,9 @@ REFUSED = [
     (["-p", "p", "--profile-file", "p.toml"], ["--profile", "--profile-file"]),
     (["-p", "no-such-profile"], ["no-such-profile"]),
     (["--profile-file", "/nonexistent.toml"], ["/nonexistent.toml"]),
+    (["--profile-file="], ["profile", "empty"]),
+    (["-r", "/" + "a" * 3000], ["grant --fs-read /aaa", "aaa...aaa", "ame too long"]),
+    (["--fs-read-try", "/" + "a" * 300], ["grant --fs-read-try /aaa", "ame too long"]),
     (["--clean-env", "--clean-env"], ["--clean-env", "twice"]),
     (["-t", "5", "-t", "6"], ["--timeout", "twice"]),
     (["--frobnicate"], ["--frobnicate"]),
@@ -448,6 +512,117 @@ def test_no_command_is_named(sandlock):
     result = sandlock.run()
     assert result.code == 2
     assert "no command" in result.stderr
+
+
+# What is refused by the options, by the profile, by the system and by the launch itself.
+REFUSED_LATE = [
+    ["--frobnicate"], ["-t", "0"], ["--name", "a b"], ["--user", "5:5:5"], ["--profile-file", "/nonexistent.toml"],
+    ["-r", "/nonexistent"], ["--cwd", "/nonexistent"], ["--require", "frobnicate"],
+    ["--cpu-cores", "99999"], ["--no-supervisor", "-P", "3"], ["--net-allow", "example.invalid:80"],
+    ["--status-fd", "99"],
+]
+
+
+@pytest.mark.parametrize("options", REFUSED_LATE, ids=" ".join)
+def test_a_refused_request_leaves_the_files_of_its_reports_alone(sandlock, area, options):
+    kept, new = area / "kept", area / "new"
+    kept.write_text("precious\n")
+    for reports in (["--posture", kept, "--log-denials", new], ["--posture", new, "--log-denials", kept]):
+        if "--no-supervisor" in options:
+            reports = reports[:2]
+        result = sandlock.run(*reports, *options, "--", "true")
+        assert result.code in (2, 125), result
+        assert kept.read_text() == "precious\n"
+        assert not new.exists()
+
+
+def test_a_report_that_cannot_be_written_leaves_the_other_alone(sandlock, area):
+    kept, new = area / "kept", area / "new"
+    for path, text in ((kept, "precious\n"), (new, None)):
+        if text is not None:
+            path.write_text(text)
+        for reports in (["--posture", path, "--log-denials", "/nonexistent/log"],
+                        ["--log-denials", path, "--posture", "/nonexistent/posture"]):
+            result = sandlock.run(*reports, "--", "touch", area / "started")
+            assert result.code == 2 and "/nonexistent/" in result.stderr, result
+            assert (path.read_text() if path.exists() else None) == text
+    assert not (area / "started").exists()
+    good = sandlock.run("--posture", kept, "--log-denials", new, "--", "true")
+    assert good.code == 0
+    assert json.loads(kept.read_text())["v"] == 1
+    assert new.exists()
+
+
+# ---- Messages -----------------------------------------------------------------------------------
+
+# An escape sequence, a line that looks like ours, a bell, CSI as one character, and text that is turned around.
+HOSTILE = "x\x1b[31m\nsandlock: forged\r\x07\x7f\u009b\u202e"
+
+
+def hostile_requests(area):
+    """What a request can quote, by where it stands in it."""
+    path = f"/nonexistent/{HOSTILE}"
+    (area / "grant.toml").write_text('[filesystem]\nread = ["/tmp/\\u001b[31m\\n\\u202e"]\n')
+    (area / "exec.toml").write_text('[program]\nexec = "/tmp/\\u001b[31m\\n\\u202e"\n')
+    (area / "variable.toml").write_text('[program]\ncwd = "${\\u001b[31m}"\n')
+    (area / "key.toml").write_text('[program]\n"\\u001b[31m\\n\\u202e" = 1\n')
+    (area / "section.toml").write_text('["\\u001b[31m\\n\\u202e"]\n')
+    (area / "value.toml").write_text('[network]\nallow = ["\\u001b[31m\\n\\u202e:80"]\n')
+    (area / f"{HOSTILE}.toml").write_text("frob = 1\n")
+    for option in ("-r", "-w", "--cwd", "--profile-file", "-p", "--posture", "--log-denials"):
+        yield option, ["run", "-r", "/usr", option, path, "--", "true"]
+    for option in ("--name", "--env", "--net-allow", "--net-deny", "--net-allow-bind", "--user", "--require", "-t",
+                   "-P", "--gpu", "--cpu-cores", "--status-fd", "--extra-deny-syscall", "--extra-allow-syscall",
+                   "--disable", "--without", "-p", f"--{HOSTILE}", f"-{HOSTILE}"):
+        yield option, ["run", "-r", "/usr", option, HOSTILE, "--", "true"]
+    yield "twice", ["run", "--cwd", path, "--cwd", path, "--", "true"]
+    for name in ("grant", "exec", "variable", "key", "section", "value", HOSTILE):
+        command = [] if name == "exec" else ["--", "true"]
+        yield name, ["run", "-r", "/usr", "--profile-file", area / f"{name}.toml", *command]
+    yield "missing program", ["run", "-r", "/usr", "--", path]
+    yield "missing name", ["run", "-r", "/usr", "--", HOSTILE]
+    yield "PATH", ["run", "-r", "/usr", "--env", f"PATH=/{HOSTILE}", "--", "frob"]
+    yield "script", ["run", "-r", area, "--", area / "script"]
+    yield "command", [HOSTILE]
+    yield "help", ["help", HOSTILE]
+    yield "check", ["check", "-p", f"/{HOSTILE}"]
+    yield "check word", ["check", HOSTILE]
+    for action in ("show", "delete"):
+        yield action, ["profile", action, HOSTILE]
+        yield f"{action} missing", ["profile", action, "a\u202eb\u009bc"]
+    yield "action", ["profile", HOSTILE]
+
+
+def is_harmless(text):
+    return all(c == "\n" or c.isprintable() for c in text)
+
+
+def test_what_a_message_quotes_drives_no_terminal_and_forges_no_line(sandlock, area):
+    script = area / "script"
+    script.write_text("#!/tmp/\x1b[31m\u202e\n")
+    script.chmod(0o755)
+    requests = list(hostile_requests(area))
+    assert len(requests) > 40
+    for place, words in requests:
+        result = sandlock(*words)
+        assert result.code != 0, place
+        assert is_harmless(result.stderr) and is_harmless(result.stdout), (place, result)
+        assert "\\x1b" in result.stderr or "\\xe2\\x80\\xae" in result.stderr or place == "-t", (place, result)
+        for line in result.stderr.splitlines():
+            assert line.startswith("sandlock") and not line.startswith("sandlock: forged"), (place, result)
+
+
+def test_directories_are_listed_harmlessly_and_plain_names_unchanged(sandlock, tmp_path):
+    home = tmp_path / HOSTILE
+    directory = home / ".config/sandlock/profiles"
+    directory.mkdir(parents=True)
+    env = {"HOME": str(home)}
+    listed = sandlock("profile", "list", env=env)
+    assert listed.code == 0 and is_harmless(listed.stdout) and listed.stdout.count("\n") == 1
+    assert is_harmless(sandlock("run", "-p", "frob", "--", "true", env=env).stderr)
+    # What is no control character stays as it is: blanks, other scripts, backslashes.
+    plain = sandlock("run", "-r", "/tmp/no such \\ d\u00e9p\u00f4t \u4e2d", "--", "true")
+    assert "/tmp/no such \\ d\u00e9p\u00f4t \u4e2d: No such file" in plain.stderr
 
 
 # ---- --print-policy -----------------------------------------------------------------------------
@@ -676,6 +851,19 @@ def test_open_file_limit_of_the_caller_is_kept(sandlock):
     assert result.stdout.split() == shown
 
 
+@pytest.mark.root
+def test_too_few_descriptors_are_named_as_the_reason(sandlock):
+    failures = 0
+    for limit in range(3, 64):
+        result = sandlock.run("--", "true", preexec_fn=lambda limit=limit: resource.setrlimit(
+            resource.RLIMIT_NOFILE, (limit, limit)))
+        if result.code == 0:
+            break
+        failures += 1
+        assert result.code == 125 and "No file descriptors available" in result.stderr, (limit, result)
+    assert result.code == 0 and failures > 10, (failures, result)
+
+
 # ---- Profiles -----------------------------------------------------------------------------------
 
 
@@ -705,10 +893,12 @@ def test_a_profile_supplies_command_and_arguments(sandlock):
     ("[filesystem]\nread = [\"${HOMER}\"]\n", ["unknown variable ${HOMER}"]),
     ("[filesystem\n", ["bad.toml:1"]),
     ("[limits]\ntimeout = 0\n", ["[limits].timeout"]),
+    ('[program]\nexec = ""\n', ["[program].exec", "empty"]),
 ])
 def test_wrong_profiles_are_refused_by_place_and_reason(sandlock, text, words):
     path = sandlock.profile("bad", text)
-    result = sandlock.run("-p", "bad", "--", "true")
+    command = [] if "exec" in text else ["--", "true"]
+    result = sandlock.run("-p", "bad", *command)
     assert result.code == 2
     for word in [*words, str(path)]:
         assert word in result.stderr
@@ -745,6 +935,22 @@ def test_profile_names_do_not_leave_the_directory(sandlock, action, name):
     assert result.code == 1
     assert "outside" not in result.stdout
     assert escape.exists()
+
+
+def test_a_profile_by_name_is_a_regular_file(sandlock):
+    fifo = sandlock.profile("kept", "").parent / "fifo.toml"
+    os.mkfifo(fifo)
+    for words in (["run", "-p", "fifo", "--", "true"], ["check", "-p", "fifo"], ["profile", "show", "fifo"]):
+        result = sandlock(*words, timeout=10)
+        assert result.code in (1, 2), result
+        assert str(fifo) in result.stderr and "not a regular file" in result.stderr
+    # By path it is whatever the caller says, a pipe of the shell included.
+    read_end, write_end = os.pipe()
+    os.write(write_end, b'[program]\nexec = "/bin/echo"\nargs = ["piped"]\n')
+    os.close(write_end)
+    piped = sandlock.run("--profile-file", f"/dev/fd/{read_end}", pass_fds=[read_end])
+    os.close(read_end)
+    assert (piped.code, piped.stdout) == (0, "piped\n")
 
 
 def test_options_are_laid_over_a_profile(sandlock, area):
@@ -843,6 +1049,22 @@ def test_check_shows_the_posture_of_a_profile(sandlock):
     assert re.search(r"^  fs-refer +active +by landlock", result.stdout, re.M)
     posture = json.loads(sandlock("check", "--json", "--profile", "here").stdout)
     assert posture["mode"] == "preview"
+
+
+@pytest.mark.parametrize("form", [["-p", "here"], ["-phere"], ["-p=here"], ["--profile", "here"], ["--profile=here"]])
+def test_check_takes_a_profile_in_every_form_of_an_option(sandlock, form):
+    sandlock.profile("here", '[filesystem]\nread = ["/usr"]\n')
+    posture = json.loads(sandlock("check", *form, "--json").stdout)
+    assert posture["mode"] == "preview"
+    assert posture == json.loads(sandlock("check", "--json", *form).stdout)
+    assert sandlock("check", *form, *form).code == 2
+
+
+@pytest.mark.parametrize("words", [["-p"], ["--profile"], ["--profile", "--json"], ["-p", "-h"]])
+def test_check_takes_no_option_for_the_name_of_a_profile(sandlock, words):
+    result = sandlock("check", *words)
+    assert (result.code, result.stdout) == (2, "")
+    assert f"option {words[0]} needs a value" in result.stderr
 
 
 def test_check_tells_when_it_is_confined_already(sandlock):

@@ -77,10 +77,10 @@ class Fault:
     def words(self, *options):
         return ["--name", self.name, "-w", self.area, "-w", "/dev/null", *options, "--"]
 
-    def run(self, fault, *options, command=None, env=None):
+    def run(self, fault, *options, command=None, env=None, **kwargs):
         command = command or ["sh", "-c", self.touch]
         return self.sandlock.run(*self.words(*options), *command,
-                                 env={"SANDLOCK_FAULT": fault, **(env or {})})
+                                 env={"SANDLOCK_FAULT": fault, **(env or {})}, **kwargs)
 
     def start(self, fault, command, *options, **kwargs):
         return self.sandlock.start(*self.words(*options), *command, env={"SANDLOCK_FAULT": fault},
@@ -177,6 +177,19 @@ def test_a_failed_step_ends_the_launch(fault, step, options):
     assert posture.read_text() == ""
 
 
+@pytest.mark.root
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root: who may change users")
+def test_a_capability_that_cannot_be_given_up_ends_the_launch(fault):
+    """Of a root without CAP_KILL (5): PR_CAPBSET_DROP."""
+    def without_kill():
+        ctypes.CDLL(None).prctl(24, 5, 0, 0, 0)
+    done = fault.run("", preexec_fn=without_kill)
+    assert done.code == 0, done
+    fault.marker.unlink()
+    done = fault.run("step:capability to change users", preexec_fn=without_kill)
+    assert_refused(fault, done, f"sandlock: capability to change users: {IO_ERROR}")
+
+
 @pytest.mark.parametrize("step", ["user namespace", "uid_map", "gid_map"])
 def test_a_user_that_cannot_be_mapped_names_the_settings_that_forbid_it(fault, step):
     done = fault.run(f"step:{step}", "--user", OTHER_USER)
@@ -190,7 +203,7 @@ def test_a_failed_preparation_ends_the_launch(fault, name, text):
     assert_refused(fault, fault.run(name), text)
     posture = fault.area / "posture"
     assert_refused(fault, fault.run(name, "--posture", posture), text)
-    assert posture.read_text() == ""
+    assert not posture.exists()
 
 
 def test_the_working_directory_is_named(fault):
@@ -343,13 +356,23 @@ def test_a_supervisor_that_waits_while_it_handles_a_call_ends_the_run(fault):
     fault.assert_the_name_is_free()
 
 
-def test_a_call_for_which_no_worker_can_be_made_is_refused(fault):
+def test_without_any_thread_supervised_calls_are_refused(fault):
     file = fault.area / "file"
     file.write_text("")
     file.chmod(0o644)
     done = fault.run("use-workers,worker-thread", command=["chmod", "600", str(file)])
-    assert done.code == 1 and "Cannot allocate memory" in done.stderr
+    assert done.code == 1 and "Resource temporarily unavailable" in done.stderr
     assert file.stat().st_mode & 0o777 == 0o644
+
+
+def test_where_no_worker_can_be_made_the_supervisor_performs_the_call(fault):
+    file = fault.area / "file"
+    file.write_text("")
+    file.chmod(0o644)
+    script = f"chmod 600 {file} && touch -d 2001-01-01 {file} && ! chmod 600 /etc/passwd"
+    done = fault.run("use-workers,job-thread", command=["sh", "-c", script])
+    assert done.code == 0, done.stderr
+    assert file.stat().st_mode & 0o777 == 0o600 and file.stat().st_mtime < 1e9
 
 
 READ_AGAIN = """
@@ -984,6 +1007,14 @@ def test_a_violation_fails_the_run_and_leaves_the_host_alive(host, fault, faults
 @pytest.mark.parametrize("faults", ["", "use-workers"])
 def test_the_host_may_change_its_ids_during_a_run(host, fault, faults):
     run_host(host, fault, faults, "setuid")
+
+
+@pytest.mark.parametrize("faults, kind", [
+    ("guardian-signal", "unsignalled"),
+    ("guardian-signal,guardian-byte", "unreachable"),
+])
+def test_a_guardian_that_no_signal_reaches(host, fault, faults, kind):
+    run_host(host, fault, faults, kind)
 
 
 @pytest.mark.root

@@ -1,6 +1,7 @@
 """The life of a sandbox as its user sees it: streams, terminal, signals, limits, protections, names,
 nesting, and what supervision costs."""
 
+import errno
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import pty
 import re
 import resource
 import select
+import shlex
 import signal
 import stat
 import subprocess
@@ -16,6 +18,7 @@ import time
 import pytest
 
 PYTHON = ["/usr/bin/python3", "-I", "-S", "-B"]
+RUNTIME = pathlib.Path(f"/dev/shm/sandlock-{os.getuid()}")
 
 
 @pytest.fixture(params=["supervised", "unsupervised"])
@@ -58,21 +61,129 @@ def test_other_ignored_signals_and_the_mask_are_inherited(sandlock, mode):
     assert python(sandlock, script, *mode).stdout == "False False\n"
 
 
+@pytest.mark.parametrize("disposition", ["SIG_DFL", "SIG_IGN"])
+def test_the_signal_of_the_file_size_limit_is_for_the_command_to_feel(sandlock, mode, disposition):
+    """sandlock itself ignores it; the command gets what the caller had."""
+    prepare = lambda: signal.signal(signal.SIGXFSZ, getattr(signal, disposition))
+    status = sandlock.run(*mode, "-r", "/proc", "--", "grep", "SigIgn", "/proc/self/status", preexec_fn=prepare)
+    ignored = int(status.stdout.split()[1], 16) >> (signal.SIGXFSZ - 1) & 1
+    assert ignored == (disposition == "SIG_IGN")
+
+
+ENDING = [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM]
+
+
+def ignore(*numbers):
+    """For preexec_fn."""
+
+    def prepare():
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+
+    return prepare
+
+
+def shown(process, line):
+    assert process.stdout.readline() == line + "\n"
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_that_the_caller_ignores_does_not_end_the_run(sandlock, mode, number):
+    process = sandlock.start(*mode, "--", "sh", "-c", "echo up; read -r line; exit 3", stdin=subprocess.PIPE,
+                             preexec_fn=ignore(number))
+    shown(process, "up")
+    for _ in range(2):
+        process.send_signal(number)
+        time.sleep(0.1)
+    assert process.poll() is None
+    process.communicate("go\n", timeout=10)
+    assert process.returncode == 3
+
+
+def test_other_signals_still_end_it_then(sandlock, mode):
+    process = sandlock.start(*mode, "--", "sh", "-c", "echo up; exec sleep 60",
+                             preexec_fn=ignore(*(number for number in ENDING if number != signal.SIGTERM)))
+    shown(process, "up")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert process.returncode == -signal.SIGTERM
+
+
+EVERY_SIGNAL = [*ENDING, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGALRM, signal.SIGCHLD,
+                signal.SIGCONT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGPIPE]
+
+
+def test_a_run_ends_as_ever_where_its_caller_ignores_all_signals(sandlock, mode):
+    prepare = ignore(*EVERY_SIGNAL)
+    assert sandlock.run(*mode, "--", "sh", "-c", "exit 3", preexec_fn=prepare).code == 3
+    assert sandlock.run(*mode, "--", "sh", "-c", "kill -KILL $$", preexec_fn=prepare).code == 137
+    assert sandlock.run(*mode, "-t", "1", "--", "sleep", "60", preexec_fn=prepare).code == 124
+    assert sandlock.run(*mode, "--", "sh", "-c", "sleep 60 & echo left", preexec_fn=prepare).stdout == "left\n"
+
+
+def test_nohup_keeps_a_run_alive(sandlock, mode):
+    words = ["/usr/bin/nohup", sandlock.binary, "run", *sandlock.base, *mode, "--",
+             "sh", "-c", "echo up; read -r line; echo still here"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          encoding="utf-8", env=sandlock.environment()) as process:
+        shown(process, "up")
+        process.send_signal(signal.SIGHUP)
+        assert process.communicate("go\n", timeout=10)[0] == "still here\n"
+        assert process.returncode == 0
+
+
+def test_an_interrupt_does_not_end_what_a_script_runs_in_the_background(sandlock, mode):
+    """A shell without job control has its background jobs ignore what the keyboard sends to its group."""
+    run = " ".join([sandlock.binary, "run", *sandlock.base, *mode])
+    script = f"{run} -- sh -c 'echo up; sleep 1; echo still here; exit 5' & trap : INT QUIT; wait $!; wait $!; echo $?"
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                          encoding="utf-8", env=sandlock.environment(), start_new_session=True) as process:
+        shown(process, "up")
+        os.killpg(process.pid, signal.SIGINT)
+        shown(process, "still here")
+        shown(process, "5")
+
+
+# ---- Signals to sandlock --------------------------------------------------------------------------------
+
+SHUTDOWN = """
+import os, signal, sys, time
+def end(number, frame):
+    time.sleep(1)
+    print("saved", flush=True)
+    os._exit(7)
+signal.signal(signal.SIGTERM, end)
+print("up", flush=True)
+time.sleep(30)
+"""
+
+
+@pytest.mark.parametrize("pause, code", [(0, 143), (0.6, 137)], ids=["at-once", "impatient"])
+def test_one_request_that_comes_twice_is_no_second_one(sandlock, pause, code):
+    """As of timeout(1), which signals its child and then its group. A second one kills."""
+    run = sandlock.start("--", "/usr/bin/python3", "-I", "-S", "-c", SHUTDOWN)
+    assert run.stdout.readline() == "up\n"
+    for _ in range(2):
+        run.send_signal(signal.SIGTERM)
+        time.sleep(pause)
+    out, _ = run.communicate(timeout=20)
+    assert ("saved" in out) == (code == 143)
+    assert run.returncode == -signal.SIGTERM, "it dies by the signal in either case"
+
+
 # ---- Terminal -------------------------------------------------------------------------------------------
 
 
-class Terminal:
-    """An interactive bash on a terminal of its own."""
+class Program:
+    """The first program of a session with a terminal, as `ssh -t` and `docker run -it` start it: no shell is above
+    that would let go on what stops."""
 
-    def __init__(self, sandlock):
+    def __init__(self, sandlock, words):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
-            os.execve("/bin/bash", ["bash", "--norc", "--noprofile", "--noediting", "-i"],
+            os.execve(words[0], [str(word) for word in words],
                       {**sandlock.environment(), "PS1": "", "PS2": "", "HISTFILE": "/dev/null"})
         self.text = ""
-        self.say(f"stty -echo; alias run='{sandlock.binary} run {' '.join(sandlock.base)}'")
-        self.say("echo prompt-$((1+1))")
-        self.expect("prompt-2")
 
     def say(self, line):
         self.type(line + "\n")
@@ -91,19 +202,50 @@ class Terminal:
             left = end - time.monotonic()
             assert left > 0, f"{pattern!r} did not appear: {self.text!r}"
             if select.select([self.fd], [], [], left)[0]:
-                try:
-                    self.text += os.read(self.fd, 65536).decode(errors="replace")
-                except OSError:
-                    raise AssertionError(f"the shell ended before {pattern!r}: {self.text!r}") from None
+                assert self.read(), f"it ended before {pattern!r}: {self.text!r}"
+
+    def ended(self, seconds=10):
+        """Its exit code, or the negative number of the signal that ended it."""
+        end = time.monotonic() + seconds
+        while os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            assert time.monotonic() < end, f"it did not end: {self.text!r}"
+            if select.select([self.fd], [], [], 0.05)[0]:
+                self.read()
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def read(self):
+        try:
+            self.text += os.read(self.fd, 65536).decode(errors="replace")
+        except OSError:
+            return False
+        return True
+
+    def hang_up(self):
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
 
     def close(self):
-        os.kill(self.pid, signal.SIGHUP)
-        os.close(self.fd)
+        self.hang_up()
         deadline = time.monotonic() + 5
-        while os.waitpid(self.pid, os.WNOHANG)[0] == 0:
-            if time.monotonic() > deadline:
-                os.kill(self.pid, signal.SIGKILL)
-            time.sleep(0.02)
+        try:
+            os.kill(self.pid, signal.SIGHUP)
+            while os.waitpid(self.pid, os.WNOHANG)[0] == 0:
+                if time.monotonic() > deadline:
+                    os.kill(self.pid, signal.SIGKILL)
+                time.sleep(0.02)
+        except (ProcessLookupError, ChildProcessError):
+            pass
+
+
+class Terminal(Program):
+    """An interactive bash on a terminal of its own."""
+
+    def __init__(self, sandlock):
+        super().__init__(sandlock, ["/bin/bash", "--norc", "--noprofile", "--noediting", "-i"])
+        self.say(f"stty -echo; alias run='{sandlock.binary} run {' '.join(sandlock.base)}'")
+        self.say("echo prompt-$((1+1))")
+        self.expect("prompt-2")
 
 
 @pytest.fixture
@@ -149,6 +291,16 @@ def test_interrupting_from_the_keyboard_ends_the_command(terminal):
     terminal.expect("code-130")
 
 
+def test_a_foreground_run_has_the_terminal_where_its_caller_ignores_signals(terminal):
+    terminal.say("(trap '' INT HUP QUIT TERM TTOU; run -- sh -c 'stty eof ^D && echo set; "
+                 "read -r x; echo \"inside $x\"'); echo code-$?")
+    terminal.expect("set")
+    terminal.type("\x03")
+    terminal.say("a word")
+    terminal.expect("inside a word")
+    terminal.expect("code-0")
+
+
 def test_stopping_from_the_keyboard_stops_sandlock_and_fg_continues(terminal):
     # Not Python: a signal that arrives when its input() is about to wait is not noticed before the next line.
     terminal.say("run -- sh -c 'echo up; while read -r line; do echo \"said $line\"; done'")
@@ -187,6 +339,15 @@ def test_a_background_run_that_reads_is_stopped_until_it_is_in_front(terminal):
     terminal.expect("inside a word")
 
 
+def test_a_background_run_that_changes_the_terminal_is_stopped_until_it_is_in_front(terminal):
+    terminal.say("run -- sh -c 'stty eof ^G && stty -a' &")
+    terminal.say("until jobs | grep Stopped; do sleep 0.05; done; stty -a")
+    terminal.expect("Stopped")
+    terminal.expect(r"eof = \^D")
+    terminal.say("fg")
+    terminal.expect(r"eof = \^G")
+
+
 def test_bg_continues_a_stopped_run(terminal):
     # No shell, which is in vfork() just then: it cannot stop before its child, stopped itself, has gone on.
     code = 'import time; print("up", flush=True); time.sleep(2); print("ended")'
@@ -198,6 +359,26 @@ def test_bg_continues_a_stopped_run(terminal):
     terminal.expect("ended")
 
 
+@pytest.mark.parametrize("ending", ["-t 1s", "kill %1"], ids=["timeout", "kill"])
+def test_a_job_in_the_background_ends_when_its_command_is_killed(terminal, ending):
+    """It was in front, so it could put the terminal's settings back; now they are somebody else's."""
+    option = ending if ending.startswith("-") else ""
+    terminal.say(f"run {option} -- sh -c 'echo up; exec sleep 60'")
+    terminal.expect("up")
+    terminal.type("\x1a")
+    terminal.expect("Stopped")
+    terminal.say("stty -echoctl; stty -a | grep -o -- -echoctl")
+    terminal.expect("-echoctl")
+    terminal.say("bg")
+    if not option:
+        terminal.say(ending)
+    terminal.say("wait %1; echo waited")
+    terminal.expect("Exit 124" if option else "Terminated")
+    terminal.expect("waited")
+    terminal.say("stty -a | grep -o -- -echoctl; echo looked")
+    terminal.expect("-echoctl")
+
+
 def test_an_interactive_shell_has_job_control_inside(terminal):
     terminal.say("run -w /dev/tty -- bash --norc --noprofile --noediting -i; echo back-$?")
     terminal.say("PS1=; sleep 60 & jobs; echo inside-$((3+3))")
@@ -207,6 +388,253 @@ def test_an_interactive_shell_has_job_control_inside(terminal):
     terminal.expect("pipe-0")
     terminal.say("exit 5")
     terminal.expect("back-5")
+
+
+# ---- Stops without a shell that would let the job go on -------------------------------------------------
+
+
+ECHOING = ["/bin/sh", "-c", "echo up; while read -r line; do echo \"said $line\"; done; echo end"]
+ITSELF = [*PYTHON, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGTSTP); print('went', 'on')"]
+READING = [*PYTHON, "-c", "import os\n"
+           "try: print('got', os.read(os.open('/dev/tty', os.O_RDWR), 10))\n"
+           "except OSError as error: print('errno', error.errno)"]
+SETTING = [*PYTHON, "-c", "import os, termios\n"
+           "fd = os.open('/dev/tty', os.O_RDWR)\n"
+           "try: print('set', termios.tcsetattr(fd, termios.TCSANOW, termios.tcgetattr(fd)))\n"
+           "except termios.error as error: print('errno', error.args[0])"]
+FAILED_IO = f"errno {errno.EIO}\r"
+
+
+@pytest.fixture(params=["native", "supervised", "unsupervised"])
+def words(request, sandlock):
+    """Adds to words what is to run them: nothing, as the comparison, or a sandbox."""
+    option = ["--no-supervisor"] if request.param == "unsupervised" else []
+    run = [sandlock.binary, "run", *sandlock.base, "-w", "/dev/tty", *option]
+
+    def add(words, *options):
+        return list(words) if request.param == "native" else [*run, *options, "--", *words]
+
+    add.confined = request.param != "native"
+    return add
+
+
+@pytest.fixture
+def program(sandlock):
+    """Starts words as the first program on a terminal."""
+    started = []
+
+    def start(words):
+        started.append(Program(sandlock, words))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+
+
+def script(words, *rest):
+    """A shell without job control runs the words, and is not replaced by them."""
+    return ["/bin/bash", "-c", " ".join(["", *(shlex.quote(str(word)) for word in words), *rest]) + "; echo code-$?"]
+
+
+@pytest.mark.parametrize("above", [list, script], ids=["directly", "script"])
+def test_the_stop_key_does_nothing_where_nobody_could_continue(program, words, above):
+    run = program(above(words(ECHOING)))
+    run.expect("up")
+    for word in "one", "two":
+        run.type("\x1a")
+        time.sleep(0.2)
+        run.say(word)
+        run.expect(f"said {word}")
+    run.type("\x04")
+    run.expect("end")
+
+
+def test_the_interrupt_key_still_ends_the_command_then(program, words):
+    run = program(words(["/bin/sh", "-c", "echo up; exec sleep 60"]))
+    run.expect("up")
+    run.type("\x1a")
+    time.sleep(0.2)
+    run.type("\x03")
+    assert run.ended() == (-signal.SIGINT if not words.confined else 130)
+
+
+def test_a_command_that_stops_itself_as_the_key_does_goes_on_where_nobody_could_continue_it(program, words):
+    run = program(script(words(ITSELF)))
+    run.expect("went on")
+    run.expect("code-0")
+
+
+@pytest.mark.parametrize("use", [READING, SETTING], ids=["reading", "setting"])
+def test_using_the_terminal_from_the_background_fails_where_nobody_could_continue(program, words, use):
+    """A shell above has put another group in front and died."""
+    run = program([*PYTHON, "-c", ORPHAN, *words(use)])
+    run.expect(FAILED_IO)
+
+
+# The words become a group of their own, in the background, whose parent is gone.
+ORPHAN = """
+import os, sys, time
+if os.fork() == 0:
+    os.setpgid(0, 0)
+    if os.fork() != 0: os._exit(0)
+    while os.getppid() != 1 and os.getsid(os.getppid()) == os.getsid(0): time.sleep(0.01)
+    os.execv(sys.argv[1], sys.argv[1:])
+os.wait()
+time.sleep(10)
+"""
+
+
+def test_a_pipeline_in_a_script_is_told_how_its_command_gets_the_terminal(program, words):
+    run = program(["/bin/bash", "-c", "echo x | " + shlex.join(map(str, words(READING))) + "; echo code-$?"])
+    if words.confined:
+        run.expect("-i gives it")
+        run.expect(FAILED_IO)
+    else:
+        run.say("a word")
+        run.expect("got b'a word")
+    run.expect("code-0")
+
+
+# ---- The end of what is stopped ---------------------------------------------------------------------------
+
+
+STOPPED = ["/bin/sh", "-c", "echo up; kill -STOP $$; exec sleep 60"]
+
+
+def test_timeout_ends_a_command_that_is_stopped(words):
+    result = subprocess.run(["/usr/bin/timeout", "-k", "5", "1", *words(STOPPED)], stdout=subprocess.PIPE, timeout=20)
+    assert result.returncode == 124
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_to_sandlock_ends_a_command_that_is_stopped(sandlock, mode, number):
+    process = sandlock.start(*mode, "-r", "/proc", "--", *STOPPED)
+    shown(process, "up")
+    time.sleep(0.2)
+    process.send_signal(number)
+    process.communicate(timeout=10)
+    assert process.returncode == -number
+
+
+def test_sigcont_to_sandlock_continues_a_command_that_stopped_itself(sandlock, mode):
+    process = sandlock.start(*mode, "--", "sh", "-c", "echo up; kill -STOP $$; echo on", preexec_fn=ignore(signal.SIGCONT))
+    shown(process, "up")
+    time.sleep(0.2)
+    assert process.poll() is None
+    process.send_signal(signal.SIGCONT)
+    assert process.communicate(timeout=10)[0] == "on\n"
+    assert process.returncode == 0
+
+
+def gone(name, seconds=10):
+    end = time.monotonic() + seconds
+    while (RUNTIME / name).exists():
+        assert time.monotonic() < end, "the run was left behind"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("above", [list, script], ids=["directly", "script"])
+@pytest.mark.parametrize("stop", ["\x1a", ""], ids=["stop-key", "running"])
+def test_nothing_is_left_when_the_terminal_is_closed(sandlock, program, mode, above, stop):
+    name = f"closed-{os.getpid()}"
+    run = program(above([sandlock.binary, "run", *sandlock.base, *mode, "--name", name, "--", *ECHOING]))
+    run.expect("up")
+    run.type(stop)
+    time.sleep(0.2)
+    assert (RUNTIME / name).exists()
+    run.hang_up()
+    gone(name)
+
+
+def test_nothing_is_left_of_a_stopped_command_when_the_terminal_of_its_script_is_closed(sandlock, program, mode):
+    name = f"closed-{os.getpid()}"
+    run = program(script([sandlock.binary, "run", *sandlock.base, *mode, "--name", name, "--", *STOPPED]))
+    run.expect("up")
+    time.sleep(0.2)
+    assert (RUNTIME / name).exists()
+    run.hang_up()
+    gone(name)
+
+
+@pytest.mark.parametrize("command", ["sh -c 'echo up; kill -STOP $$; exec sleep 60'",
+                                     "sh -c 'echo up; read -r x </dev/tty'"], ids=["by-itself", "by-reading"])
+def test_nothing_is_left_of_a_stopped_pipeline_when_its_terminal_is_closed(terminal, mode, command):
+    name = f"closed-{os.getpid()}"
+    terminal.say(f"true | run {' '.join(mode)} -w /dev/tty --name {name} -- {command}")
+    terminal.expect("up")
+    time.sleep(0.3)
+    assert (RUNTIME / name).exists()
+    terminal.hang_up()
+    gone(name)
+
+
+# ---- A terminal that is not the standard input ------------------------------------------------------------
+
+
+READ_TERMINAL = "sh -c 'echo up; read -r x </dev/tty; echo \"inside $x\"'"
+
+
+def test_a_pipeline_that_uses_the_terminal_stops_as_a_job_and_has_it_after_fg(terminal, mode):
+    terminal.say(f"seq 3 | run {' '.join(mode)} -w /dev/tty -- {READ_TERMINAL}")
+    terminal.expect("up")
+    terminal.expect("wants the terminal.*-i gives it")
+    terminal.expect("Stopped")
+    terminal.say("read -r line; echo \"got $line\"")
+    terminal.say("a word")
+    terminal.expect("got a word")
+    terminal.say("fg; echo code-$?")
+    terminal.say("another")
+    terminal.expect("inside another")
+    terminal.expect("code-0")
+    terminal.say("read -r line; echo \"got $line\"")
+    terminal.say("a third")
+    terminal.expect("got a third")
+
+
+def test_a_pipeline_has_the_terminal_from_the_start_if_it_is_told_to(terminal, mode):
+    terminal.say(f"seq 3 | run {' '.join(mode)} -i -w /dev/tty -- {READ_TERMINAL}; echo code-$?")
+    terminal.expect("up")
+    terminal.say("a word")
+    terminal.expect("inside a word")
+    terminal.expect("code-0")
+    assert "wants the terminal" not in terminal.text
+
+
+def test_a_pipeline_that_leaves_the_terminal_alone_leaves_it_to_the_others(terminal, mode):
+    """Another program of the pipeline asks for a password, say."""
+    terminal.say(f"(read -r x </dev/tty; echo \"$x\") | run {' '.join(mode)} -w /dev/tty -- cat; echo code-$?")
+    time.sleep(0.3)
+    terminal.say("a word")
+    terminal.expect("a word")
+    terminal.expect("code-0")
+
+
+def test_the_interrupt_key_ends_a_pipeline_whose_command_is_stopped(terminal):
+    terminal.say("true | run -- sh -c 'echo up; kill -STOP $$; exec sleep 60'")
+    terminal.expect("up")
+    time.sleep(0.2)
+    terminal.type("\x03")
+    terminal.say("echo code-$?")
+    terminal.expect("code-130")
+
+
+def test_a_job_that_stopped_by_itself_is_ended_by_kill(terminal):
+    terminal.say(f"seq 3 | run -w /dev/tty -- {READ_TERMINAL}")
+    terminal.expect("Stopped")
+    terminal.say("kill %1; while kill -0 %1 2>/dev/null; do sleep 0.05; done; echo over-$((1+1))")
+    terminal.expect("over-2")
+
+
+def test_a_caller_that_ignores_the_stop_key_is_not_stopped_with_the_command(sandlock, terminal):
+    """An interactive shell that reads the output of its command, in its own group."""
+    terminal.say("x=$(run -- sh -c 'echo up >&2; read -r x; echo \"said $x\"')")
+    terminal.expect("up")
+    terminal.type("\x1a")
+    time.sleep(0.2)
+    terminal.say("a word")
+    terminal.say("echo \"$x\"")
+    terminal.expect("said a word")
 
 
 # ---- Pipelines ------------------------------------------------------------------------------------------
@@ -241,8 +669,6 @@ def test_pipelines_of_dash_under_a_process_limit_are_never_refused_by_it(sandloc
 
 
 # ---- Names ------------------------------------------------------------------------------------------------
-
-RUNTIME = pathlib.Path(f"/dev/shm/sandlock-{os.getuid()}")
 
 
 def test_a_finished_run_leaves_no_runtime_files(sandlock, mode):

@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import threading
@@ -765,6 +766,23 @@ def test_port_remap_opens_no_port_of_the_host(inside):
         assert inside(connect, "--port-remap") == "EACCES"
         assert inside(connect, "--port-remap", "--net-allow-bind", "*") == "EACCES"
         assert inside(connect, "--port-remap", "--net-allow", f"127.0.0.1:{port}") == "ok"
+
+
+@pytest.mark.skipif(tuple(map(int, re.findall(r"\d+", os.uname().release)[:2])) < (6, 8),
+                    reason="the kernel does not list sockets that are only bound")
+def test_an_own_port_that_does_not_listen_yet_is_not_the_hosts(inside):
+    with listening() as port:
+        for rules in ([], ["--net-allow", f"127.0.0.1:{port}"]):
+            assert inside(
+                f"""
+made = tcp()
+made.bind((LOCAL, {port}))
+before = attempt(tcp().connect, (LOCAL, {port}))
+made.listen()
+tell([before, attempt(tcp().connect, (LOCAL, {port}))])
+""",
+                "--port-remap", "--net-allow-bind", port, *rules,
+            ) == ["ECONNREFUSED", "ok"]
 
 
 def test_a_large_transfer_over_a_remapped_connection_is_whole(inside):

@@ -5,6 +5,7 @@ Every refusal is tested with a listener that is there, and the listener is asked
 anything.
 """
 
+import concurrent.futures
 import contextlib
 import errno
 import json
@@ -19,6 +20,7 @@ import time
 import pytest
 
 PYTHON = "/usr/bin/python3"
+KERNEL = tuple(int(number) for number in os.uname().release.split(".")[:2])
 
 # What members have at hand. `attempt` tells "OK" or the name of the errno.
 PRELUDE = """
@@ -104,13 +106,14 @@ class Listener:
 class FullListener:
     """Its backlog is full, and nobody accepts: a connect to it waits."""
 
-    def __init__(self):
-        self.socket = socket.socket()
-        self.socket.bind(("127.0.0.1", 0))
+    def __init__(self, host="127.0.0.1"):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.socket = socket.socket(family)
+        self.socket.bind((host, 0))
         self.socket.listen(0)
-        self.fillers = []
+        self.fillers, self.accepted = [], []
         for _ in range(20):
-            filler = socket.socket()
+            filler = socket.socket(family)
             filler.settimeout(0.2)
             self.fillers.append(filler)
             try:
@@ -130,7 +133,7 @@ class FullListener:
         def serve():
             try:
                 while True:
-                    self.fillers.append(self.socket.accept()[0])
+                    self.accepted.append(self.socket.accept()[0])
             except OSError:
                 pass
 
@@ -138,7 +141,7 @@ class FullListener:
 
     def close(self):
         self.socket.close()
-        for filler in self.fillers:
+        for filler in self.fillers + self.accepted:
             filler.close()
 
 
@@ -554,6 +557,152 @@ os._exit(0)
 """
     numbers = member(code, "--net-allow", "tcp://127.0.0.1")
     assert errno.EINTR in numbers and all(number <= 133 for number in numbers)
+
+
+# A blocking connect in a thread of its own, what happens to it meanwhile, and how its socket is left.
+MEANWHILE = """
+import json, select
+signal.alarm(20)
+host, port, other, act = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+sock = socket.socket(family_of(host))
+fd = sock.fileno()
+
+def address(to):
+    if ":" not in host:
+        return inet(host, to)
+    return struct.pack("=H", socket.AF_INET6) + struct.pack("!HI", to, 0) + \
+        socket.inet_pton(socket.AF_INET6, host) + bytes(4)
+
+if act == "limit":
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 300000))
+if act == "user timeout":
+    sock.setsockopt(socket.IPPROTO_TCP, 18, 600)
+answers = []
+threads = [threading.Thread(target=lambda: answers.append(raw_connect(fd, address(port))))
+           for _ in range(2 if act.startswith("two") else 1)]
+for thread in threads:
+    thread.start()
+    time.sleep(0.05)
+time.sleep(0.3)
+if act in ("shutdown", "two shutdown"):
+    attempt(sock.shutdown, socket.SHUT_RDWR)
+if act == "unspec":
+    answers.append(raw_connect(fd, bytes(16)))
+if act == "elsewhere":
+    answers += [raw_connect(fd, bytes(16)), raw_connect(fd, address(other))]
+if act == "close":
+    sock.close()
+begin = time.monotonic()
+print("acted", flush=True)
+for thread in threads:
+    thread.join(10)
+if act.split()[-1] in ("shutdown", "unspec", "elsewhere"):
+    answers.append("at once" if time.monotonic() - begin < 0.8 else "later")
+left = []
+if act != "close":
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    left = [poll.poll(0)[0][1] if poll.poll(0) else 0,
+            errno.errorcode.get(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), "none"),
+            attempt(sock.getpeername), raw_connect(fd, address(other)), attempt(sock.getpeername)]
+print(json.dumps([sorted(answers), left]))
+"""
+
+
+def connect_meanwhile(start, listener, host, act):
+    """What the member saw, and which of its connections, if they were cancelled, the full listener got."""
+    full = FullListener(host)
+    known = {filler.getsockname()[1] for filler in full.fillers}
+    process = start(PYTHON, "-c", PRELUDE + MEANWHILE, host, str(full.port), str(listener.port), act)
+    try:
+        assert process.stdout.readline() == "acted\n"
+        if "refused" in act:
+            full.socket.close()
+        elif act != "user timeout" and act != "limit":
+            full.drain()
+        seen = json.loads(process.stdout.readline())
+        if act not in CANCELLED:
+            return seen
+        time.sleep(0.2)
+        return seen, {peer.getpeername()[1] for peer in full.accepted} - known
+    finally:
+        process.kill()
+        process.communicate()
+        full.close()
+
+
+CANCELLED = ["shutdown", "unspec", "elsewhere", "two shutdown"]
+
+
+# Before 6.7 the kernel's own answers depend on which thread is faster.
+needs_disconnects = pytest.mark.skipif(KERNEL < (6, 7), reason="needs Linux 6.7")
+
+
+@pytest.mark.parametrize(("host", "act"), [
+    *[("127.0.0.1", act) for act in ("room", "two room", "refused", "close", "limit", "user timeout",
+                                     "shutdown")],
+    *[pytest.param("127.0.0.1", act, marks=needs_disconnects)
+      for act in ("two refused", "two shutdown", "unspec", "elsewhere")],
+    *[pytest.param("::1", act, marks=needs_ipv6) for act in ("room", "refused", "shutdown")],
+    pytest.param("::1", "unspec", marks=[needs_ipv6, needs_disconnects]),
+])
+def test_a_waiting_connect_ends_as_natively(sandlock, listen, host, act):
+    listener = listen(host)
+
+    def natively(*command):
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def inside(*command):
+        rule = f"tcp://[{host}]:*" if ":" in host else f"tcp://{host}"
+        return sandlock.start("--net-allow", rule, "--", *command)
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        native, confined = pool.map(lambda start: connect_meanwhile(start, listener, host, act),
+                                    [natively, inside])
+    assert confined == native
+
+
+@pytest.mark.parametrize(("refused", "taken", "expected"), [
+    (True, False, ["ECONNREFUSED", "none", "OK"]),
+    (False, False, ["ECONNRESET", "none", "OK"]),
+    (False, True, ["ECONNABORTED", "none", "OK"]),
+])
+def test_a_connect_that_failed_is_shut_down_before_the_supervisor_looks(sandlock, listen, full, refused, taken, expected):
+    listener = listen()
+    code = PRELUDE + f"""
+signal.alarm(20)
+sock = socket.socket()
+answers = []
+thread = threading.Thread(
+    target=lambda: answers.append(raw_connect(sock.fileno(), inet("127.0.0.1", {full.port}))))
+thread.start()
+time.sleep(0.3)
+print("waits", flush=True)
+sys.stdin.readline()
+attempt(sock.shutdown, socket.SHUT_RDWR)
+if {taken}:
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
+print("acted", flush=True)
+thread.join(10)
+print(*answers, errno.errorcode.get(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), "none"),
+      raw_connect(sock.fileno(), inet("127.0.0.1", {listener.port})), flush=True)
+"""
+    process = sandlock.start("--net-allow", "tcp://127.0.0.1", "--", PYTHON, "-c", code,
+                             stdin=subprocess.PIPE)
+    try:
+        assert process.stdout.readline() == "waits\n"
+        os.kill(process.pid, signal.SIGSTOP)
+        if refused:
+            full.socket.close()
+            time.sleep(1.2)  # the next attempt of the kernel's is refused
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "acted\n"
+        os.kill(process.pid, signal.SIGCONT)
+        assert process.stdout.readline().split() == expected
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_a_killed_member_leaves_no_connection_behind(sandlock, full):

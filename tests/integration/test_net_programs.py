@@ -519,6 +519,8 @@ def test_ping_needs_an_icmp_rule(sandlock, program):
         assert done.returncode == 0 and "0% packet loss" in done.stdout, (rule, done)
     done = in_own_network(sandlock, *run, "--net-deny", "10.0.0.0/8", "--", *ping)
     assert done.returncode == 0, done
+    refused = in_own_network(sandlock, *run, "--net-allow", "icmp://10.0.0.1", "--explain", "--", *ping)
+    assert "allow with: --net-allow icmp://127.0.0.1\n" in refused.stderr, refused
     for words in ([], ["--net-allow", "*"], ["--net-allow", "icmp://10.0.0.1"],
                   ["--net-deny", "icmp://127.0.0.0/8"], ["--net-deny", "icmp://*"]):
         done = in_own_network(sandlock, *run, *words, "--", *ping)

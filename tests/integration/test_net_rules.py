@@ -223,6 +223,44 @@ def test_deny_alone_leaves_the_rest_open(sandlock, listen):
     assert one.accepted() == 0
 
 
+MANY = ["--net-deny", "224.0.0.0/4", "--net-deny", "255.255.255.255", "--net-deny", "ff00::/8"]
+TO_MANY = """
+import errno, socket, sys
+def send(family, host, *options):
+    with socket.socket(family, socket.SOCK_DGRAM) as s:
+        for option in options: s.setsockopt(*option)
+        try: s.sendto(host.encode(), (host, int(sys.argv[1]))); print("sent")
+        except OSError as error: print(errno.errorcode[error.errno])
+send(socket.AF_INET, "127.0.0.1")
+send(socket.AF_INET, "224.0.0.1", (socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1")))
+send(socket.AF_INET, "255.255.255.255", (socket.SOL_SOCKET, socket.SO_BROADCAST, 1))
+send(socket.AF_INET6, "ff02::1")
+"""
+
+
+def test_addresses_that_name_many_hosts_need_deny_rules_of_their_own(sandlock):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as witness:
+        witness.bind(("0.0.0.0", 0))
+        witness.settimeout(0.5)
+
+        def told(*rules):
+            done = sandlock.run("--net-deny", "127.0.0.0/8", *rules, "--", *PYTHON, TO_MANY, witness.getsockname()[1])
+            return done.stdout.split()
+
+        def came():
+            try:
+                return witness.recv(100)
+            except socket.timeout:
+                return None
+
+        assert told()[:2] == ["ECONNREFUSED", "sent"]
+        assert came() == b"224.0.0.1"
+        while came() is not None:  # a broadcast, where there is a network for it
+            pass
+        assert told(*MANY) == ["ECONNREFUSED"] * 4
+        assert came() is None
+
+
 def test_every_spelling_of_a_denied_address_is_denied(sandlock, listen):
     one = listen()
     rules = ["+*", "-127.0.0.0/8", "-::1"]

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import socket
+import subprocess
 import tempfile
 import time
 
@@ -438,6 +439,41 @@ print(received == data[:sent])
     assert lines == ["True True", "EAGAIN EAGAIN True", "True"]
 
 
+@KINDS
+def test_one_byte_of_a_long_message_is_urgent(sandlock, kind):
+    script = PRELUDE + """
+data = bytes(range(1, 251)) * 1200
+listener = socket.create_server(("127.0.0.1", 0))
+def pair():
+    if sys.argv[1] == "unix":
+        return socket.socketpair()
+    a = socket.create_connection(listener.getsockname())
+    return a, listener.accept()[0]
+def read(sock, received):
+    while len(received) < len(data) - 1:
+        part = attempt(sock.recv, 1 << 20)
+        if not isinstance(part, bytes): return
+        received.extend(part)
+def one():
+    a, b = pair()
+    received = bytearray()
+    b.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 3, 0))
+    reader = threading.Thread(target=read, args=(b, received))
+    reader.start()
+    time.sleep(0.02) # it waits: what arrives is read at once
+    sent = a.sendmsg([data], [], socket.MSG_OOB)
+    reader.join()
+    urgent = attempt(b.recv, 1, socket.MSG_OOB)
+    return sent, len(received), received == data[:-1], urgent == data[-1:]
+print({one() for _ in range(10)})
+"""
+    expected = ["{(300000, 299999, True, True)}"]
+    native = subprocess.run([*PYTHON, script, kind], capture_output=True, text=True, timeout=60, check=True)
+    assert native.stdout.split("\n")[:-1] == expected, "the control"
+    options = ["--net-allow", "tcp://127.0.0.1", "--net-allow-bind", "*"]
+    assert inside(sandlock, options, script[len(PRELUDE):], kind) == expected
+
+
 def test_the_sockets_own_limit_of_time_holds(sandlock):
     lines = inside(sandlock, [], STALLED + """
 a.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 300000))
@@ -470,6 +506,41 @@ print(got, "short" if elapsed < 1 else "long")
     # The alarm is the process's; the thread that waits is the first one, which takes it.
     assert inside(sandlock, [], script, "unix", "interrupt") == ["EINTR", "[1] short"]
     assert inside(sandlock, [], script, "unix", "restart") == ["1", "[1] long"]
+
+
+def test_a_signal_ends_a_send_with_a_limit_of_time_also_where_calls_are_restarted(sandlock):
+    """It would get the whole time again: with a timer that is shorter it would never end."""
+    script = STALLED + """
+got = []
+signal.signal(signal.SIGALRM, lambda *_: got.append(1))
+signal.siginterrupt(signal.SIGALRM, False)
+while attempt(a.sendmsg, [data], [], socket.MSG_DONTWAIT) != "EAGAIN": pass
+a.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 5, 0))
+signal.setitimer(signal.ITIMER_REAL, 0.3)
+start = time.monotonic()
+print(sendmsg(a, b"x"), got, time.monotonic() - start < 3)
+"""
+    native = subprocess.run([*PYTHON, PRELUDE + script, "unix"], capture_output=True, text=True, timeout=60, check=True)
+    assert native.stdout.split("\n")[:-1] == ["EINTR [1] True"], "the control"
+    assert inside(sandlock, [], script, "unix") == ["EINTR [1] True"]
+
+
+@pytest.mark.parametrize("kind", ["SOCK_STREAM", "SOCK_SEQPACKET"])
+@pytest.mark.parametrize("end", ["a.shutdown(socket.SHUT_WR)", "b.shutdown(socket.SHUT_RD)"], ids=["own", "peer"])
+def test_a_shutdown_ends_a_send_that_waits(sandlock, kind, end):
+    script = f"""
+a, b = socket.socketpair(socket.AF_UNIX, socket.{kind})
+while attempt(a.send, b"y" * 1000, socket.MSG_DONTWAIT) != "EAGAIN": pass
+def shut():
+    time.sleep(0.3)
+    {end}
+threading.Thread(target=shut, daemon=True).start()
+start = time.monotonic()
+print(attempt(a.sendmsg, [b"y" * 100000]), time.monotonic() - start < 5)
+"""
+    native = subprocess.run([*PYTHON, PRELUDE + script], capture_output=True, text=True, timeout=60, check=True)
+    assert native.stdout.split("\n")[:-1] == ["EPIPE True"], "the control"
+    assert inside(sandlock, [], script) == ["EPIPE True"]
 
 
 @pytest.mark.root

@@ -21,6 +21,7 @@ import termios
 import threading
 import time
 import types
+import zipfile
 
 import pytest
 
@@ -266,6 +267,56 @@ def test_a_script_works_on_its_own_files_only(workshop, program):
 
     succeed(workshop.bare(*words, elsewhere, target))
     assert target.read_text() == "4000\n"
+
+
+# ---- Virtual environments and pip ----------------------------------------------------------------
+
+
+def make_wheel(directory):
+    """A package with a module and a program, as pip installs it without network and build tools."""
+    info = "greeting-1.0.dist-info"
+    files = {
+        "greeting.py": "def main():\n    print('hello from the wheel')\n",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: greeting\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": "[console_scripts]\ngreet = greeting:main\n",
+    }
+    record = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
+    wheel = directory / "greeting-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, text in [*files.items(), (f"{info}/RECORD", record)]:
+            archive.writestr(name, text)
+    return wheel.name
+
+
+def test_venv_and_pip_work_with_a_tmpdir_and_install_nothing_outside(workshop):
+    need("/usr/bin/python3")
+    probe = workshop.bare("/usr/bin/python3", "-c", "import ensurepip; ensurepip.version()")
+    if probe.code != 0:
+        pytest.skip("Python has no ensurepip")
+    wheel = make_wheel(workshop.project)
+    (workshop.outside / wheel).write_bytes((workshop.project / wheel).read_bytes())
+    options = ["--env", f"TMPDIR={workshop.project}"]
+    install = ["v/bin/pip", "install", "--no-index", "--disable-pip-version-check"]
+
+    def confined(*command):
+        return workshop.confined("python", *command, options=options, timeout=120)
+
+    succeed(confined("/usr/bin/python3", "-m", "venv", "v"))
+    assert confined("v/bin/python", "-c", "import greeting").code != 0
+    succeed(confined(*install, wheel))
+    assert succeed(confined("v/bin/greet")).stdout == "hello from the wheel\n"
+    assert "greeting" in succeed(confined("v/bin/pip", "list")).stdout
+    succeed(confined("v/bin/pip", "uninstall", "-y", "greeting"))
+    assert confined("v/bin/greet").code != 0
+
+    target = workshop.outside / "target"
+    target.mkdir()
+    assert confined(*install, "--target", target, wheel).code != 0
+    assert confined(*install, workshop.outside / wheel).code != 0
+    assert list(target.iterdir()) == []
+    succeed(workshop.bare(*install, "--target", target, workshop.outside / wheel, timeout=60))
+    assert (target / "greeting.py").exists()
 
 
 # ---- curl --------------------------------------------------------------------------------------
@@ -638,6 +689,15 @@ def test_a_shell_runs_commands_and_returns_its_exit_code(shell):
     assert shell.command("[ -t 0 ] && [ -t 1 ] && tty >/dev/null && echo terminal") == "terminal\n"
     shell.send("exit 7\n")
     assert shell.wait() == 7
+
+
+def test_a_shell_writes_to_its_terminal_by_every_name(shell):
+    for name in "/dev/tty", "/dev/stdout", "/dev/stderr", "$(tty)":
+        assert shell.command(f"echo by name >{name}") == "by name\n"
+    assert shell.command("echo twice | tee /dev/stderr") == "twice\ntwice\n"
+    shell.send("read word </dev/stdin; echo got $word\n")
+    shell.send("typed\n")
+    shell.expect("got typed")
 
 
 def test_interrupt_ends_the_command_and_not_the_shell(shell):

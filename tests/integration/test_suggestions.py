@@ -4,8 +4,8 @@ import contextlib
 import json
 import os
 import pathlib
+import pty
 import shlex
-import socket
 import socket
 
 import pytest
@@ -164,6 +164,22 @@ def test_where_no_option_would_help_none_is_suggested(sandlock, area, tmp_path, 
             if record["call"] in ("bind", "listen")] == [(rule, None)], records
 
 
+# iputils' ping asks by a UDP socket which way leads to the host, before it sends by the other.
+@pytest.mark.parametrize("rules, wanted", [
+    (["--net-allow", "icmp://127.0.0.1"], "--net-allow icmp://127.0.0.2"),
+    (["--net-allow", "icmp://127.0.0.1", "--net-allow", "udp://127.0.0.1:9"],
+     "--net-allow icmp://127.0.0.2 --net-allow udp://127.0.0.2:1025"),
+    (["--net-allow", "icmp://*", "--net-allow", "udp://127.0.0.1:9"], "--net-allow udp://127.0.0.2:1025"),
+    (["--net-allow", "icmp://*", "--net-deny", "icmp://127.0.0.2"], None),
+    (["--net-allow", "udp://127.0.0.1:9"], "--net-allow udp://127.0.0.2:1025"),  # no ping without ping sockets
+])
+def test_a_refused_ping_is_told_the_rule_that_ping_needs(sandlock, area, rules, wanted):
+    log, code = area / "log", "import socket; socket.socket(2, 2).connect(('127.0.0.2', 1025))"
+    assert attempt(sandlock, area, log, code, *rules).code == 1
+    assert suggestions(log) == ([wanted] if wanted else [])
+    assert wanted is None or attempt(sandlock, area, area / "again", code, *rules, *wanted.split()).code == 0
+
+
 @pytest.mark.parametrize("family,kind,protocol,error", [
     ("AF_INET6", "SOCK_RAW", 58, "EPERM"),
     ("AF_INET", "SOCK_STREAM", 262, "EPROTONOSUPPORT"),
@@ -216,6 +232,162 @@ def test_the_posture_names_proc_only_where_it_is_granted(sandlock, area, option,
     assert sandlock.run(option, grant, "--posture", path, "--", "true").code == 0
     exceptions = json.loads(path.read_text())["exceptions"]
     assert any("/proc shows other processes" in text for text in exceptions) == shown, exceptions
+
+
+# ---- What belongs to one run alone ---------------------------------------------------------------
+
+NODE = ["-r", "/proc/cpuinfo"]  # switches the view of /proc and /sys on, as the profile node does
+
+# The act, the options it is first tried with, and what is suggested. `pid` is another member.
+KERNEL_ACTS = {
+    "a file of /proc": ("open('/proc/uptime').read()", [], ["--fs-read /proc/uptime"]),
+    "a file of /sys": ("open('/sys/devices/system/cpu/online').read()", [], ["--fs-read /sys/devices/system/cpu/online"]),
+    "an own entry": ("open('/proc/self/status').read()", [], ["--fs-read /proc/self/status"]),
+    "an own entry by number": ("open(f'/proc/{os.getpid()}/status').read()", [], ["--fs-read /proc/self/status"]),
+    "an own thread's": ("open('/proc/thread-self/comm').read()", [], ["--fs-read /proc/self/comm"]),
+    "the own sockets": ("open('/proc/net/tcp').read()", [], ["--fs-read /proc/self/net/tcp"]),
+    "another member's": ("open(f'/proc/{pid}/stat').read()", [], ["--fs-read /proc"]),
+    "another member's list": ("os.listdir(f'/proc/{pid}/task')", ["-r", "/proc/self"], ["--fs-read /proc"]),
+}
+MEMBER = """import signal
+pid = os.fork()
+if pid == 0:
+    signal.pause()
+try:
+    exec(%r)
+finally:
+    os.kill(pid, signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("view", [[], NODE], ids=["without the view", "with it"])
+@pytest.mark.parametrize("act", KERNEL_ACTS)
+def test_what_is_suggested_for_proc_and_sys_works_in_the_next_run(sandlock, area, act, view):
+    code, options, wanted = KERNEL_ACTS[act]
+    log, code = area / "log", MEMBER % code
+    assert attempt(sandlock, area, log, code, *view, *options).code == 1
+    assert suggestions(log) == wanted, log.read_text()
+    words = [word for line in wanted for word in shlex.split(line)]
+    result = attempt(sandlock, area, area / "again", code, *view, *options, *words)
+    assert result.code == 0, result
+
+
+@pytest.mark.parametrize("view", [[], NODE], ids=["without the view", "with it"])
+@pytest.mark.parametrize("path", [
+    "/proc/1/limits", "/proc/interrupts", "/proc/self/stack", "/proc/sys/net/ipv4/conf", "/sys/class/net",
+])
+def test_what_no_grant_shows_is_recorded_and_nothing_is_suggested(sandlock, area, path, view):
+    log = area / "log"
+    code = f"import os; os.close(os.open({path!r}, os.O_RDONLY))"
+    if not os.access(path, os.R_OK):
+        pytest.skip(f"{path} cannot be read here")
+    assert attempt(sandlock, area, log, code, *view).code == 1
+    assert log.read_text().count("EACCES") > 0 and suggestions(log) == [], log.read_text()
+    for grant in path, "/proc", "/sys":  # that is so
+        assert attempt(sandlock, area, area / "again", code, "-r", grant).code == 1
+
+
+def test_where_the_view_is_off_the_kernel_needs_another_grant(sandlock, area):
+    log, code = area / "log", "open('/proc/self/status').read()"
+    assert attempt(sandlock, area, log, code, "--without=proc-view").code == 1
+    assert suggestions(log) == ["--fs-read /proc"]
+    assert attempt(sandlock, area, log, code, "--without=proc-view", "--fs-read", "/proc").code == 0
+
+
+def on_a_terminal(sandlock, code, *options):
+    """Status and output of a run whose standard streams are its terminal."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        words = [sandlock.binary, "run", *sandlock.base, *map(str, options), "--", *PYTHON, code]
+        os.execve(words[0], words, sandlock.environment())
+    text = b""
+    with contextlib.suppress(OSError):  # the other side is closed
+        while piece := os.read(fd, 4096):
+            text += piece
+    status = os.waitpid(pid, 0)[1]
+    os.close(fd)
+    return os.waitstatus_to_exitcode(status), text.decode()
+
+
+@pytest.mark.parametrize("code", [
+    "open('/dev/stderr', 'w').write('said')",
+    "open('/dev/stdout', 'w').write('said')",
+    "open('/dev/fd/0', 'r+b', buffering=0).write(b'said')",
+    "import os; open(os.ttyname(0), 'w').write('said')",
+    "import os; os.chmod(os.ttyname(0), 0o620); print('said')",
+    "open('/dev/tty', 'w').write('said')",
+])
+def test_the_terminal_of_the_run_is_suggested_by_the_name_it_always_has(sandlock, area, code):
+    log = area / "log"
+    status, text = on_a_terminal(sandlock, code, "--log-denials", log)
+    assert status == 1 and "said" not in text.splitlines()[-1], text
+    assert suggestions(log) == ["--fs-write /dev/tty"], log.read_text()
+    assert on_a_terminal(sandlock, code, "--fs-write", "/dev/tty") == (0, text_of(code))
+
+
+def text_of(code):
+    return "said\r\n" if "print" in code else "said"
+
+
+def test_a_grant_of_the_terminal_reaches_no_other(sandlock, area):
+    ours, theirs = pty.openpty()
+    log, name = area / "log", os.ttyname(theirs)
+    code = f"open({name!r}, 'w').write('said')"
+    status, text = on_a_terminal(sandlock, code, "--fs-write", "/dev/tty", "--log-denials", log)
+    assert status == 1 and "PermissionError" in text, text
+    assert suggestions(log) == ["--fs-write /dev/pts"]
+    assert on_a_terminal(sandlock, code, *shlex.split(suggestions(log)[0]))[0] == 0  # that it is open to others
+    assert os.read(ours, 100) == b"said"
+    # A stream that is a terminal, but not the run's, is no way to it either.
+    stream = "open('/dev/stderr', 'w').write('said')"
+    with open(theirs, "wb", closefd=False) as output:
+        assert sandlock.run("--fs-write", "/dev/tty", "--", *PYTHON, stream, stdin=output, stderr=output).code == 1
+    os.close(theirs)
+    os.close(ours)
+
+
+@pytest.mark.parametrize("option, code", [("--fs-read", 2), ("--fs-write", 2), ("--fs-read-try", 0), ("--fs-write-try", 0)])
+def test_a_pipe_needs_no_grant_and_takes_none(sandlock, option, code):
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"through the pipe")
+    os.close(write_end)
+    words = ["--", "cat", "/dev/stdin"]
+    try:
+        done = sandlock.run(option, "/dev/stdin", *words, stdin=read_end)
+        assert done.code == code, done
+        if code == 2:
+            assert f"grant {option} /dev/stdin: " in done.stderr and "needs no grant" in done.stderr
+            assert sandlock.run(*words, stdin=read_end).stdout == "through the pipe"
+        else:
+            assert done.stdout == "through the pipe"
+    finally:
+        os.close(read_end)
+
+
+# ---- The posture ---------------------------------------------------------------------------------
+
+
+def exceptions_of(sandlock, area, *options):
+    path = area / "posture"
+    assert sandlock.run(*options, "--posture", path, "--", "true").code == 0
+    return json.loads(path.read_text())["exceptions"]
+
+
+@pytest.mark.root
+def test_without_a_supervisor_the_posture_names_what_the_filter_leaves(sandlock, area):
+    told = exceptions_of(sandlock, area, "--no-supervisor")
+    assert any("namespaces" in line and "keys" in line for line in told), told
+    assert any("accounting" in line for line in told) == (os.getuid() == 0), told
+    told = exceptions_of(sandlock, area)
+    assert not any("namespaces" in line or "accounting" in line for line in told), told
+
+
+@pytest.mark.parametrize("mode", [[], ["--no-supervisor"]])
+def test_without_the_signal_scope_the_posture_says_who_can_be_signalled(sandlock, area, mode):
+    said = "members can signal other processes of the user"
+    assert not any(said in line for line in exceptions_of(sandlock, area, *mode))
+    told = exceptions_of(sandlock, area, *mode, "--disable", "signal-scope")
+    assert any(said in line and "outlives the run" in line for line in told), told
 
 
 SOCKETS = """

@@ -1,10 +1,13 @@
 """A host of the library, by ctypes. It prints "handle PID" when the sandbox exists and then waits to be
 killed.
 
-    library_host.py LIBRARY create|start GRANT... -- COMMAND...
+    library_host.py LIBRARY create|start|exec GRANT... -- COMMAND...
+
+"exec" starts it, and with the next line of its input the host becomes sleep(1).
 """
 
 import ctypes
+import os
 import signal
 import sys
 
@@ -25,8 +28,11 @@ argv = (ctypes.c_char_p * len(command))(*command)
 handle = ctypes.c_void_p(library.sandlock_create(policy, None, argv, len(command)))
 if not handle:
     sys.exit(library.sandlock_last_error().decode())
-if sys.argv[2] == "start":
+if sys.argv[2] != "create":
     library.sandlock_start(handle)
 print("handle", library.sandlock_handle_pid(handle), flush=True)
+if sys.argv[2] == "exec":
+    sys.stdin.readline()
+    os.execv("/bin/sleep", ["sleep", "60"])
 while True:
     signal.pause()

@@ -4,6 +4,8 @@
  *   refused TEXT [OPTION]  every start fails, with TEXT in the error, and nothing is left behind
  *   fallback TEXT          a run is served by the caller, a background start fails with TEXT
  *   failed TEXT            the first run starts and fails with TEXT; the host lives on, the next one works
+ *   unsignalled            commands reach the guardian though no signal does
+ *   unreachable            no command does: a kill ends the sandbox, a wait fails
  *   setuid                 the host changes its ids while a run is served
  *   probe FILE             the supervising thread is walled in, the host is not
  */
@@ -98,6 +100,60 @@ static void failed(const char *text)
     nothing_runs();
 }
 
+static sandlock_handle_t *start(const char *script)
+{
+    sandlock_handle_t *handle = sandlock_create(policy, NULL, SHELL(script));
+
+    CHECK(handle != NULL && sandlock_start(handle) == 0);
+    return handle;
+}
+
+static void unsignalled(void)
+{
+    sandlock_handle_t *handle = start("sleep 1000 & sleep 0.2; exit 3");
+    check_exit(sandlock_handle_wait(handle), 3);
+    sandlock_handle_free(handle);
+
+    handle = start("sleep 1000");
+    check_end(sandlock_handle_wait_timeout(handle, 100), SANDLOCK_EXIT_REASON_TIMEOUT, -1, -1);
+    sandlock_handle_free(handle);
+
+    handle = start("sleep 0.3; exit 3");
+    int pid = sandlock_handle_pid(handle);
+    CHECK(sandlock_handle_pause(handle) == 0);
+    for (int i = 0; i < 1000 && process_state(pid) != 'T'; i++)
+        sleep_ms(5);
+    CHECK(process_state(pid) == 'T');
+    for (int i = 0; i < 100000; i++) /* more than the pipe holds */
+        CHECK(sandlock_handle_pause(handle) == 0);
+    CHECK(sandlock_handle_resume(handle) == 0);
+    check_exit(sandlock_handle_wait(handle), 3);
+    CHECK(sandlock_handle_pause(handle) == -1 && sandlock_last_errno() == ESRCH);
+    sandlock_handle_free(handle);
+
+    handle = start("setsid sleep 1000 & sleep 1000");
+    CHECK(sandlock_handle_kill(handle) == 0);
+    check_end(sandlock_handle_wait(handle), SANDLOCK_EXIT_REASON_KILLED, -1, -1);
+    sandlock_handle_free(handle);
+    sandlock_handle_free(start("setsid sleep 1000 & sleep 1000"));
+    nothing_runs();
+}
+
+static void unreachable(void)
+{
+    sandlock_handle_t *handle = start("setsid sleep 1000 & sleep 1000");
+
+    CHECK(sandlock_handle_wait_timeout(handle, 100) == NULL);
+    CHECK_CONTAINS(sandlock_last_error(), "cannot be reached");
+    CHECK(sandlock_handle_pause(handle) == -1);
+    CHECK(sandlock_handle_kill(handle) == 0);
+    check_end(sandlock_handle_wait(handle), SANDLOCK_EXIT_REASON_KILLED, -1, -1);
+    sandlock_handle_free(handle);
+    sandlock_handle_free(start("setsid sleep 1000 & sleep 1000"));
+    check_exit(sandlock_run(policy, NULL, SHELL("sleep 0.1; exit 3")), 3);
+    nothing_runs();
+}
+
 static void *run_slowly(void *unused)
 {
     (void)unused;
@@ -148,6 +204,10 @@ int main(int argc, char **argv)
         fallback(text);
     else if (strcmp(kind, "failed") == 0)
         failed(text);
+    else if (strcmp(kind, "unsignalled") == 0)
+        unsignalled();
+    else if (strcmp(kind, "unreachable") == 0)
+        unreachable();
     else if (strcmp(kind, "setuid") == 0)
         ids_may_change_during_a_run();
     else if (strcmp(kind, "probe") == 0)

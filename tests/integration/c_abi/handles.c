@@ -158,6 +158,57 @@ static void a_time_limit_kills_everything_and_keeps_the_output(void)
     sandlock_handle_free(handle); /* never started */
 }
 
+/* The limit is for the command: what it left behind takes longer to end than a millisecond. */
+static void a_command_that_has_ended_is_not_late(void)
+{
+    for (int i = 0; i < 20; i++) {
+        sandlock_handle_t *handle =
+            create("for i in 1 2 3 4 5 6 7 8 9 10; do sleep 1000 & sleep 1000 & done; exit 7");
+        struct pollfd ended = {.fd = sandlock_handle_poll_fd(handle), .events = POLLIN};
+        CHECK(sandlock_start(handle) == 0);
+        CHECK(ended.fd >= 0 && poll(&ended, 1, 20000) == 1);
+        close(ended.fd);
+        check_exit(sandlock_handle_wait_timeout(handle, 1), 7);
+        check_exit(sandlock_handle_wait(handle), 7);
+        sandlock_handle_free(handle);
+    }
+}
+
+static void *run_and_forget(void *unused)
+{
+    (void)unused;
+    check_exit(sandlock_run(policy, NULL, SHELL("sleep 0.5; exit 4")), 4);
+    return NULL;
+}
+
+static void *wait_and_forget(void *handle)
+{
+    check_exit(sandlock_handle_wait(handle), 3);
+    return NULL;
+}
+
+/* A cancelled thread finishes the call that it is in, and leaves no lock and no sandbox behind. */
+static void a_thread_may_be_cancelled(void)
+{
+    int descriptors = count_entries("/proc/self/fd");
+    sandlock_handle_t *handle = create("sleep 0.5; exit 3");
+    pthread_t threads[2];
+
+    sandlock_start(handle);
+    CHECK(pthread_create(&threads[0], NULL, wait_and_forget, handle) == 0);
+    CHECK(pthread_create(&threads[1], NULL, run_and_forget, NULL) == 0);
+    sleep_ms(100);
+    for (int i = 0; i < 2; i++) {
+        CHECK(pthread_cancel(threads[i]) == 0);
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    }
+    check_exit(sandlock_handle_wait(handle), 3);
+    sandlock_handle_free(handle);
+    CHECK(comes_to_entries("/proc/self/task", ONE_THREAD));
+    CHECK(comes_to_entries("/proc/self/fd", descriptors));
+    no_child_of_ours();
+}
+
 static void kill_reaches_all_and_can_be_repeated(void)
 {
     sandlock_handle_t *handle = create("setsid sleep 1000 & echo $!; exec sleep 1000");
@@ -394,6 +445,8 @@ int main(int argc, char **argv)
     a_command_that_waits_for_nobody_makes_progress();
     waiting_twice_gives_the_same();
     a_time_limit_kills_everything_and_keeps_the_output();
+    a_command_that_has_ended_is_not_late();
+    a_thread_may_be_cancelled();
     kill_reaches_all_and_can_be_repeated();
     pause_stops_and_resume_continues();
     pause_reaches_a_session_of_its_own();

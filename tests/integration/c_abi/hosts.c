@@ -7,10 +7,15 @@
  *   no-clone3     clone3 is refused with EPERM, as container profiles did
  *   sigpipe       standard error is a broken pipe and SIGPIPE has its default action
  *   state         nothing of the process is changed by runs
+ *   file-limit    no file may grow (RLIMIT_FSIZE) and SIGXFSZ has its default action
+ *   umask         the host's umask takes away rights of its own
+ *   dropped       root that becomes an ordinary user while a sandbox lives
+ *   effective     root whose effective user is another one, as a set-uid program's is
  *   terminal      a captured run leaves the terminal's foreground group alone
  */
 #include "check.h"
 
+#include <grp.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -166,12 +171,42 @@ static void refuse_threads(void)
     install(filter, sizeof(filter) / sizeof(filter[0]));
 }
 
+/* Calls that a worker performs where there is one. */
+static void metadata_changes_without_threads(void)
+{
+    char path[] = "/tmp/sandlock-c-abi-XXXXXX";
+    char file[64];
+    struct stat status;
+
+    CHECK(mkdtemp(path) != NULL);
+    snprintf(file, sizeof(file), "%s/file", path);
+    sandlock_builder_t *b = sandlock_sandbox_builder_fs_write(base_builder(), path);
+    b = sandlock_sandbox_builder_fs_read(b, "/proc");
+    b = sandlock_sandbox_builder_env_var(b, "F", file);
+    sandlock_sandbox_t *writer = build(b);
+    check_exit(sandlock_run(writer, NULL,
+                            SHELL("umask 0; : >$F && chmod 640 $F && touch -d 2001-01-01 $F && "
+                                  "ls /proc >/dev/null && ! chmod 600 /etc/passwd && exit 3")),
+               3);
+    CHECK(stat(file, &status) == 0 && (status.st_mode & 07777) == 0640);
+    CHECK(status.st_mtime < 1000000000);
+    sandlock_handle_t *handle = sandlock_create_for_run(writer, NULL, SHELL(":"));
+    char *text = sandlock_handle_posture(handle);
+    CHECK_CONTAINS(text, "no thread can be created here");
+    sandlock_string_free(text);
+    sandlock_handle_free(handle);
+    sandlock_sandbox_free(writer);
+    unlink(file);
+    rmdir(path);
+}
+
 static void run_where_threads_fail(void)
 {
     pthread_t thread;
 
     CHECK(pthread_create(&thread, NULL, run_many, NULL) != 0); /* the filter does what it says */
     run_many(NULL);
+    metadata_changes_without_threads();
     CHECK(sandlock_run_interactive(policy, NULL, SHELL("exit 3")) == 3);
     sandlock_handle_t *handle =
         sandlock_create_for_run(policy, NULL, SHELL("head -c 200000 /dev/zero; exit 2"));
@@ -203,6 +238,127 @@ static int broken_standard_error(void)
         return 11;
     sigpending(&pending);
     return sigismember(&pending, SIGPIPE) ? 12 : 0;
+}
+
+/* The host would be dead otherwise. Files in memory are files too: a run that needs one is refused. */
+static void no_file_may_grow(void)
+{
+    const struct rlimit none = {0, 0};
+    sigset_t pending;
+    int file = memfd_create("standard error", MFD_CLOEXEC);
+    int error = dup(STDERR_FILENO);
+    sandlock_sandbox_t *bare = build(sandlock_sandbox_builder_no_supervisor(base_builder(), true));
+    sandlock_sandbox_t *rule =
+        build(sandlock_sandbox_builder_net_allow(base_builder(), "tcp://127.0.0.1:9"));
+
+    signal(SIGXFSZ, SIG_DFL);
+    CHECK(setrlimit(RLIMIT_FSIZE, &none) == 0);
+    check_exit(sandlock_run(policy, NULL, SHELL("exit 3")), 3);
+    check_exit(sandlock_run(bare, NULL, SHELL("exit 3")), 3);
+    CHECK(file >= 0 && error >= 0);
+    /* The command has the signal as it was. */
+    check_end(sandlock_run(policy, NULL, SHELL("kill -XFSZ $$; exit 3")),
+              SANDLOCK_EXIT_REASON_SIGNALED, -1, SIGXFSZ);
+    CHECK(dup2(file, STDERR_FILENO) == STDERR_FILENO);
+    sandlock_result_t *result = sandlock_run(rule, NULL, SHELL("exit 3"));
+    CHECK(dup2(error, STDERR_FILENO) == STDERR_FILENO);
+    CHECK(result == NULL);
+    CHECK_CONTAINS(sandlock_last_error(), "File too large");
+    CHECK(sigpending(&pending) == 0 && !sigismember(&pending, SIGXFSZ));
+    sigset_t mask;
+    CHECK(pthread_sigmask(SIG_SETMASK, NULL, &mask) == 0 && !sigismember(&mask, SIGXFSZ));
+    close(file);
+    close(error);
+    sandlock_sandbox_free(rule);
+    sandlock_sandbox_free(bare);
+}
+
+/* Whether the sandbox of that name has its directory, which has the command's number in it. */
+static bool is_named(uid_t user, const char *name)
+{
+    char path[128];
+    struct stat status;
+
+    snprintf(path, sizeof(path), "/dev/shm/sandlock-%lu/%s/pid", (unsigned long)user, name);
+    return stat(path, &status) == 0 && status.st_uid == user;
+}
+
+static bool has_directory(uid_t user, const char *name)
+{
+    char path[128];
+
+    snprintf(path, sizeof(path), "/dev/shm/sandlock-%lu/%s", (unsigned long)user, name);
+    return access(path, F_OK) == 0;
+}
+
+static sandlock_handle_t *start_named(const char *name, const char *script)
+{
+    sandlock_handle_t *handle = sandlock_create(policy, name, SHELL(script));
+
+    CHECK(handle != NULL && sandlock_start(handle) == 0);
+    return handle;
+}
+
+static void masks_of_the_host(void)
+{
+    static const mode_t masks[] = {0, 0100, 0200, 0400, 0777};
+    char name[64];
+
+    for (size_t i = 0; i < sizeof(masks) / sizeof(masks[0]); i++) {
+        snprintf(name, sizeof(name), "umask-%d-%zu", (int)getpid(), i);
+        mode_t before = umask(masks[i]);
+        sandlock_handle_t *handle = start_named(name, "sleep 1000");
+        CHECK(is_named(geteuid(), name));
+        CHECK(sandlock_create(policy, name, SHELL(":")) == NULL);
+        sandlock_handle_free(handle);
+        umask(before);
+        CHECK(!has_directory(geteuid(), name));
+    }
+}
+
+#define OTHER_USER 61405
+
+/* By the other user: its signals reach no process of root. */
+static void handles_outlive_the_rights_of_the_host(void)
+{
+    sandlock_handle_t *handles[6];
+    char name[64];
+
+    CHECK(geteuid() == 0);
+    for (int i = 0; i < 6; i++) {
+        snprintf(name, sizeof(name), "dropped-%d-%d", (int)getpid(), i);
+        handles[i] = start_named(name, i < 2 ? "sleep 0.5; exit 3" : "sleep 1000");
+    }
+    CHECK(setgroups(0, NULL) == 0 && setresgid(OTHER_USER, OTHER_USER, OTHER_USER) == 0 &&
+          setresuid(OTHER_USER, OTHER_USER, OTHER_USER) == 0);
+    CHECK(kill(sandlock_handle_pid(handles[2]), SIGKILL) == -1 && errno == EPERM);
+    check_exit(sandlock_handle_wait(handles[0]), 3);
+    check_exit(sandlock_handle_wait_timeout(handles[1], 20000), 3);
+    check_end(sandlock_handle_wait_timeout(handles[2], 100), SANDLOCK_EXIT_REASON_TIMEOUT, -1, -1);
+    CHECK(sandlock_handle_kill(handles[3]) == 0);
+    check_end(sandlock_handle_wait(handles[3]), SANDLOCK_EXIT_REASON_KILLED, -1, -1);
+    CHECK(sandlock_handle_kill(handles[3]) == 0);
+    CHECK(sandlock_handle_pause(handles[4]) == 0 && sandlock_handle_resume(handles[4]) == 0);
+    for (int i = 0; i < 6; i++) {
+        int pid = sandlock_handle_pid(handles[i]);
+        sandlock_handle_free(handles[i]);
+        CHECK(process_state(pid) == 0);
+    }
+    CHECK(waitpid(-1, NULL, WNOHANG | __WALL) == -1 && errno == ECHILD);
+}
+
+static void names_belong_to_the_effective_user(void)
+{
+    char name[64];
+
+    CHECK(getuid() == 0 && setgroups(0, NULL) == 0 && setegid(OTHER_USER) == 0 &&
+          seteuid(OTHER_USER) == 0);
+    snprintf(name, sizeof(name), "effective-%d", (int)getpid());
+    sandlock_handle_t *handle = start_named(name, "sleep 1000");
+    CHECK(is_named(OTHER_USER, name));
+    CHECK(!has_directory(0, name));
+    sandlock_handle_free(handle);
+    CHECK(!has_directory(OTHER_USER, name));
 }
 
 static void nothing_of_the_process_changes(void)
@@ -371,7 +527,15 @@ int main(int argc, char **argv)
     else if (strcmp(kind, "state") == 0) {
         nothing_of_the_process_changes();
         limits_of_the_command_are_not_the_hosts();
-    } else if (strcmp(kind, "terminal") == 0)
+    } else if (strcmp(kind, "file-limit") == 0)
+        no_file_may_grow();
+    else if (strcmp(kind, "umask") == 0)
+        masks_of_the_host();
+    else if (strcmp(kind, "dropped") == 0)
+        handles_outlive_the_rights_of_the_host();
+    else if (strcmp(kind, "effective") == 0)
+        names_belong_to_the_effective_user();
+    else if (strcmp(kind, "terminal") == 0)
         status = captured_runs_on_a_terminal();
     else
         status = 2;

@@ -69,24 +69,74 @@ static void test_a_file_is_created_private_and_close_on_exec(void **state)
     assert_int_equal(fcntl(fd, F_GETFD), -1);
 }
 
-static off_t size_after_opening(enum destination_mode mode)
+static off_t size_of(const char *name)
+{
+    struct stat status;
+
+    return stat(path_of(name), &status) == 0 ? status.st_size : -1;
+}
+
+static void make_old(void)
 {
     int fd = open(path_of("old"), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    struct stat status;
 
     assert_int_equal(write(fd, "before", 6), 6);
     close(fd);
-    struct destination destination = open_good(path_of("old"), mode);
-    assert_int_equal(write(destination.fd, "x", 1), 1);
-    assert_int_equal(fstat(destination.fd, &status), 0);
-    destination_close(&destination);
-    return status.st_size;
 }
 
 static void test_a_document_replaces_and_a_log_appends(void **state)
 {
-    assert_int_equal(size_after_opening(DESTINATION_REPLACE), 1);
-    assert_int_equal(size_after_opening(DESTINATION_APPEND), 7);
+    struct error err = {0};
+
+    make_old();
+    struct destination destination = open_good(path_of("old"), DESTINATION_REPLACE);
+    assert_int_equal(size_of("old"), 6); /* not before it is certain that there will be another */
+    assert_true(destination_empty(&destination, "--posture", &err));
+    assert_int_equal(write(destination.fd, "x", 1), 1);
+    destination_close(&destination);
+    assert_int_equal(size_of("old"), 1);
+
+    make_old();
+    destination = open_good(path_of("old"), DESTINATION_APPEND);
+    assert_int_equal(write(destination.fd, "x", 1), 1);
+    destination_close(&destination);
+    assert_int_equal(size_of("old"), 7);
+}
+
+static void test_what_is_withdrawn_leaves_no_new_file_and_no_change(void **state)
+{
+    make_old();
+    unlink(path_of("new"));
+    for (int mode = DESTINATION_REPLACE; mode <= DESTINATION_APPEND; mode++) {
+        struct destination old = open_good(path_of("old"), (enum destination_mode)mode);
+        destination_withdraw(&old, path_of("old"));
+        assert_int_equal(old.fd, -1);
+        assert_int_equal(size_of("old"), 6);
+
+        struct destination new = open_good(path_of("new"), (enum destination_mode)mode);
+        assert_int_equal(size_of("new"), 0);
+        destination_withdraw(&new, path_of("new"));
+        assert_int_equal(size_of("new"), -1);
+    }
+    /* Another file took its place meanwhile. */
+    struct destination moved = open_good(path_of("new"), DESTINATION_APPEND);
+    unlink(path_of("new"));
+    assert_int_equal(symlink("old", path_of("new")), 0);
+    destination_withdraw(&moved, path_of("new"));
+    assert_int_equal(unlink(path_of("new")), 0);
+
+    struct destination none = DESTINATION_NONE;
+    destination_withdraw(&none, NULL);
+}
+
+static void test_only_regular_files_are_emptied(void **state)
+{
+    struct error err = {0};
+    struct destination device = open_good("/dev/null", DESTINATION_REPLACE);
+
+    assert_true(destination_empty(&device, "--posture", &err));
+    destination_close(&device);
+    assert_true(destination_empty(&DESTINATION_NONE, "--posture", &err));
 }
 
 static void test_symbolic_links_and_readerless_fifos_are_refused(void **state)
@@ -158,6 +208,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_file_is_created_private_and_close_on_exec),
         cmocka_unit_test(test_a_document_replaces_and_a_log_appends),
+        cmocka_unit_test(test_what_is_withdrawn_leaves_no_new_file_and_no_change),
+        cmocka_unit_test(test_only_regular_files_are_emptied),
         cmocka_unit_test(test_symbolic_links_and_readerless_fifos_are_refused),
         cmocka_unit_test(test_unusable_texts_are_refused),
         cmocka_unit_test(test_a_dash_is_standard_error),

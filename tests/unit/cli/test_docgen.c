@@ -61,6 +61,37 @@ static void test_hidden_spellings_are_in_none(void **state)
     free(bash);
 }
 
+/* The words that a shell offers for a value. */
+static void assert_offers(void (*write)(struct buffer *out), const char *before, const char *words,
+                          const char *after)
+{
+    char *text = document(write);
+    char expected[512];
+
+    snprintf(expected, sizeof(expected), "%s%s%s", before, words, after);
+    if (strstr(text, expected) == NULL)
+        fail_msg("\"%s\" is missing", expected);
+    free(text);
+}
+
+static void test_every_feature_is_offered_and_explained(void **state)
+{
+    char words[256] = "";
+
+    for (unsigned bit = 1; bit <= FEATURE_PROC_VIEW; bit <<= 1)
+        assert_non_null(policy_feature_name(bit));
+#define FEATURE(id, name)                                                     \
+    snprintf(words + strlen(words), sizeof(words) - strlen(words), "%s%s",    \
+             words[0] != '\0' ? " " : "", policy_feature_name(FEATURE_##id)); \
+    assert_non_null(strstr(option_specs[OPTION_WITHOUT].details, name));
+#include "policy/features.def"
+#undef FEATURE
+    assert_offers(docgen_bash, "--without)\n            COMPREPLY=($(compgen -W \"", words, "\"");
+    assert_offers(docgen_bash, "--with)\n            COMPREPLY=($(compgen -W \"", words, "\"");
+    assert_offers(docgen_zsh, "(", words, ")");
+    assert_offers(docgen_fish, "'", words, "'");
+}
+
 static void test_every_profile_key_is_described(void **state)
 {
     char *text = document(docgen_man_profile);
@@ -105,6 +136,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_option_is_in_every_document),
         cmocka_unit_test(test_hidden_spellings_are_in_none),
+        cmocka_unit_test(test_every_feature_is_offered_and_explained),
         cmocka_unit_test(test_every_profile_key_is_described),
         cmocka_unit_test(test_no_line_of_a_man_page_is_an_accidental_request),
     };

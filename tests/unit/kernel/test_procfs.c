@@ -115,6 +115,7 @@ static void what_is_no_stat_line_is_refused(void **state)
     (void)state;
     assert_int_equal(procfs_parse_stat(good, &stat), 0);
     assert_int_equal(stat.parent, 1);
+    assert_int_equal(stat.terminal, 4);
     assert_int_equal(stat.foreground, 5);
     assert_int_equal(stat.user_ticks, 11);
     assert_int_equal(stat.system_ticks, 12);

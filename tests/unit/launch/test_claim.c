@@ -1,7 +1,7 @@
 /*
- * Names of sandboxes. The runtime root is named after the user id, so this program answers getuid()
- * and geteuid() itself: an id that nobody has gives it a root of its own, and a foreign owner of that
- * root can be imitated by any user.
+ * Names of sandboxes. The runtime root is named after the effective user id, so this program answers
+ * geteuid() itself, and fstat() and fstatat() in accordance: an id that nobody has gives it a root of its
+ * own, and a foreign owner of that root can be imitated by any user.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "launch/claim.h"
+#include "policy/grammar.h"
 #include "util/fd.h"
 
 #include <fcntl.h>
@@ -27,14 +28,23 @@
 static uid_t own_id;      /* names the root */
 static int foreign_owner; /* the files here are another user's */
 
-uid_t getuid(void)
+uid_t geteuid(void)
 {
     return own_id;
 }
 
-uid_t geteuid(void)
+int fstatat(int at, const char *path, struct stat *status, int flags)
 {
-    return (uid_t)syscall(SYS_geteuid) + (foreign_owner ? 1 : 0);
+    int result = (int)syscall(SYS_newfstatat, at, path, status, flags);
+
+    if (result == 0 && status->st_uid == (uid_t)syscall(SYS_geteuid))
+        status->st_uid = own_id + (foreign_owner ? 1 : 0);
+    return result;
+}
+
+int fstat(int fd, struct stat *status)
+{
+    return fstatat(fd, "", status, AT_EMPTY_PATH);
 }
 
 /* ---- Helpers --------------------------------------------------------------------------------- */
@@ -145,7 +155,7 @@ static int teardown(void **state)
 
     (void)state;
     foreign_owner = 0;
-    path_in_root(lock, ".lock");
+    path_in_root(lock, ".lock file");
     unlink(lock);
     if (rmdir(root) == 0 || errno == ENOENT)
         return 0;
@@ -340,6 +350,25 @@ static void files_of_others_are_not_removed(void **state)
 
 /* ---- A root that cannot be trusted ----------------------------------------------------------- */
 
+/* Not even of its owner's: root, too, is told by the mode. */
+static void a_umask_takes_no_rights(void **state)
+{
+    struct claim claim;
+    struct stat status;
+
+    (void)state;
+    mode_t before = umask(0777);
+    take(&claim, "name");
+    umask(before);
+    assert_int_equal(stat(root, &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0700);
+    assert_int_equal(fstat(claim.directory_fd, &status), 0);
+    assert_int_equal(status.st_mode & 0700, 0700);
+    assert_in_use("name");
+    give_up(&claim);
+    assert_false(exists("name"));
+}
+
 static void a_root_of_another_user_gives_a_warning(void **state)
 {
     struct claim claim;
@@ -400,7 +429,7 @@ static void the_lock_file_can_be_written_alone(void **state)
 
     (void)state;
     assert_int_equal(mkdir(root, 0700) == 0 ? chmod(root, 0700) : -1, 0);
-    path_in_root(path, ".lock");
+    path_in_root(path, ".lock file");
     assert_true(claim_take(&claim, "one", true, warning, sizeof(warning), &err)); /* or a warning */
     give_up(&claim);
     umask(before);
@@ -408,7 +437,7 @@ static void the_lock_file_can_be_written_alone(void **state)
     rmdir(path);
     take(&claim, "one");
     give_up(&claim);
-    path_in_root(path, ".lock");
+    path_in_root(path, ".lock file");
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(status.st_mode & 07777, 0200);
 
@@ -421,6 +450,45 @@ static void the_lock_file_can_be_written_alone(void **state)
     give_up(&claim);
 }
 
+/* What serialises the claims lies beside them: none of them may be called like it. */
+static void no_sandbox_can_be_called_like_the_lock_file(void **state)
+{
+    struct error err = {0};
+    struct claim first;
+    struct claim second;
+
+    (void)state;
+    assert_false(grammar_name(".lock file", &err));
+    assert_true(grammar_name(".lock", &err));
+    take(&first, ".lock");
+    assert_in_use(".lock");
+    assert_true(exists(".lock file"));
+    take(&second, "lock");
+    give_up(&second);
+    give_up(&first);
+    assert_true(exists(".lock file"));
+}
+
+static void a_chosen_name_whose_place_is_taken_by_something_else_is_refused(void **state)
+{
+    char path[160];
+    char warning[256];
+    struct claim claim;
+    struct error err = {0};
+
+    (void)state;
+    assert_int_equal(mkdir(root, 0700), 0);
+    make_file("taken", "");
+    path_in_root(path, "taken");
+    assert_false(claim_take(&claim, "taken", true, warning, sizeof(warning), &err));
+    assert_non_null(strstr(err.text, path));
+    assert_false(claim.active);
+    assert_true(exists("taken"));
+    assert_int_equal(unlink(path), 0);
+    take(&claim, "taken");
+    give_up(&claim);
+}
+
 static void a_lock_file_that_can_be_read_is_not_used(void **state)
 {
     static const mode_t modes[] = {0600, 0400, 0220, 0201};
@@ -428,18 +496,18 @@ static void a_lock_file_that_can_be_read_is_not_used(void **state)
 
     (void)state;
     assert_int_equal(mkdir(root, 0700), 0);
-    make_file(".lock", "");
-    path_in_root(path, ".lock");
+    make_file(".lock file", "");
+    path_in_root(path, ".lock file");
     for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
         assert_int_equal(chmod(path, modes[i]), 0);
-        assert_warning(".lock");
+        assert_warning(".lock file");
     }
     assert_int_equal(unlink(path), 0);
     assert_int_equal(mkfifo(path, 0200), 0);
-    assert_warning(".lock");
+    assert_warning(".lock file");
     assert_int_equal(unlink(path), 0);
     assert_int_equal(symlink("/dev/null", path), 0);
-    assert_warning(".lock");
+    assert_warning(".lock file");
 }
 
 /* A member that can read the files of a dead sandbox can lock them so. */
@@ -480,11 +548,14 @@ int main(void)
         CASE(a_refused_second_claim_does_not_free_the_name_for_others),
         CASE(a_stale_directory_is_taken_over),
         CASE(files_of_others_are_not_removed),
+        CASE(a_umask_takes_no_rights),
         CASE(a_root_of_another_user_gives_a_warning),
         CASE(a_root_that_others_can_write_gives_a_warning),
         CASE(a_root_that_others_can_read_is_closed),
         CASE(a_link_in_place_of_the_root_is_not_followed),
         CASE(the_lock_file_can_be_written_alone),
+        CASE(no_sandbox_can_be_called_like_the_lock_file),
+        CASE(a_chosen_name_whose_place_is_taken_by_something_else_is_refused),
         CASE(a_lock_file_that_can_be_read_is_not_used),
         CASE(a_lock_for_reading_keeps_no_name),
     };

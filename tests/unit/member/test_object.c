@@ -266,15 +266,15 @@ static void test_the_verdict_is_on_the_object_not_on_its_link(void **state)
     CLEANUP_FD int outside = open("/", O_PATH | O_CLOEXEC);
 
     assert_int_equal(grant_now(&grants, directory, true), 0);
-    assert_int_equal(path_verdict_of(&grants, inside, true, path), PATH_GRANTED);
-    assert_int_equal(path_verdict_of(&grants, outside, true, path), PATH_REFUSED);
+    assert_int_equal(path_verdict_of(&grants, inside, true, false, path), PATH_GRANTED);
+    assert_int_equal(path_verdict_of(&grants, outside, true, false, path), PATH_REFUSED);
     assert_string_equal(path, "/");
-    assert_int_equal(path_verdict_of(NULL, inside, true, path), PATH_REFUSED);
+    assert_int_equal(path_verdict_of(NULL, inside, true, false, path), PATH_REFUSED);
     grants_free(&grants);
 
     assert_int_equal(grant_now(&grants, directory, false), 0);
-    assert_int_equal(path_verdict_of(&grants, inside, true, path), PATH_REFUSED);
-    assert_int_equal(path_verdict_of(&grants, inside, false, path), PATH_GRANTED);
+    assert_int_equal(path_verdict_of(&grants, inside, true, false, path), PATH_REFUSED);
+    assert_int_equal(path_verdict_of(&grants, inside, false, false, path), PATH_GRANTED);
     grants_free(&grants);
 }
 
@@ -286,9 +286,9 @@ static void test_pipes_and_memory_files_have_no_place(void **state)
 
     (void)state;
     assert_int_equal(pipe(pipe_fds), 0);
-    assert_int_equal(path_verdict_of(NULL, pipe_fds[0], true, path), PATH_NAMELESS);
-    assert_int_equal(path_verdict_of(NULL, memory, true, path), PATH_NAMELESS);
-    assert_int_equal(path_verdict_of(NULL, -1, true, path), PATH_UNKNOWN);
+    assert_int_equal(path_verdict_of(NULL, pipe_fds[0], true, false, path), PATH_NAMELESS);
+    assert_int_equal(path_verdict_of(NULL, memory, true, false, path), PATH_NAMELESS);
+    assert_int_equal(path_verdict_of(NULL, -1, true, false, path), PATH_UNKNOWN);
     close(pipe_fds[0]);
     close(pipe_fds[1]);
 }

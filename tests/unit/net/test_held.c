@@ -7,6 +7,7 @@
 
 #include "net/held.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
@@ -86,6 +87,22 @@ static void test_calls_under_way_take_a_share_of_the_open_files(void **state)
     holder_free(holder);
 }
 
+static void test_a_missing_descriptor_is_told_from_missing_memory(void **state)
+{
+    struct rlimit before, none;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    errno = 0;
+    struct holder *holder = holder_new();
+    int error = errno;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_null(holder);
+    assert_int_equal(error, EMFILE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -94,6 +111,7 @@ int main(void)
         cmocka_unit_test(test_a_signal_for_the_process_counts_for_who_takes_it),
         cmocka_unit_test(test_a_text_without_the_lines_says_nothing),
         cmocka_unit_test(test_calls_under_way_take_a_share_of_the_open_files),
+        cmocka_unit_test(test_a_missing_descriptor_is_told_from_missing_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

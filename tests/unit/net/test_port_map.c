@@ -74,10 +74,10 @@ static void only_one_lives(void *data, struct port_entry *entries, size_t count)
         entries[i].dead = entries[i].cookie != survivor->cookie;
 }
 
-static bool nobody_tells(void *data, enum net_protocol protocol, uint16_t real_port,
-                         struct port_user **users, size_t *count)
+static bool nobody_tells(void *data, enum net_protocol protocol, enum port_interest interest,
+                         uint16_t real_port, struct port_user **users, size_t *count)
 {
-    (void)data, (void)protocol, (void)real_port, (void)users, (void)count;
+    (void)data, (void)protocol, (void)interest, (void)real_port, (void)users, (void)count;
     return false;
 }
 
@@ -121,24 +121,28 @@ static void sockets_that_are_gone_hold_nothing(void **state)
 struct place {
     uint16_t port;
     struct port_user user;
+    bool only_bound;
 };
 
 struct host {
     struct place places[4];
     size_t count;
+    int searches; /* for what is only bound */
 };
 
-static bool tell_users(void *data, enum net_protocol protocol, uint16_t real_port,
-                       struct port_user **users, size_t *count)
+static bool tell_users(void *data, enum net_protocol protocol, enum port_interest interest,
+                       uint16_t real_port, struct port_user **users, size_t *count)
 {
-    const struct host *host = data;
+    struct host *host = data;
 
+    host->searches += interest == PORT_SHARERS;
     assert_int_equal(protocol, NET_TCP);
     *users = calloc(host->count + 1, sizeof(**users));
     assert_non_null(*users);
     *count = 0;
     for (size_t i = 0; i < host->count; i++) {
-        if (host->places[i].port == real_port)
+        bool told = interest == PORT_SHARERS || !host->places[i].only_bound;
+        if (host->places[i].port == real_port && told)
             (*users)[(*count)++] = host->places[i].user;
     }
     return true;
@@ -236,6 +240,36 @@ static void a_port_is_located_where_its_address_is_served(void **state)
     port_map_free(map);
 }
 
+/* What is only bound takes no connection, but would share the port. It is looked for where that matters. */
+static void sockets_that_do_not_listen_matter_to_a_bind_and_where_nothing_listens(void **state)
+{
+    struct host host = {
+        .places = {{80, {.cookie = 1, .address = V4(127, 1)}, .only_bound = true},
+                   {80, {.cookie = 11, .address = V4(0, 0)}, .only_bound = true}},
+        .count = 2,
+    };
+    struct port_map *map = port_map_new();
+
+    (void)state;
+    assert_non_null(map);
+    assert_true(port_map_record(map, NET_TCP, 80, 80, 1));
+    port_map_ask(map, &about_users, &host);
+    assert_int_equal(port_map_users(map, NET_TCP, &one, 80), PORT_OWN | PORT_FOREIGN);
+    assert_int_equal(port_map_locate(map, NET_TCP, &one, 80), 0);
+    host.searches = 0;
+    host.places[0].only_bound = false;
+    assert_int_equal(port_map_locate(map, NET_TCP, &one, 80), 80);
+    host.places[1].only_bound = false;
+    assert_int_equal(port_map_locate(map, NET_TCP, &one, 80), 0);
+    assert_true((port_map_users(map, NET_TCP, &one, 80) & PORT_FOREIGN) != 0);
+    assert_int_equal(host.searches, 0);
+    host.count = 1;
+    host.places[0].only_bound = true;
+    assert_int_equal(port_map_locate(map, NET_TCP, &one, 80), 80);
+    assert_int_equal(host.searches, 1);
+    port_map_free(map);
+}
+
 static void learn_listened(void *data, struct port_entry *entries, size_t count)
 {
     bool *seen = data;
@@ -293,6 +327,7 @@ int main(void)
         cmocka_unit_test(only_addresses_that_overlap_count),
         cmocka_unit_test(a_shared_port_is_told_from_an_own_one),
         cmocka_unit_test(a_port_is_located_where_its_address_is_served),
+        cmocka_unit_test(sockets_that_do_not_listen_matter_to_a_bind_and_where_nothing_listens),
         cmocka_unit_test(what_was_learnt_about_a_socket_is_kept),
         cmocka_unit_test(a_crowd_of_dead_sockets_is_cleared),
     };

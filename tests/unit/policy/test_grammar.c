@@ -108,7 +108,7 @@ static void assert_duration(const char *text, uint64_t expected)
     struct error err = {0};
     uint64_t milliseconds = 0;
 
-    if (!grammar_duration(text, &milliseconds, &err))
+    if (!grammar_duration(text, false, &milliseconds, &err))
         fail_msg("%s: %s", text, err.text);
     if (milliseconds != expected)
         fail_msg("%s is %" PRIu64, text, milliseconds);
@@ -119,7 +119,7 @@ static void assert_duration_refused(const char *text, const char *reason)
     struct error err = {0};
     uint64_t milliseconds = 77;
 
-    if (grammar_duration(text, &milliseconds, &err))
+    if (grammar_duration(text, false, &milliseconds, &err))
         fail_msg("accepted: %s", text);
     assert_says(&err, reason);
     assert_says(&err, text);
@@ -135,6 +135,19 @@ static void test_durations(void **state)
     assert_duration("1h", 3600000);
     assert_duration("9223372036854ms", 9223372036854);
     assert_duration("9223372036", 9223372036000);
+}
+
+static void test_zero_where_it_has_a_meaning(void **state)
+{
+    static const char *const zeros[] = {"0", "0ms", "00h"};
+    struct error err = {0};
+
+    for (size_t i = 0; i < TEXT_COUNT(zeros); i++) {
+        uint64_t milliseconds = 77;
+        assert_true(grammar_duration(zeros[i], true, &milliseconds, &err));
+        assert_int_equal(milliseconds, 0);
+    }
+    assert_false(grammar_duration("", true, &(uint64_t){0}, &err));
 }
 
 static void test_bad_durations(void **state)
@@ -450,6 +463,7 @@ int main(void)
         cmocka_unit_test(test_bad_sizes),
         cmocka_unit_test(test_sizes_never_wrap),
         cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_zero_where_it_has_a_meaning),
         cmocka_unit_test(test_bad_durations),
         cmocka_unit_test(test_ports),
         cmocka_unit_test(test_any_port),

@@ -164,18 +164,23 @@ static void test_options_that_exclude_each_other(void **state)
     assert_words_refused(WORDS("--user=1:1", "--uid=1"), TEXTS("--user", "--uid", "exclude"));
 }
 
-static void test_a_name_that_denies_is_not_answered_with_one_that_allows(void **state)
+static void test_a_name_is_not_answered_with_one_of_the_opposite_meaning(void **state)
 {
-    static const char *const words[] = {"--fs-deny", "/", NULL};
-    struct options_parsed parsed;
-    struct record record;
-    struct error err = {0};
+    static const char *const words[] = {"--fs-deny-try", "--no-clean-env", "--coredump"};
 
-    record_init(&record);
-    assert_false(options_parse(2, words, 0, &record, &parsed, &err));
-    assert_has_texts(err.text, TEXTS("unknown option '--fs-deny'"));
-    assert_null(strstr(err.text, "--fs-read"));
-    record_free(&record);
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        struct options_parsed parsed;
+        struct record record;
+        struct error err = {0};
+        record_init(&record);
+        assert_false(options_parse(2, WORDS(words[i], "x"), 0, &record, &parsed, &err));
+        assert_has_texts(err.text, TEXTS("unknown option", words[i]));
+        assert_null(strstr(err.text, "did you mean"));
+        record_free(&record);
+    }
+    assert_words_refused(WORDS("--clean-emv"), TEXTS("did you mean '--clean-env'"));
+    assert_words_refused(WORDS("--no-coredumps"), TEXTS("did you mean '--no-coredump'"));
+    assert_words_refused(WORDS("--nosupervisor"), TEXTS("did you mean '--no-supervisor'"));
 }
 
 static void test_unknown_options_are_named(void **state)
@@ -192,18 +197,37 @@ static void test_unknown_options_are_named(void **state)
 
 static void test_former_spellings_name_the_new_one(void **state)
 {
-    struct options_parsed parsed;
-    struct record record;
-    struct error err = {0};
-    const char *const words[] = {"--https-key=x", NULL};
-
     assert_words_refused(WORDS("--net-bind=80"), TEXTS("'--net-bind'", "--net-allow-bind"));
     assert_words_refused(WORDS("--net-allow-host=h"), TEXTS("it is spelled --net-allow now"));
     assert_words_refused(WORDS("--net-connect=80"), TEXTS("--net-allow tcp://*:PORT"));
-    record_init(&record);
-    assert_false(options_parse(1, words, 0, &record, &parsed, &err));
-    assert_string_equal(err.text, "unknown option '--https-key'");
-    record_free(&record);
+}
+
+/* The nearest name would be that of something else: --fs-deny is not --net-deny. */
+static void test_features_of_other_releases_are_answered_with_no_other_name(void **state)
+{
+    static const char *const absent[] = {
+        "--fs-deny",    "--fs-mount",   "--chroot",      "--image",       "--workdir",
+        "--fs-storage", "--max-disk",   "--on-exit",     "--on-error",    "--dry-run",
+        "--http-allow", "--http-deny",  "--http-port",   "--http-ca",     "--http-key",
+        "--http-auth",  "--credential", "--http-ca-out", "--max-memory",  "--http-inject-ca",
+        "--cpu",        "--max-cpu",    "--num-cpus",    "--random-seed", "--deterministic-dirs",
+        "--time-start", "--https-key",  "--https-ca",    "--fs-isolation"};
+    char expected[128];
+
+    for (size_t i = 0; i < sizeof(absent) / sizeof(absent[0]); i++) {
+        struct options_parsed parsed;
+        struct record record;
+        struct error err = {0};
+        record_init(&record);
+        assert_false(options_parse(2, WORDS(absent[i], "x"), 0, &record, &parsed, &err));
+        snprintf(expected, sizeof(expected),
+                 "unknown option '%s': this release has no such feature", absent[i]);
+        assert_string_equal(err.text, expected);
+        record_free(&record);
+        /* What is there is not called absent. */
+        assert_null(option_find_long(absent[i] + 2, strlen(absent[i]) - 2));
+    }
+    assert_words_refused(WORDS("--fs-raed=x"), TEXTS("did you mean '--fs-read'"));
 }
 
 int main(void)
@@ -220,9 +244,10 @@ int main(void)
         cmocka_unit_test(test_values_that_are_missing_or_unwanted),
         cmocka_unit_test(test_giving_once_what_has_one_value),
         cmocka_unit_test(test_options_that_exclude_each_other),
-        cmocka_unit_test(test_a_name_that_denies_is_not_answered_with_one_that_allows),
+        cmocka_unit_test(test_a_name_is_not_answered_with_one_of_the_opposite_meaning),
         cmocka_unit_test(test_unknown_options_are_named),
         cmocka_unit_test(test_former_spellings_name_the_new_one),
+        cmocka_unit_test(test_features_of_other_releases_are_answered_with_no_other_name),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

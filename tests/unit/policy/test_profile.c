@@ -115,6 +115,9 @@ static void test_durations_are_texts_or_seconds(void **state)
     assert_string_equal(record_text(&record, OPTION_TIMEOUT), "5");
     assert_string_equal(record_text(&record, OPTION_KILL_AFTER), "200ms");
     record_free(&record);
+    load_text("[limits]\ntimeout = 5\nkill_after = 0\n", &record);
+    assert_string_equal(record_text(&record, OPTION_KILL_AFTER), "0");
+    record_free(&record);
     assert_text_refused("[limits]\ntimeout = \"soon\"\n", TEXTS("[limits].timeout", "soon"));
     assert_text_refused("[limits]\ntimeout = 0\n", TEXTS("[limits].timeout"));
     assert_text_refused("[limits]\ntimeout = -1\n", TEXTS("[limits].timeout", "-1"));
@@ -136,6 +139,34 @@ static void test_unknown_fields(void **state)
     assert_text_refused("[limits]\nmemory = \"1G\"\n", TEXTS("unknown field 'memory'"));
     assert_text_refused("[limits]\n\"time\\u0000out\" = 1\n",
                         TEXTS("unknown field 'time\\x00out'"));
+}
+
+static void test_features_of_other_releases_are_answered_with_no_other_name(void **state)
+{
+    static const struct {
+        const char *text, *field;
+    } absent[] = {
+        {"[filesystem]\ndeny = []\n", "'deny' in [filesystem]"},
+        {"[filesystem]\nmount = []\n", "'mount' in [filesystem]"},
+        {"[filesystem]\nchroot = \"/\"\n", "'chroot' in [filesystem]"},
+        {"[filesystem]\non_exit = \"keep\"\n", "'on_exit' in [filesystem]"},
+        {"[limits]\nmemory = \"1G\"\n", "'memory' in [limits]"},
+        {"[limits]\ncpu = 5\n", "'cpu' in [limits]"},
+        {"[determinism]\nrandom_seed = 5\n", "'random_seed' in [determinism]"},
+        {"[http]\nallow = []\n", "'http'"},
+        {"[config]\nworkdir = \"/\"\n", "'config'"},
+    };
+
+    for (size_t i = 0; i < sizeof(absent) / sizeof(absent[0]); i++) {
+        char expected[128];
+        snprintf(expected, sizeof(expected), "unknown field %s; this release has no such feature (",
+                 absent[i].field);
+        assert_text_refused(absent[i].text, TEXTS(expected));
+    }
+    /* A key in the wrong section, and one that is misspelt, are something else. */
+    assert_text_refused("[filesystem]\ndeny_bind = []\n",
+                        TEXTS("it is written [network].deny_bind"));
+    assert_text_refused("[network]\ndenny = []\n", TEXTS("did you mean 'deny'"));
 }
 
 static void test_flat_keys_of_old_profiles_name_the_new_place(void **state)
@@ -521,6 +552,7 @@ int main(void)
         cmocka_unit_test(test_env_inline_or_as_a_table),
         cmocka_unit_test(test_durations_are_texts_or_seconds),
         cmocka_unit_test(test_unknown_fields),
+        cmocka_unit_test(test_features_of_other_releases_are_answered_with_no_other_name),
         cmocka_unit_test(test_flat_keys_of_old_profiles_name_the_new_place),
         cmocka_unit_test(test_type_mismatches),
         cmocka_unit_test(test_integers_out_of_range),

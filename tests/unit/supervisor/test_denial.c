@@ -10,9 +10,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static int setup(void **state)
@@ -240,17 +244,25 @@ static void hostile_names_cannot_forge_a_line(void **state)
     assert_non_null(strstr(json, "\"object_b64\":"));
 }
 
+#define LONG_ENOUGH 20000000000LL
+#define NOT_LONG 50000000LL
+
 static void the_sink_gets_one_line_per_new_record(void **state)
 {
     struct denial_log *log = *state;
     int ends[2];
+    int error;
     char text[4096];
 
     assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    assert_false(denial_log_has_sink(log));
     denial_log_set_sink(log, ends[1]);
+    assert_true(denial_log_has_sink(log));
     add(log, "open", "/a\nb");
     add(log, "open", "/a\nb");
     add(log, "open", "/c");
+    assert_int_equal(denial_log_finish(log, LONG_ENOUGH, &error), 0);
+    assert_int_equal(error, 0);
     ssize_t length = read(ends[0], text, sizeof(text) - 1);
     assert_true(length > 0);
     text[length] = '\0';
@@ -262,6 +274,201 @@ static void the_sink_gets_one_line_per_new_record(void **state)
                            "\"rule\":\"no rule\",\"suggest\":null,\"count\":1}\n"));
     close(ends[0]);
     close(ends[1]);
+}
+
+static void add_many(struct denial_log *log, int count)
+{
+    char object[32];
+
+    for (int i = 0; i < count; i++) {
+        snprintf(object, sizeof(object), "/file/%d", i);
+        add(log, "open", object);
+    }
+}
+
+static void *write_out(void *data)
+{
+    denial_log_write_out(data);
+    denial_log_free(data);
+    return NULL;
+}
+
+static pthread_t start_writer(struct denial_log *log)
+{
+    pthread_t thread;
+
+    assert_int_equal(pthread_create(&thread, NULL, write_out, denial_log_share(log)), 0);
+    return thread;
+}
+
+struct slow_reader {
+    int fd;
+    int lines;
+    bool in_order;
+};
+
+/* Begins late, when the pipe has long been full. */
+static void *read_slowly(void *data)
+{
+    struct slow_reader *reader = data;
+    char line[1024];
+    unsigned long seq;
+
+    poll(NULL, 0, 300);
+    FILE *stream = fdopen(reader->fd, "r");
+    for (reader->in_order = true; fgets(line, sizeof(line), stream) != NULL; reader->lines++)
+        reader->in_order &= sscanf(line, "{\"seq\":%lu,", &seq) == 1 &&
+                            seq == (unsigned long)reader->lines + 1 &&
+                            line[strlen(line) - 1] == '\n';
+    fclose(stream);
+    return NULL;
+}
+
+static void a_slow_reader_gets_every_line(struct denial_log *log, int flags)
+{
+    struct slow_reader reader = {0};
+    pthread_t writing, reading;
+    int ends[2];
+    int error;
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_int_equal(fcntl(ends[1], F_SETFL, O_WRONLY | flags), 0);
+    denial_log_set_sink(log, ends[1]);
+    writing = start_writer(log);
+    reader.fd = ends[0];
+    assert_int_equal(pthread_create(&reading, NULL, read_slowly, &reader), 0);
+    add_many(log, 3000);
+    assert_int_equal(denial_log_finish(log, LONG_ENOUGH, &error), 0);
+    assert_int_equal(error, 0);
+    pthread_join(writing, NULL);
+    /* What others set there is theirs. */
+    assert_int_equal(fcntl(ends[1], F_GETFL) & O_NONBLOCK, flags);
+    close(ends[1]);
+    pthread_join(reading, NULL);
+    assert_int_equal(reader.lines, 3000);
+    assert_true(reader.in_order);
+}
+
+static void a_slow_reader_gets_every_line_of_a_blocking_pipe(void **state)
+{
+    a_slow_reader_gets_every_line(*state, 0);
+}
+
+static void a_slow_reader_gets_every_line_of_a_pipe_that_does_not_block(void **state)
+{
+    a_slow_reader_gets_every_line(*state, O_NONBLOCK);
+}
+
+static int64_t milliseconds_since(const struct timespec *start)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (now.tv_sec - start->tv_sec) * 1000 + (now.tv_nsec - start->tv_nsec) / 1000000;
+}
+
+/* How many lines the pipe got, and that the others were counted. */
+static void nobody_waits_for_a_reader_that_sleeps(struct denial_log *log, bool has_writer)
+{
+    CLEANUP_FREE char *text = malloc(1 << 20);
+    struct timespec start;
+    pthread_t writing;
+    int ends[2];
+    int error;
+
+    assert_non_null(text);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    denial_log_set_sink(log, ends[1]);
+    if (has_writer)
+        writing = start_writer(log);
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    add_many(log, DENIAL_RING_MAX + 7);
+    uint64_t lost = denial_log_finish(log, NOT_LONG, &error);
+    assert_true(milliseconds_since(&start) < 10000);
+    assert_int_equal(error, 0);
+    ssize_t length = read(ends[0], text, 1 << 20);
+    assert_true(length > 0);
+    text[length] = '\0';
+    assert_int_equal(lost, DENIAL_RING_MAX + 7 - count_text(text, "\n"));
+    assert_true(lost > 7 && lost < DENIAL_RING_MAX);
+    assert_int_equal(denial_log_total(log), DENIAL_RING_MAX + 7);
+    close(ends[0]);
+    if (has_writer)
+        pthread_join(writing, NULL);
+    close(ends[1]);
+}
+
+static void a_thread_waits_for_a_reader_that_sleeps_and_nobody_else(void **state)
+{
+    signal(SIGPIPE, SIG_IGN);
+    nobody_waits_for_a_reader_that_sleeps(*state, true);
+}
+
+static void without_a_thread_nobody_waits_for_long_either(void **state)
+{
+    nobody_waits_for_a_reader_that_sleeps(*state, false);
+}
+
+static void what_is_recorded_after_the_end_is_not_written(void **state)
+{
+    struct denial_log *log = *state;
+    char text[4096];
+    int ends[2];
+    int error;
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    denial_log_set_sink(log, ends[1]);
+    pthread_t writing = start_writer(log);
+    denial_log_close(log);
+    pthread_join(writing, NULL);
+    add(log, "open", "/late");
+    assert_int_equal(denial_log_finish(log, LONG_ENOUGH, &error), 1);
+    assert_int_equal(read(ends[0], text, sizeof(text)), -1);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void assert_stops_with(struct denial_log *log, int fd, int wanted)
+{
+    int error;
+
+    denial_log_set_sink(log, fd);
+    add_many(log, 3);
+    assert_int_equal(denial_log_finish(log, LONG_ENOUGH, &error), 3);
+    assert_int_equal(error, wanted);
+    assert_int_equal(denial_log_total(log), 3);
+}
+
+static void a_reader_that_has_gone_is_told(void **state)
+{
+    int ends[2];
+
+    signal(SIGPIPE, SIG_IGN);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    close(ends[0]);
+    assert_stops_with(*state, ends[1], EPIPE);
+    close(ends[1]);
+}
+
+static void a_full_disk_is_told(void **state)
+{
+    CLEANUP_FD int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        skip();
+    assert_stops_with(*state, fd, ENOSPC);
+}
+
+static void a_log_without_a_sink_loses_nothing(void **state)
+{
+    int error = EIO;
+
+    add_many(*state, 3);
+    assert_int_equal(denial_log_finish(*state, LONG_ENOUGH, &error), 0);
+    assert_int_equal(error, 0);
+    assert_int_equal(denial_log_finish(NULL, LONG_ENOUGH, &error), 0);
+    assert_false(denial_log_has_sink(NULL));
+    denial_log_close(NULL);
 }
 
 static void the_likeliest_is_the_last_of_the_network_else_the_last(void **state)
@@ -344,6 +551,14 @@ int main(void)
         DENIAL_TEST(a_cut_does_not_split_a_character),
         DENIAL_TEST(hostile_names_cannot_forge_a_line),
         DENIAL_TEST(the_sink_gets_one_line_per_new_record),
+        DENIAL_TEST(a_slow_reader_gets_every_line_of_a_blocking_pipe),
+        DENIAL_TEST(a_slow_reader_gets_every_line_of_a_pipe_that_does_not_block),
+        DENIAL_TEST(a_thread_waits_for_a_reader_that_sleeps_and_nobody_else),
+        DENIAL_TEST(without_a_thread_nobody_waits_for_long_either),
+        DENIAL_TEST(what_is_recorded_after_the_end_is_not_written),
+        DENIAL_TEST(a_reader_that_has_gone_is_told),
+        DENIAL_TEST(a_full_disk_is_told),
+        DENIAL_TEST(a_log_without_a_sink_loses_nothing),
         DENIAL_TEST(the_likeliest_is_the_last_of_the_network_else_the_last),
         DENIAL_TEST(a_question_to_the_routing_socket_is_no_likely_cause),
         DENIAL_TEST(an_empty_log_says_so),

@@ -179,8 +179,183 @@ static void a_grant_covers_nothing_before_its_name_is_known(void **state)
     assert_int_equal(grants_resolve(&scene->grants), 0);
     assert_null(grants_find(&scene->grants, path_in(scene, "dir/x"), false));
     assert_non_null(grants_find(&scene->grants, path_in(scene, "moved/x"), true));
-    assert_int_equal(fcntl(fd, F_GETFD), -1); /* closed */
     assert_int_equal(rename(path_in(scene, "moved"), path_in(scene, "dir")), 0);
+}
+
+static void descriptors_of_some_write_grants_stay_open_and_no_others(void **state)
+{
+    struct scene *scene = *state;
+    int read_fd = open(path_in(scene, "dir"), O_PATH | O_CLOEXEC);
+    int open_count = 0;
+
+    assert_int_equal(grants_pin(&scene->grants, read_fd, false, true), 0);
+    for (int i = 0; i < GRANTS_KEPT_MAX + 3; i++)
+        assert_int_equal(grant(scene, path_in(scene, "dir/sub"), true), 0);
+    for (size_t i = 0; i < scene->grants.count; i++)
+        open_count += scene->grants.items[i].path_fd >= 0;
+    assert_int_equal(open_count, GRANTS_KEPT_MAX);
+    assert_int_equal(scene->grants.items[0].path_fd, -1);
+}
+
+/* ---- Objects -------------------------------------------------------------------------------------- */
+
+/* Asked where waiting is allowed; where it is not, the answer is the same or none. */
+static bool covers_fd(struct scene *scene, int fd, bool write)
+{
+    char path[4096], again[4096];
+    bool unlinked;
+
+    assert_int_equal(grants_path_of(fd, path, sizeof(path), &unlinked), 0);
+    strcpy(again, path);
+    enum grants_answer answer = grants_judge(&scene->grants, fd, path, unlinked, write, false);
+    enum grants_answer at_once = grants_judge(&scene->grants, fd, again, unlinked, write, true);
+    assert_int_not_equal(answer, GRANTS_WOULD_WAIT);
+    assert_true(at_once == answer || at_once == GRANTS_WOULD_WAIT);
+    return answer == GRANTS_COVER;
+}
+
+static bool covers(struct scene *scene, const char *name, bool write)
+{
+    CLEANUP_FD int fd = open(path_in(scene, name), O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    return covers_fd(scene, fd, write);
+}
+
+static void move_away_and_make_anew(struct scene *scene)
+{
+    assert_int_equal(rename(path_in(scene, "dir"), path_in(scene, "moved")), 0);
+    assert_int_equal(mkdir(path_in(scene, "dir"), 0700), 0);
+    assert_int_equal(mkdir(path_in(scene, "dir/sub"), 0700), 0);
+    write_file(path_in(scene, "dir/x"));
+    write_file(path_in(scene, "dir/sub/x"));
+}
+
+static void move_back(struct scene *scene)
+{
+    unlink(path_in(scene, "dir/sub/x"));
+    unlink(path_in(scene, "dir/x"));
+    assert_int_equal(rmdir(path_in(scene, "dir/sub")), 0);
+    assert_int_equal(rmdir(path_in(scene, "dir")), 0);
+    unlink(path_in(scene, "moved/sub/x"));
+    unlink(path_in(scene, "moved/x"));
+    assert_int_equal(rename(path_in(scene, "moved"), path_in(scene, "dir")), 0);
+}
+
+/* Grants of directories, with and without a descriptor that stays open. */
+static void check_moved_directory(struct scene *scene, bool writable)
+{
+    write_file(path_in(scene, "dir/x"));
+    write_file(path_in(scene, "dir/sub/x"));
+    assert_int_equal(grant(scene, path_in(scene, "dir"), writable), 0);
+    assert_true(covers(scene, "dir", writable));
+    assert_true(covers(scene, "dir/x", writable));
+    assert_true(covers(scene, "dir/sub/x", writable));
+    assert_false(covers(scene, "file", writable));
+    assert_false(covers(scene, "", writable));
+    move_away_and_make_anew(scene);
+    static const char *const names[] = {"", "/x", "/sub", "/sub/x"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char old[32], new[32];
+        snprintf(old, sizeof(old), "moved%s", names[i]);
+        snprintf(new, sizeof(new), "dir%s", names[i]);
+        assert_true(covers(scene, old, writable));
+        assert_false(covers(scene, new, writable));
+    }
+    move_back(scene);
+}
+
+static void a_directory_that_moved_stays_granted_and_its_successor_is_not(void **state)
+{
+    check_moved_directory(*state, true);
+}
+
+static void the_same_holds_where_no_descriptor_was_kept(void **state)
+{
+    check_moved_directory(*state, false);
+}
+
+static void nested_grants_move_with_the_outer_one(void **state)
+{
+    struct scene *scene = *state;
+
+    write_file(path_in(scene, "dir/x"));
+    write_file(path_in(scene, "dir/sub/x"));
+    assert_int_equal(grant(scene, path_in(scene, "dir/sub"), true), 0);
+    assert_int_equal(grant(scene, path_in(scene, "dir"), false), 0);
+    move_away_and_make_anew(scene);
+    assert_true(covers(scene, "moved/sub/x", true));
+    assert_false(covers(scene, "moved/x", true));
+    assert_true(covers(scene, "moved/x", false));
+    assert_false(covers(scene, "dir/sub/x", true));
+    assert_false(covers(scene, "dir/sub/x", false));
+    move_back(scene);
+}
+
+static void a_file_that_moved_stays_granted_by_every_name_and_its_successor_is_not(void **state)
+{
+    struct scene *scene = *state;
+
+    assert_int_equal(grant(scene, path_in(scene, "file"), true), 0);
+    assert_int_equal(rename(path_in(scene, "file"), path_in(scene, "second")), 0);
+    write_file(path_in(scene, "file"));
+    assert_int_equal(link(path_in(scene, "second"), path_in(scene, "dir/x")), 0);
+    assert_true(covers(scene, "second", true));
+    assert_true(covers(scene, "dir/x", true));
+    assert_false(covers(scene, "file", true));
+}
+
+static void a_link_in_a_moved_directory_does_not_lead_to_the_successor(void **state)
+{
+    struct scene *scene = *state;
+
+    assert_int_equal(grant(scene, path_in(scene, "dir"), true), 0);
+    move_away_and_make_anew(scene);
+    /* "dir/sub/x" from the granted directory would be the new one, if links were followed. */
+    assert_int_equal(rmdir(path_in(scene, "moved/sub")), 0);
+    assert_int_equal(symlink("../dir/sub", path_in(scene, "moved/sub")), 0);
+    assert_false(covers(scene, "dir/sub/x", true));
+    assert_int_equal(unlink(path_in(scene, "moved/sub")), 0);
+    assert_int_equal(mkdir(path_in(scene, "moved/sub"), 0700), 0);
+    move_back(scene);
+}
+
+static void unlinked_objects_belong_where_they_were(void **state)
+{
+    struct scene *scene = *state;
+
+    write_file(path_in(scene, "dir/x"));
+    write_file(path_in(scene, "second"));
+    assert_int_equal(grant(scene, path_in(scene, "dir"), true), 0);
+    CLEANUP_FD int inside = open(path_in(scene, "dir/x"), O_PATH | O_CLOEXEC);
+    CLEANUP_FD int directory = open(path_in(scene, "dir/sub"), O_PATH | O_CLOEXEC);
+    CLEANUP_FD int outside = open(path_in(scene, "second"), O_PATH | O_CLOEXEC);
+    assert_int_equal(unlink(path_in(scene, "dir/x")), 0);
+    assert_int_equal(unlink(path_in(scene, "second")), 0);
+    assert_int_equal(rmdir(path_in(scene, "dir/sub")), 0);
+    assert_true(covers_fd(scene, inside, true));
+    assert_true(covers_fd(scene, directory, true));
+    assert_false(covers_fd(scene, outside, true));
+    assert_int_equal(mkdir(path_in(scene, "dir/sub"), 0700), 0);
+    move_away_and_make_anew(scene);
+    assert_true(covers_fd(scene, inside, true)); /* the kernel says "moved/x (deleted)" */
+    CLEANUP_FD int successor = open(path_in(scene, "dir/x"), O_PATH | O_CLOEXEC);
+    assert_int_equal(unlink(path_in(scene, "dir/x")), 0);
+    assert_false(covers_fd(scene, successor, true));
+    move_back(scene);
+}
+
+static void a_directory_that_lets_nobody_through_can_be_judged(void **state)
+{
+    struct scene *scene = *state;
+
+    assert_int_equal(grant(scene, path_in(scene, "dir"), true), 0);
+    assert_int_equal(chmod(path_in(scene, "dir/sub"), 0), 0);
+    assert_true(covers(scene, "dir/sub", true));
+    assert_int_equal(rename(path_in(scene, "dir"), path_in(scene, "moved")), 0);
+    assert_true(covers(scene, "moved/sub", true));
+    assert_int_equal(rename(path_in(scene, "moved"), path_in(scene, "dir")), 0);
+    assert_int_equal(chmod(path_in(scene, "dir/sub"), 0700), 0);
 }
 
 static void a_pinned_object_that_was_unlinked_covers_nothing(void **state)
@@ -253,6 +428,14 @@ int main(void)
         GRANTS_TEST(the_name_of_an_open_object_follows_renames),
         GRANTS_TEST(an_unlinked_file_keeps_its_last_name_and_tells),
         GRANTS_TEST(a_grant_covers_nothing_before_its_name_is_known),
+        GRANTS_TEST(descriptors_of_some_write_grants_stay_open_and_no_others),
+        GRANTS_TEST(a_directory_that_moved_stays_granted_and_its_successor_is_not),
+        GRANTS_TEST(the_same_holds_where_no_descriptor_was_kept),
+        GRANTS_TEST(nested_grants_move_with_the_outer_one),
+        GRANTS_TEST(a_file_that_moved_stays_granted_by_every_name_and_its_successor_is_not),
+        GRANTS_TEST(a_link_in_a_moved_directory_does_not_lead_to_the_successor),
+        GRANTS_TEST(unlinked_objects_belong_where_they_were),
+        GRANTS_TEST(a_directory_that_lets_nobody_through_can_be_judged),
         GRANTS_TEST(a_pinned_object_that_was_unlinked_covers_nothing),
         GRANTS_TEST(a_file_that_is_called_deleted_is_not),
         GRANTS_TEST(a_lost_name_of_a_file_with_another_link_is_unlinked),

@@ -107,9 +107,9 @@ static void the_guardians_list_is_pinned(void **state)
 {
     (void)state;
     assert_list(CLI(ROLE_GUARDIAN),
-                "read write close poll rt_sigprocmask nanosleep getpid exit wait4 kill getppid "
-                "rt_sigtimedwait prctl? gettid futex getdents64 restart_syscall exit_group waitid "
-                "openat unlinkat ppoll statx ");
+                "read write close poll rt_sigprocmask nanosleep getpid exit wait4 kill setpgid? "
+                "getppid setsid rt_sigtimedwait prctl? gettid futex getdents64 restart_syscall "
+                "exit_group waitid openat unlinkat ppoll statx ");
 }
 
 static struct wall_options traced(struct wall_options options)
@@ -123,9 +123,9 @@ static void a_guardian_that_traces_has_its_own_list(void **state)
     (void)state;
     assert_list(traced(CLI(ROLE_GUARDIAN)),
                 "read write close poll rt_sigaction? rt_sigprocmask rt_sigreturn nanosleep "
-                "setitimer? getpid exit wait4 kill ptrace? getppid rt_sigtimedwait prctl? gettid "
-                "futex getdents64 restart_syscall clock_gettime exit_group waitid openat unlinkat "
-                "ppoll statx ");
+                "setitimer? getpid exit wait4 kill ptrace? setpgid? getppid setsid rt_sigtimedwait "
+                "prctl? gettid futex getdents64 restart_syscall clock_gettime exit_group waitid "
+                "openat unlinkat ppoll statx ");
 }
 
 /* ---- Conditions on arguments ------------------------------------------------------------------- */

@@ -152,26 +152,50 @@ static void a_configuration_error_has_no_errno(void **state)
     assert_string_equal(err.text, "bad size \"12Q\"");
 }
 
-static void a_long_message_is_cut_visibly(void **state)
+static void a_message_quotes_names_without_obeying_them(void **state)
 {
-    char longer[2 * ERROR_TEXT_MAX];
+    static const char name[] = "\x1b[31m\nsandlock: forged";
+    static const char shown[] = "\\x1b[31m\\nsandlock: forged";
+    struct error err = {0};
+    char expected[128];
+
+    (void)state;
+    error_config(&err, "no %s", name);
+    snprintf(expected, sizeof(expected), "no %s", shown);
+    assert_string_equal(err.text, expected);
+    error_runtime(&err, ENOENT, "open %s", name);
+    snprintf(expected, sizeof(expected), "open %s: No such file or directory", shown);
+    assert_string_equal(err.text, expected);
+    error_config(&err, "inner");
+    error_wrap(&err, "%s", name);
+    snprintf(expected, sizeof(expected), "%s: inner", shown);
+    assert_string_equal(err.text, expected);
+}
+
+static void a_long_message_is_cut_visibly_and_keeps_its_reason(void **state)
+{
+    static const size_t lengths[] = {ERROR_TEXT_MAX - 6, ERROR_TEXT_MAX, ERROR_TEXT_MAX + 9,
+                                     4 * ERROR_TEXT_MAX, 100000};
+    static char longer[100001];
     struct error err = {0};
 
     (void)state;
-    memset(longer, 'x', sizeof(longer) - 1);
-    longer[sizeof(longer) - 1] = '\0';
-    error_runtime(&err, EIO, "%s", longer);
-    assert_int_equal(strlen(err.text), ERROR_TEXT_MAX - 1);
-    assert_string_equal(err.text + ERROR_TEXT_MAX - 4, "...");
-
-    error_config(&err, "inner");
-    error_wrap(&err, "%s", longer);
-    assert_int_equal(strlen(err.text), ERROR_TEXT_MAX - 1);
-    assert_string_equal(err.text + ERROR_TEXT_MAX - 4, "...");
-
-    longer[ERROR_TEXT_MAX - 3] = '\0'; /* the text fits, its reason does not */
-    error_runtime(&err, EIO, "%s", longer);
-    assert_string_equal(err.text + ERROR_TEXT_MAX - 4, "...");
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        memset(longer, 'x', lengths[i]);
+        longer[lengths[i]] = '\0';
+        error_runtime(&err, EIO, "open %s", longer);
+        assert_int_equal(strlen(err.text), ERROR_TEXT_MAX - 1);
+        assert_memory_equal(err.text, "open xxx", 8);
+        assert_non_null(strstr(err.text, "x...x"));
+        assert_non_null(strstr(err.text, "xxx: Input/output error"));
+        error_config(&err, "open %s: the reason", longer);
+        assert_non_null(strstr(err.text, "xxx: the reason"));
+        error_config(&err, "inner");
+        error_wrap(&err, "%s", longer);
+        assert_int_equal(strlen(err.text), ERROR_TEXT_MAX - 1);
+        assert_non_null(strstr(err.text, "x...x"));
+        assert_non_null(strstr(err.text, "xxx: inner"));
+    }
 }
 
 static void nobody_needs_to_want_the_error(void **state)
@@ -262,7 +286,8 @@ int main(void)
         cmocka_unit_test(vectors_are_sorted_copied_and_joined),
         cmocka_unit_test(an_error_tells_object_and_reason),
         cmocka_unit_test(a_configuration_error_has_no_errno),
-        cmocka_unit_test(a_long_message_is_cut_visibly),
+        cmocka_unit_test(a_message_quotes_names_without_obeying_them),
+        cmocka_unit_test(a_long_message_is_cut_visibly_and_keeps_its_reason),
         cmocka_unit_test(nobody_needs_to_want_the_error),
         cmocka_unit_test(a_file_is_read_whole_or_refused),
         cmocka_unit_test(a_full_read_waits_for_the_rest),

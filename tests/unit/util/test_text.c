@@ -105,6 +105,44 @@ static void escaped_text_cannot_forge_a_line_or_drive_a_terminal(void **state)
     assert_escaped("", 0, "");
 }
 
+static void assert_line(const char *text, size_t size, const char *expected)
+{
+    CLEANUP_BUFFER struct buffer whole = BUFFER_INIT;
+    char line[128];
+    char again[128];
+
+    memset(line, '#', sizeof(line));
+    text_to_line(line, size, text);
+    assert_string_equal(line, expected);
+    assert_int_equal(line[size], '#');
+    text_to_line(again, size, line); /* the parts of a message are escaped by themselves, too */
+    assert_string_equal(again, expected);
+    if (strlen(text) < size && strstr(expected, "...") == NULL) {
+        text_escape_controls(&whole, text, strlen(text));
+        assert_string_equal(buffer_text(&whole), expected);
+    }
+}
+
+static void a_message_is_one_line_and_keeps_what_is_escaped_already(void **state)
+{
+    (void)state;
+    assert_line("plain/caf\xc3\xa9", 100, "plain/caf\xc3\xa9");
+    assert_line("'\\x1b' a\\b", 100, "'\\x1b' a\\b");
+    assert_line("a\x1b[31m\nsandlock: forged\r\t\x7f", 100,
+                "a\\x1b[31m\\nsandlock: forged\\r\\t\\x7f");
+    assert_line("\xff \xc2\x9b \xe2\x80\xae", 100, "\\xff \\xc2\\x9b \\xe2\\x80\\xae");
+    assert_line("", 100, "");
+    assert_line("abcdefg", 8, "abcdefg");
+    assert_line("abcdefgh", 8, "ab...gh");
+    assert_line("abc\x1b", 8, "abc\\x1b");
+    assert_line("abcd\x1b", 8, "ab...");
+    assert_line("\x1b"
+                "abcdefgh",
+                12, "\\x1b...efgh");
+    assert_line("ab\xe2\x82\xac\xe2\x82\xac", 8, "ab...");
+    assert_line("abcdefgh", 4, "...");
+}
+
 static void assert_cut(const char *text, size_t max, const char *expected)
 {
     CLEANUP_BUFFER struct buffer out = BUFFER_INIT;
@@ -209,6 +247,7 @@ int main(void)
         cmocka_unit_test(anything_but_digits_is_no_number),
         cmocka_unit_test(utf8_is_exactly_what_unicode_says),
         cmocka_unit_test(escaped_text_cannot_forge_a_line_or_drive_a_terminal),
+        cmocka_unit_test(a_message_is_one_line_and_keeps_what_is_escaped_already),
         cmocka_unit_test(long_text_is_cut_in_the_middle),
         cmocka_unit_test(a_cut_never_splits_a_character_or_an_escape),
         cmocka_unit_test(a_typing_error_finds_its_word),
