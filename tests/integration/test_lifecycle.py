@@ -150,7 +150,7 @@ SHUTDOWN = """
 import os, signal, sys, time
 def end(number, frame):
     time.sleep(1)
-    print("saved", flush=True)
+    os.write(1, b"saved\\n") # not print(): it comes twice here, too
     os._exit(7)
 signal.signal(signal.SIGTERM, end)
 print("up", flush=True)

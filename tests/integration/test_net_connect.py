@@ -676,7 +676,9 @@ answers = []
 thread = threading.Thread(
     target=lambda: answers.append(raw_connect(sock.fileno(), inet("127.0.0.1", {full.port}))))
 thread.start()
-time.sleep(0.3)
+while sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) != b"\\2": # SYN_SENT
+    time.sleep(0.01)
+time.sleep(0.2)
 print("waits", flush=True)
 sys.stdin.readline()
 attempt(sock.shutdown, socket.SHUT_RDWR)
@@ -689,6 +691,9 @@ print(*answers, errno.errorcode.get(sock.getsockopt(socket.SOL_SOCKET, socket.SO
 """
     process = sandlock.start("--net-allow", "tcp://127.0.0.1", "--", PYTHON, "-c", code,
                              stdin=subprocess.PIPE)
+    # Stopped, it would keep its end of the pipes for ever.
+    watch = threading.Timer(40, process.kill)
+    watch.start()
     try:
         assert process.stdout.readline() == "waits\n"
         os.kill(process.pid, signal.SIGSTOP)
@@ -701,6 +706,7 @@ print(*answers, errno.errorcode.get(sock.getsockopt(socket.SOL_SOCKET, socket.SO
         os.kill(process.pid, signal.SIGCONT)
         assert process.stdout.readline().split() == expected
     finally:
+        watch.cancel()
         process.kill()
         process.communicate()
 

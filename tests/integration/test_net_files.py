@@ -970,7 +970,7 @@ def walk(path, depth):
             note(below + "/", os.O_RDONLY | os.O_NONBLOCK)
         if stat.S_ISDIR(kind) and depth > 0:
             walk(below, depth - 1)
-for root, depth in (("/sys", 3), ("/proc", 2), ("/proc/self", 2), ("/etc", 1), (sys.argv[1], 2)):
+for root, depth in (("/sys", 2), ("/sys/class/net", 2), ("/proc", 2), ("/proc/self", 2), ("/etc", 1), (sys.argv[1], 2)):
     walk(root, depth)
 say("seen", sorted(map(str, seen)))
 """

@@ -502,8 +502,8 @@ def in_own_network(sandlock, *words):
 
 # iputils asks for a route by connecting a UDP socket to port 1025, unless it is told its own address. The
 # ICMP rule is enough for both.
-PINGS = {"iputils": ["ping", "-n", "-c", "2", "-i", "0.2", "-W", "2", "127.0.0.1"],
-         "iputils_with_an_address": ["ping", "-n", "-c", "2", "-i", "0.2", "-W", "2", "-I", "127.0.0.1", "127.0.0.1"]}
+PINGS = {"iputils": ["ping", "-n", "-c", "1", "-W", "1", "127.0.0.1"],
+         "iputils_with_an_address": ["ping", "-n", "-c", "1", "-W", "1", "-I", "127.0.0.1", "127.0.0.1"]}
 
 
 @pytest.mark.root
