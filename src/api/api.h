@@ -79,7 +79,7 @@ void api_release(void *object);
 /* At the start of every function that locks, waits or starts something: cancelled in it, a thread of the
  * host would leave locks taken and runs that nobody owns. It ends at the next cancellation point after. */
 #define API_UNCANCELLED \
-    __attribute__((cleanup(api_allow_cancel))) int api_cancel_state = api_forbid_cancel()
+    __attribute__((cleanup(api_allow_cancel), unused)) int api_cancel_state = api_forbid_cancel()
 
 int api_forbid_cancel(void);
 void api_allow_cancel(const int *state);

@@ -432,8 +432,9 @@ static int collect_failure(struct connect_call *call, int result, bool was_shut)
     int error = take_error(call->socket.fd);
 
     note_ended(call);
-    if (result == -EINVAL && error != 0) /* failed, and then shutdown() before we came */
-        connect(call->socket.fd, &nobody, sizeof(nobody));
+    /* Failed, and then shutdown() before we came. What this says is no matter. */
+    if (result == -EINVAL && error != 0 && connect(call->socket.fd, &nobody, sizeof(nobody)) != 0)
+        return -error;
     if (error != 0)
         return -error;
     return result == -ENETUNREACH && !was_shut ? -ECONNABORTED : result;
