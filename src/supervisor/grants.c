@@ -38,7 +38,8 @@ static int look_at(int directory, const char *name, struct sys_statx *answer)
 {
     int flags = AT_STATX_DONT_SYNC | AT_SYMLINK_NOFOLLOW | (name[0] == '\0' ? AT_EMPTY_PATH : 0);
 
-    *answer = (struct sys_statx){0}; /* for analyzers, which do not see what a raw system call writes */
+    *answer =
+        (struct sys_statx){0}; /* for analyzers, which do not see what a raw system call writes */
     return (int)sys_call5(SYS_statx, directory, (long)name, flags, SYS_STATX_BASIC | STATX_MOUNT,
                           (long)answer);
 }
