@@ -140,7 +140,7 @@ static int resolve(struct grant *grant)
 {
     char path[PATH_MAX];
     struct sys_statx object;
-    bool unlinked;
+    bool unlinked = false;
 
     int result = look_at(grant->path_fd, "", &object);
     if (result == 0)
