@@ -318,6 +318,14 @@ static int judge(const struct request *request, struct connect_call *call)
 
 /* ---- The call -------------------------------------------------------------------------------------- */
 
+static int settle(struct connect_call *call, int result)
+{
+    int settled = device_settle(&call->socket, &call->address, result);
+
+    call->elsewhere = settled != result;
+    return settled;
+}
+
 static int connect_now(struct connect_call *call)
 {
     const void *name = call->address.bytes;
@@ -336,7 +344,7 @@ static int connect_now(struct connect_call *call)
     if (result == 0) {
         result = connect(call->socket.fd, name, length) == 0 ? 0 : -errno;
         device_leave(&call->shared->device_lock, &call->socket, &call->address);
-        result = device_settle(&call->socket, &call->address, result);
+        result = settle(call, result);
     }
     if (is_named_unix(call))
         unix_target_leave(&lowered);
@@ -450,7 +458,7 @@ static int collect(struct connect_call *call)
     if (is_unfinished(call, result))
         return result;
     if (result == 0 || result == -EISCONN) /* another thread collected the success */
-        return device_settle(&call->socket, &call->address, 0);
+        return settle(call, 0);
     return collect_failure(call, result, was_shut);
 }
 
@@ -514,7 +522,7 @@ static void note_refusal(const struct request *request, const struct connect_cal
 {
     note_abstract_scope(request, &call->address, "connect", result);
     if (call->elsewhere)
-        device_refuse(request, &call->address, "connect");
+        device_refuse(request, &call->socket, &call->address, "connect");
 }
 
 /* The member's socket has no other holder when the call returns: closing it ends the connection. */

@@ -94,12 +94,14 @@ int device_settle(const struct pinned_socket *socket, const struct socket_addres
     return -ENETUNREACH;
 }
 
-void device_refuse(const struct request *request, const struct socket_address *address,
-                   const char *want)
+void device_refuse(const struct request *request, const struct pinned_socket *socket,
+                   const struct socket_address *address, const char *want)
 {
     char object[ENDPOINT_TEXT_MAX];
+    enum net_protocol protocol = NET_UDP;
 
-    name_local_address(object, NET_UDP, address);
+    net_protocol_of_socket(socket, &protocol);
+    name_local_address(object, protocol, address);
     request_record_denial(request, object, want, ENETUNREACH, "network-rules",
                           "the socket is bound to a network interface, by which it would leave",
                           NULL);

@@ -32,8 +32,8 @@ int device_settle(const struct pinned_socket *socket, const struct socket_addres
                   int result);
 
 /* Records the refusal; `want` is "connect" or "send". */
-void device_refuse(const struct request *request, const struct socket_address *address,
-                   const char *want);
+void device_refuse(const struct request *request, const struct pinned_socket *socket,
+                   const struct socket_address *address, const char *want);
 
 /* System calls of these, for feature.needs. */
 #define DEVICE_CALLS "bind:ip6", "getsockopt", "shutdown"

@@ -203,7 +203,7 @@ static bool finish(const struct request *request, struct send *send, int64_t out
     if (send->name == SEND_TO_COPY)
         note_abstract_scope(request, &send->message.name, "send", outcome);
     if (send->elsewhere)
-        device_refuse(request, &send->message.name, "send");
+        device_refuse(request, &send->socket, &send->message.name, "send");
     *result = outcome < 0 ? send_partial(send, (int)-outcome) : outcome;
     if (*result == -EPIPE)
         raise_pipe(request, send);
