@@ -28,21 +28,20 @@
 
 #define CHILDREN_TEXT_MAX 4096
 
+/* Ordinary signals merge: no more of them than kinds can wait. */
+#define SIGNALS_WATCHED 3
+
 /* Members that were already stopped when a pause began, so that resume leaves them stopped. */
 #define STOPPED_MAX 256
-
-#define HOST_END_SECONDS 2
 
 struct guardian {
     struct guardian_plan *plan;
     struct launch_record *record;
     long child;
-    bool child_done;    /* its status is in the record; its zombie is kept */
-    bool finish;        /* end as soon as the child is done */
-    bool killed;        /* a kill was ordered */
-    bool walled;        /* its own filter is installed */
-    bool host_is_gone;  /* it died or executed something else */
-    bool host_is_going; /* its thread ended, perhaps as the first one of a killed process */
+    bool child_done; /* its status is in the record; its zombie is kept */
+    bool finish;     /* end as soon as the child is done */
+    bool killed;     /* a kill was ordered */
+    bool walled;     /* its own filter is installed */
     bool paused;
     int stopped[STOPPED_MAX];
     int stopped_count;
@@ -196,7 +195,6 @@ static void note_child_exit(struct guardian *guardian, const siginfo_t *info)
         record->wait_status = status & 0x7f;
     guardian->child_done = true;
     atomic_store_explicit(&record->child_exited, 1, memory_order_release);
-    wake(&record->child_exited);
 }
 
 /* While the child's zombie is kept, a peek would name it for ever: orphans are found by number. */
@@ -410,14 +408,16 @@ struct bare_statx {
     uint64_t rest[27];
 };
 
-/* What the host would have done: gives up the name. Its lock died with it, so somebody else may have
- * taken the directory since; then the file there is not ours, and keeps the directory. */
-static void remove_runtime_directory(const struct guardian_plan *plan)
+/* Here, since the host may die at any moment, and its threads not all at once. Its lock dies with it, so
+ * somebody else may have taken the directory since; then the file there is not ours, and keeps it. */
+static void give_up_name(const struct guardian_plan *plan)
 {
-    static const char *const files[] = {"pid", ".pid.tmp"};
+    static const char *const files[] = {".pid.tmp", "pid"}; /* as it is renamed */
+    struct launch_record *record = plan->record;
     struct bare_statx file;
 
-    if (plan->runtime_directory < 0)
+    if (plan->runtime_directory < 0 ||
+        atomic_load_explicit(&record->name_is_free, memory_order_acquire) != 0)
         return;
     for (int i = 0; i < 2; i++) {
         file.inode = 0;
@@ -426,7 +426,8 @@ static void remove_runtime_directory(const struct guardian_plan *plan)
         if (result == 0 && file.inode == plan->pid_file_inode)
             sys_call3(SYS_unlinkat, plan->runtime_directory, (long)files[i], 0);
     }
-    sys_call3(SYS_unlinkat, plan->runtime_root, (long)plan->name, AT_REMOVEDIR);
+    if (sys_call3(SYS_unlinkat, plan->runtime_root, (long)plan->name, AT_REMOVEDIR) == 0)
+        atomic_store_explicit(&record->name_is_free, 1, memory_order_release);
 }
 
 static long start_child(struct guardian *guardian)
@@ -499,21 +500,20 @@ static bool read_lifeline(struct guardian *guardian)
 static bool read_signals(struct guardian *guardian, int signal_fd)
 {
     bool end = false;
+    struct signalfd_siginfo infos[SIGNALS_WATCHED + 1];
+    long got;
 
-    for (;;) {
-        struct signalfd_siginfo info;
-        info.ssi_signo = 0; /* for analyzers, which do not see what a raw system call writes */
-        long got = sys_call3(SYS_read, signal_fd, (long)&info, sizeof(info));
-        if (got != (long)sizeof(info))
-            break;
-        if (info.ssi_signo != GUARDIAN_COMMAND_SIGNAL || !take_commands(guardian)) {
+    do {
+        infos[0].ssi_signo = 0; /* for analyzers, which do not see what a raw system call writes */
+        got = sys_call3(SYS_read, signal_fd, (long)infos, sizeof(infos));
+        for (long i = 0; (i + 1) * (long)sizeof(infos[0]) <= got; i++) {
+            const struct signalfd_siginfo *info = &infos[i];
+            if (info->ssi_signo == GUARDIAN_COMMAND_SIGNAL && take_commands(guardian))
+                continue;
             /* ordered to end, or not fit to serve */
-            end = end || info.ssi_signo != SIGCHLD;
-            guardian->host_is_going =
-                guardian->host_is_going ||
-                (info.ssi_signo == SIGTERM && (long)info.ssi_pid == (long)guardian->plan->host);
+            end = end || info->ssi_signo != SIGCHLD;
         }
-    }
+    } while (got == (long)sizeof(infos));
     look_around(guardian);
     return end;
 }
@@ -535,32 +535,13 @@ static void serve(struct guardian *guardian, int host_pidfd, int signal_fd)
             continue;
         if (result < 0)
             return;
-        if (polled[1].revents != 0 || (polled[2].revents & ~POLLIN) != 0) {
-            guardian->host_is_gone = true;
+        if (polled[1].revents != 0 || (polled[2].revents & ~POLLIN) != 0)
             return;
-        }
         if (polled[0].revents != 0 && read_signals(guardian, signal_fd))
             return;
         if (polled[2].revents != 0 && read_lifeline(guardian))
             return;
     }
-}
-
-/* The death signal comes from a thread; that the process is gone, or executed something else, shows when its
- * last thread is. One that lives on without its supervising thread is not waited for for long. */
-static bool host_has_gone(const struct guardian *guardian, int host_pidfd)
-{
-    struct pollfd polled[] = {
-        {.fd = host_pidfd, .events = POLLIN},
-        {.fd = guardian->plan->lifeline, .events = 0},
-    };
-    const struct {
-        int64_t seconds, nanoseconds;
-    } patience = {HOST_END_SECONDS, 0};
-
-    if (guardian->host_is_gone || !guardian->host_is_going)
-        return guardian->host_is_gone;
-    return sys_call5(SYS_ppoll, (long)polled, 2, (long)&patience, 0, 0) > 0;
 }
 
 static void tell_child(struct launch_record *record, enum launch_guarded guarded)
@@ -670,9 +651,9 @@ int guardian_main(void *argument)
         }
     }
     kill_everything(&guardian);
-    if (host_has_gone(&guardian, host_pidfd))
-        remove_runtime_directory(plan);
+    give_up_name(plan);
     atomic_store_explicit(&record->finished, 1, memory_order_release);
-    wake(&record->finished);
+    atomic_fetch_add_explicit(&record->news, 1, memory_order_release);
+    wake(&record->news);
     return 0;
 }

@@ -39,10 +39,10 @@ struct guardian_plan {
     const struct bare_range *close_ranges;
     size_t close_range_count;
 
-    /* The sandbox's runtime directory, for the case that the host dies; directory -1: none. */
+    /* The sandbox's runtime directory, which goes with the last member; directory -1: none. */
     int runtime_root;
     int runtime_directory;
-    uint64_t pid_file_inode; /* ours; who takes the dead host's name has another one */
+    uint64_t pid_file_inode; /* ours; who takes a dead host's name has another one */
     const char *name;
 
     struct sock_fprog program; /* own filter; len 0: none */

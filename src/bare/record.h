@@ -107,7 +107,10 @@ struct launch_record {
     _Atomic uint32_t acknowledged;  /* number of command rounds done, futex */
 
     /* Guardian to host. */
+    _Atomic uint32_t news; /* futex: changes when it has finished, and when the host's threads
+                              tell each other something */
     _Atomic uint32_t child_exited; /* status and usage are valid */
+    _Atomic uint32_t name_is_free; /* the runtime directory has been removed, by either */
     int32_t wait_status;
     struct rusage usage;          /* of the child and what it waited for */
     _Atomic uint32_t finished;    /* the guardian ended in order: no member is left */

@@ -312,6 +312,7 @@ bool claim_take(struct claim *claim, const char *name, bool chosen, char *warnin
     int error;
 
     *claim = CLAIM_INIT;
+    claim->chosen = chosen;
     warning[0] = '\0';
     snprintf(claim->name, sizeof(claim->name), "%s", name);
     claim->root_fd = root_open(warning, warning_size);
@@ -379,16 +380,18 @@ int claim_publish(struct claim *claim, pid_t child, pid_t supervisor)
 
 /* Without the lock of the root: as long as our file lies in the directory its lock keeps others off,
  * and after that whoever takes the name puts a file of its own there first, which keeps the directory. */
-void claim_release(struct claim *claim)
+void claim_release(struct claim *claim, bool removed)
 {
     struct stat status;
 
     if (!claim->active)
         return;
     claim->active = false;
-    unlinkat(claim->directory_fd, claim->published ? PID_FILE : PID_FILE_NEW, 0);
-    if (fstatat(claim->root_fd, claim->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-        status.st_dev == claim->device && status.st_ino == claim->inode)
-        unlinkat(claim->root_fd, claim->name, AT_REMOVEDIR);
+    if (!removed) {
+        unlinkat(claim->directory_fd, claim->published ? PID_FILE : PID_FILE_NEW, 0);
+        if (fstatat(claim->root_fd, claim->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            status.st_dev == claim->device && status.st_ino == claim->inode)
+            unlinkat(claim->root_fd, claim->name, AT_REMOVEDIR);
+    }
     own_claims_remove(claim);
 }

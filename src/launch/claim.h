@@ -22,6 +22,7 @@ struct claim {
     char name[65];
     bool published;
     bool active; /* this process must give it up */
+    bool chosen; /* the name is somebody's choice */
 };
 
 #define CLAIM_INIT ((struct claim){.root_fd = -1, .directory_fd = -1, .pid_fd = -1})
@@ -39,9 +40,9 @@ bool claim_take(struct claim *claim, const char *name, bool chosen, char *warnin
 /* Writes CHILD\nSUPERVISOR\n and renames it into place. Failure is not fatal: 0 or -errno. */
 int claim_publish(struct claim *claim, pid_t child, pid_t supervisor);
 
-/* Removes the known files and the directory, if it is still the one made by claim_take: the name is free.
- * Both calls may come twice. */
-void claim_release(struct claim *claim);
+/* Removes the known files and the directory, if it is still the one made by claim_take, and unless somebody
+ * else has done that (`removed`): the name is free. Both calls may come twice. */
+void claim_release(struct claim *claim, bool removed);
 
 /* Closes what claim_release() leaves open; freeing the removed file is the larger part of both. */
 void claim_close(struct claim *claim);

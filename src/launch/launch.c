@@ -98,6 +98,11 @@ static bool guardian_is_gone(const struct launch *launch)
     return poll(&polled, 1, 0) > 0;
 }
 
+static bool child_has_exited(const struct launch *launch)
+{
+    return atomic_load_explicit(&launch->record->child_exited, memory_order_acquire) != 0;
+}
+
 /* Waits until the child is at least in `state`, has failed, or has died. Returns the state. */
 static uint32_t await_state(struct launch *launch, uint32_t wanted)
 {
@@ -108,8 +113,7 @@ static uint32_t await_state(struct launch *launch, uint32_t wanted)
         uint32_t state = atomic_load_explicit(&record->state, memory_order_acquire);
         if (state >= wanted)
             return state;
-        bool ended = atomic_load_explicit(&record->child_exited, memory_order_acquire) != 0 ||
-                     guardian_is_gone(launch);
+        bool ended = child_has_exited(launch) || guardian_is_gone(launch);
         if (ended) {
             state = atomic_load_explicit(&record->state, memory_order_acquire);
             return state >= wanted ? state : LAUNCH_FAILED;
@@ -183,13 +187,30 @@ static void close_launch_descriptors(struct launch *launch)
     granted_free(&launch->granted);
 }
 
-/* While the guardian reaps the members and ends, which takes longer than this. The name is not given up
- * yet: members that run no more may still hold memory, sockets and locks. */
+/* The guardian does it too, when the last member is gone; whoever comes first. */
+static void release_name(struct launch *launch)
+{
+    struct launch_record *record = launch->record;
+    bool removed =
+        record != NULL && atomic_load_explicit(&record->name_is_free, memory_order_acquire) != 0;
+
+    claim_release(&launch->claim, removed);
+    if (record != NULL)
+        atomic_store_explicit(&record->name_is_free, 1, memory_order_release);
+}
+
+/* While the guardian reaps the members and ends, which takes longer than this. A name that somebody chose is
+ * not given up yet: members that run no more may still hold memory, sockets and locks. For another nobody
+ * waits. */
 static void on_idle_end(void *data)
 {
     struct launch *launch = data;
 
     grants_free(&launch->domains.grants);
+    if (!launch->claim.chosen) {
+        release_name(launch);
+        claim_close(&launch->claim);
+    }
 }
 
 bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
@@ -236,8 +257,11 @@ bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
         }
     }
     crash_if("crash-after-attach");
-    result = claim_publish(&launch->claim, launch->record->child, getpid());
-    if (result != 0)
+    /* Of a command that has ended meanwhile nobody needs the number, and the file may be gone. */
+    result = child_has_exited(launch)
+                 ? 0
+                 : claim_publish(&launch->claim, launch->record->child, getpid());
+    if (result != 0 && !child_has_exited(launch))
         snprintf(launch->warning, sizeof(launch->warning), "pid file: %s", strerror(-result));
     if (launch->park) {
         /* The posture that is read before the release speaks of this wall too: so it is up by then. A
@@ -325,7 +349,7 @@ void launch_finish(struct launch *launch)
         fd_close(launch->record->listener);
         launch->record->listener = -1;
     }
-    claim_release(&launch->claim);
+    release_name(launch);
 }
 
 void launch_tidy(struct launch *launch)

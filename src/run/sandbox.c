@@ -15,9 +15,12 @@
 #include "util/thread_stack.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -27,6 +30,9 @@
 
 /* The supervising thread runs shallow code; its buffers are on the heap. */
 #define SUPERVISOR_STACK (256 * 1024)
+
+/* The longest busy wait for what is known to come at once. */
+#define SPIN_NS 200000
 
 #define NS_PER_MS 1000000LL
 #define NS_PER_S 1000000000LL
@@ -56,7 +62,6 @@ struct sandbox {
     pthread_t thread;
     bool joined;
     pthread_mutex_t lock; /* guards what follows, and guardian commands against the finish */
-    pthread_cond_t changed;
     enum phase phase;
     bool parked;
     bool once;
@@ -124,6 +129,52 @@ static void outcome_fill(struct sandbox *sandbox)
     outcome->wall_ns = sys_monotonic_ns() - sandbox->started_ns;
 }
 
+/* ---- News ---------------------------------------------------------------------------------------- */
+
+static struct timespec to_timespec(int64_t ns)
+{
+    return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
+}
+
+static _Atomic uint32_t *news_of(const struct sandbox *sandbox)
+{
+    return &launch_record_of(sandbox->launch)->news;
+}
+
+/* Wakes all who wait, after a change and without the lock, or they would have to wait for that next. It
+ * does not free the sandbox before this thread is joined. */
+static void announce(struct sandbox *sandbox)
+{
+    atomic_fetch_add_explicit(news_of(sandbox), 1, memory_order_release);
+    sys_call3(SYS_futex, (long)news_of(sandbox), FUTEX_WAKE, INT32_MAX);
+}
+
+/* Until the condition holds, but not for longer than waking a sleeping CPU may take. */
+#define SPIN_UNTIL(condition)                             \
+    for (int64_t spin_end = sys_monotonic_ns() + SPIN_NS; \
+         !(condition) && sys_monotonic_ns() < spin_end;)  \
+    sched_yield()
+
+/*
+ * Sleeps until something was announced, or `deadline` has come (0: never). Lock held. The guardian announces
+ * too when no member is left: who waits is woken while guardian and supervising thread still end, and then
+ * does not fall asleep again for the moment that is missing.
+ */
+static void await_news(struct sandbox *sandbox, int64_t deadline)
+{
+    _Atomic uint32_t *news = news_of(sandbox);
+    struct timespec until = to_timespec(deadline);
+    uint32_t seen = atomic_load_explicit(news, memory_order_acquire);
+
+    pthread_mutex_unlock(&sandbox->lock);
+    if (atomic_load_explicit(&launch_record_of(sandbox->launch)->finished, memory_order_acquire) !=
+        0)
+        SPIN_UNTIL(atomic_load_explicit(news, memory_order_acquire) != seen);
+    sys_call6(SYS_futex, (long)news, FUTEX_WAIT_BITSET, seen, deadline != 0 ? (long)&until : 0, 0,
+              FUTEX_BITSET_MATCH_ANY);
+    pthread_mutex_lock(&sandbox->lock);
+}
+
 /* ---- The supervising thread ---------------------------------------------------------------------- */
 
 static void on_guardian_gone(void *data, short revents)
@@ -165,9 +216,9 @@ static void on_supervisor_lost(void *data)
         sandbox->lost = true;
         outcome_fill(sandbox);
         sandbox->phase = PHASE_ENDED;
-        pthread_cond_broadcast(&sandbox->changed);
     }
     pthread_mutex_unlock(&sandbox->lock);
+    announce(sandbox);
 }
 
 static bool watch_streams(struct sandbox *sandbox, struct error *err)
@@ -217,9 +268,7 @@ static void finish(struct sandbox *sandbox)
     }
     sandbox->phase = PHASE_ENDED;
     pthread_mutex_unlock(&sandbox->lock);
-    /* Without the lock, or who is woken would have to wait for it. It does not free the sandbox before
-     * this thread is joined. */
-    pthread_cond_broadcast(&sandbox->changed);
+    announce(sandbox);
 }
 
 static void serve(struct sandbox *sandbox)
@@ -233,8 +282,8 @@ static void set_phase(struct sandbox *sandbox, enum phase phase)
 {
     pthread_mutex_lock(&sandbox->lock);
     sandbox->phase = phase;
-    pthread_cond_broadcast(&sandbox->changed);
     pthread_mutex_unlock(&sandbox->lock);
+    announce(sandbox);
 }
 
 static void *supervise(void *data)
@@ -272,19 +321,6 @@ static int start_thread(struct sandbox *sandbox)
     return result;
 }
 
-static bool init_sync(struct sandbox *sandbox)
-{
-    pthread_condattr_t attributes;
-
-    if (pthread_mutex_init(&sandbox->lock, NULL) != 0)
-        return false;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&sandbox->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
-    return true;
-}
-
 static struct sandbox *sandbox_new(const struct sandbox_spec *spec, struct error *err)
 {
     struct sandbox *sandbox = calloc(1, sizeof(*sandbox));
@@ -307,7 +343,7 @@ static struct sandbox *sandbox_new(const struct sandbox_spec *spec, struct error
     sandbox->once = spec->once;
     sandbox->joined = true;
     sandbox->loop = loop_new();
-    if (sandbox->loop == NULL || !init_sync(sandbox)) {
+    if (sandbox->loop == NULL || pthread_mutex_init(&sandbox->lock, NULL) != 0) {
         error_runtime(err, ENOMEM, "sandbox");
         loop_free(sandbox->loop);
         free(sandbox);
@@ -325,7 +361,7 @@ static int begin_on_thread(struct sandbox *sandbox)
     sandbox->joined = false;
     pthread_mutex_lock(&sandbox->lock);
     while (sandbox->phase == PHASE_CREATING)
-        pthread_cond_wait(&sandbox->changed, &sandbox->lock);
+        await_news(sandbox, 0);
     bool ok = sandbox->phase != PHASE_FAILED;
     pthread_mutex_unlock(&sandbox->lock);
     return ok ? 1 : 0;
@@ -575,21 +611,14 @@ static bool wait_on_caller(struct sandbox *sandbox, uint64_t timeout_ms, struct 
     return true;
 }
 
-static struct timespec to_timespec(int64_t ns)
-{
-    return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
-}
-
 /* True when the run has ended, false when the deadline came first. Lock held. */
 static bool await_end_until(struct sandbox *sandbox, uint64_t milliseconds)
 {
-    struct timespec until = to_timespec(deadline_after(milliseconds));
+    int64_t deadline = deadline_after(milliseconds);
 
-    while (sandbox->phase != PHASE_ENDED) {
-        if (pthread_cond_timedwait(&sandbox->changed, &sandbox->lock, &until) == ETIMEDOUT)
-            return sandbox->phase == PHASE_ENDED;
-    }
-    return true;
+    while (sandbox->phase != PHASE_ENDED && sys_monotonic_ns() < deadline)
+        await_news(sandbox, deadline);
+    return sandbox->phase == PHASE_ENDED;
 }
 
 static bool wait_for_thread(struct sandbox *sandbox, uint64_t timeout_ms, uint64_t kill_after_ms,
@@ -611,7 +640,7 @@ static bool wait_for_thread(struct sandbox *sandbox, uint64_t timeout_ms, uint64
             command_locked(sandbox, COMMAND_KILL);
     }
     while (sandbox->phase != PHASE_ENDED)
-        pthread_cond_wait(&sandbox->changed, &sandbox->lock);
+        await_news(sandbox, 0);
     pthread_mutex_unlock(&sandbox->lock);
     return true;
 }
@@ -701,6 +730,17 @@ const struct stats *sandbox_stats(const struct sandbox *sandbox)
     return supervisor != NULL ? supervisor_stats(supervisor) : NULL;
 }
 
+/* A thread that has announced the end is about to end itself. */
+static void join(struct sandbox *sandbox)
+{
+    bool joined = false;
+
+    SPIN_UNTIL((joined = pthread_tryjoin_np(sandbox->thread, NULL) == 0));
+    if (!joined)
+        pthread_join(sandbox->thread, NULL);
+    sandbox->joined = true;
+}
+
 static bool is_lost(struct sandbox *sandbox)
 {
     pthread_mutex_lock(&sandbox->lock);
@@ -723,8 +763,7 @@ void sandbox_free(struct sandbox *sandbox)
         command_locked(sandbox, COMMAND_FINISH);
         command_locked(sandbox, COMMAND_KILL);
         pthread_mutex_unlock(&sandbox->lock);
-        pthread_join(sandbox->thread, NULL);
-        sandbox->joined = true;
+        join(sandbox);
     }
     if (sandbox->launch != NULL)
         launch_finish(sandbox->launch);
@@ -733,7 +772,6 @@ void sandbox_free(struct sandbox *sandbox)
         capture_free(&sandbox->captures[i]);
     launch_free(sandbox->launch);
     loop_free(sandbox->loop);
-    pthread_cond_destroy(&sandbox->changed);
     pthread_mutex_destroy(&sandbox->lock);
     free(sandbox);
 }

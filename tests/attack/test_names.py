@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import time
@@ -67,6 +68,29 @@ def test_a_killed_sandlock_leaves_no_name_behind(sandlock, options):
             run.kill()
             run.communicate()
         assert becomes(directory / name, False)
+
+
+def test_a_sandlock_that_is_killed_after_its_command_has_ended_leaves_no_name_behind(sandlock):
+    """Between the end of the last member and its own it has no time: it is stopped."""
+    directory = pathlib.Path(f"/dev/shm/sandlock-{os.geteuid()}")
+    name = f"ended-{os.getpid()}"
+    run = sandlock.start("--name", name, "--", "/bin/sh", "-c", "echo up; read line", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert run.stdout.readline() == "up\n", run.communicate()
+        guardian, = pathlib.Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+        deadline = time.monotonic() + 5
+        while not (directory / name / "pid").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert (directory / name / "pid").exists(), "the control: it has the name"
+        run.send_signal(signal.SIGSTOP)
+        run.stdin.close()
+        while "State:\tZ" not in pathlib.Path(f"/proc/{guardian}/status").read_text() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert "State:\tZ" in pathlib.Path(f"/proc/{guardian}/status").read_text(), "the guardian has ended"
+    finally:
+        run.kill()
+        run.wait()
+    assert not (directory / name).exists()
 
 
 def test_a_host_that_executes_something_else_leaves_no_name_behind(attack, helpers):

@@ -85,7 +85,7 @@ static void make_file(const char *name, const char *text)
 
 static void give_up(struct claim *claim)
 {
-    claim_release(claim);
+    claim_release(claim, false);
     claim_close(claim);
 }
 
