@@ -6,6 +6,7 @@ same client bare, taken in turn with it. A part's function returns its rows and 
 import contextlib
 import csv
 import io
+import os
 import re
 import shutil
 import socket
@@ -17,7 +18,7 @@ from .counts import count, free_port
 
 ATTEMPTS = 3  # a part that misses a target is measured again, and the attempt with the fastest bare client counts
 REDIS_CLIENTS = 50
-REDIS_ROUNDS = 12  # many short ones: single runs differ by a third
+REDIS_ROUNDS = 12
 REDIS_OPERATIONS_MIN, REDIS_OPERATIONS_MAX = 2000, 100000
 BLOCKED = 200
 
@@ -89,6 +90,13 @@ def ratio(found, name, pick, base="bare"):
 # ---- redis ---------------------------------------------------------------------------------------
 
 
+def pinned(which, words):
+    """The command on the first or last CPU: left to the scheduler, the two ends of a connection are now on one
+    CPU and now on two, and single runs differ by a third."""
+    cpus = sorted(os.sched_getaffinity(0))
+    return ["taskset", "-c", str(cpus[which]), *words] if len(cpus) > 1 else words
+
+
 def redis_benchmark(words):
     """{test: (operations per second, p99 in ms)}."""
     text = run_text([*words, "--csv"])
@@ -113,8 +121,12 @@ def redis(bench, section, _):
         return ["redis-benchmark", "-h", "127.0.0.1", "-p", str(to), "-n", str(operations), "-c", str(REDIS_CLIENTS),
                 "-t", "set,get"]
 
+    def measure(words):
+        return redis_benchmark(pinned(-1, words))
+
     confined_server = bench.sandboxed("-w", "/dev/null", "--net-allow-bind", str(confined_port)) + [*server, str(confined_port)]
-    with started([*server, str(port)]), started(confined_server), started(bench.least([*server, str(least_port)])):
+    servers = [pinned(0, words) for words in ([*server, str(port)], confined_server, bench.least([*server, str(least_port)]))]
+    with started(servers[0]), started(servers[1]), started(servers[2]):
         for each in (port, confined_port, least_port):
             wait_for(each)
         variants = [
@@ -126,9 +138,9 @@ def redis(bench, section, _):
             ("server confined", client(confined_port)),
             ("both confined, host rules", bench.sandboxed(*host_rules(confined_port)) + client(confined_port)),
         ]
-        found = in_turn(REDIS_ROUNDS, variants, redis_benchmark)
-    section.note("redis: %d rounds of %d operations with every variant in each; least: a filter of one instruction in the same place"
-                 % (REDIS_ROUNDS, operations))
+        found = in_turn(REDIS_ROUNDS, variants, measure)
+    section.note("redis: %d rounds of %d operations with every variant in each, servers and clients on a CPU each; least: a filter of "
+                 "one instruction in the same place" % (REDIS_ROUNDS, operations))
     limits = {"port-only rules": 0.99, "host rules": 0.985, "server confined": 0.985, "both confined, host rules": 0.985}
     floors = {"port-only rules": "least filter, client", "host rules": "least filter, client",
               "both confined, host rules": "least filter, both"}

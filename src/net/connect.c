@@ -640,16 +640,18 @@ static void work(const struct request *request, void *data)
 static struct verdict hand_to_worker(const struct request *request, struct connect_call *call)
 {
     struct job *job = malloc(sizeof(*job));
+    int error = job != NULL ? EAGAIN : ENOMEM;
 
     if (job != NULL && admit(call) && holder_start(call->shared->network->holder, request)) {
         job->call = call_move(call);
         if (job->call != NULL && request_submit(request, work, job, job_free))
             return verdict_taken();
+        error = job->call != NULL ? EAGAIN : ENOMEM;
         call_free(job->call);
     }
     free(job);
     call_release(call);
-    return verdict_errno(EAGAIN);
+    return verdict_errno(error);
 }
 
 /* ---- The handler ----------------------------------------------------------------------------------- */

@@ -447,7 +447,11 @@ bool net_rules_parse(struct net_rules *rules, const char *spec, enum net_rule_si
     struct parsed_spec parsed = {0};
     CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
 
-    if (read_spec(spec, side, &parsed, err))
+    /* In no valid spec; and read as the rest of a port it would be a riddle. */
+    if (strchr(spec, '%') != NULL)
+        error_config(err, "addresses have no zone ('%%' and an interface) here: a rule holds on "
+                          "every interface");
+    else if (read_spec(spec, side, &parsed, err))
         return add_rules(rules, &parsed) || out_of_memory(err);
     rule_free(&parsed.rule);
     text_escape_cut(&text, spec, strlen(spec), SPEC_TEXT_MAX);

@@ -204,7 +204,8 @@ static void test_addresses_are_judged(void **state)
     REFUSES("[::1]443", "malformed bracketed address");
     REFUSES("[host]:443", "malformed bracketed address");
     REFUSES("[::1:443", "malformed bracketed address");
-    REFUSES("[fe80::1%eth0]:80", "malformed bracketed address");
+    REFUSES("[fe80::1%eth0]:80", "addresses have no zone");
+    REFUSES("fe80::1%eth0", "addresses have no zone");
     REFUSES("10.0.0.0/33", "invalid CIDR");
     REFUSES("10.0.0.0/:80", "invalid CIDR");
     REFUSES("10.0.0.0/-1", "invalid CIDR");
