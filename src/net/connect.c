@@ -1,9 +1,8 @@
 /*
  * connect on behalf: see connect.h. Nothing here waits longer than a tick of the kernel: where the
  * member's call would block, its send timeout is made as short as possible for the moment of the call,
- * and what the kernel did not finish is left to the holder. The result then comes from a second connect
- * on the same socket, which never begins a connection: another thread of the member may have cancelled the
- * first one. O_NONBLOCK, which the member's threads share, is never touched.
+ * and what the kernel did not finish is left to the holder, and collected later (begun.h). O_NONBLOCK, which
+ * the member's threads share, is never touched.
  *
  * Neither flag nor timeout is trusted, because another thread of the member can change both under the
  * call. So a call that could wait happens on a worker, except where a worker would cost more than the
@@ -14,6 +13,7 @@
 
 #include "member/socket.h"
 #include "net/address.h"
+#include "net/begun.h"
 #include "net/destinations.h"
 #include "net/device.h"
 #include "net/refusal.h"
@@ -40,9 +40,6 @@
 #define INLINE_SLOW 1000000LL
 #define INLINE_PAUSE 100000000LL
 
-/* POLLRDHUP, which <poll.h> shows only by request; the same number on every architecture here. */
-#define PEER_SHUT 0x2000
-
 /* A port that is asked on and never sent to: musl's, when it looks for configured families. */
 #define PROBE_FAMILY_PORT 65535
 
@@ -56,9 +53,9 @@ struct connect_call {
     bool blocks;                   /* the member's call would wait */
     bool has_timeout;              /* and only so long: held.deadline */
     int unfinished;                /* what the kernel said when it was not done at once; > 0 */
-    unsigned ended_before; /* connects that had been ended when this one began: was_ended() */
-    bool admitted;         /* counted by the holder */
-    bool elsewhere;        /* refused, because of the socket's interface */
+    unsigned ended_before;         /* begun_ended_count() when this one began */
+    bool admitted;                 /* counted by the holder */
+    bool elsewhere;                /* refused, because of the socket's interface */
 };
 
 static void call_release(struct connect_call *call)
@@ -355,111 +352,16 @@ static bool is_unfinished(const struct connect_call *call, int result)
 {
     if (call->socket.domain == AF_UNIX)
         return result == -EAGAIN || result == -EINTR;
-    return result == -EINPROGRESS || result == -EALREADY || result == -EINTR;
-}
-
-/* A connect that another one ended returns EPIPE, however the socket looks when its thread runs again, and
- * leaves the socket's error to others (Linux 6.7; before, it is as likely to take the error). */
-static void note_ended(struct connect_call *call)
-{
-    struct ended_connects *ended = &call->shared->ended;
-
-    if (call->socket.cookie == 0)
-        call->socket.cookie = socket_cookie_of(call->socket.fd);
-    pthread_mutex_lock(&ended->lock);
-    ended->cookies[ended->count++ % ENDED_CONNECTS] = call->socket.cookie;
-    pthread_mutex_unlock(&ended->lock);
-}
-
-static unsigned count_ended(const struct connect_call *call)
-{
-    struct ended_connects *ended = &call->shared->ended;
-
-    pthread_mutex_lock(&ended->lock);
-    unsigned count = ended->count;
-    pthread_mutex_unlock(&ended->lock);
-    return count;
-}
-
-static bool was_ended(const struct connect_call *call)
-{
-    struct ended_connects *ended = &call->shared->ended;
-    bool found = false;
-
-    pthread_mutex_lock(&ended->lock);
-    unsigned since = ended->count - call->ended_before;
-    for (unsigned i = 0; i < since && i < ENDED_CONNECTS && !found; i++)
-        found = ended->cookies[(ended->count - 1 - i) % ENDED_CONNECTS] == call->socket.cookie;
-    pthread_mutex_unlock(&ended->lock);
-    return found;
-}
-
-/* A second connect() to multicast: the kernel looks at the address only if no connect is under way, and
- * then finds that TCP does not lead there. The port is the judged one, for our own domain. */
-static int connect_nowhere(const struct connect_call *call)
-{
-    union {
-        struct sockaddr plain;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } name = {.v4.sin_family = AF_INET};
-    socklen_t length = sizeof(name.v4);
-
-    if (call->socket.domain == AF_INET6) {
-        name.v6 = (struct sockaddr_in6){.sin6_family = AF_INET6,
-                                        .sin6_port = htons(call->address.port),
-                                        .sin6_addr.s6_addr = {0xFF, 0x01, [15] = 1}};
-        length = sizeof(name.v6);
-    } else {
-        name.v4.sin_port = htons(call->address.port);
-        name.v4.sin_addr.s_addr = htonl(INADDR_ALLHOSTS_GROUP);
-    }
-    return connect(call->socket.fd, &name.plain, length) == 0 ? 0 : -errno;
-}
-
-static int take_error(int fd)
-{
-    int error = 0;
-    socklen_t length = sizeof(error);
-
-    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : 0;
-}
-
-/* Whether the kernel ended the connection, as far as that can be seen: a cancelled one is not shut. */
-static bool is_shut(int fd)
-{
-    struct pollfd polled = {.fd = fd, .events = PEER_SHUT};
-
-    return poll(&polled, 1, 0) == 1 && (polled.revents & PEER_SHUT) != 0;
-}
-
-/* Cancelled by shutdown(), the socket still has its error, which the kernel's own call would take. */
-static int collect_failure(struct connect_call *call, int result, bool was_shut)
-{
-    static const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
-    int error = take_error(call->socket.fd);
-
-    note_ended(call);
-    /* Failed, and then shutdown() before we came. What this says is no matter. */
-    if (result == -EINVAL && error != 0 && connect(call->socket.fd, &nobody, sizeof(nobody)) != 0)
-        return -error;
-    if (error != 0)
-        return -error;
-    return result == -ENETUNREACH && !was_shut ? -ECONNABORTED : result;
+    return begun_is_unfinished(result);
 }
 
 /* What became of a TCP connect that was begun. */
 static int collect(struct connect_call *call)
 {
-    if (was_ended(call))
-        return -EPIPE;
-    bool was_shut = is_shut(call->socket.fd);
-    int result = connect_nowhere(call);
-    if (is_unfinished(call, result))
-        return result;
-    if (result == 0 || result == -EISCONN) /* another thread collected the success */
-        return settle(call, 0);
-    return collect_failure(call, result, was_shut);
+    int result =
+        begun_collect(&call->shared->ended, call->ended_before, &call->socket, call->address.port);
+
+    return result == 0 ? settle(call, 0) : result;
 }
 
 static void set_deadline(struct connect_call *call, const struct timeval *timeout)
@@ -493,7 +395,7 @@ static int connect_locked(struct connect_call *call)
         bool collects = call->unfinished != 0 && call->socket.domain != AF_UNIX;
         if (call->unfinished == 0) {
             set_deadline(call, &timeout);
-            call->ended_before = count_ended(call);
+            call->ended_before = begun_ended_count(&call->shared->ended);
         }
         result = collects ? collect(call) : connect_now(call);
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
@@ -764,7 +666,7 @@ struct verdict on_connect(struct request *request)
     }
     bool ends = call.address.kind == ADDRESS_UNSPEC && is_stream(&call);
     if (result == 0 && ends && holder_is_busy(call.shared->network->holder))
-        note_ended(&call); /* first: whoever waits runs at once */
+        begun_note_ended(&call.shared->ended, &call.socket); /* first: whoever waits runs at once */
     if (result == 0)
         result = connect_now(&call);
     note_refusal(request, &call, result);

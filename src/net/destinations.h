@@ -6,6 +6,7 @@
 #define SANDLOCK_NET_DESTINATIONS_H
 
 #include "member/object.h"
+#include "net/begun.h"
 #include "net/network.h"
 #include "supervisor/supervisor.h"
 
@@ -14,15 +15,6 @@
 /* A socket's send timeout is changed for a moment by one thread at a time; sockets share locks by
  * cookie. */
 #define TIMEOUT_LOCKS 32
-
-/* The TCP sockets whose connects were ended last: dissolved, or their failure collected. */
-#define ENDED_CONNECTS 64U
-
-struct ended_connects {
-    pthread_mutex_t lock; /* guards the next two, for a moment */
-    unsigned count;       /* so far; the last one is cookies[(count - 1) % ENDED_CONNECTS] */
-    uint64_t cookies[ENDED_CONNECTS];
-};
 
 struct destinations {
     struct network *network; /* borrowed: rules, ports, holder */
