@@ -1,0 +1,80 @@
+/* The sandbox object, shared by the files of this room only. */
+#ifndef SANDLOCK_RUN_INTERNAL_H
+#define SANDLOCK_RUN_INTERNAL_H
+
+#include "run/capture.h"
+#include "run/sandbox.h"
+#include "run/terminal.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define NS_PER_MS 1000000LL
+#define NS_PER_S 1000000000LL
+
+enum phase {
+    PHASE_CREATING, /* the child is not confined yet */
+    PHASE_RUNNING,  /* guardian commands are possible */
+    PHASE_ENDED,    /* `outcome` is final */
+    PHASE_FAILED,   /* creation failed, `create_error` tells why */
+};
+
+struct sandbox {
+    pid_t owner; /* the process that made it */
+    struct launch *launch;
+    struct loop *loop;
+    bool own_thread;
+    bool hosted; /* in somebody else's process */
+    bool capture_output;
+    bool forward_signals;
+    bool end_with_child;
+    void (*on_lost)(const char *why);
+
+    struct capture captures[3]; /* 1 and 2 are used */
+    struct terminal terminal;
+    int64_t started_ns;
+
+    pthread_t thread;
+    bool joined;
+    pthread_mutex_t lock; /* guards what follows, and guardian commands against the finish */
+    enum phase phase;
+    bool parked;
+    bool once;
+    bool driven; /* a waiter serves the loop; further ones wait for it as for a thread of ours */
+    bool timed_out;
+    bool failed; /* the supervisor failed */
+    bool lost;   /* the supervising thread is stuck for good, and the run is over without it */
+    uint64_t kill_after_ms;
+    struct error create_error;
+    struct outcome outcome;
+};
+
+/* ---- news.c: who waits, and what wakes it ---- */
+
+/* Wakes all who wait, after a change and without the lock, or they would have to wait for that next. They do not
+ * free the sandbox before its thread is joined. */
+void sandbox_announce(struct sandbox *sandbox);
+
+/* Sleeps until something was announced, or the monotonic time `deadline` has come (0: never); for loops that
+ * look at `phase`. Lock held. */
+void sandbox_await_news(struct sandbox *sandbox, int64_t deadline);
+
+/* Waits for the end of the sandbox's thread. */
+void sandbox_join(struct sandbox *sandbox);
+
+/* ---- supervise.c: the supervising thread ---- */
+
+/* From the launch to the running command; then sandbox_serve() until its end. */
+bool sandbox_begin(struct sandbox *sandbox, struct error *err);
+void sandbox_serve(struct sandbox *sandbox);
+
+/* Both, as the start function of a thread: the argument is the sandbox. */
+void *sandbox_supervise(void *sandbox);
+
+/* ---- sandbox.c ---- */
+
+/* -ESRCH when the run has ended. Lock held. */
+int sandbox_command_locked(struct sandbox *sandbox, enum guardian_command command);
+
+#endif

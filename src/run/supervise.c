@@ -1,0 +1,188 @@
+/*
+ * The thread that supervises: it begins the launch (so that guardian and members nest inside its domain), serves
+ * the loop until the guardian is gone, and finishes. That is a private thread in the library and the caller's own
+ * in the command line.
+ */
+#include "kernel/sys.h"
+#include "run/internal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+
+/* ---- Outcome ------------------------------------------------------------------------------------ */
+
+static const char *failure_text(const struct sandbox *sandbox)
+{
+    const struct launch_record *record = launch_record_of(sandbox->launch);
+    const struct supervisor *supervisor = launch_supervisor(sandbox->launch);
+
+    if (supervisor != NULL && supervisor_failure(supervisor) != NULL)
+        return supervisor_failure(supervisor);
+    if (sandbox->failed)
+        return "the event loop of the supervisor failed";
+    if (atomic_load_explicit(&record->finished, memory_order_acquire) == 0)
+        return "the guardian process died";
+    return NULL;
+}
+
+static void outcome_fill(struct sandbox *sandbox)
+{
+    const struct launch_record *record = launch_record_of(sandbox->launch);
+    struct outcome *outcome = &sandbox->outcome;
+
+    outcome->code = -1;
+    outcome->signal = 0;
+    outcome->reason = EXIT_KILLED;
+    if (atomic_load_explicit(&record->child_exited, memory_order_acquire) != 0) {
+        int status = record->wait_status;
+        if (WIFEXITED(status)) {
+            outcome->reason = EXIT_EXITED;
+            outcome->code = WEXITSTATUS(status);
+        } else if (WIFSIGNALED(status)) {
+            outcome->signal = WTERMSIG(status);
+            outcome->reason = outcome->signal == SIGKILL ? EXIT_KILLED : EXIT_SIGNALED;
+        }
+        outcome->usage = record->usage;
+    }
+    outcome->failed_step =
+        (enum launch_step)atomic_load_explicit(&record->failed_step, memory_order_acquire);
+    outcome->failed_errno = record->failed_errno;
+    outcome->failure = failure_text(sandbox);
+    if (sandbox->timed_out) {
+        outcome->reason = EXIT_TIMEOUT;
+        outcome->code = -1;
+    } else if (outcome->failure != NULL) {
+        outcome->reason = EXIT_KILLED; /* whatever the status says, the run failed */
+        outcome->code = -1;
+    }
+    outcome->host_signal = sandbox->terminal.fatal_signal;
+    outcome->wall_ns = sys_monotonic_ns() - sandbox->started_ns;
+}
+
+/* ---- The supervising thread ---------------------------------------------------------------------- */
+
+static void on_guardian_gone(void *data, short revents)
+{
+    struct sandbox *sandbox = data;
+
+    (void)revents;
+    loop_remove(sandbox->loop, launch_guardian_pidfd(sandbox->launch));
+    loop_stop(sandbox->loop);
+}
+
+static void on_supervisor_failure(void *data)
+{
+    struct sandbox *sandbox = data;
+
+    sandbox->failed = true;
+    launch_command(sandbox->launch, COMMAND_FINISH);
+    launch_command(sandbox->launch, COMMAND_KILL);
+}
+
+/* On another thread than the loop's, which will see the failure if it ever comes back. */
+static void on_supervisor_stuck(void *data)
+{
+    struct sandbox *sandbox = data;
+
+    launch_command(sandbox->launch, COMMAND_FINISH);
+    launch_command(sandbox->launch, COMMAND_KILL);
+}
+
+/* On that thread too: the loop's does not come back. What it uses stays where it is. */
+static void on_supervisor_lost(void *data)
+{
+    struct sandbox *sandbox = data;
+
+    if (sandbox->on_lost != NULL)
+        sandbox->on_lost(supervisor_failure(launch_supervisor(sandbox->launch)));
+    pthread_mutex_lock(&sandbox->lock);
+    if (sandbox->own_thread && sandbox->phase != PHASE_ENDED) {
+        sandbox->lost = true;
+        outcome_fill(sandbox);
+        sandbox->phase = PHASE_ENDED;
+    }
+    pthread_mutex_unlock(&sandbox->lock);
+    sandbox_announce(sandbox);
+}
+
+static bool watch_streams(struct sandbox *sandbox, struct error *err)
+{
+    for (int stream = 1; sandbox->capture_output && stream <= 2; stream++) {
+        int fd = launch_take_stream(sandbox->launch, stream);
+        if (fd >= 0 && !capture_start(&sandbox->captures[stream], sandbox->loop, fd))
+            return error_runtime(err, ENOMEM, "output capture");
+    }
+    return true;
+}
+
+bool sandbox_begin(struct sandbox *sandbox, struct error *err)
+{
+    struct launch *launch = sandbox->launch;
+
+    sandbox->started_ns = sys_monotonic_ns();
+    if (launch_supervised(launch)) {
+        supervisor_on_failure(launch_supervisor(launch), on_supervisor_failure, sandbox);
+        supervisor_on_stuck(launch_supervisor(launch), on_supervisor_stuck, on_supervisor_lost,
+                            sandbox);
+    }
+    /* All that can fail before the command may run. */
+    if (!watch_streams(sandbox, err) ||
+        (sandbox->forward_signals &&
+         !terminal_watch(&sandbox->terminal, sandbox->loop, launch, err)) ||
+        !launch_begin(launch, sandbox->loop, err))
+        return false;
+    if (!loop_add_quiet(sandbox->loop, launch_guardian_pidfd(launch), POLLIN, on_guardian_gone,
+                        sandbox)) {
+        launch_finish(launch); /* here: a sweep for members needs this thread's domain */
+        return error_runtime(err, ENOMEM, "event loop");
+    }
+    return true;
+}
+
+/* The guardian is gone, hence every member. Terminal, name and output, then the result is visible. */
+static void finish(struct sandbox *sandbox)
+{
+    pthread_mutex_lock(&sandbox->lock);
+    launch_finish(sandbox->launch);
+    terminal_finish(&sandbox->terminal);
+    if (!sandbox->lost) { /* else the result has been read */
+        for (int stream = 1; stream <= 2; stream++)
+            capture_finish(&sandbox->captures[stream]);
+        outcome_fill(sandbox);
+    }
+    sandbox->phase = PHASE_ENDED;
+    pthread_mutex_unlock(&sandbox->lock);
+    sandbox_announce(sandbox);
+}
+
+void sandbox_serve(struct sandbox *sandbox)
+{
+    if (loop_run(sandbox->loop) != 0)
+        sandbox->failed = true;
+    finish(sandbox);
+}
+
+static void set_phase(struct sandbox *sandbox, enum phase phase)
+{
+    pthread_mutex_lock(&sandbox->lock);
+    sandbox->phase = phase;
+    pthread_mutex_unlock(&sandbox->lock);
+    sandbox_announce(sandbox);
+}
+
+void *sandbox_supervise(void *data)
+{
+    struct sandbox *sandbox = data;
+
+    if (!sandbox_begin(sandbox, &sandbox->create_error)) {
+        set_phase(sandbox, PHASE_FAILED);
+        return NULL;
+    }
+    if (!sandbox->once) /* one wake-up of the caller less, while the command starts */
+        set_phase(sandbox, PHASE_RUNNING);
+    sandbox_serve(sandbox);
+    launch_tidy(sandbox->launch); /* while who waited is waking up */
+    return NULL;
+}

@@ -1,0 +1,151 @@
+/* Waiting for the end of a run, and the time limit. */
+#include "kernel/sys.h"
+#include "run/internal.h"
+#include "util/fd.h"
+#include "util/quiet.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* The limit is the command's. What it left behind may take longer to end than the command was given. A
+ * guardian that has much to do may not have seen the end yet; while it lives the number is the command's. */
+static bool ended_in_time(const struct sandbox *sandbox)
+{
+    const struct launch_record *record = launch_record_of(sandbox->launch);
+
+    if (atomic_load_explicit(&record->child_exited, memory_order_acquire) != 0)
+        return true;
+    CLEANUP_FD int pidfd = sys_pidfd_open(launch_child(sandbox->launch), 0);
+    struct pollfd command = {.fd = pidfd, .events = POLLIN};
+    bool exited = pidfd >= 0 && poll(&command, 1, 0) == 1;
+    return exited || atomic_load_explicit(&record->child_exited, memory_order_acquire) != 0;
+}
+
+static void on_kill_deadline(void *data)
+{
+    struct sandbox *sandbox = data;
+
+    launch_command(sandbox->launch, COMMAND_KILL);
+}
+
+static void on_deadline(void *data)
+{
+    struct sandbox *sandbox = data;
+
+    if (ended_in_time(sandbox))
+        return;
+    sandbox->timed_out = true;
+    launch_command(sandbox->launch, COMMAND_FINISH);
+    if (sandbox->kill_after_ms == 0) {
+        launch_command(sandbox->launch, COMMAND_KILL);
+        return;
+    }
+    launch_command(sandbox->launch, COMMAND_TERMINATE);
+    int64_t deadline = sys_monotonic_ns() + (int64_t)sandbox->kill_after_ms * NS_PER_MS;
+    if (loop_timer_add(sandbox->loop, deadline, on_kill_deadline, sandbox) == 0)
+        launch_command(sandbox->launch, COMMAND_KILL);
+}
+
+/* A time far enough ahead to mean "never" without overflowing. */
+static int64_t deadline_after(uint64_t milliseconds)
+{
+    const uint64_t longest = (uint64_t)INT64_MAX / (4 * NS_PER_MS);
+
+    return sys_monotonic_ns() +
+           (int64_t)(milliseconds < longest ? milliseconds : longest) * NS_PER_MS;
+}
+
+/* The guardian ends the sandbox when the command has exited. One that cannot be told would be waited for
+ * without end. Lock held where the sandbox has a thread. */
+static bool order_finish(struct sandbox *sandbox, struct error *err)
+{
+    if (sandbox->end_with_child) /* it knows, and needs no wall for a command */
+        return true;
+    int result = sandbox_command_locked(sandbox, COMMAND_FINISH);
+    return result == 0 || result == -ESRCH ||
+           error_runtime(err, -result, "the guardian process cannot be reached");
+}
+
+static bool wait_on_caller(struct sandbox *sandbox, uint64_t timeout_ms, struct error *err)
+{
+    int timer = 0;
+
+    if (!order_finish(sandbox, err))
+        return false;
+    if (timeout_ms > 0) {
+        timer = loop_timer_add(sandbox->loop, deadline_after(timeout_ms), on_deadline, sandbox);
+        if (timer == 0)
+            return error_runtime(err, ENOMEM, "timeout");
+    }
+    struct quiet quiet;
+    if (sandbox->hosted)
+        quiet_begin(&quiet);
+    sandbox_serve(sandbox);
+    if (sandbox->hosted)
+        quiet_end(&quiet);
+    return true;
+}
+
+/* True when the run has ended, false when the deadline came first. Lock held. */
+static bool await_end_until(struct sandbox *sandbox, uint64_t milliseconds)
+{
+    int64_t deadline = deadline_after(milliseconds);
+
+    while (sandbox->phase != PHASE_ENDED && sys_monotonic_ns() < deadline)
+        sandbox_await_news(sandbox, deadline);
+    return sandbox->phase == PHASE_ENDED;
+}
+
+static bool wait_for_thread(struct sandbox *sandbox, uint64_t timeout_ms, uint64_t kill_after_ms,
+                            struct error *err)
+{
+    pthread_mutex_lock(&sandbox->lock);
+    if (!order_finish(sandbox, err)) {
+        pthread_mutex_unlock(&sandbox->lock);
+        return false;
+    }
+    if (timeout_ms > 0 && !await_end_until(sandbox, timeout_ms) && !ended_in_time(sandbox)) {
+        sandbox->timed_out = true;
+        bool ended = false;
+        if (kill_after_ms > 0) {
+            sandbox_command_locked(sandbox, COMMAND_TERMINATE);
+            ended = await_end_until(sandbox, kill_after_ms);
+        }
+        if (!ended)
+            sandbox_command_locked(sandbox, COMMAND_KILL);
+    }
+    while (sandbox->phase != PHASE_ENDED)
+        sandbox_await_news(sandbox, 0);
+    pthread_mutex_unlock(&sandbox->lock);
+    return true;
+}
+
+bool sandbox_wait(struct sandbox *sandbox, uint64_t timeout_ms, uint64_t kill_after_ms,
+                  struct outcome *outcome, struct error *err)
+{
+    /* A piped input that nobody took: the command must see its end. */
+    pthread_mutex_lock(&sandbox->lock);
+    int input = launch_take_stream(sandbox->launch, 0);
+    bool ended = sandbox->phase == PHASE_ENDED;
+    bool drive = !ended && !sandbox->own_thread && !sandbox->driven;
+    if (drive)
+        sandbox->driven = true;
+    pthread_mutex_unlock(&sandbox->lock);
+    fd_close(input);
+
+    sandbox->kill_after_ms = kill_after_ms;
+    if (drive) {
+        if (!wait_on_caller(sandbox, timeout_ms, err)) {
+            pthread_mutex_lock(&sandbox->lock);
+            sandbox->driven = false; /* nothing happened: another call may try again */
+            pthread_mutex_unlock(&sandbox->lock);
+            return false;
+        }
+    } else if (!ended && !wait_for_thread(sandbox, timeout_ms, kill_after_ms, err)) {
+        return false;
+    }
+    *outcome = sandbox->outcome;
+    return true;
+}
