@@ -221,8 +221,9 @@ sandlock_builder_t *sandlock_sandbox_builder_net_deny_bind(sandlock_builder_t *b
  * Allows no port by itself. Default: false. */
 sandlock_builder_t *sandlock_sandbox_builder_port_remap(sandlock_builder_t *b, bool v);
 
-/* Runs the command as this user and group, through a user namespace with this one entry. Default:
- * unchanged. */
+/* Runs the command as this user and group, through a user namespace with this one entry. Refused by the
+ * start in a process that is not dumpable (prctl(2), PR_SET_DUMPABLE), as one that has changed its user
+ * and not executed anything since. Default: unchanged. */
 sandlock_builder_t *sandlock_sandbox_builder_user(sandlock_builder_t *b, uint32_t uid,
                                                   uint32_t gid);
 

@@ -104,6 +104,25 @@ static long map_user(const struct child_plan *plan, uint32_t *step)
     return LAUNCH_TRY(plan->record, *step, write_file("/proc/self/gid_map", plan->gid_map));
 }
 
+/*
+ * A limit of 0 does not stop a core that is piped to a handler; an empty filter leaves it nothing to write
+ * (core(5)). In a process that is not dumpable the file of the filter is root's. Then the limit is 1, under which
+ * the kernel starts no handler, and which is too small for a file as well.
+ */
+static long forbid_cores(const struct child_plan *plan, uint32_t *step)
+{
+    *step = STEP_CORE_FILTER;
+    long result = LAUNCH_TRY(plan->record, *step, write_file("/proc/self/coredump_filter", "0"));
+    const uint64_t size = result == -EACCES ? 1 : 0;
+    const struct bare_rlimit limit = {size, size};
+
+    if (result < 0 && result != -EACCES)
+        return result;
+    *step = STEP_CORE_LIMIT;
+    return LAUNCH_TRY(plan->record, *step,
+                      sys_call4(SYS_prlimit64, 0, RLIMIT_CORE, (long)&limit, 0));
+}
+
 /* Steps that change the process before any confinement, hence may need what the domain forbids. */
 static long prepare_process(const struct child_plan *plan, uint32_t *step)
 {
@@ -158,16 +177,7 @@ static long prepare_process(const struct child_plan *plan, uint32_t *step)
             return result;
     }
     if (plan->no_coredump) {
-        const struct bare_rlimit none = {0, 0};
-        *step = STEP_CORE_LIMIT;
-        result = LAUNCH_TRY(plan->record, *step,
-                            sys_call4(SYS_prlimit64, 0, RLIMIT_CORE, (long)&none, 0));
-        if (result < 0)
-            return result;
-        /* A limit of 0 does not stop a core that is piped to a handler; an empty filter leaves it
-         * nothing to write (core(5)). */
-        *step = STEP_CORE_FILTER;
-        result = LAUNCH_TRY(plan->record, *step, write_file("/proc/self/coredump_filter", "0"));
+        result = forbid_cores(plan, step);
         if (result < 0)
             return result;
     }

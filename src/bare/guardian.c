@@ -408,6 +408,17 @@ struct bare_statx {
     uint64_t rest[27];
 };
 
+/* The name is ours too, as long as we live and whatever the host does to its own lock. A record lock belongs to
+ * a descriptor table, so this one to our private one. */
+static void lock_name(const struct guardian_plan *plan)
+{
+    const struct flock lock = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = plan->pid_file_byte, .l_len = 1};
+
+    if (plan->runtime_directory >= 0)
+        sys_call3(SYS_fcntl, plan->pid_file, F_SETLK, (long)&lock);
+}
+
 /* Here, since the host may die at any moment, and its threads not all at once. Its lock dies with it, so
  * somebody else may have taken the directory since; then the file there is not ours, and keeps it. */
 static void give_up_name(const struct guardian_plan *plan)
@@ -626,6 +637,7 @@ int guardian_main(void *argument)
         return give_up(&guardian, STEP_GUARDIAN_WATCH, result);
     const struct bare_rlimit no_core = {0, 0};
     sys_call4(SYS_prlimit64, 0, RLIMIT_CORE, (long)&no_core, 0);
+    lock_name(plan);
     tell_child(record, GUARDED_YES);
 
     misbehave(&guardian, FAULT_GUARDIAN_VIOLATION);

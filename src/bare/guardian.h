@@ -42,6 +42,8 @@ struct guardian_plan {
     /* The sandbox's runtime directory, which goes with the last member; directory -1: none. */
     int runtime_root;
     int runtime_directory;
+    int pid_file; /* locked here too, at this byte */
+    int64_t pid_file_byte;
     uint64_t pid_file_inode; /* ours; who takes a dead host's name has another one */
     const char *name;
 

@@ -243,7 +243,7 @@ void claim_close(struct claim *claim)
 /* The directory is there (made now, or left by a dead owner): lock a new pid file in it. */
 static int directory_take(struct claim *claim, bool fresh)
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = CLAIM_GUARDIAN_BYTE};
     struct stat status;
 
     if (fstat(claim->directory_fd, &status) != 0)
@@ -292,8 +292,9 @@ static enum take_result take_locked(struct claim *claim, int *error)
         }
         if (own_claims_hold(status.st_dev, status.st_ino))
             return IN_USE;
-        if (lock_is_held(claim->directory_fd, PID_FILE) ||
-            lock_is_held(claim->directory_fd, PID_FILE_NEW))
+        /* In the order in which the file is renamed, or it would be missed under both names. */
+        if (lock_is_held(claim->directory_fd, PID_FILE_NEW) ||
+            lock_is_held(claim->directory_fd, PID_FILE))
             return IN_USE;
     }
     *error = -FAULT_OR("claim", -EIO, directory_take(claim, !exists));
@@ -388,7 +389,11 @@ void claim_release(struct claim *claim, bool removed)
         return;
     claim->active = false;
     if (!removed) {
-        unlinkat(claim->directory_fd, claim->published ? PID_FILE : PID_FILE_NEW, 0);
+        const char *file = claim->published ? PID_FILE : PID_FILE_NEW;
+        /* The guardian may have removed ours, and somebody else taken the directory with a file of its own. */
+        if (fstatat(claim->directory_fd, file, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            status.st_ino == claim->pid_file_inode)
+            unlinkat(claim->directory_fd, file, 0);
         if (fstatat(claim->root_fd, claim->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
             status.st_dev == claim->device && status.st_ino == claim->inode)
             unlinkat(claim->root_fd, claim->name, AT_REMOVEDIR);

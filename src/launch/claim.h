@@ -1,7 +1,9 @@
 /*
  * The name of a sandbox is a claim: a directory /dev/shm/sandlock-UID/NAME that holds a locked pid
  * file. The record lock belongs to this process, dies with it also on SIGKILL, and is not inherited
- * by a fork, so a live name is one whose lock is held; nothing is guessed from numbers.
+ * by a fork, so a live name is one whose lock is held; nothing is guessed from numbers. The guardian locks
+ * another byte of the file, because a process loses all its locks on a file when it closes any descriptor of
+ * it: a host that reads the file would give up the name.
  */
 #ifndef SANDLOCK_LAUNCH_CLAIM_H
 #define SANDLOCK_LAUNCH_CLAIM_H
@@ -11,6 +13,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+/* The host locks what is in front of it. */
+#define CLAIM_GUARDIAN_BYTE 1
 
 struct claim {
     int root_fd; /* the runtime root, -1: no claim (introspection is off, a warning was given) */

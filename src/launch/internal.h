@@ -17,7 +17,7 @@
 #include <termios.h>
 
 /* Descriptors of the host that the guardian may keep. */
-#define GUARDIAN_KEEPS 5
+#define GUARDIAN_KEEPS 6
 
 struct launch {
     struct policy *policy; /* a reference */

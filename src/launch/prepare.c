@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -193,16 +194,24 @@ static bool prepare_affinity(struct launch *launch, struct error *err)
     return true;
 }
 
-/* A user mapping is needed only where it changes something. */
-static void prepare_user(struct launch *launch)
+/* A user mapping is needed only where it changes something. The child writes it itself, and the kernel lets
+ * only root do so in a process that is not dumpable: whoever inspects one like that could read what its memory
+ * holds, which is a copy of the host's, so the child is not made dumpable for the moment. */
+static bool prepare_user(struct launch *launch, struct error *err)
 {
     const struct policy *policy = launch->policy;
 
     launch->map_user = policy->has_user && (policy->uid != getuid() || policy->gid != getgid());
     if (!launch->map_user)
-        return;
+        return true;
+    if (geteuid() != 0 && prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 1)
+        return error_runtime(
+            err, EACCES,
+            "user mapping: this process is not dumpable (PR_SET_DUMPABLE, or it has "
+            "changed its user without an exec)");
     snprintf(launch->uid_map, sizeof(launch->uid_map), "%u %u 1", policy->uid, (unsigned)getuid());
     snprintf(launch->gid_map, sizeof(launch->gid_map), "%u %u 1", policy->gid, (unsigned)getgid());
+    return true;
 }
 
 /*
@@ -289,8 +298,11 @@ static void fill_guardian_plan(struct launch *launch, const struct launch_spec *
     guardian->name = launch->claim.name;
     guardian->runtime_root = launch->claim.root_fd;
     guardian->runtime_directory = launch->claim.active ? launch->claim.directory_fd : -1;
+    guardian->pid_file = launch->claim.pid_fd;
+    guardian->pid_file_byte = CLAIM_GUARDIAN_BYTE;
     guardian->pid_file_inode = launch->claim.pid_file_inode;
-    const int kept[] = {launch->lifeline[0], launch->report_fd, launch->claim.root_fd,
+    const int kept[] = {launch->lifeline[0],         launch->report_fd,
+                        launch->claim.root_fd,       launch->claim.pid_fd,
                         guardian->runtime_directory, supervisor_fetch_fd(launch->supervisor)};
     size_t kept_count = 0;
     int numbers[GUARDIAN_KEEPS];
@@ -345,7 +357,8 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
         return false;
 
     claim_resolve_name(spec->name, launch->name);
-    prepare_user(launch);
+    if (!prepare_user(launch, err))
+        return false;
     struct domains_options options = {
         .policy = policy,
         .granted = policy->no_supervisor ? NULL : &launch->granted,

@@ -166,7 +166,7 @@ def test_program(compiled, program, static):
 
 
 @pytest.mark.parametrize("kind", ["threads", "big", "closed-fds", "no-threads", "no-clone3", "sigpipe",
-                                  "state", "file-limit", "umask", "terminal"])
+                                  "state", "file-limit", "umask", "reads-pid", "not-dumpable", "terminal"])
 def test_host(compiled, kind):
     run(compiled("hosts"), kind)
 

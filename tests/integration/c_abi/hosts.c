@@ -11,6 +11,8 @@
  *   umask         the host's umask takes away rights of its own
  *   dropped       root that becomes an ordinary user while a sandbox lives
  *   effective     root whose effective user is another one, as a set-uid program's is
+ *   reads-pid     reads the pid file of its own sandbox, which keeps its name
+ *   not-dumpable  cannot be inspected by processes of its user
  *   terminal      a captured run leaves the terminal's foreground group alone
  */
 #include "check.h"
@@ -447,6 +449,82 @@ static void limits_of_the_command_are_not_the_hosts(void)
     CHECK(memcmp(&core_after, &core_before, sizeof(core_after)) == 0);
 }
 
+/* ---- The pid file -------------------------------------------------------------------------------- */
+
+/* In a process of its own. */
+static bool others_can_take(const char *name)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        execl("/proc/self/exe", "hosts", "takes-name", name, NULL);
+        _exit(9);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) <= 1);
+    return WEXITSTATUS(status) == 0;
+}
+
+static int takes_name(const char *name)
+{
+    sandlock_handle_t *handle = sandlock_create(policy, name, SHELL("exit 0"));
+
+    if (handle == NULL) {
+        CHECK_CONTAINS(sandlock_last_error(), "is already running");
+        return 1;
+    }
+    sandlock_handle_free(handle);
+    return 0;
+}
+
+/* A record lock of a process is gone when it closes any descriptor of the file. */
+static void the_pid_file_may_be_read(void)
+{
+    char name[64];
+    char path[128];
+    char text[64];
+
+    snprintf(name, sizeof(name), "read-%d", (int)getpid());
+    snprintf(path, sizeof(path), "/dev/shm/sandlock-%d/%s/pid", (int)geteuid(), name);
+    sandlock_handle_t *handle = sandlock_create(policy, name, SHELL("exec sleep 60"));
+    CHECK(handle != NULL && sandlock_start(handle) == 0);
+    CHECK(!others_can_take(name)); /* the control */
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CHECK(fd >= 0 && read_all(fd, text, sizeof(text)) > 0);
+    close(fd);
+    CHECK(!others_can_take(name));
+    CHECK(access(path, F_OK) == 0);
+    sandlock_handle_free(handle);
+    CHECK(access(path, F_OK) != 0);
+    CHECK(others_can_take(name));
+}
+
+/* ---- Files of /proc that are root's --------------------------------------------------------------- */
+
+/* So are those of a daemon that gave up root and executed nothing since. */
+static void a_host_that_cannot_be_inspected(void)
+{
+    char error[256];
+
+    CHECK(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0);
+    sandlock_sandbox_t *without_cores =
+        build(sandlock_sandbox_builder_no_coredump(base_builder(), true));
+    sandlock_result_t *result = sandlock_run(without_cores, NULL, SHELL("ulimit -Sc; ulimit -Hc"));
+    char *text = sandlock_result_stdout(result);
+    CHECK_TEXT(text, "0\n0\n"); /* in blocks */
+    sandlock_string_free(text);
+    check_exit(result, 0);
+    sandlock_sandbox_free(without_cores);
+
+    sandlock_sandbox_t *mapped = build(sandlock_sandbox_builder_user(base_builder(), 0, 0));
+    CHECK(sandlock_run(mapped, NULL, SHELL("exit 0")) == NULL);
+    snprintf(error, sizeof(error), "%s", sandlock_last_error());
+    CHECK_CONTAINS(error, "not dumpable");
+    sandlock_sandbox_free(mapped);
+    CHECK(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0);
+}
+
 static volatile int watch_ended;
 
 /* Returns a non-null pointer if another group was seen in front. */
@@ -531,6 +609,12 @@ int main(int argc, char **argv)
         no_file_may_grow();
     else if (strcmp(kind, "umask") == 0)
         masks_of_the_host();
+    else if (strcmp(kind, "reads-pid") == 0)
+        the_pid_file_may_be_read();
+    else if (strcmp(kind, "takes-name") == 0)
+        status = takes_name(argc > 2 ? argv[2] : "");
+    else if (strcmp(kind, "not-dumpable") == 0)
+        a_host_that_cannot_be_inspected();
     else if (strcmp(kind, "dropped") == 0)
         handles_outlive_the_rights_of_the_host();
     else if (strcmp(kind, "effective") == 0)

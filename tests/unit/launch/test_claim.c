@@ -3,8 +3,8 @@
  * geteuid() itself, and fstat() and fstatat() in accordance: an id that nobody has gives it a root of its
  * own, and a foreign owner of that root can be imitated by any user.
  */
-#include <setjmp.h>
 #include <stdarg.h>
+#include <setjmp.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -45,6 +46,27 @@ int fstatat(int at, const char *path, struct stat *status, int flags)
 int fstat(int fd, struct stat *status)
 {
     return fstatat(fd, "", status, AT_EMPTY_PATH);
+}
+
+static int publish_go = -1; /* after the first look at a pid file the owner publishes it */
+static int publish_done;
+
+int openat(int at, const char *path, int flags, ...)
+{
+    va_list arguments;
+    char byte;
+
+    va_start(arguments, flags);
+    int fd = (int)syscall(SYS_openat, at, path, flags, va_arg(arguments, mode_t));
+    va_end(arguments);
+    int error = errno;
+    if (publish_go >= 0 && strstr(path, "pid") != NULL && (flags & O_CREAT) == 0) {
+        assert_int_equal(write(publish_go, "", 1), 1);
+        assert_int_equal(read(publish_done, &byte, 1), 1);
+        publish_go = -1;
+    }
+    errno = error;
+    return fd;
 }
 
 /* ---- Helpers --------------------------------------------------------------------------------- */
@@ -348,6 +370,66 @@ static void files_of_others_are_not_removed(void **state)
     rmdir(path);
 }
 
+/* The guardian removes our file; before our turn comes somebody else may have taken the directory. */
+static void a_file_of_the_next_owner_is_not_removed(void **state)
+{
+    struct claim claim;
+    char path[160];
+
+    (void)state;
+    take(&claim, "one");
+    assert_int_equal(claim_publish(&claim, 1, 2), 0);
+    path_in_root(path, "one/pid");
+    assert_int_equal(unlink(path), 0);
+    make_file("one/other", ""); /* or its file would get our inode number */
+    make_file("one/pid", "3\n4\n");
+    give_up(&claim);
+    assert_true(exists("one/pid"));
+    unlink(path);
+    path_in_root(path, "one/other");
+    unlink(path);
+    path_in_root(path, "one");
+    rmdir(path);
+}
+
+/* The look under the one name comes before the rename, the look under the other one behind it. */
+static void a_name_that_is_published_during_the_look_is_in_use(void **state)
+{
+    int go[2];
+    int done[2];
+
+    (void)state;
+    assert_int_equal(pipe2(go, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(done, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct claim claim;
+        char byte;
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        take(&claim, "one");
+        if (write(done[1], "", 1) != 1 || read(go[0], &byte, 1) != 1 ||
+            claim_publish(&claim, 1, 2) != 0 || write(done[1], "", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    char byte;
+    assert_int_equal(read(done[0], &byte, 1), 1);
+    publish_go = go[1];
+    publish_done = done[0];
+    assert_in_use("one");
+    assert_int_equal(publish_go, -1); /* it happened in between */
+    assert_true(exists("one/pid"));
+    end_owner(pid);
+    struct claim claim;
+    take(&claim, "one");
+    give_up(&claim);
+    for (int i = 0; i < 2; i++) {
+        close(go[i]);
+        close(done[i]);
+    }
+}
+
 /* ---- A root that cannot be trusted ----------------------------------------------------------- */
 
 /* Not even of its owner's: root, too, is told by the mode. */
@@ -548,6 +630,8 @@ int main(void)
         CASE(a_refused_second_claim_does_not_free_the_name_for_others),
         CASE(a_stale_directory_is_taken_over),
         CASE(files_of_others_are_not_removed),
+        CASE(a_file_of_the_next_owner_is_not_removed),
+        CASE(a_name_that_is_published_during_the_look_is_in_use),
         CASE(a_umask_takes_no_rights),
         CASE(a_root_of_another_user_gives_a_warning),
         CASE(a_root_that_others_can_write_gives_a_warning),
