@@ -350,6 +350,11 @@ int sandlock_run_interactive(const sandlock_sandbox_t *policy, const char *name,
  * is in progress. A handle may be used by another thread than the one that made it, and that thread
  * may end. The host may give up rights meanwhile (setresuid): handles made before stay usable, but
  * a name can then be had only by the former user again.
+ *
+ * A thread with a descriptor table of its own (unshare(CLONE_FILES)) can do less with handles that were made
+ * on another table: port_mappings tells nothing, a popen without a supervisor cannot be waited for (EBADF), and
+ * sandlock_handle_free() ends the sandbox but leaves its descriptors in the other table. With the last thread of
+ * the table on which a handle was made its sandbox ends.
  */
 
 /* Makes a sandbox whose command is confined and parked right before it is executed, until
@@ -389,8 +394,10 @@ int32_t sandlock_handle_pid(const sandlock_handle_t *handle);
  * be done. The status can still be waited for. */
 int sandlock_handle_kill(sandlock_handle_t *handle);
 
-/* Stops every process of the sandbox, and lets those that pause stopped go on. 0, or -1 for NULL, a
- * command that is not running (sandlock_last_errno() ESRCH when no process is left) or a failure. */
+/* Stops every process of the sandbox, and lets those that pause stopped go on. Up to 256 that had been
+ * stopped before stay so; others, and all where /proc hides processes or is another pid namespace's, go
+ * on as well. 0, or -1 for NULL, a command that is not running (sandlock_last_errno() ESRCH when no
+ * process is left) or a failure. */
 int sandlock_handle_pause(sandlock_handle_t *handle);
 int sandlock_handle_resume(sandlock_handle_t *handle);
 

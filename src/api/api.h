@@ -95,6 +95,10 @@ bool api_fail(int sys_errno, const char *format, ...) __attribute__((format(prin
 /* Keeps the error and writes it to standard error as "sandlock: TEXT". */
 void api_report(const struct error *err);
 
+/* Writes what is missing in a run that goes on all the same (NULL: nothing) to standard error, in the words of
+ * the command line. The thread's last error stays: nothing has failed. */
+void api_warn(const char *warning);
+
 /* ---- Strings (api_string.c) -------------------------------------------------------------------- */
 
 /* Registers a malloc'd string as handed out, so that sandlock_string_free() releases it. NULL stays

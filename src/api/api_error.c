@@ -62,3 +62,14 @@ void api_report(const struct error *err)
     if (length > 0 && (size_t)length < sizeof(line))
         write_quietly(STDERR_FILENO, line, (size_t)length);
 }
+
+void api_warn(const char *warning)
+{
+    char line[ERROR_TEXT_MAX + 128];
+
+    if (warning == NULL)
+        return;
+    int length = snprintf(line, sizeof(line), "sandlock: warning: " SANDBOX_WARNING "\n", warning);
+    if (length > 0 && (size_t)length < sizeof(line))
+        write_quietly(STDERR_FILENO, line, (size_t)length);
+}

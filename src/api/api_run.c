@@ -59,6 +59,15 @@ static struct sandbox_spec captured_spec(const sandlock_sandbox_t *policy, const
     };
 }
 
+static struct sandbox *create_sandbox(const struct sandbox_spec *spec, struct error *err)
+{
+    struct sandbox *sandbox = sandbox_create(spec, err);
+
+    if (sandbox != NULL)
+        api_warn(sandbox_warning(sandbox));
+    return sandbox;
+}
+
 static sandlock_handle_t *handle_new(const struct sandbox_spec *spec, struct error *err)
 {
     sandlock_handle_t *handle = calloc(1, sizeof(*handle));
@@ -69,7 +78,7 @@ static sandlock_handle_t *handle_new(const struct sandbox_spec *spec, struct err
     }
     handle->object.tag = API_HANDLE;
     handle->no_supervisor = spec->launch.policy->no_supervisor;
-    handle->sandbox = sandbox_create(spec, err);
+    handle->sandbox = create_sandbox(spec, err);
     if (handle->sandbox == NULL) {
         free(handle);
         return NULL;
@@ -93,7 +102,7 @@ sandlock_result_t *sandlock_run(const sandlock_sandbox_t *policy, const char *na
     struct sandbox_spec spec = captured_spec(policy, name, argv, argc);
     spec.launch.end_with_child = true;
     spec.once = true;
-    struct sandbox *sandbox = sandbox_create(&spec, &err);
+    struct sandbox *sandbox = create_sandbox(&spec, &err);
     if (sandbox == NULL) {
         api_report(&err);
         return NULL;
@@ -119,7 +128,7 @@ int sandlock_run_interactive(const sandlock_sandbox_t *policy, const char *name,
     for (int i = 0; i < 3; i++)
         spec.launch.streams[i].mode = STREAM_INHERIT;
     spec.capture = false;
-    struct sandbox *sandbox = sandbox_create(&spec, &err);
+    struct sandbox *sandbox = create_sandbox(&spec, &err);
     if (sandbox == NULL) {
         api_report(&err);
         return -1;

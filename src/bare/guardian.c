@@ -5,12 +5,14 @@
 #include "bare/guardian.h"
 
 #include "bare/clone.h"
+#include "bare/pause.h"
 #include "kernel/put_text.h"
 #include "kernel/sys.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/ptrace.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
@@ -28,11 +30,11 @@
 
 #define CHILDREN_TEXT_MAX 4096
 
+/* Rounds of killing, a millisecond each, in which nothing can be learned of the members. */
+#define REFUSALS_MAX 100
+
 /* Ordinary signals merge: no more of them than kinds can wait. */
 #define SIGNALS_WATCHED 3
-
-/* Members that were already stopped when a pause began, so that resume leaves them stopped. */
-#define STOPPED_MAX 256
 
 struct guardian {
     struct guardian_plan *plan;
@@ -42,9 +44,7 @@ struct guardian {
     bool finish;     /* end as soon as the child is done */
     bool killed;     /* a kill was ordered */
     bool walled;     /* its own filter is installed */
-    bool paused;
-    int stopped[STOPPED_MAX];
-    int stopped_count;
+    struct pause pause;
     struct tracer *tracer; /* NULL: does not trace */
 };
 
@@ -113,24 +113,6 @@ static long next_number(const char **cursor)
     return number;
 }
 
-/* State letter of a process, 0 if it cannot be told. */
-static char process_state(long process)
-{
-    char path[48];
-    char text[512];
-    char *end = put_text(path, "/proc/");
-
-    end = put_number(end, (unsigned long)process);
-    end = put_text(end, "/stat");
-    *end = '\0';
-    long length = read_file(path, text, sizeof(text));
-    for (long i = length - 1; i >= 0; i--) { /* the name may contain ')' */
-        if (text[i] == ')')
-            return i + 2 < length ? text[i + 2] : 0;
-    }
-    return 0;
-}
-
 /* ---- Killing ---------------------------------------------------------------------------------- */
 
 /* Without a signal scope kill(-1) would reach every process of the user, so members are found by
@@ -158,17 +140,19 @@ static void signal_members(struct guardian *guardian, int signal)
 }
 
 /* Kills until the kernel says that no child is left. Every member is a descendant (CLONE_PARENT is
- * refused) and orphans are handed over before a zombie shows, so ECHILD is the proof. */
-static void kill_everything(struct guardian *guardian)
+ * refused) and orphans are handed over before a zombie shows, so ECHILD is the proof. False: the kernel does not
+ * say. check_calls() has seen it do so, so this is no more than a way out of the loop. */
+static bool kill_everything(struct guardian *guardian)
 {
-    for (;;) {
+    for (int refused = 0; refused < REFUSALS_MAX;) {
         long result = sys_call4(SYS_wait4, -1, 0, WNOHANG | __WALL, 0);
         if (result == -ECHILD)
-            return;
+            return true;
         if (result > 0)
             continue;
+        refused += result < 0 && result != -EINTR;
         signal_members(guardian, SIGKILL);
-        if (guardian->plan->signal_scope) {
+        if (guardian->plan->signal_scope && result == 0) {
             result = sys_call4(SYS_wait4, -1, 0, __WALL, 0);
         } else {
             /* A fork storm moves while we look: do not wait for one of them, look again. */
@@ -176,8 +160,9 @@ static void kill_everything(struct guardian *guardian)
             sys_call2(SYS_nanosleep, (long)&pause, 0);
         }
         if (result == -ECHILD)
-            return;
+            return true;
     }
+    return false;
 }
 
 /* ---- Reaping ---------------------------------------------------------------------------------- */
@@ -197,6 +182,28 @@ static void note_child_exit(struct guardian *guardian, const siginfo_t *info)
     atomic_store_explicit(&record->child_exited, 1, memory_order_release);
 }
 
+/*
+ * A child of ours that asked to be traced by its parent (PTRACE_TRACEME) stops at its next signal, and waits
+ * report that also when they ask for ends only. It goes on as if nobody traced it; the signal that follows an
+ * exec is for tracers alone.
+ */
+static void end_tracing(long process, int signal)
+{
+    if (signal == SIGTRAP)
+        signal = 0;
+    if (sys_call4(SYS_ptrace, PTRACE_DETACH, process, 0, signal) < 0)
+        sys_call2(SYS_kill, process, SIGKILL);
+}
+
+/* A stop of a thread that a fetch has, or had a moment ago, or of one that made us its tracer. */
+static void let_stopped_go(struct guardian *guardian, const siginfo_t *info)
+{
+    if (guardian->tracer != NULL)
+        tracer_release_one(guardian->tracer, info->si_pid);
+    else
+        end_tracing(info->si_pid, info->si_status & 0x7f);
+}
+
 /* While the child's zombie is kept, a peek would name it for ever: orphans are found by number. */
 static void reap_orphans(struct guardian *guardian)
 {
@@ -207,8 +214,11 @@ static void reap_orphans(struct guardian *guardian)
     const char *cursor = text;
     long process;
     while ((process = next_number(&cursor)) > 0) {
-        if (process != guardian->child)
-            sys_call4(SYS_wait4, process, 0, WNOHANG | __WALL, 0);
+        int status = 0;
+        if (process != guardian->child &&
+            sys_call4(SYS_wait4, process, (long)&status, WNOHANG | __WALL, 0) > 0 &&
+            WIFSTOPPED(status))
+            end_tracing(process, WSTOPSIG(status) & 0x7f);
     }
 }
 
@@ -230,7 +240,7 @@ static void reap(struct guardian *guardian)
         if (result < 0 || info.si_pid == 0)
             return;
         if (!has_ended(&info))
-            tracer_release_one(guardian->tracer, info.si_pid);
+            let_stopped_go(guardian, &info);
         else if (info.si_pid == guardian->child)
             note_child_exit(guardian, &info);
         else
@@ -256,63 +266,6 @@ static void report_stops(struct guardian *guardian)
     atomic_store_explicit(&record->stop_signal, signal, memory_order_release);
     uint64_t one = 1;
     sys_call3(SYS_write, guardian->plan->report_fd, (long)&one, sizeof(one));
-}
-
-/* ---- Pause ------------------------------------------------------------------------------------ */
-
-/* Calls for every descendant of `process`, depth bounded by the stack given to us. */
-static void note_stopped(struct guardian *guardian, long process, int depth)
-{
-    char text[1024];
-
-    if (depth > 8 || read_children(process, text, sizeof(text)) <= 0)
-        return;
-    const char *cursor = text;
-    long member;
-    while ((member = next_number(&cursor)) > 0) {
-        if (process_state(member) == 'T' && guardian->stopped_count < STOPPED_MAX)
-            guardian->stopped[guardian->stopped_count++] = (int)member;
-        note_stopped(guardian, member, depth + 1);
-    }
-}
-
-static void resume_members(struct guardian *guardian, long process, int depth)
-{
-    char text[1024];
-
-    if (depth > 8 || read_children(process, text, sizeof(text)) <= 0)
-        return;
-    const char *cursor = text;
-    long member;
-    while ((member = next_number(&cursor)) > 0) {
-        bool was_stopped = false;
-        for (int i = 0; i < guardian->stopped_count; i++)
-            was_stopped = was_stopped || guardian->stopped[i] == member;
-        resume_members(guardian, member, depth + 1);
-        if (!was_stopped)
-            sys_call2(SYS_kill, member, SIGCONT);
-    }
-}
-
-static void pause_members(struct guardian *guardian)
-{
-    if (guardian->paused)
-        return;
-    guardian->stopped_count = 0;
-    note_stopped(guardian, sys_call0(SYS_getpid), 0);
-    signal_members(guardian, SIGSTOP);
-    guardian->paused = true;
-}
-
-static void continue_members(struct guardian *guardian)
-{
-    if (!guardian->paused)
-        return;
-    guardian->paused = false;
-    if (guardian->stopped_count == 0 && guardian->plan->signal_scope)
-        sys_call2(SYS_kill, -1, SIGCONT);
-    else
-        resume_members(guardian, sys_call0(SYS_getpid), 0);
 }
 
 /* ---- Commands --------------------------------------------------------------------------------- */
@@ -345,6 +298,22 @@ static void orphan_child(struct guardian *guardian)
         sys_call2(SYS_setpgid, 0, 0);
 }
 
+static void pause_members(struct guardian *guardian)
+{
+    bool scope = guardian->plan->signal_scope;
+
+    if (!pause_begin(&guardian->pause, scope) && !scope)
+        kill_children_by_descent(guardian, SIGSTOP);
+}
+
+static void continue_members(struct guardian *guardian)
+{
+    bool scope = guardian->plan->signal_scope;
+
+    if (!pause_end(&guardian->pause, scope) && !scope)
+        kill_children_by_descent(guardian, SIGCONT);
+}
+
 static void obey(struct guardian *guardian)
 {
     struct launch_record *record = guardian->record;
@@ -353,8 +322,10 @@ static void obey(struct guardian *guardian)
 
     if (commands & COMMAND_ORPHAN) /* before it goes on and stops again */
         orphan_child(guardian);
-    if (commands & COMMAND_TERMINATE)
+    if (commands & COMMAND_TERMINATE) {
         signal_members(guardian, SIGTERM);
+        signal_members(guardian, SIGCONT); /* who is stopped takes no SIGTERM before that */
+    }
     for (int number = 1; signals != 0 && number <= 64; number++) {
         /* The child's zombie pins the group number, so this can only reach members. */
         if (signals & SIGNAL_BIT(number))
@@ -439,6 +410,24 @@ static void give_up_name(const struct guardian_plan *plan)
     }
     if (sys_call3(SYS_unlinkat, plan->runtime_root, (long)plan->name, AT_REMOVEDIR) == 0)
         atomic_store_explicit(&record->name_is_free, 1, memory_order_release);
+}
+
+/* A filter of the host's is ours too, and its members'. One that refuses what ends them and what tells that they
+ * have ended would leave them behind, so nothing starts there. We have no children yet. */
+static long check_calls(void)
+{
+    siginfo_t info = {0};
+    long result = sys_call2(SYS_kill, sys_call0(SYS_getpid), 0);
+
+    if (result < 0)
+        return result;
+    result = sys_call4(SYS_wait4, -1, 0, WNOHANG | __WALL, 0);
+    if (result == -ECHILD)
+        result =
+            sys_call5(SYS_waitid, P_ALL, 0, (long)&info, WEXITED | WNOHANG | WNOWAIT | __WALL, 0);
+    if (result == -ECHILD)
+        return 0;
+    return result < 0 ? result : -ENOSYS; /* a filter can also say that all is well */
 }
 
 static long start_child(struct guardian *guardian)
@@ -620,6 +609,10 @@ int guardian_main(void *argument)
     if (result < 0)
         return fail(record, STEP_GUARDIAN_DOMAIN, result);
 
+    result = LAUNCH_TRY(record, STEP_GUARDIAN_CALLS, check_calls());
+    if (result < 0)
+        return fail(record, STEP_GUARDIAN_CALLS, result);
+
     misbehave(&guardian, FAULT_GUARDIAN_CRASH_EARLY);
     result = LAUNCH_TRY(record, STEP_GUARDIAN_CLONE, start_child(&guardian));
     if (result < 0)
@@ -659,11 +652,13 @@ int guardian_main(void *argument)
             if (has_ended(&info))
                 note_child_exit(&guardian, &info);
             else
-                tracer_release_one(guardian.tracer, info.si_pid);
+                let_stopped_go(&guardian, &info);
         }
     }
-    kill_everything(&guardian);
+    bool all_gone = kill_everything(&guardian);
     give_up_name(plan);
+    if (!all_gone)
+        return 1; /* the host sees that the end was not in order, and sweeps */
     atomic_store_explicit(&record->finished, 1, memory_order_release);
     atomic_fetch_add_explicit(&record->news, 1, memory_order_release);
     wake(&record->news);

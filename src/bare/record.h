@@ -31,6 +31,7 @@ enum launch_step {
     STEP_NONE = 0,
     STEP_GUARDIAN_GROUP,
     STEP_GUARDIAN_DOMAIN,
+    STEP_GUARDIAN_CALLS,
     STEP_GUARDIAN_CLONE,
     STEP_GUARDIAN_WATCH,
     STEP_GUARDIAN_FILTER,
@@ -75,7 +76,7 @@ enum launch_fault {
 /* Bits of `commands`: the host sets them, then wakes the guardian (GUARDIAN_COMMAND_SIGNAL). */
 enum guardian_command {
     COMMAND_KILL = 1 << 0,      /* SIGKILL to every member */
-    COMMAND_TERMINATE = 1 << 1, /* SIGTERM to every member */
+    COMMAND_TERMINATE = 1 << 1, /* SIGTERM to every member, then SIGCONT */
     COMMAND_FINISH = 1 << 2,    /* end as soon as the child is gone, killing what is left */
     COMMAND_PAUSE = 1 << 3,
     COMMAND_RESUME = 1 << 4,
@@ -125,6 +126,7 @@ static inline const char *launch_step_name(uint32_t step)
         [STEP_NONE] = "launch",
         [STEP_GUARDIAN_GROUP] = "guardian process group",
         [STEP_GUARDIAN_DOMAIN] = "guardian landlock domain",
+        [STEP_GUARDIAN_CALLS] = "guardian kill and wait calls",
         [STEP_GUARDIAN_CLONE] = "clone",
         [STEP_GUARDIAN_WATCH] = "guardian death watch",
         [STEP_GUARDIAN_FILTER] = "guardian seccomp filter",

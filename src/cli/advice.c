@@ -320,7 +320,9 @@ static void advise_present(const struct policy *policy, const char *program, con
         buffer_printf(out, "%s is a directory", quote(place).text);
     } else if ((status->st_mode & 0111) == 0) {
         buffer_append_text(out, "it has no execute permission; chmod +x ");
-        text_shell_quote(out, program);
+        /* As it was given, where that means the same to chmod in the caller's directory. */
+        bool same = strchr(program, '/') != NULL && program[0] != '-' && policy->cwd == NULL;
+        text_shell_quote(out, same ? program : place);
     } else if (!has_grants(policy)) {
         advise_without_grants(policy, place, out);
     } else if (!reaches(policy, place)) {

@@ -44,6 +44,7 @@ static const struct {
     {"pidfd_getfd:", "pidfd_getfd", offsetof(struct probe_result, pidfd_getfd)},
     {"process_vm_readv:", "process_vm_readv", offsetof(struct probe_result, process_vm_readv)},
     {"process_vm_writev:", "process_vm_writev", offsetof(struct probe_result, process_vm_writev)},
+    {"/proc:", "proc", offsetof(struct probe_result, proc)},
     {"/proc/PID/mem:", "proc_mem", offsetof(struct probe_result, proc_mem)},
     {"ptrace:", "ptrace", offsetof(struct probe_result, ptrace)},
     {"kcmp:", "kcmp", offsetof(struct probe_result, kcmp)},

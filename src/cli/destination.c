@@ -8,8 +8,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 bool destination_inherited(const char *number, const char *option, int *fd, struct error *err)
@@ -35,33 +37,88 @@ bool destination_inherited(const char *number, const char *option, int *fd, stru
     return true;
 }
 
+/* "DIRECTORY/NAME" into its parts; what ends in a slash is a directory. False: too long for a path. */
+static bool split_path(const char *path, char directory[PATH_MAX], const char **name)
+{
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == NULL ? 0 : (size_t)(slash - path) + 1;
+
+    if (length >= PATH_MAX)
+        return false;
+    *name = slash == NULL ? path : slash[1] == '\0' ? "." : slash + 1;
+    if (length == 0)
+        directory[length++] = '.';
+    else
+        memcpy(directory, path, length);
+    directory[length] = '\0';
+    return true;
+}
+
+/* Where the report goes. An earlier run of the same command must not have chosen it: by a link in a directory
+ * that it may change. */
+static int open_directory(const char *path, const char **name, struct grant_opener *opener,
+                          const char **below)
+{
+    char directory[PATH_MAX];
+
+    if (!split_path(path, directory, name))
+        return -ENAMETOOLONG;
+    CLEANUP_FD int fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int result = opener == NULL ? 0 : grant_check(opener, directory, fd, below);
+    return result < 0 ? result : fd_steal(&fd);
+}
+
+static bool refuse_path(const char *path, const char *option, int error, const char *below,
+                        struct error *err)
+{
+    const char *reason = error == ELOOP   ? "it is a symbolic link"
+                         : error == ENXIO ? "nobody reads this FIFO"
+                                          : strerror(error);
+
+    if (below != NULL)
+        return error_config(
+            err, "%s: cannot open %s for writing: " GRANT_LINK_BELOW "; name what it leads to",
+            option, quote(path).text, quote(below).text);
+    return error_config(err, "%s: cannot open %s for writing: %s", option, quote(path).text,
+                        reason);
+}
+
 static bool open_path(const char *path, const char *option, enum destination_mode mode,
-                      struct destination *destination, struct error *err)
+                      struct grant_opener *opener, struct destination *destination,
+                      struct error *err)
 {
     int flags = O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK |
                 (mode == DESTINATION_APPEND ? O_APPEND : 0);
-    CLEANUP_FD int fd = RETRY_ON_EINTR(open(path, flags | O_CREAT | O_EXCL, 0600));
+    const char *name;
+    const char *below = NULL;
+    CLEANUP_FD int directory = open_directory(path, &name, opener, &below);
+
+    if (directory < 0)
+        return refuse_path(path, option, -directory, below, err);
+    CLEANUP_FD int fd = RETRY_ON_EINTR(openat(directory, name, flags | O_CREAT | O_EXCL, 0600));
     bool made = fd >= 0;
 
     if (fd < 0 && errno == EEXIST)
-        fd = RETRY_ON_EINTR(open(path, flags));
-
-    if (fd < 0) {
-        const char *reason = errno == ELOOP   ? "it is a symbolic link"
-                             : errno == ENXIO ? "nobody reads this FIFO"
-                                              : strerror(errno);
-        return error_config(err, "%s: cannot open %s for writing: %s", option, quote(path).text,
-                            reason);
-    }
+        fd = RETRY_ON_EINTR(openat(directory, name, flags));
+    if (fd < 0)
+        return refuse_path(path, option, errno, NULL, err);
     int status = fcntl(fd, F_GETFL);
     if (status < 0 || fcntl(fd, F_SETFL, status & ~O_NONBLOCK) < 0)
         return error_runtime(err, errno, "%s: %s", option, quote(path).text);
-    *destination = (struct destination){.fd = fd_steal(&fd), .owned = true, .made = made};
+    *destination = (struct destination){
+        .fd = fd_steal(&fd),
+        .directory = made ? fd_steal(&directory) : -1,
+        .owned = true,
+        .made = made,
+    };
     return true;
 }
 
 bool destination_open(const char *text, const char *option, enum destination_mode mode,
-                      struct destination *destination, struct error *err)
+                      struct grant_opener *opener, struct destination *destination,
+                      struct error *err)
 {
     *destination = DESTINATION_NONE;
     if (text[0] == '\0')
@@ -72,7 +129,7 @@ bool destination_open(const char *text, const char *option, enum destination_mod
     }
     if (strncmp(text, "fd:", 3) == 0)
         return destination_inherited(text + 3, option, &destination->fd, err);
-    return open_path(text, option, mode, destination, err);
+    return open_path(text, option, mode, opener, destination, err);
 }
 
 bool destination_empty(const struct destination *destination, const char *option, struct error *err)
@@ -89,11 +146,14 @@ void destination_withdraw(struct destination *destination, const char *text)
 {
     struct stat ours;
     struct stat there;
+    const char *slash = text == NULL ? NULL : strrchr(text, '/');
+    const char *name = slash == NULL ? text : slash + 1;
 
     /* By name, so only what is still the file that was made. */
-    if (destination->made && fstat(destination->fd, &ours) == 0 && lstat(text, &there) == 0 &&
+    if (destination->made && fstat(destination->fd, &ours) == 0 &&
+        fstatat(destination->directory, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
         ours.st_dev == there.st_dev && ours.st_ino == there.st_ino)
-        unlink(text);
+        unlinkat(destination->directory, name, 0);
     destination_close(destination);
 }
 
@@ -101,5 +161,63 @@ void destination_close(struct destination *destination)
 {
     if (destination->owned)
         fd_close(destination->fd);
+    fd_close(destination->directory);
     *destination = DESTINATION_NONE;
+}
+
+/* ---- Taking back from a confined process ----------------------------------------------------------- */
+
+/* In the process of its own: one byte is the order, the end of the pipe says that nothing is to be done. */
+static void await_order(int order, struct destination *const *destinations,
+                        const char *const *texts, size_t count)
+{
+    char byte;
+
+    if (RETRY_ON_EINTR(read(order, &byte, 1)) != 1)
+        return;
+    for (size_t i = 0; i < count; i++)
+        destination_withdraw(destinations[i], texts[i]);
+}
+
+int withdrawal_prepare(struct withdrawal *withdrawal, struct destination *const *destinations,
+                       const char *const *texts, size_t count)
+{
+    bool made = false;
+    int ends[2];
+    sigset_t all, before;
+
+    for (size_t i = 0; i < count; i++)
+        made = made || destinations[i]->made;
+    if (!made)
+        return 0;
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return -errno;
+    sigfillset(&all); /* a signal to the whole group is about the run */
+    sigprocmask(SIG_SETMASK, &all, &before);
+    pid_t process = fork();
+    if (process == 0) {
+        close(ends[1]);
+        await_order(ends[0], destinations, texts, count);
+        _exit(0);
+    }
+    int error = errno;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    close(ends[0]);
+    if (process < 0) {
+        close(ends[1]);
+        return -error;
+    }
+    *withdrawal = (struct withdrawal){.order = ends[1], .process = process};
+    return 0;
+}
+
+void withdrawal_end(struct withdrawal *withdrawal, bool withdraw)
+{
+    if (withdrawal->process <= 0)
+        return;
+    if (withdraw)
+        fd_write_all(withdrawal->order, "", 1);
+    close(withdrawal->order);
+    RETRY_ON_EINTR(waitpid(withdrawal->process, NULL, 0));
+    *withdrawal = WITHDRAWAL_NONE;
 }

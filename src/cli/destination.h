@@ -7,27 +7,33 @@
 #ifndef SANDLOCK_CLI_DESTINATION_H
 #define SANDLOCK_CLI_DESTINATION_H
 
+#include "launch/grant_open.h"
 #include "util/error.h"
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
 
 struct destination {
-    int fd;     /* -1: not asked for */
-    bool owned; /* opened here, closed by destination_close() */
-    bool made;  /* the file did not exist before */
+    int fd;        /* -1: not asked for */
+    int directory; /* of a file that was made, else -1 */
+    bool owned;    /* opened here, closed by destination_close() */
+    bool made;     /* the file did not exist before */
 };
 
-#define DESTINATION_NONE ((struct destination){.fd = -1})
+#define DESTINATION_NONE ((struct destination){.fd = -1, .directory = -1})
 
 enum destination_mode {
     DESTINATION_REPLACE, /* one document: destination_empty() before it is written */
     DESTINATION_APPEND,  /* a log: lines are added */
 };
 
-/* Opens `text` for writing; never follows a symbolic link in the last component, never blocks on a
- * FIFO without reader, creates files with mode 0600. `option` names the option in messages. */
+/* Opens `text` for writing; never follows a symbolic link in the last component nor, if there is an `opener`
+ * (borrowed, or NULL), one that the command of an earlier run may have made; never blocks on a FIFO without
+ * reader, creates files with mode 0600. `option` names the option in messages. */
 bool destination_open(const char *text, const char *option, enum destination_mode mode,
-                      struct destination *destination, struct error *err);
+                      struct grant_opener *opener, struct destination *destination,
+                      struct error *err);
 void destination_close(struct destination *destination);
 
 /* Removes what a regular file held before; every other kind of destination is left alone. */
@@ -36,6 +42,22 @@ bool destination_empty(const struct destination *destination, const char *option
 
 /* Closes it and removes the file if destination_open() made it. `text` as there. */
 void destination_withdraw(struct destination *destination, const char *text);
+
+/* Who can do that once this process is confined: a process of its own that waits for the order, and exists
+ * only if a file was made. */
+struct withdrawal {
+    int order; /* the write end of its pipe */
+    pid_t process;
+};
+
+#define WITHDRAWAL_NONE ((struct withdrawal){.order = -1})
+
+/* Of `count` destinations opened from `texts`; both borrowed until the end. 0 or -errno. */
+int withdrawal_prepare(struct withdrawal *withdrawal, struct destination *const *destinations,
+                       const char *const *texts, size_t count);
+
+/* Ends the process, after it has taken the files back (`withdraw`) or without. May come twice. */
+void withdrawal_end(struct withdrawal *withdrawal, bool withdraw);
 
 /* The descriptor a caller passed by number: open, inherited and writable. `option` as above. */
 bool destination_inherited(const char *number, const char *option, int *fd, struct error *err);

@@ -86,12 +86,10 @@ static void bash_value_case(struct buffer *out, const struct option_spec *spec)
     buffer_append_text(out, ")\n            ");
     switch (completion_of(spec)) {
     case COMPLETE_PATH:
-        buffer_append_text(out, "compopt -o filenames; COMPREPLY=($(compgen -f -- \"$cur\"))");
+        buffer_append_text(out, "_sandlock_files");
         break;
     case COMPLETE_PROFILE:
-        buffer_append_text(out,
-                           "compopt -o filenames\n            "
-                           "COMPREPLY=($(compgen -W \"$(_sandlock_profiles)\" -f -- \"$cur\"))");
+        buffer_append_text(out, "_sandlock_files; _sandlock_profiles");
         break;
     case COMPLETE_WORDS:
         buffer_printf(out, "COMPREPLY=($(compgen -W \"%s\" -- \"$cur\"))", words_of(spec));
@@ -105,13 +103,36 @@ static void bash_value_case(struct buffer *out, const struct option_spec *spec)
 
 void docgen_bash(struct buffer *out)
 {
-    buffer_append_text(out, "# bash completion for sandlock; generated from the option table\n"
-                            "_sandlock_profiles() {\n"
-                            "    sandlock profile list 2>/dev/null | sed -n 's/^  //p'\n"
-                            "}\n\n"
-                            "_sandlock_run() {\n"
-                            "    local i start=0 cur=\"${COMP_WORDS[COMP_CWORD]}\" "
-                            "prev=\"${COMP_WORDS[COMP_CWORD-1]}\"\n"
+    buffer_append_text(
+        out, "# bash completion for sandlock; generated from the option table\n"
+             "\n"
+             "# Names are data: whoever may create a file chooses them. None of them goes "
+             "through compgen -W,\n"
+             "# which expands its words as the shell does, or is split at blanks.\n"
+             "_sandlock_profiles() {\n"
+             "    local name typed=${cur#[\\\"\\']}\n"
+             "    typed=${typed//\\\\/}\n"
+             "    while IFS= read -r name; do\n"
+             "        [[ $name == '  '* ]] && name=${name#'  '} || continue\n"
+             "        [[ $name == \"$typed\"* ]] && COMPREPLY+=(\"$name\")\n"
+             "    done < <(sandlock profile list 2>/dev/null)\n"
+             "    compopt -o filenames\n"
+             "}\n\n"
+             "_sandlock_files() {\n"
+             "    local name\n"
+             "    while IFS= read -r name; do\n"
+             "        COMPREPLY+=(\"$name\")\n"
+             "    done < <(compgen -f -- \"$cur\")\n"
+             "    compopt -o filenames\n"
+             "}\n\n"
+             "_sandlock_programs() {\n"
+             "    local name\n"
+             "    while IFS= read -r name; do\n"
+             "        COMPREPLY+=(\"$name\")\n"
+             "    done < <(compgen -c -- \"$cur\")\n"
+             "}\n\n");
+    buffer_append_text(out, "_sandlock_run() {\n"
+                            "    local i start=0\n"
                             "    # Where the command begins, whose words are its own affair.\n"
                             "    for ((i = 2; i < COMP_CWORD && start == 0; i++)); do\n"
                             "        case \"${COMP_WORDS[i]}\" in\n"
@@ -121,14 +142,15 @@ void docgen_bash(struct buffer *out)
     buffer_append_text(
         out, ")\n"
              "                [[ ${COMP_WORDS[i+1]} == = ]] && ((i++))\n"
-             "                ((i++));;\n"
+             "                ((i++))\n"
+             "                # A value with = or : in it is several words, too.\n"
+             "                while [[ ${COMP_WORDS[i+1]} == [=:]* ]]; do ((i += 2)); done;;\n"
              "            -*) ;;\n"
              "            *) start=$i;;\n"
              "        esac\n"
              "    done\n"
              "    if ((start > 0)); then\n"
-             "        ((start == COMP_CWORD)) && COMPREPLY=($(compgen -c -- \"$cur\")) ||\n"
-             "            compopt -o default\n"
+             "        ((start == COMP_CWORD)) && _sandlock_programs || compopt -o default\n"
              "        return\n"
              "    fi\n"
              "    case \"$prev\" in\n");
@@ -145,12 +167,19 @@ void docgen_bash(struct buffer *out)
     }
     buffer_append_text(out, "\" -- \"$cur\"))\n"
                             "    else\n"
-                            "        COMPREPLY=($(compgen -c -- \"$cur\"))\n"
+                            "        _sandlock_programs\n"
                             "    fi\n"
                             "}\n\n"
                             "_sandlock() {\n"
-                            "    local cur=\"${COMP_WORDS[COMP_CWORD]}\"\n"
+                            "    local cur=\"${COMP_WORDS[COMP_CWORD]}\" "
+                            "prev=\"${COMP_WORDS[COMP_CWORD-1]}\"\n"
                             "    COMPREPLY=()\n"
+                            "    # --option=VALUE is three words: = breaks them.\n"
+                            "    if [[ $cur == = && $prev == -* ]]; then\n"
+                            "        cur=\n"
+                            "    elif [[ $prev == = ]] && ((COMP_CWORD > 2)); then\n"
+                            "        prev=\"${COMP_WORDS[COMP_CWORD-2]}\"\n"
+                            "    fi\n"
                             "    if ((COMP_CWORD == 1)); then\n"
                             "        COMPREPLY=($(compgen -W \"");
     append_commands(out);
@@ -162,10 +191,8 @@ void docgen_bash(struct buffer *out)
         "    case \"${COMP_WORDS[1]}\" in\n"
         "        run) _sandlock_run;;\n"
         "        check)\n"
-        "            case \"${COMP_WORDS[COMP_CWORD-1]}\" in\n"
-        "                -p|--profile)\n"
-        "                    compopt -o filenames\n"
-        "                    COMPREPLY=($(compgen -W \"$(_sandlock_profiles)\" -f -- \"$cur\"));;\n"
+        "            case \"$prev\" in\n"
+        "                -p|--profile) _sandlock_files; _sandlock_profiles;;\n"
         "                *) COMPREPLY=($(compgen -W \"--json --profile --help\" -- \"$cur\"));;\n"
         "            esac;;\n"
         "        help) COMPREPLY=($(compgen -W \"");
@@ -176,7 +203,7 @@ void docgen_bash(struct buffer *out)
              "            if ((COMP_CWORD == 2)); then\n"
              "                COMPREPLY=($(compgen -W \"list show delete\" -- \"$cur\"))\n"
              "            elif ((COMP_CWORD == 3)); then\n"
-             "                COMPREPLY=($(compgen -W \"$(_sandlock_profiles)\" -- \"$cur\"))\n"
+             "                _sandlock_profiles\n"
              "            fi;;\n"
              "    esac\n"
              "}\n"

@@ -11,6 +11,7 @@
 #include "util/fd.h"
 #include "util/text.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <link.h>
 #include <stdint.h>
@@ -70,8 +71,12 @@ static bool occupy_standard_descriptors(void)
     for (int fd = 0; fd <= 2; fd++) {
         if (fcntl(fd, F_GETFD) >= 0)
             continue;
-        if (RETRY_ON_EINTR(open("/dev/null", O_RDWR | O_CLOEXEC)) != fd)
+        if (RETRY_ON_EINTR(open("/dev/null", O_RDWR | O_CLOEXEC)) != fd) {
+            cli_say(
+                "descriptor %d is closed, and nothing can be put in its place: open /dev/null: %s",
+                fd, strerror(errno));
             return false;
+        }
     }
     return true;
 }
@@ -92,8 +97,10 @@ static int unknown_command(const char *name)
     if (meant != NULL)
         return cli_usage_error("", "unknown command %s; did you mean '%s'?", quote(name).text,
                                meant);
+    CLEANUP_BUFFER struct buffer word = BUFFER_INIT;
+    text_shell_quote(&word, name);
     return cli_usage_error("", "unknown command %s; to run a program: sandlock run ... -- %s",
-                           quote(name).text, name);
+                           quote(name).text, buffer_text(&word));
 }
 
 static int help_on_stderr(void)
@@ -144,9 +151,22 @@ static bool is_option_of_run(const char *word)
     return option_find_long(word + 2, strcspn(word + 2, "=")) != NULL;
 }
 
+static int option_before_command(const char *option)
+{
+    CLEANUP_BUFFER struct buffer word = BUFFER_INIT;
+
+    text_shell_quote(&word, option);
+    return cli_usage_error("", "%s is an option of run; write: sandlock run %s ...",
+                           quote(option).text, buffer_text(&word));
+}
+
 int main(int argc, char **argv)
 {
-    if (!protect_relocated_data() || !occupy_standard_descriptors())
+    if (!protect_relocated_data()) {
+        cli_say("cannot make relocated data read-only: %s", strerror(errno));
+        return CLI_OWN_FAILURE;
+    }
+    if (!occupy_standard_descriptors())
         return CLI_OWN_FAILURE;
     wall_install_sigsys_handler();
 
@@ -158,8 +178,7 @@ int main(int argc, char **argv)
     if (strcmp(words[1], "-V") == 0 || strcmp(words[1], "--version") == 0)
         return print_version();
     if (is_option_of_run(words[1]))
-        return cli_usage_error("", "%s is an option of run; write: sandlock run %s ...",
-                               quote(words[1]).text, words[1]);
+        return option_before_command(words[1]);
     if (words[1][0] == '-')
         return cli_usage_error("", "unknown option %s", quote(words[1]).text);
     const struct cli_command *command = cli_command_find(words[1]);

@@ -6,6 +6,7 @@
 #include "util/text.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,7 +52,11 @@ int cli_print(const struct buffer *text)
         cli_say("out of memory");
         return CLI_FAILURE;
     }
-    int result = fd_write_all(STDOUT_FILENO, buffer_text(text), text->length);
+    /* What main() put there takes everything and keeps nothing. */
+    int flags = fcntl(STDOUT_FILENO, F_GETFD);
+    int result = flags < 0 || (flags & FD_CLOEXEC) != 0
+                     ? -EBADF
+                     : fd_write_all(STDOUT_FILENO, buffer_text(text), text->length);
     if (result == 0 || result == -EPIPE)
         return CLI_OK;
     cli_say("writing standard output: %s", strerror(-result));

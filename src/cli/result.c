@@ -19,6 +19,8 @@ static int launch_failure_status(const struct outcome *outcome)
 
 int result_exit_status(const struct outcome *outcome)
 {
+    if (outcome->host_signal != 0)
+        return CLI_SIGNAL_BASE + outcome->host_signal;
     if (outcome->failure != NULL)
         return CLI_OWN_FAILURE;
     if (outcome->failed_step != STEP_NONE)
@@ -68,12 +70,13 @@ static const char *reason_text(const struct outcome *outcome)
     return "killed";
 }
 
-/* The command's code; where the command never ran, the status that tells so; -1 after a signal. */
+/* The command's code, whatever ended the run; where the command never ran, the status that tells so; -1
+ * after a signal. */
 static int record_exit_code(const struct outcome *outcome, const struct result_facts *facts)
 {
-    if (outcome == NULL || outcome->failed_step != STEP_NONE)
+    if (outcome == NULL || outcome->failed_step != STEP_NONE || facts->pid <= 0)
         return facts->status;
-    return outcome->reason == EXIT_EXITED && outcome->failure == NULL ? outcome->code : -1;
+    return outcome->failure == NULL ? outcome->command_code : -1;
 }
 
 static void write_failure(struct json *json, const struct outcome *outcome,

@@ -46,7 +46,8 @@ struct run {
     struct strv argv;
     struct policy *policy;
     struct destination posture, denials;
-    int status_fd; /* -1: none; borrowed from the caller */
+    struct withdrawal withdrawal; /* of both, until the launch has succeeded */
+    int status_fd;                /* -1: none; borrowed from the caller */
     uint64_t timeout_ms, kill_after_ms;
     int64_t started_ns;
     struct rlimit inherited_nofile;
@@ -60,6 +61,7 @@ static void run_init(struct run *run)
     *run = (struct run){
         .posture = DESTINATION_NONE,
         .denials = DESTINATION_NONE,
+        .withdrawal = WITHDRAWAL_NONE,
         .status_fd = -1,
     };
     record_init(&run->record);
@@ -160,23 +162,38 @@ static bool take_name(const struct run *run, struct error *err)
     return name == NULL || grammar_name(name, err) || blame(run, OPTION_NAME, err);
 }
 
+static bool open_reports(struct run *run, struct grant_opener *opener, struct error *err)
+{
+    const char *posture = record_text(&run->record, OPTION_POSTURE);
+    const char *denials = record_text(&run->record, OPTION_LOG_DENIALS);
+
+    return (posture == NULL || destination_open(posture, "--posture", DESTINATION_REPLACE, opener,
+                                                &run->posture, err)) &&
+           (denials == NULL || destination_open(denials, "--log-denials", DESTINATION_APPEND,
+                                                opener, &run->denials, err));
+}
+
 /* Not before everything else was found good: a request that is refused leaves files alone. */
 static bool open_destinations(void *data, int *denial_fd, struct error *err)
 {
     struct run *run = data;
-    const char *posture = record_text(&run->record, OPTION_POSTURE);
-    const char *denials = record_text(&run->record, OPTION_LOG_DENIALS);
+    struct destination *const destinations[] = {&run->posture, &run->denials};
+    const char *const texts[] = {record_text(&run->record, OPTION_POSTURE),
+                                 record_text(&run->record, OPTION_LOG_DENIALS)};
+    const char *start = run->policy->cwd;
+    CLEANUP_FD int start_fd = start == NULL ? -1 : open(start, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct grant_opener opener = {.policy = run->policy,
+                                  .start_fd = start_fd < 0 ? AT_FDCWD : start_fd};
 
-    if (posture != NULL &&
-        !destination_open(posture, "--posture", DESTINATION_REPLACE, &run->posture, err))
+    bool opened = open_reports(run, &opener, err);
+    grant_opener_free(&opener);
+    int result = opened ? withdrawal_prepare(&run->withdrawal, destinations, texts, 2) : 0;
+    if (result < 0)
+        opened = error_runtime(err, -result, "process that takes back the reports");
+    for (size_t i = 0; !opened && i < 2; i++)
+        destination_withdraw(destinations[i], texts[i]);
+    if (!opened)
         return false;
-    if ((denials != NULL &&
-         !destination_open(denials, "--log-denials", DESTINATION_APPEND, &run->denials, err)) ||
-        !destination_empty(&run->posture, "--posture", err)) {
-        destination_withdraw(&run->posture, posture);
-        destination_withdraw(&run->denials, denials);
-        return false;
-    }
     *denial_fd = run->denials.fd;
     return true;
 }
@@ -328,8 +345,7 @@ static bool create(struct run *run, struct error *err)
     warn_of_vain_options(run);
     run->sandbox = sandbox_create(&spec, err);
     if (run->sandbox != NULL && sandbox_warning(run->sandbox) != NULL)
-        cli_say("warning: %s (the run is not listed and its name is not protected)",
-                sandbox_warning(run->sandbox));
+        cli_say("warning: " SANDBOX_WARNING, sandbox_warning(run->sandbox));
     return run->sandbox != NULL;
 }
 
@@ -350,6 +366,8 @@ static bool write_posture(const struct run *run, struct error *err)
                          &text))
         return error_runtime(err, ENOMEM, "writing the posture");
     buffer_append_char(&text, '\n');
+    if (!destination_empty(&run->posture, "--posture", err))
+        return false;
     int result = fd_write_all(run->posture.fd, buffer_text(&text), text.length);
     if (result != 0)
         return error_runtime(err, -result, "writing --posture");
@@ -513,13 +531,20 @@ static int execute(struct run *run, int *host_signal)
 
     raise_open_files(&run->inherited_nofile);
     bool created = create(run, &err);
+    bool started = created && write_posture(run, &err);
+    withdrawal_end(&run->withdrawal, !started);
     if (!created && is_overdue(run)) {
-        outcome = (struct outcome){.code = -1, .reason = EXIT_TIMEOUT};
+        outcome = (struct outcome){
+            .code = -1,
+            .command_code = -1,
+            .reason = EXIT_TIMEOUT,
+            .wall_ns = sys_monotonic_ns() - run->started_ns,
+        };
         say_ending(run, &outcome);
         write_status(run, &outcome, NULL, result_exit_status(&outcome));
         return result_exit_status(&outcome);
     }
-    if (!created || !write_posture(run, &err) ||
+    if (!started ||
         !sandbox_wait(run->sandbox, remaining_ms(run), run->kill_after_ms, &outcome, &err)) {
         int status = fail(run, &err);
         sandbox_free(run->sandbox); /* it may still live: its directory would stay */
@@ -530,18 +555,35 @@ static int execute(struct run *run, int *host_signal)
     return report(run, &outcome);
 }
 
+/* --status-fd may have been among the options that were understood. */
+static int fail_options(struct run *run, const struct error *err)
+{
+    const char *status_fd = record_text(&run->record, OPTION_STATUS_FD);
+    struct error ignored = {0};
+    int status =
+        err->kind == ERROR_CONFIG ? cli_usage_error("run", "%s", err->text) : cli_fail(err);
+
+    if (status_fd != NULL)
+        destination_inherited(status_fd, "--status-fd", &run->status_fd, &ignored);
+    write_status(run, NULL, err->text, status);
+    return status;
+}
+
+/* The status of a command that prints; here 1 is one that the sandbox's command could have. */
+static int own_failure(int status)
+{
+    return status == CLI_FAILURE ? CLI_OWN_FAILURE : status;
+}
+
 static int run_with(struct run *run, int argc, const char *const *argv, int *host_signal)
 {
     struct error err = {0};
 
     run->started_ns = sys_monotonic_ns();
-    if (!options_parse(argc, argv, 1, &run->record, &run->parsed, &err)) {
-        if (err.kind != ERROR_CONFIG)
-            return cli_fail(&err);
-        return cli_usage_error("run", "%s", err.text);
-    }
+    if (!options_parse(argc, argv, 1, &run->record, &run->parsed, &err))
+        return fail_options(run, &err);
     if (run->parsed.help != HELP_NONE)
-        return cli_help(cli_command_find("run"), run->parsed.help == HELP_LONG);
+        return own_failure(cli_help(cli_command_find("run"), run->parsed.help == HELP_LONG));
 
     const char *status_fd = record_text(&run->record, OPTION_STATUS_FD);
     if (status_fd != NULL &&
@@ -550,7 +592,7 @@ static int run_with(struct run *run, int argc, const char *const *argv, int *hos
     if (!settle(run, argc, argv, &err))
         return fail(run, &err);
     if (record_given(&run->record, OPTION_PRINT_POLICY))
-        return print_policy(run);
+        return own_failure(print_policy(run));
     return execute(run, host_signal);
 }
 

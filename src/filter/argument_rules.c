@@ -251,6 +251,8 @@ static const struct argument_rule setsockopt_rules[] = {
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), BETWEEN(2, 52, 0xFFFFFFFF)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_TCP), EQUAL(2, 19 /* TCP_REPAIR */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_TCP), EQUAL(2, 31 /* TCP_ULP */)),
+    /* Makes an IPv4 socket of it, which keeps an interface that no IPv4 socket can have otherwise. */
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 1 /* IPV6_ADDRFORM */)),
     /* IPV6_2292RTHDR, IPV6_2292PKTOPTIONS */
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 5, 6)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 9 /* IPV6_NEXTHOP */)),
@@ -276,8 +278,10 @@ static const struct argument_rule setsockopt_rules[] = {
 };
 
 /* The packet filter's tables, for root: beside IPT_SO_ lie ARPT_SO_ and EBT_SO_, and above 200 the options of
- * multicast routing and of IPVS. 80 in their midst is SO_ORIGINAL_DST, about the socket itself. */
+ * multicast routing and of IPVS. 80 in their midst is SO_ORIGINAL_DST, about the socket itself. A socket that got
+ * bound to an interface with an address would tell its name. */
 static const struct argument_rule getsockopt_rules[] = {
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_SOCKET), EQUAL(2, 25 /* SO_BINDTODEVICE */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), BETWEEN(2, 64, 67)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), BETWEEN(2, 96, 131)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), BETWEEN(2, 200, 0xFFFFFFFF)),

@@ -77,7 +77,7 @@ static bool gate_start(struct supervisor *supervisor, void **state, struct error
     gate->grants = supervisor_grants(supervisor);
     gate->proc_fd = supervisor_proc_fd(supervisor);
     gate->privileged = identity_is_privileged();
-    gate->mapped = policy->has_user;
+    gate->mapped = policy_maps_user(policy);
     gate->uid = policy->uid;
     gate->gid = policy->gid;
     *state = gate;

@@ -95,7 +95,7 @@ static const struct filter_rule on_self[] = {
     {.test_count = 1, .tests = {TEST(0, ARG_EQUAL, .value = 0)}},
 };
 
-/* Asking is harmless: the kernel's ptrace check applies. */
+/* Asking changes nothing; the kernel tells the limits of processes of the same user. */
 static const struct filter_rule on_self_or_asking[] = {
     {.test_count = 1, .tests = {TEST(0, ARG_EQUAL, .value = 0)}},
     {.test_count = 1, .tests = {TEST(2, ARG_IS_NULL, .value = 0)}},

@@ -342,6 +342,17 @@ static void probe_dev_shm(struct probe_result *result)
         result->dev_shm_free = (uint64_t)fs.f_bavail * fs.f_frsize;
 }
 
+static void probe_proc(struct probe_result *result)
+{
+    const char *reason;
+    CLEANUP_FD int fd = procfs_open();
+    int error = fd < 0 ? fd : procfs_check_own(fd, &reason);
+
+    set_item(&result->proc, error, "opening it");
+    if (fd >= 0 && error != 0)
+        remark(&result->proc, reason);
+}
+
 static int read_yama_scope(void)
 {
     CLEANUP_FD int fd = open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY | O_CLOEXEC);
@@ -461,6 +472,7 @@ void probe_host(struct probe_result *result)
     probe_own_confinement(result);
     probe_seccomp_calls(result);
     probe_in_children(result);
+    probe_proc(result);
     probe_dev_shm(result);
 
     bool tracing = tracing_can_work(result->ptrace.available, result->wait_killable.available,

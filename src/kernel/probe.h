@@ -51,6 +51,8 @@ struct probe_result {
     struct probe_item ptrace;   /* PTRACE_SEIZE of a child process */
     struct probe_item kcmp;
 
+    struct probe_item proc; /* /proc is the procfs of our pid namespace */
+
     struct probe_item user_namespaces; /* unshare and a written uid_map */
     struct probe_item dev_shm;         /* a file could be made and written in /dev/shm */
     uint64_t dev_shm_free;             /* bytes, 0 if unknown */

@@ -2,7 +2,12 @@
  * The descendants of a process, as a list that is refreshed from /proc. No snapshot of a tree that
  * changes is exact: a process can be handed to another parent while the tree is walked, and be missed.
  * So a list remembers whom it has seen, with the start time, and drops a process only when that
- * process itself is gone; only one that was never seen can be missed, and a second refresh finds it.
+ * process itself is gone; only one that was never seen can be missed.
+ *
+ * Who was there all the time is missed only if its parent ended while the tree was walked, and had it
+ * before, unseen. So a caller that counts tells who forks (process_tree_note_fork()) before the fork, and
+ * is told when one of these has ended since the last refresh (`in_doubt`). The next refresh finds the
+ * orphans where they are now, with an ancestor of that parent, unless such an heir has ended as well.
  */
 #ifndef SANDLOCK_KERNEL_PROCESS_TREE_H
 #define SANDLOCK_KERNEL_PROCESS_TREE_H
@@ -19,10 +24,14 @@
 
 struct process_entry {
     pid_t pid;
+    pid_t parent; /* at the last look */
     pid_t group;
+    long threads;
     uint64_t start_time; /* 0: hidden from us, but there */
     bool alive;          /* some thread of it still runs; false: a zombie */
     bool reached;        /* by the last refresh */
+    bool forked;         /* process_tree_note_fork() was called for it */
+    bool heir;           /* may have got the children of one that ended, since in_doubt was set */
 };
 
 struct process_tree {
@@ -30,6 +39,8 @@ struct process_tree {
     size_t count, capacity;
     uint32_t *slots; /* owned: where to find a process, by its number; as many as a power of two */
     size_t slot_count;
+    bool
+        in_doubt; /* set by a refresh: another one may find more. False before the first one of a count */
 };
 
 #define PROCESS_TREE_INIT ((struct process_tree){0})
@@ -40,6 +51,10 @@ void process_tree_free(struct process_tree *tree);
  * -errno; -ENOTSUP: a kernel without CONFIG_PROC_CHILDREN. After an error the list must not be relied
  * on. */
 ssize_t process_tree_refresh(struct process_tree *tree, int proc_fd, pid_t root);
+
+/* The process is alive and may have children from now on. Cheap for one that was noted before. 0 or -errno
+ * (-ESRCH: it is gone). */
+int process_tree_note_fork(struct process_tree *tree, int proc_fd, pid_t pid);
 
 /* Processes that are alive: those of which a thread runs, also if their first thread has ended. */
 size_t process_tree_count_alive(const struct process_tree *tree);

@@ -10,12 +10,19 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 
 /* status grows with the groups of the user (65536 at most); Tgid stands in the first lines. */
 #define STATUS_HEAD_SIZE 1024
+#define STATUS_SIZE_MAX (1 << 20)
 #define STAT_SIZE 1024
 #define CHILDREN_CHUNK 4096
 
@@ -24,6 +31,65 @@ int procfs_open(void)
     int fd = openat(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
     return fd < 0 ? -errno : fd;
+}
+
+/* Our numbers in the procfs's namespace and in those below it down to our own: a single one where the two
+ * are the same. The number alone could be the same in both by chance. */
+static int count_own_numbers(int proc_fd)
+{
+    CLEANUP_FD int fd = procfs_open_file(proc_fd, 0, "status", O_RDONLY);
+    CLEANUP_FREE char *status = NULL;
+    size_t length;
+
+    if (fd < 0)
+        return fd;
+    int result = fd_read_file(fd, STATUS_SIZE_MAX, &status, &length);
+    if (result != 0)
+        return result;
+    const char *numbers = procfs_status_field(status, "NStgid");
+    if (numbers == NULL)
+        return 1; /* a kernel without pid namespaces */
+    int count = 1;
+    for (; *numbers != '\0' && *numbers != '\n'; numbers++)
+        count += *numbers == '\t';
+    return count;
+}
+
+int procfs_check_own(int proc_fd, const char **reason)
+{
+    /* The last one that passed, in its parts: one process asks again and again about the same. */
+    static _Atomic uint64_t own_device, own_inode, own_process;
+    const uint64_t process = (uint64_t)getpid();
+    char self[24], link[24] = "";
+    struct statfs system;
+    struct stat root, status;
+
+    *reason = "";
+    if (fstat(proc_fd, &root) != 0)
+        return -errno;
+    if (atomic_load(&own_process) == process && atomic_load(&own_device) == root.st_dev &&
+        atomic_load(&own_inode) == root.st_ino)
+        return 0;
+    *reason = "no procfs is mounted there";
+    if (fstatfs(proc_fd, &system) != 0 || system.f_type != PROC_SUPER_MAGIC ||
+        fstatat(proc_fd, "self", &status, AT_SYMLINK_NOFOLLOW) != 0)
+        return -ENODEV;
+    ssize_t length = readlinkat(proc_fd, "self", link, sizeof(link) - 1);
+    snprintf(self, sizeof(self), "%" PRIu64, process);
+    int numbers = length < 0 || strcmp(link, self) != 0 ? 0 : count_own_numbers(proc_fd);
+    if (numbers < 0) {
+        *reason = "its files cannot be read";
+        return numbers;
+    }
+    if (numbers != 1) {
+        *reason = "it is the procfs of another pid namespace";
+        return -EXDEV;
+    }
+    *reason = "";
+    atomic_store(&own_device, root.st_dev);
+    atomic_store(&own_inode, root.st_ino);
+    atomic_store(&own_process, process);
+    return 0;
 }
 
 /* Builds "<pid>/<name>", with "/proc/" in front where there is no descriptor to start from. */

@@ -38,6 +38,11 @@ struct procfs_stat {
 /* An O_PATH descriptor of /proc, or -errno. */
 int procfs_open(void);
 
+/* Whether the directory is a procfs that shows processes by the numbers they have for us. 0, or -errno and
+ * in `reason` a constant text: -ENODEV (no procfs, or not the top of one), -EXDEV (that of another pid
+ * namespace: what it shows under a number is not the process that we know by it), those of reading. */
+int procfs_check_own(int proc_fd, const char **reason);
+
 /* Opens "<pid>/<name>" (pid 0: "thread-self/<name>", the calling thread). Close-on-exec. */
 int procfs_open_file(int proc_fd, pid_t pid, const char *name, int flags);
 

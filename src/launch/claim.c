@@ -38,6 +38,10 @@ static const char *const known_files[] = {PID_FILE, PID_FILE_NEW, "mode", "contr
 /* A name that is being given up while it is taken vanishes under our hands; then it is made anew. */
 #define TAKE_TRIES 100
 
+/* How often, and between two looks, the end of a guardian is waited for: a second. */
+#define ENDING_WAITS 500
+#define ENDING_PAUSE_US 2000
+
 void claim_resolve_name(const char *name, char resolved[65])
 {
     static atomic_uint counter;
@@ -165,18 +169,29 @@ static void root_unlock(int fd)
     fcntl(fd, F_OFD_SETLK, &lock);
 }
 
-/* True if some process holds the record lock of the pid file. A lock for reading is none of ours: any
- * member that can read the file can have it. */
-static bool lock_is_held(int directory_fd, const char *file)
+enum holder { HELD_BY_NOBODY, HELD_BY_GUARDIAN, HELD_BY_HOST };
+
+static bool is_locked(int fd, off_t start, off_t length)
+{
+    struct flock lock = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = length};
+
+    return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type == F_WRLCK;
+}
+
+/* Which process holds a record lock of the pid file. A lock for reading is none of ours: any member that can
+ * read the file can have it. */
+static enum holder lock_holder(int directory_fd, const char *file)
 {
     CLEANUP_FD int fd = openat(directory_fd, file, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
     if (fd < 0)
-        return false;
+        return HELD_BY_NOBODY;
     /* A sandbox of this very process is no conflict for F_GETLK, which the caller handles by the
      * list of its own claims; closing the descriptor would even drop that lock. */
-    return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type == F_WRLCK;
+    if (is_locked(fd, 0, CLAIM_GUARDIAN_BYTE))
+        return HELD_BY_HOST;
+    return is_locked(fd, CLAIM_GUARDIAN_BYTE, 0) ? HELD_BY_GUARDIAN : HELD_BY_NOBODY;
 }
 
 /* ---- Claims of this process ------------------------------------------------------------------
@@ -266,7 +281,8 @@ static int directory_take(struct claim *claim, bool fresh)
     return own_claims_add(claim) ? 0 : -EMFILE;
 }
 
-enum take_result { TAKEN, IN_USE, FAILED };
+/* ENDING: the guardian alone still has it. */
+enum take_result { TAKEN, IN_USE, ENDING, FAILED };
 
 static enum take_result take_locked(struct claim *claim, int *error)
 {
@@ -293,9 +309,11 @@ static enum take_result take_locked(struct claim *claim, int *error)
         if (own_claims_hold(status.st_dev, status.st_ino))
             return IN_USE;
         /* In the order in which the file is renamed, or it would be missed under both names. */
-        if (lock_is_held(claim->directory_fd, PID_FILE_NEW) ||
-            lock_is_held(claim->directory_fd, PID_FILE))
-            return IN_USE;
+        enum holder holder = lock_holder(claim->directory_fd, PID_FILE_NEW);
+        if (holder == HELD_BY_NOBODY)
+            holder = lock_holder(claim->directory_fd, PID_FILE);
+        if (holder != HELD_BY_NOBODY)
+            return holder == HELD_BY_HOST ? IN_USE : ENDING;
     }
     *error = -FAULT_OR("claim", -EIO, directory_take(claim, !exists));
     if (*error == 0)
@@ -305,6 +323,33 @@ static enum take_result take_locked(struct claim *claim, int *error)
         unlinkat(claim->root_fd, claim->name, AT_REMOVEDIR);
     }
     return FAILED;
+}
+
+/*
+ * Tries until there is an answer. The guardian of a host that was killed ends within moments, when it has
+ * killed the members, and gives up the name. One that goes on has a host that lives, and has lost its own
+ * lock. With the lock of the root, which others may have meanwhile.
+ */
+static enum take_result take_soon(struct claim *claim, int lock, int *error)
+{
+    int vanished = 0;
+    int waits = 0;
+
+    for (;;) {
+        enum take_result result = take_locked(claim, error);
+        bool again = (result == FAILED && *error == ENOENT && vanished++ < TAKE_TRIES) ||
+                     (result == ENDING && waits++ < ENDING_WAITS);
+        if (!again)
+            return result == ENDING ? IN_USE : result;
+        fd_close(claim->directory_fd);
+        claim->directory_fd = -1;
+        if (result != ENDING)
+            continue;
+        root_unlock(lock);
+        usleep(ENDING_PAUSE_US);
+        if (root_lock(lock) != 0)
+            return IN_USE;
+    }
 }
 
 bool claim_take(struct claim *claim, const char *name, bool chosen, char *warning,
@@ -337,12 +382,7 @@ bool claim_take(struct claim *claim, const char *name, bool chosen, char *warnin
         snprintf(warning, warning_size, "runtime directory lock: %s", strerror(error));
         return true;
     }
-    enum take_result result = take_locked(claim, &error);
-    for (int i = 0; i < TAKE_TRIES && result == FAILED && error == ENOENT; i++) {
-        fd_close(claim->directory_fd);
-        claim->directory_fd = -1;
-        result = take_locked(claim, &error);
-    }
+    enum take_result result = take_soon(claim, lock, &error);
     root_unlock(lock);
     if (result == TAKEN) {
         claim->active = true;

@@ -16,11 +16,12 @@ static const char *const clean_names[] = {"PATH", "HOME", "USER", "TERM", "LANG"
 #define PATH_UNSET "/bin:/usr/bin"
 #define PATH_CLEAN "/usr/local/bin:/usr/bin:/bin"
 
-/* Sets KEY=VALUE in place, or appends it. */
+/* Sets KEY=VALUE in place, or appends it. Of a key that the caller has twice no other value is left: some programs
+ * take the first, shells the last. */
 static bool environment_set(struct strv *envp, const char *assignment)
 {
-    const char *equals = strchr(assignment, '=');
-    ptrdiff_t index = strv_find_key(envp, assignment, (size_t)(equals - assignment));
+    size_t key_length = (size_t)(strchr(assignment, '=') - assignment);
+    ptrdiff_t index = strv_find_key(envp, assignment, key_length);
 
     if (index < 0)
         return strv_add(envp, assignment);
@@ -28,6 +29,10 @@ static bool environment_set(struct strv *envp, const char *assignment)
     if (copy == NULL)
         return false;
     strv_replace(envp, (size_t)index, copy);
+    for (size_t i = envp->count - 1; i > (size_t)index; i--) {
+        if (strncmp(envp->items[i], assignment, key_length + 1) == 0)
+            strv_remove(envp, i);
+    }
     return true;
 }
 

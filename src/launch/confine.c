@@ -1,8 +1,12 @@
 /* confine(): the calling thread under the path grants of a policy, irreversibly. */
 #include "launch/internal.h"
 
+#include "kernel/sys.h"
+#include "util/fault.h"
+
 #include <dirent.h>
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -12,18 +16,29 @@
 #define RESTRICT_SELF_TSYNC (1U << 3)
 #define TSYNC_ABI 8
 
-static bool has_other_threads(void)
+/* Threads as far as /proc tells; 0: it does not. */
+static size_t count_threads(void)
 {
-    DIR *tasks = opendir("/proc/self/task");
+    DIR *tasks = FAULT_OR("threads-of-proc", NULL, opendir("/proc/self/task"));
     struct dirent *entry;
     size_t count = 0;
 
     if (tasks == NULL)
-        return false;
+        return 0;
     while ((entry = readdir(tasks)) != NULL)
         count += entry->d_name[0] != '.';
     closedir(tasks);
-    return count > 1;
+    return count;
+}
+
+/* Whether there are others that the domain would not reach. The kernel says so when asked to take this
+ * thread out of its group, which for a single one is nothing to do (unshare(2)). Where it may not be
+ * asked /proc is, and where that cannot be read there may be some. */
+static bool may_have_other_threads(void)
+{
+    long result = FAULT_OR("threads-of-kernel", -EPERM, sys_call1(SYS_unshare, CLONE_THREAD));
+
+    return result != 0 && (result == -EINVAL || count_threads() != 1);
 }
 
 bool launch_confine(const struct policy *policy, struct error *err)
@@ -35,10 +50,11 @@ bool launch_confine(const struct policy *policy, struct error *err)
 
     if (!policy_check_confine(policy, err))
         return false;
-    if (has_other_threads()) {
+    if (may_have_other_threads()) {
         if (landlock_support_get()->abi < TSYNC_ABI)
-            return error_config(err, "confine: the process has other threads, which would stay "
-                                     "unconfined; confine before creating threads");
+            return error_config(err,
+                                "confine: the process has other threads (or that cannot be told), "
+                                "which would stay unconfined; confine before creating threads");
         flags = RESTRICT_SELF_TSYNC;
     }
     bool built = domains_build(&domains, &options, &posture, err);

@@ -79,13 +79,49 @@ static int add_entries(const struct split *split, int fd, unsigned depth)
     return result;
 }
 
+/* An entry of /sys/fs: of sysfs itself, or mounted there. */
+static int add_sys_fs_entry(const struct split *split, int directory, const char *name)
+{
+    CLEANUP_FD int fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    struct object_identity object;
+
+    if (fd < 0 || !object_identify(fd, &object) || !S_ISDIR(object.mode) ||
+        shadow_is_cgroup(split->shadow, object.device))
+        return 0;
+    return landlock_add_path(split->ruleset, fd, rights_of(split, true));
+}
+
+static int add_sys_fs(const struct split *split, int fd)
+{
+    int listed = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *directory = listed < 0 ? NULL : fdopendir(listed);
+    int result = 0;
+
+    if (directory == NULL) { /* then the supervisor opens what is of sysfs */
+        fd_close(listed);
+        return 0;
+    }
+    for (const struct dirent *entry = readdir(directory); entry != NULL && result == 0;
+         entry = readdir(directory)) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            result = add_sys_fs_entry(split, listed, entry->d_name);
+    }
+    closedir(directory);
+    return result;
+}
+
 static int add_sysfs(const struct split *split, int fd)
 {
     int result = 0;
 
     for (unsigned i = 0; shadow_sysfs_entry(i) != NULL && result == 0; i++) {
         CLEANUP_FD int entry = openat(fd, shadow_sysfs_entry(i), O_PATH | O_NOFOLLOW | O_CLOEXEC);
-        if (entry >= 0)
+        struct granted part = {.fd = entry, .write = split->write};
+        if (entry < 0 || !object_identify(entry, &part.object))
+            continue;
+        if (shadow_kind_of(split->shadow, &part) == SHADOW_SYS_FS)
+            result = add_sys_fs(split, entry);
+        else
             result = landlock_add_path(split->ruleset, entry, rights_of(split, true));
     }
     return result;
@@ -111,6 +147,8 @@ static int add_kind(const struct split *split, int fd, enum shadow_kind kind, un
         return depth > SHADOW_WAY_MAX ? 0 : add_split(split, fd, depth);
     case SHADOW_SYSFS:
         return add_sysfs(split, fd);
+    case SHADOW_SYS_FS:
+        return add_sys_fs(split, fd);
     case SHADOW_HIDDEN:
     case SHADOW_NONE:
         break;

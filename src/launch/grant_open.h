@@ -30,6 +30,9 @@ struct grant_opener {
     size_t count;
 };
 
+/* Why; the format of the reason, for *below. */
+#define GRANT_LINK_BELOW "a symbolic link below --fs-write %s, which the command may change"
+
 void grant_opener_free(struct grant_opener *opener);
 
 /* An O_PATH descriptor of what the grant `path` names; the caller owns it. -ELOOP with *below set: on

@@ -16,8 +16,6 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define LINK_BELOW "a symbolic link below --fs-write %s, which the command may change"
-
 /* Of /dev/tty, /dev/console, /dev/ptmx: doors to terminals, none of which is one. */
 #define TTYAUX_MAJOR 5
 
@@ -49,7 +47,7 @@ static void grant_failed(struct opening *opening, int error, bool write, bool op
                       strncmp(path, "./", 2) == 0 ? path + 2 : path);
     }
     if (below != NULL)
-        buffer_printf(&text, ": " LINK_BELOW "; grant what it leads to", below);
+        buffer_printf(&text, ": " GRANT_LINK_BELOW "; grant what it leads to", below);
     else
         buffer_printf(&text, ": %s", strerror(error));
     if (below == NULL && path[0] == '~')
@@ -150,8 +148,8 @@ static bool open_start(struct opening *opening, int *start_fd)
     if (result == 0)
         return true;
     if (below != NULL)
-        error_runtime(opening->err, 0, "--cwd %s: " LINK_BELOW "; name what it leads to", start,
-                      below);
+        error_runtime(opening->err, 0, "--cwd %s: " GRANT_LINK_BELOW "; name what it leads to",
+                      start, below);
     else
         error_runtime(opening->err, -result, "--cwd %s", start);
     opening->err->sys_errno = -result;

@@ -57,6 +57,8 @@ struct launch {
     bool take_foreground; /* our own group is or was in front, so the command's may be */
     int report_fd;
     int lifeline[2];
+    dev_t lifeline_device; /* of the pipe, which tells this descriptor table from others */
+    ino_t lifeline_inode;
 
     void *memory; /* stacks and record (memory.c) */
     bool memory_is_private;

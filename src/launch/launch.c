@@ -17,10 +17,12 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -91,11 +93,30 @@ static bool clone_guardian(struct launch *launch, struct error *err)
     return true;
 }
 
-static bool guardian_is_gone(const struct launch *launch)
+bool launch_descriptors_are_here(const struct launch *launch)
+{
+    struct stat status;
+
+    return launch->own_process || launch->lifeline[0] < 0 ||
+           (fstat(launch->lifeline[0], &status) == 0 && status.st_dev == launch->lifeline_device &&
+            status.st_ino == launch->lifeline_inode);
+}
+
+/* It is nobody else's to wait for, so until that is done its number is its own. */
+static bool guardian_has_ended(const struct launch *launch)
+{
+    siginfo_t info = {0};
+    int result = waitid(P_PID, (id_t)launch->guardian, &info, WEXITED | WNOHANG | WNOWAIT | __WALL);
+
+    return result == 0 ? info.si_pid != 0 : errno == ECHILD;
+}
+
+bool launch_guardian_is_gone(const struct launch *launch)
 {
     struct pollfd polled = {.fd = launch->guardian_pidfd, .events = POLLIN};
 
-    return poll(&polled, 1, 0) > 0;
+    return launch_descriptors_are_here(launch) ? poll(&polled, 1, 0) > 0
+                                               : guardian_has_ended(launch);
 }
 
 static bool child_has_exited(const struct launch *launch)
@@ -113,7 +134,7 @@ static uint32_t await_state(struct launch *launch, uint32_t wanted)
         uint32_t state = atomic_load_explicit(&record->state, memory_order_acquire);
         if (state >= wanted)
             return state;
-        bool ended = child_has_exited(launch) || guardian_is_gone(launch);
+        bool ended = child_has_exited(launch) || launch_guardian_is_gone(launch);
         if (ended) {
             state = atomic_load_explicit(&record->state, memory_order_acquire);
             return state >= wanted ? state : LAUNCH_FAILED;
@@ -159,7 +180,7 @@ static bool report_failed_step(struct launch *launch, struct error *err)
 
     if (step == STEP_NONE)
         return error_runtime(err, 0, "the %s died before the command was confined",
-                             guardian_is_gone(launch) ? "guardian process" : "child");
+                             launch_guardian_is_gone(launch) ? "guardian process" : "child");
     if (step == STEP_SECCOMP && error == EBUSY)
         hint = "; an outer sandbox supervises this process already: use --no-supervisor (builder "
                "field no_supervisor) on one of the two levels";
@@ -279,18 +300,29 @@ bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
 
 /* ---- Commands ----------------------------------------------------------------------------------- */
 
-/* By signal; a host that has become another user since (a daemon that gave up root) may send none, but
- * still has the lifeline. We hold its read end too, so nothing is ever raised here. */
+/* From a thread whose descriptors are others. */
+static int notify_by_number(const struct launch *launch)
+{
+    if (guardian_has_ended(launch))
+        return -ESRCH;
+    return kill(launch->guardian, GUARDIAN_COMMAND_SIGNAL) == 0 ? 0 : -errno;
+}
+
+/* By signal; a host that has become another user since (a daemon that gave up root), or has a filter that refuses
+ * that, may send none, but still has the lifeline. We hold its read end too, so nothing is ever raised here. */
 static int notify_guardian(struct launch *launch)
 {
     if (launch->guardian_pidfd < 0)
         return -ESRCH;
+    if (!launch_descriptors_are_here(launch))
+        return notify_by_number(launch);
     int result =
         FAULT_OR("guardian-signal", -EPERM,
                  sys_pidfd_send_signal(launch->guardian_pidfd, GUARDIAN_COMMAND_SIGNAL, 0));
-    if (result != -EPERM || launch->own_process)
+    /* A filter of the host's may refuse it, with any number. */
+    if (result == 0 || result == -ESRCH || result == -EBADF || launch->own_process)
         return result;
-    if (guardian_is_gone(launch))
+    if (launch_guardian_is_gone(launch))
         return -ESRCH;
     if (launch->lifeline[1] < 0)
         return 0; /* cut: it ends, and everything with it */
@@ -310,7 +342,8 @@ int launch_command(struct launch *launch, enum guardian_command command)
 {
     atomic_fetch_or_explicit(&launch->record->commands, (uint32_t)command, memory_order_acq_rel);
     int result = notify_guardian(launch);
-    if (result < 0 && result != -ESRCH && command == COMMAND_KILL && launch->lifeline[1] >= 0) {
+    if (result < 0 && result != -ESRCH && command == COMMAND_KILL && launch->lifeline[1] >= 0 &&
+        launch_descriptors_are_here(launch)) {
         cut_lifeline(launch);
         result = 0;
     }
@@ -337,7 +370,16 @@ void launch_finish(struct launch *launch)
             launch_command(launch, COMMAND_KILL);
             launch_command(launch, COMMAND_FINISH);
         }
-        RETRY_ON_EINTR(waitpid(launch->guardian, &status, __WALL));
+        /* Where a filter refuses that, nothing started; but its memory is freed next. */
+        if (RETRY_ON_EINTR(waitpid(launch->guardian, &status, __WALL)) < 0 && errno != ECHILD &&
+            launch_descriptors_are_here(launch)) {
+            struct pollfd ended = {.fd = launch->guardian_pidfd, .events = POLLIN};
+            RETRY_ON_EINTR(poll(&ended, 1, -1));
+        }
+        if (!launch_descriptors_are_here(launch)) {
+            launch->guardian = 0;
+            return; /* it has given up the name, too */
+        }
         if (atomic_load_explicit(&launch->record->finished, memory_order_acquire) == 0)
             launch_sweep_members(launch);
         launch_foreground_take_back(launch);
@@ -349,7 +391,8 @@ void launch_finish(struct launch *launch)
         fd_close(launch->record->listener);
         launch->record->listener = -1;
     }
-    release_name(launch);
+    if (launch_descriptors_are_here(launch))
+        release_name(launch);
 }
 
 void launch_tidy(struct launch *launch)

@@ -100,6 +100,12 @@ int launch_command(struct launch *launch, enum guardian_command command);
 int launch_signal_group(struct launch *launch, int signal);
 
 int launch_guardian_pidfd(const struct launch *launch);
+bool launch_guardian_is_gone(const struct launch *launch);
+
+/* False on a thread with a descriptor table of its own (unshare(CLONE_FILES)), in which the numbers mean something
+ * else: then commands still arrive, and nothing may be read, written or closed. */
+bool launch_descriptors_are_here(const struct launch *launch);
+
 pid_t launch_child(const struct launch *launch);
 struct launch_record *launch_record_of(const struct launch *launch);
 const char *launch_name(const struct launch *launch);
@@ -126,7 +132,7 @@ int launch_foreground_give(struct launch *launch);       /* to the child's group
 bool launch_foreground_take_back(struct launch *launch); /* if the child's group still has it */
 
 /* After the guardian ended (or to end it): kills what is left if it did not end in order, reaps it,
- * gives up the name. Idempotent. */
+ * gives up the name. Idempotent. Where the descriptors are others it only ends it. */
 void launch_finish(struct launch *launch);
 
 /* After that: closes what can wait until the result is visible. launch_free() does the same. */

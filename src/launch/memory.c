@@ -17,8 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Both run a few small functions; the deepest is the guardian's walk over /proc (eight levels of
- * 1 KiB). */
+/* Both run a few small functions; the deepest is the guardian's reading of lists in /proc, 6 KiB. */
 #define STACK_SIZE (32 * 1024)
 #define STACK_GUARD 4096
 

@@ -5,6 +5,7 @@
 #include "launch/internal.h"
 
 #include "kernel/probe.h"
+#include "kernel/procfs.h"
 #include "kernel/sys.h"
 #include "kernel/task_memory.h"
 #include "launch/precompiled.h"
@@ -24,9 +25,13 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 extern char **environ;
+
+/* Automatic names that are tried. */
+#define NAME_TRIES 4096
 
 #if defined(SANDLOCK_FAULT_INJECTION)
 /* "step:NAME" for the steps of guardian and child, and their other faults. */
@@ -201,7 +206,7 @@ static bool prepare_user(struct launch *launch, struct error *err)
 {
     const struct policy *policy = launch->policy;
 
-    launch->map_user = policy->has_user && (policy->uid != getuid() || policy->gid != getgid());
+    launch->map_user = policy_maps_user(policy);
     if (!launch->map_user)
         return true;
     if (geteuid() != 0 && prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 1)
@@ -336,6 +341,41 @@ bool launch_writes_proc(const struct launch *launch)
     return launch->map_user || launch->policy->no_coredump || memory;
 }
 
+/* An automatic name is made of a process number, which another pid namespace may have, too. */
+static bool take_name(struct launch *launch, const char *chosen, struct error *err)
+{
+    for (int tries = 1;; tries++) {
+        struct error failure = {0};
+        claim_resolve_name(chosen, launch->name);
+        if (claim_take(&launch->claim, launch->name, chosen != NULL, launch->warning,
+                       sizeof(launch->warning), &failure))
+            return true;
+        if (chosen != NULL || tries == NAME_TRIES) {
+            if (err != NULL)
+                *err = failure;
+            return false;
+        }
+    }
+}
+
+/* Without the signal scope the guardian finds the members by descent: in another namespace's procfs it would
+ * kill the wrong processes, and without any none. */
+static bool check_descent(const struct launch *launch, struct error *err)
+{
+    const char *reason;
+
+    if ((launch->domains.masks.scoped & LL_SCOPE_SIGNAL) != 0)
+        return true;
+    CLEANUP_FD int proc_fd = procfs_open();
+    if (proc_fd < 0)
+        error_runtime(err, -proc_fd, "open /proc");
+    else if (procfs_check_own(proc_fd, &reason) != 0)
+        error_runtime(err, 0, "/proc: %s", reason);
+    else
+        return true;
+    return error_wrap(err, "without the signal scope processes can be ended by descent only");
+}
+
 static bool prepare_all(struct launch *launch, const struct launch_spec *spec, struct error *err)
 {
     const struct policy *policy = launch->policy;
@@ -356,7 +396,6 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
         !prepare_supervisor(launch, spec, err))
         return false;
 
-    claim_resolve_name(spec->name, launch->name);
     if (!prepare_user(launch, err))
         return false;
     struct domains_options options = {
@@ -371,16 +410,21 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
         .proc_writes = launch_writes_proc(launch),
     };
     /* The name before the domains: S needs rights on the directory. A wrong grant gives it up again. */
-    if (!claim_take(&launch->claim, launch->name, spec->name != NULL, launch->warning,
-                    sizeof(launch->warning), err) ||
+    if (!take_name(launch, spec->name, err) ||
         !domains_build(&launch->domains, &options, &launch->posture, err) ||
-        !prepare_filter(launch, err) || !prepare_affinity(launch, err) ||
-        !streams_prepare(&launch->streams, spec, err) || !prepare_memory(launch, spec, err))
+        !check_descent(launch, err) || !prepare_filter(launch, err) ||
+        !prepare_affinity(launch, err) || !streams_prepare(&launch->streams, spec, err) ||
+        !prepare_memory(launch, spec, err))
         return false;
     /* A process of ours never execs, and its end the guardian sees by the pidfd. */
     if (!launch->own_process &&
         FAULT_OR("lifeline", -1, pipe2(launch->lifeline, O_CLOEXEC | O_NONBLOCK)) != 0)
         return error_runtime(err, errno, "lifeline pipe");
+    struct stat lifeline;
+    if (launch->lifeline[0] >= 0 && fstat(launch->lifeline[0], &lifeline) == 0) {
+        launch->lifeline_device = lifeline.st_dev;
+        launch->lifeline_inode = lifeline.st_ino;
+    }
     fill_child_plan(launch, spec);
     fill_guardian_plan(launch, spec);
     if (fault_is("posture"))

@@ -11,6 +11,7 @@ const struct feature *const feature_registry[] = {
     &feature_cpu_affinity,
     &feature_metadata_gate,
     &feature_process_limit,
+    &feature_own_domain,
     &feature_netlink_view,
     &feature_interface_view,
     &feature_inert_udp,

@@ -33,6 +33,9 @@
  * storm cannot keep the receiving thread busy with counting. */
 #define COUNT_INTERVAL (MILLISECOND / 4)
 
+/* How often a count looks at most. */
+#define LOOKS_MAX 4
+
 /* Calls that wait; one per thread of the sandbox can come. */
 #define WAITING_MAX 4096
 
@@ -48,6 +51,7 @@ struct limit {
     size_t maximum;
     size_t used; /* upper bound of processes alive and permissions not settled */
     struct process_tree tree;
+    bool forgot; /* the tree is made anew, and not known who has forked */
     struct fork_ledger ledger;
 
     struct waiting_call *first, **last;
@@ -121,27 +125,53 @@ static void limit_stop(void *state)
 
 /* ---- Counting ------------------------------------------------------------------------------------- */
 
+/* Looks until everyone is found who was there at the beginning and still is, at most LOOKS_MAX times. False:
+ * who changed its parent during the walk may have been missed. */
+static bool look_at_members(struct limit *limit, size_t unsettled)
+{
+    struct process_tree *tree = &limit->tree;
+    pid_t guardian = supervisor_guardian(limit->supervisor);
+    ssize_t added = 1;
+    bool in_doubt = true;
+
+    for (int i = 0; i < LOOKS_MAX && added >= 0; i++) {
+        bool first = i == 0 || limit->forgot;
+        if (first)
+            tree->in_doubt = false;
+        added = process_tree_refresh(tree, limit->proc_fd, guardian);
+        if (added < 0)
+            break;
+        /* Later looks answer the first one's doubt and have none of their own. */
+        in_doubt = (first || in_doubt) && tree->in_doubt;
+        if (limit->forgot && i == 0) {
+            for (size_t k = 0; k < tree->count; k++)
+                tree->entries[k].forked = true;
+            in_doubt = true;
+            continue;
+        }
+        limit->forgot = false;
+        limit->used = process_tree_count_alive(tree) + unsettled;
+        if (limit->used >= limit->maximum || (added == 0 && !in_doubt))
+            break;
+    }
+    if (added < 0) {
+        supervisor_check_violation(limit->supervisor, added, "openat");
+        process_tree_free(tree);
+        limit->forgot = true;
+    }
+    return added >= 0 && !in_doubt;
+}
+
 /* Sets `used` from /proc. What cannot be counted is at the limit. Returns the number of permissions
  * that are not settled. */
 static size_t recount(struct limit *limit)
 {
-    pid_t guardian = supervisor_guardian(limit->supervisor);
     int64_t begin = loop_now();
 
     /* First the evidence, then the count: a child of a settled permission is counted. */
     size_t unsettled = fork_ledger_settle(&limit->ledger, limit->proc_fd);
-    ssize_t added = process_tree_refresh(&limit->tree, limit->proc_fd, guardian);
-    limit->used = process_tree_count_alive(&limit->tree) + unsettled;
-    /* Before room is given: who changed its parent during the walk may have been missed. */
-    for (int i = 0; i < 3 && added > 0 && limit->used < limit->maximum; i++) {
-        added = process_tree_refresh(&limit->tree, limit->proc_fd, guardian);
-        limit->used = process_tree_count_alive(&limit->tree) + unsettled;
-    }
-    if (added < 0) {
-        supervisor_check_violation(limit->supervisor, added, "openat");
-        process_tree_free(&limit->tree);
+    if (!look_at_members(limit, unsettled) && limit->used < limit->maximum)
         limit->used = limit->maximum;
-    }
     int64_t end = loop_now();
     int64_t pause = end - begin > COUNT_INTERVAL ? end - begin : COUNT_INTERVAL;
     limit->not_before = end + pause;
@@ -152,8 +182,15 @@ static size_t recount(struct limit *limit)
 static bool permit(struct limit *limit, const struct request *request)
 {
     pid_t tid = (pid_t)request->notification.pid;
+    int noted = process_tree_note_fork(&limit->tree, limit->proc_fd, request->tgid);
 
-    if (fork_ledger_reserve(&limit->ledger, limit->proc_fd, tid, request->tgid) != 0)
+    if (noted == -E2BIG) { /* full of processes that have ended */
+        recount(limit);
+        if (limit->used >= limit->maximum)
+            return false;
+        noted = process_tree_note_fork(&limit->tree, limit->proc_fd, request->tgid);
+    }
+    if (noted != 0 || fork_ledger_reserve(&limit->ledger, limit->proc_fd, tid, request->tgid) != 0)
         return false;
     limit->used++;
     return true;

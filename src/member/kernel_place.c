@@ -106,13 +106,14 @@ bool proc_is_member(const struct request *request, pid_t pid)
 
 /* ---- The kernel's own ------------------------------------------------------------------------------ */
 
-/* Memory and keys of the kernel; "locks" tells of other processes, "interrupts" and "irq" name the host's
- * interfaces. */
+/* Memory and keys of the kernel; "locks" and "sysvipc" tell of other processes, "interrupts" and "irq" name the
+ * host's interfaces. */
 static bool is_hidden_kernel_file(const char *path)
 {
     static const char *const names[] = {"kcore",       "kmsg",          "kallsyms",   "keys",
                                         "key-users",   "sysrq-trigger", "kpagecount", "kpageflags",
-                                        "kpagecgroup", "locks",         "interrupts", "irq"};
+                                        "kpagecgroup", "locks",         "interrupts", "irq",
+                                        "sysvipc"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         size_t length = strlen(PROC "/");
@@ -179,6 +180,19 @@ static bool is_hidden_in_sysfs(const char *path)
     while (net != NULL && net[4] != '/' && net[4] != '\0')
         net = strstr(net + 1, "/net");
     return net != NULL;
+}
+
+bool cgroup_tells_of_processes(const char *path)
+{
+    static const char *const endings[] = {"procs", "tasks", "threads"};
+    size_t length = strlen(path);
+
+    for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
+        size_t size = strlen(endings[i]);
+        if (length >= size && strcmp(path + length - size, endings[i]) == 0)
+            return true;
+    }
+    return false;
 }
 
 const char *sys_hides(const char *path)

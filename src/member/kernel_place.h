@@ -35,6 +35,9 @@ bool proc_is_member(const struct request *request, pid_t pid);
 const char *proc_hides(const char *path);
 const char *sys_hides(const char *path);
 
+/* True for the files of a control group that list its processes. */
+bool cgroup_tells_of_processes(const char *path);
+
 /* True for settings of one interface below /proc/sys/net, unless every host has it, and for the
  * directories that list them. */
 bool proc_names_interface(const char *path);

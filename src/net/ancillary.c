@@ -149,6 +149,18 @@ void ancillary_put_credentials(uint8_t *place, const struct ucred *credentials)
     memcpy(place + HEADER_SIZE, credentials, sizeof(*credentials));
 }
 
+void ancillary_put_loopback(uint8_t *place)
+{
+    enum { ADDRESS_SIZE = 16 };
+    const int32_t index = 1, kind[2] = {IPPROTO_IPV6, IPV6_PKTINFO_};
+    const uint64_t size = HEADER_SIZE + ADDRESS_SIZE + sizeof(index);
+
+    memset(place, 0, ANCILLARY_LOOPBACK_SIZE);
+    memcpy(place, &size, sizeof(size));
+    memcpy(place + sizeof(size), kind, sizeof(kind));
+    memcpy(place + HEADER_SIZE + ADDRESS_SIZE, &index, sizeof(index));
+}
+
 int ancillary_take_unix(uint8_t *control, size_t *length, ancillary_fetch fetch, void *data,
                         int fds[ANCILLARY_FDS_MAX], size_t *count)
 {

@@ -25,6 +25,11 @@ struct ucred;
 /* Writes an SCM_CREDENTIALS message of that size, at an aligned place. */
 void ancillary_put_credentials(uint8_t *place, const struct ucred *credentials);
 
+/* Writes an IPV6_PKTINFO message of that size, at an aligned place, that sends by the loopback interface. The
+ * kernel refuses it with EINVAL for a socket that is bound to another one. */
+#define ANCILLARY_LOOPBACK_SIZE 40U
+void ancillary_put_loopback(uint8_t *place);
+
 /* For IP sockets. 0; -EPERM for anything that is not on the list of harmless options (routing and
  * option headers change where a packet goes); -EINVAL for malformed headers. May shorten *length. The
  * interface that packet information chooses is taken out of it, unless it belongs to the address

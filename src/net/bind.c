@@ -1,6 +1,6 @@
 /*
  * bind: bind(2) where the kernel's rules for the members are not enough: a deny list, port
- * virtualization, or UDP without a rule. Address and socket are copies, judged and used alone; the
+ * virtualization, UDP without a rule, or an interface that an address takes along (device.h). Address and socket are copies, judged and used alone; the
  * supervisor's own domain carries the ports of the policy as the second wall.
  *
  * What continues is judged by the kernel whatever a member makes of its descriptor and memory
@@ -11,8 +11,10 @@
 
 #include "kernel/landlock.h"
 #include "member/identity.h"
+#include "net/device.h"
 #include "net/net.h"
 #include "net/network.h"
+#include "net/own_domain.h"
 #include "net/refusal.h"
 #include "net/port_sockets.h"
 #include "net/sock_diag.h"
@@ -21,9 +23,11 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 #define LAYER "bind-rules"
 
@@ -80,7 +84,7 @@ static bool bind_start(struct supervisor *supervisor, void **state, struct error
     binder->ports = network == NULL ? NULL : network->ports;
     binder->kernel_guards_tcp = (masks.net & LL_NET_BIND_TCP) != 0;
     binder->privileged = identity_is_privileged();
-    binder->mapped = policy->has_user;
+    binder->mapped = policy_maps_user(policy);
     binder->proc_fd = supervisor_proc_fd(supervisor);
     if (binder->ports != NULL) {
         binder->diag = fault_is("sock-diag") ? NULL : sock_diag_new(&refused);
@@ -175,6 +179,26 @@ static struct verdict judge(const struct request *request, const struct job *job
             return refuse(request, job, "--net-deny-bind", NULL);
     }
     return refuse(request, job, "no rule", "--net-allow-bind");
+}
+
+/* Where packets are judged by their address, no socket gets bound to an interface by which others than it
+ * names would get them. The sandbox has none but the loopback interface: ENODEV is the kernel's word. */
+static bool is_by_device(const struct job *job)
+{
+    return (job->binder->shape.destination_policy || job->binder->ports != NULL) &&
+           device_is_bound_by(&job->socket, &job->address);
+}
+
+static struct verdict refuse_device(const struct request *request, const struct job *job)
+{
+    char object[ENDPOINT_TEXT_MAX];
+    enum net_protocol protocol = NET_ICMP;
+
+    net_protocol_of_socket(&job->socket, &protocol);
+    name_local_address(object, protocol, &job->address);
+    request_record_denial(request, object, "bind", ENODEV, LAYER,
+                          "it would bind the socket to a network interface", NULL);
+    return verdict_errno(ENODEV);
 }
 
 /* ---- Performing ---------------------------------------------------------------------------------- */
@@ -397,11 +421,17 @@ static int prepare(const struct request *request, struct job *job)
 }
 
 /* *submit: goes on on a worker. */
-static struct verdict decide_unix(const struct job *job, bool *submit)
+static struct verdict decide_unix(const struct request *request, const struct job *job,
+                                  bool *submit)
 {
-    if (job->binder->kernel_guards_tcp)
+    /* For the sake of IP sockets' interfaces alone the unix socket's name is not given up. */
+    if (job->binder->kernel_guards_tcp || !job->binder->shape.bind_by_port)
         return verdict_next();
     if (job->address.kind == ADDRESS_UNIX_NAMED) {
+        const char *path =
+            (const char *)job->address.bytes + offsetof(struct sockaddr_un, sun_path);
+        if (own_domain_judge_path(request, path, "bind") < 0) /* it makes a file */
+            return verdict_errno(EACCES);
         *submit = true;
         return verdict_next();
     }
@@ -415,7 +445,7 @@ static struct verdict decide_unix(const struct job *job, bool *submit)
 static struct verdict decide(const struct request *request, struct job *job, bool *submit)
 {
     if (job->socket.domain == AF_UNIX)
-        return decide_unix(job, submit);
+        return decide_unix(request, job, submit);
     if (job->socket.domain != AF_INET && job->socket.domain != AF_INET6)
         return verdict_errno(EAFNOSUPPORT);
     if (bind_protocol_of(&job->socket, &job->protocol)) {
@@ -424,11 +454,17 @@ static struct verdict decide(const struct request *request, struct job *job, boo
         struct verdict verdict = whole ? judge(request, job) : verdict_next();
         if (verdict.kind != VERDICT_NEXT)
             return verdict;
+        if (job->protocol == NET_TCP && own_domain_judge_tcp(request, &job->address, "bind") < 0)
+            return verdict_errno(EACCES);
         /* Whether others have the port takes a look at the kernel's tables. */
         *submit = job->binder->ports != NULL &&
                   (job->port != 0 || port_map_is_crowded(job->binder->ports));
     } else if (job->socket.protocol != IPPROTO_ICMP && job->socket.protocol != IPPROTO_ICMPV6) {
         return verdict_errno(EACCES); /* what no rule is about */
+    }
+    if (is_by_device(job)) {
+        *submit = false;
+        return refuse_device(request, job);
     }
     return *submit ? verdict_next() : verdict_of(perform(job));
 }

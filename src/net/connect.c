@@ -16,6 +16,7 @@
 #include "net/begun.h"
 #include "net/destinations.h"
 #include "net/device.h"
+#include "net/own_domain.h"
 #include "net/refusal.h"
 #include "net/unix_target.h"
 #include "supervisor/loop.h"
@@ -265,9 +266,10 @@ static int judge_abstract(const struct request *request, const struct connect_ca
         refuse_abstract(request, &call->address, "connect", EPERM, LAYER, ABSTRACT_UNJUDGED);
         return -EPERM;
     }
-    if (!shared->privileged || !is_stream(call))
-        return 0;
-    int result =
+    int result = own_domain_judge_abstract(request, &call->address, "connect");
+    if (result < 0 || !shared->privileged || !is_stream(call))
+        return result;
+    result =
         identity_read(shared->proc_fd, (pid_t)request->notification.pid, shared->mapped, &identity);
     if (result == 0 && !request_is_valid(request))
         result = -ESRCH;
@@ -295,6 +297,8 @@ static int judge(const struct request *request, struct connect_call *call)
         return 0;
     case ADDRESS_IP: {
         int result = judge_ip(request, call);
+        if (result == 0 && call->socket.protocol == IPPROTO_TCP)
+            result = own_domain_judge_tcp(request, &call->address, "connect");
         if (result == 0)
             address_settle(&call->address);
         return result;
@@ -336,7 +340,9 @@ static int connect_now(struct connect_call *call)
         name = &call->target.name;
         length = call->target.length;
     }
-    int result = device_enter(&call->shared->device_lock, &call->socket, &call->address);
+    int result = device_is_open(&call->socket, &call->address)
+                     ? -ENETUNREACH
+                     : device_enter(&call->shared->device_lock, &call->socket, &call->address);
     call->elsewhere = result == -ENETUNREACH;
     if (result == 0) {
         result = connect(call->socket.fd, name, length) == 0 ? 0 : -errno;

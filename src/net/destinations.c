@@ -43,7 +43,7 @@ static bool destinations_start(struct supervisor *supervisor, void **state, stru
     shared->network = network_of(supervisor);
     shared->proc_fd = supervisor_proc_fd(supervisor);
     shared->privileged = identity_is_privileged();
-    shared->mapped = policy->has_user;
+    shared->mapped = policy_maps_user(policy);
     shared->judge_unix = (policy->without & FEATURE_UNIX_GATE) == 0;
     shared->abstract_scope =
         policy->protections[PROTECTION_ABSTRACT_UNIX_SCOPE] == PROTECTION_DISABLED ||

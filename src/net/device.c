@@ -5,12 +5,20 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <stddef.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #define LOOPBACK_INDEX 1 /* in every network namespace */
 
+/* Other threads of the member may be in the way of a try. */
+#define FIX_TRIES 3
+
 #ifndef SO_BINDTOIFINDEX
 #define SO_BINDTOIFINDEX 62
+#endif
+#ifndef IP_BIND_ADDRESS_NO_PORT
+#define IP_BIND_ADDRESS_NO_PORT 24
 #endif
 
 bool device_needs_scope(const struct net_address *address)
@@ -48,14 +56,41 @@ static bool is_bound_elsewhere(int fd)
            (index != 0 && index != LOOPBACK_INDEX);
 }
 
-/* A socket is bound once, and what unbinds it comes by here. EINVAL: it is bound already. */
+/* 0: none, or nobody can tell. A port keeps every later bind from the interface. */
+static bool has_port(int fd, struct sockaddr_in6 *name)
+{
+    socklen_t length = sizeof(*name);
+
+    *name = (struct sockaddr_in6){0};
+    return getsockname(fd, (struct sockaddr *)name, &length) == 0 && name->sin6_port != 0;
+}
+
+/*
+ * A socket that has a port is not bound again: the kernel says so before it looks at the interface, which it
+ * otherwise takes from a bind that fails as well. What takes the port away comes by here. A bind to no port takes
+ * one, unless the socket puts that off, which another thread can make it do again.
+ */
 static int fix(int fd)
 {
-    const struct sockaddr_in6 any = {.sin6_family = AF_INET6};
+    static const int off = 0;
+    struct sockaddr_in6 name;
 
-    if (bind(fd, (const struct sockaddr *)&any, sizeof(any)) == 0 || errno == EINVAL)
-        return 0;
-    return errno == EADDRINUSE ? -EAGAIN : -errno; /* out of ports */
+    for (int i = 0; i < FIX_TRIES; i++) {
+        if (has_port(fd, &name))
+            return 0;
+        name.sin6_family = AF_INET6;
+        if (i > 0)
+            setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &off, sizeof(off));
+        if (bind(fd, (const struct sockaddr *)&name, sizeof(name)) != 0 && errno != EINVAL)
+            return errno == EADDRINUSE ? -EAGAIN : -errno; /* out of ports */
+    }
+    return has_port(fd, &name) ? 0 : -EAGAIN;
+}
+
+/* A ping socket takes the interface of every bind, whether it has a port or not. */
+static bool is_ping(const struct pinned_socket *socket)
+{
+    return socket->domain == AF_INET6 && socket->protocol == IPPROTO_ICMPV6;
 }
 
 int device_enter(pthread_mutex_t *lock, const struct pinned_socket *socket,
@@ -94,6 +129,22 @@ int device_settle(const struct pinned_socket *socket, const struct socket_addres
     return -ENETUNREACH;
 }
 
+bool device_is_open(const struct pinned_socket *socket, const struct socket_address *address)
+{
+    return is_ping(socket) && address->kind == ADDRESS_IP && net_address_is_loopback(&address->ip);
+}
+
+bool device_is_bound_by(const struct pinned_socket *socket, const struct socket_address *address)
+{
+    uint32_t scope;
+
+    if (socket->domain != AF_INET6 || address->kind != ADDRESS_IP ||
+        address->length < sizeof(struct sockaddr_in6) || !device_needs_scope(&address->ip))
+        return false;
+    memcpy(&scope, address->bytes + offsetof(struct sockaddr_in6, sin6_scope_id), sizeof(scope));
+    return scope != 0 && scope != LOOPBACK_INDEX;
+}
+
 void device_refuse(const struct request *request, const struct pinned_socket *socket,
                    const struct socket_address *address, const char *want)
 {
@@ -102,7 +153,10 @@ void device_refuse(const struct request *request, const struct pinned_socket *so
 
     net_protocol_of_socket(socket, &protocol);
     name_local_address(object, protocol, address);
-    request_record_denial(request, object, want, ENETUNREACH, "network-rules",
-                          "the socket is bound to a network interface, by which it would leave",
-                          NULL);
+    bool only_may_be = strcmp(want, "connect") == 0 && device_is_open(socket, address);
+    request_record_denial(
+        request, object, want, ENETUNREACH, "network-rules",
+        only_may_be ? "a ping socket can get bound to a network interface at any time"
+                    : "the socket is bound to a network interface, by which it would leave",
+        NULL);
 }

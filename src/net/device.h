@@ -31,11 +31,21 @@ void device_leave(pthread_mutex_t *lock, const struct pinned_socket *socket,
 int device_settle(const struct pinned_socket *socket, const struct socket_address *address,
                   int result);
 
+/*
+ * Such a socket cannot be kept from an interface: a ping socket of IPv6, whose bind takes one at any time, and a
+ * loopback address. It must not be connected to it, because what is sent without an address is not seen; a
+ * message that names it takes the loopback interface along. Pure.
+ */
+bool device_is_open(const struct pinned_socket *socket, const struct socket_address *address);
+
+/* True if a bind to the address binds the socket to an interface, also when it fails. Pure. */
+bool device_is_bound_by(const struct pinned_socket *socket, const struct socket_address *address);
+
 /* Records the refusal; `want` is "connect" or "send". */
 void device_refuse(const struct request *request, const struct pinned_socket *socket,
                    const struct socket_address *address, const char *want);
 
 /* System calls of these, for feature.needs. */
-#define DEVICE_CALLS "bind:ip6", "getsockopt", "shutdown"
+#define DEVICE_CALLS "bind:ip6", "getsockname", "getsockopt", "setsockopt:port", "shutdown"
 
 #endif

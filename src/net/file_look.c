@@ -131,7 +131,7 @@ static uint32_t map_owner(const struct request *request, uint32_t owner, bool gr
     const struct policy *policy = supervisor_policy(request->supervisor);
     uint32_t own = group ? getgid() : getuid();
 
-    if (!policy->has_user || (policy->uid == getuid() && policy->gid == getgid()))
+    if (!policy_maps_user(policy))
         return owner;
     if (owner != own)
         return 65534; /* overflowuid(5) */

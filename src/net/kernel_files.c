@@ -237,3 +237,30 @@ struct open_decision sys_decide(const struct file_views *views, const struct ope
                          views->grants != NULL &&
                              grants_find(views->grants, path, open_call_writes(call)) != NULL);
 }
+
+/* A grant of something in there is the kernel's to judge, as everywhere. Others show what a program is told about
+ * its limits; what is written acts on whoever is in the group, and the lists are about others. */
+struct open_decision cgroup_decide(const struct file_views *views, const struct open_call *call,
+                                   int path_fd, char path[PATH_MAX])
+{
+    bool write = open_call_writes(call);
+    bool unlinked;
+    int result = grants_path_of(path_fd, path, PATH_MAX, &unlinked);
+
+    if (result < 0 || unlinked)
+        return refuse(EACCES, NULL);
+    const struct grant *grant =
+        views->grants == NULL ? NULL : grants_find(views->grants, path, write);
+    if (grant != NULL && shadow_is_cgroup(views->shadow, grant->device))
+        return answer(ANSWER_CONTINUE);
+    struct object_identity object;
+    bool file = object_identify(path_fd, &object) && S_ISREG(object.mode);
+    if (grant != NULL && !open_call_has(call, O_PATH) &&
+        (write || (file && cgroup_tells_of_processes(path)))) {
+        struct open_decision decision = refuse_without_grant();
+        decision.rule = "control groups tell of other processes and change them: "
+                        "a grant of its own is needed";
+        return decision;
+    }
+    return decide_reopen(call, grant != NULL);
+}

@@ -55,7 +55,7 @@ static bool gate_start(struct supervisor *supervisor, void **state, struct error
     gate->policy = policy;
     gate->proc_fd = supervisor_proc_fd(supervisor);
     gate->privileged = identity_is_privileged();
-    gate->mapped = policy->has_user;
+    gate->mapped = policy_maps_user(policy);
     gate->any_port = !shape.tcp_allow_layer || policy->bind_port_count > 0;
     gate->ports = network == NULL ? NULL : network->ports;
     if (gate->any_port && gate->ports == NULL && !fault_is("sock-diag"))

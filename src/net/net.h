@@ -8,6 +8,10 @@
  * limit of open files. None below a limit of four. */
 struct descriptor_window netlink_window(uint64_t open_files);
 
+/* landlock_restrict_self: whom the supervisor does not act for any more. On whenever it acts for somebody
+ * where Landlock would judge. */
+extern const struct feature feature_own_domain;
+
 /* AF_NETLINK sockets of protocol NETLINK_ROUTE that show a host with a loopback interface alone. */
 extern const struct feature feature_netlink_view;
 

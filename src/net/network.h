@@ -6,6 +6,7 @@
 #define SANDLOCK_NET_NETWORK_H
 
 #include "net/held.h"
+#include "net/own_domain.h"
 #include "net/port_map.h"
 #include "net/shadow.h"
 #include "net/verdict.h"
@@ -25,7 +26,8 @@ struct network {
     size_t hosts_length;
     struct port_map *ports;       /* NULL without port_remap */
     struct netlink_view *netlink; /* virtual routing sockets; the feature's, NULL while it is off */
-    struct holder *holder;        /* blocking calls that wait; made with the network */
+    struct own_domains own_domains; /* the feature's */
+    struct holder *holder;          /* blocking calls that wait; made with the network */
 };
 
 /* Resolves host names (may take seconds, never more than RESOLVE_DEADLINE_SECONDS, or limit_ms milliseconds

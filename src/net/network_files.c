@@ -15,6 +15,7 @@
 #include "net/file_look.h"
 #include "net/net.h"
 #include "net/network.h"
+#include "net/own_domain.h"
 #include "util/fault.h"
 #include "util/fd.h"
 
@@ -170,6 +171,8 @@ static struct open_decision decide(const struct file_views *views, const struct 
         return proc_decide(views, request, call, path_fd, path);
     if (shadow->kernel && object.device == shadow->sys_device)
         return sys_decide(views, call, *path_fd, path);
+    if (shadow->kernel && shadow_is_cgroup(shadow, object.device))
+        return cgroup_decide(views, call, *path_fd, path);
     if (shadow_hides_listing(shadow, &object) && S_ISDIR(object.mode)) {
         bool listed = !open_call_writes(call) && !open_call_has(call, O_PATH) &&
                       views->grants != NULL && grants_find(views->grants, "/", false) != NULL;
@@ -211,6 +214,11 @@ static struct verdict carry_out(struct file_views *views, const struct request *
                                 const struct open_call *call, const struct open_decision *decision,
                                 int path_fd, const char *path)
 {
+    /* No rule of the members' ruleset is on what is served here, so a domain inside theirs has none. */
+    bool serves = decision->answer != ANSWER_CONTINUE && decision->answer != ANSWER_REFUSE;
+    if (serves && own_domain_judge_path(request, path[0] != '\0' ? path : call->path,
+                                        open_call_writes(call) ? "write" : "read") < 0)
+        return verdict_errno(EACCES);
     switch (decision->answer) {
     case ANSWER_CONTINUE:
         break;
@@ -440,7 +448,7 @@ struct file_views *views_new(struct supervisor *supervisor, struct error *err)
     views->proc_fd = supervisor_proc_fd(supervisor);
     views->own = getpid();
     views->privileged = identity_is_privileged();
-    views->mapped = supervisor_policy(supervisor)->has_user;
+    views->mapped = policy_maps_user(supervisor_policy(supervisor));
     views->hosts_fd = -1;
     for (unsigned i = 0; i < NET_FILE_COUNT; i++)
         views->net_fds[i] = -1;

@@ -59,6 +59,10 @@ struct open_decision proc_decide(const struct file_views *views, const struct re
 struct open_decision sys_decide(const struct file_views *views, const struct open_call *call,
                                 int path_fd, char path[PATH_MAX]);
 
+/* The same for file systems of control groups. */
+struct open_decision cgroup_decide(const struct file_views *views, const struct open_call *call,
+                                   int path_fd, char path[PATH_MAX]);
+
 /* Pins a path below /proc without waiting for a disk, where that can be told from its text: -EAGAIN if
  * it cannot. */
 int proc_pin(const struct file_views *views, const struct request *request,

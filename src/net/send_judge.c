@@ -7,6 +7,7 @@
 
 #include "net/ancillary.h"
 #include "net/device.h"
+#include "net/own_domain.h"
 #include "net/refusal.h"
 #include "util/fd.h"
 
@@ -114,8 +115,12 @@ static int judge_abstract(const struct request *request, struct send *send)
                         "with rules, datagrams go to unix sockets with a path only");
         return -EAFNOSUPPORT;
     }
-    if (name->kind == ADDRESS_UNIX_UNNAMED || send->shared->abstract_scope)
+    if (name->kind == ADDRESS_UNIX_UNNAMED)
         return use_name(send);
+    if (send->shared->abstract_scope) {
+        int result = own_domain_judge_abstract(request, name, "send");
+        return result < 0 ? result : use_name(send);
+    }
     refuse_abstract(request, name, "send", EPERM, LAYER, ABSTRACT_UNJUDGED);
     return -EPERM;
 }

@@ -9,6 +9,7 @@
 #include "kernel/sys.h"
 #include "kernel/task_memory.h"
 #include "supervisor/loop.h"
+#include "net/ancillary.h"
 #include "net/device.h"
 #include "net/refusal.h"
 #include "util/fd.h"
@@ -17,6 +18,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -126,8 +128,7 @@ static void add_control(const struct send *send, struct kernel_message *message)
     }
 }
 
-static int64_t send_by_device(struct send *send, const struct kernel_message *message,
-                              unsigned flags)
+static int64_t send_locked(struct send *send, const struct kernel_message *message, unsigned flags)
 {
     pthread_mutex_t *lock = &send->shared->device_lock;
     bool named = message->name != NULL && send->name == SEND_TO_COPY;
@@ -140,6 +141,26 @@ static int64_t send_by_device(struct send *send, const struct kernel_message *me
     if (named)
         device_leave(lock, &send->socket, &send->message.name);
     return sent;
+}
+
+/* What keeps the packet in the machine goes with it where the socket cannot be kept. */
+static int64_t send_by_device(struct send *send, const struct kernel_message *message,
+                              unsigned flags)
+{
+    struct kernel_message guarded = *message;
+
+    if (message->name == NULL || send->name != SEND_TO_COPY ||
+        !device_is_open(&send->socket, &send->message.name))
+        return send_locked(send, message, flags);
+    guarded.control_length += ANCILLARY_LOOPBACK_SIZE;
+    CLEANUP_FREE uint8_t *control = malloc(guarded.control_length);
+    if (control == NULL)
+        return -ENOMEM;
+    ancillary_put_loopback(control);
+    if (message->control_length > 0)
+        memcpy(control + ANCILLARY_LOOPBACK_SIZE, message->control, message->control_length);
+    guarded.control = control;
+    return send_locked(send, &guarded, flags);
 }
 
 /* What a stream's sender says of the last byte is not true of the pieces before the last. */

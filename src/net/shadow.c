@@ -7,12 +7,15 @@
 #include "supervisor/grants.h"
 #include "util/fd.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define HOSTS "/etc/hosts"
+#define SYS_FS "/sys/fs"
+#define CGROUPS "/sys/fs/cgroup"
 
 static struct shadow_place place_of(const struct object_identity *object)
 {
@@ -24,7 +27,53 @@ static bool is_place(const struct shadow_place *place, const struct object_ident
     return place->device == object->device && place->inode == object->inode;
 }
 
+bool shadow_is_cgroup(const struct shadow *shadow, uint64_t device)
+{
+    for (unsigned i = 0; i < shadow->cgroup_count; i++) {
+        if (shadow->cgroup_devices[i] == device)
+            return true;
+    }
+    return false;
+}
+
+static bool is_above_cgroups(const struct shadow *shadow, const struct object_identity *object)
+{
+    return shadow->cgroup_count > 0 && is_place(&shadow->sys_fs, object);
+}
+
 /* ---- The host's places ----------------------------------------------------------------------------- */
+
+static void add_cgroup(struct shadow *shadow, const struct object_identity *identity)
+{
+    if (identity->device != shadow->sys_device && identity->device != shadow->root.device &&
+        !shadow_is_cgroup(shadow, identity->device) && shadow->cgroup_count < SHADOW_CGROUPS_MAX)
+        shadow->cgroup_devices[shadow->cgroup_count++] = identity->device;
+}
+
+/* Those that every system has at one place: one tree, or a directory of trees. */
+static void find_cgroups(struct shadow *shadow)
+{
+    struct object_identity identity;
+
+    if (!object_identify_path(AT_FDCWD, SYS_FS, &identity))
+        return;
+    shadow->sys_fs = place_of(&identity);
+    int fd = open(CGROUPS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && object_identify(fd, &identity))
+        add_cgroup(shadow, &identity);
+    DIR *directory = fd < 0 || shadow->cgroup_count == 0 ? NULL : fdopendir(fd);
+    if (directory == NULL) {
+        fd_close(fd);
+        return;
+    }
+    for (const struct dirent *entry = readdir(directory); entry != NULL;
+         entry = readdir(directory)) {
+        if (entry->d_type == DT_DIR && strcmp(entry->d_name, "..") != 0 &&
+            object_identify_path(fd, entry->d_name, &identity))
+            add_cgroup(shadow, &identity);
+    }
+    closedir(directory);
+}
 
 static void find_kernel(struct shadow *shadow)
 {
@@ -42,6 +91,7 @@ static void find_kernel(struct shadow *shadow)
         identity.device != shadow->root.device) {
         shadow->sys_device = identity.device;
         shadow->sys_root = identity.inode;
+        find_cgroups(shadow);
     }
 }
 
@@ -131,7 +181,7 @@ static bool is_grant_of_net(const struct shadow *host, const struct granted *gra
 
 static void look_at_grant(struct shadow *host, const struct granted *granted)
 {
-    if (is_harmless(granted->path))
+    if (is_harmless(granted->path) && !is_above_cgroups(host, &granted->object))
         return;
     bool kernel = shows_kernel(host, &granted->object);
     host->shows_kernel = host->shows_kernel || kernel;
@@ -202,6 +252,10 @@ enum shadow_kind shadow_kind_of(const struct shadow *shadow, const struct grante
             return SHADOW_SPLIT;
         if (object->device == shadow->proc_device)
             return SHADOW_HIDDEN;
+        if (shadow_is_cgroup(shadow, object->device))
+            return path == NULL ? SHADOW_HIDDEN : SHADOW_NONE;
+        if (is_above_cgroups(shadow, object))
+            return SHADOW_SYS_FS;
         if (object->device == shadow->sys_device && (path == NULL || !is_harmless(path)))
             return object->inode == shadow->sys_root ? SHADOW_SYSFS : SHADOW_HIDDEN;
     }

@@ -32,6 +32,9 @@ struct shadow_place {
 /* Directories from the root to the hosts file; deeper ones are not shadowed by rules. */
 #define SHADOW_WAY_MAX 16
 
+/* The tree of version 2, or the hierarchies of version 1 and the directory that holds them. */
+#define SHADOW_CGROUPS_MAX 32
+
 struct shadow {
     bool hosts;  /* /etc/hosts is the sandbox's own */
     bool kernel; /* procfs and sysfs are opened by the supervisor alone */
@@ -47,6 +50,9 @@ struct shadow {
     struct shadow_place root;
     uint64_t proc_device, sys_device; /* 0: not mounted */
     uint64_t proc_root, sys_root;     /* inodes of /proc and /sys */
+    struct shadow_place sys_fs;       /* where the trees of control groups are mounted */
+    uint64_t cgroup_devices[SHADOW_CGROUPS_MAX];
+    unsigned cgroup_count;
 };
 
 /* What a policy shadows on this host, now: looked for once, so that filter, rulesets and features go by the
@@ -62,17 +68,22 @@ enum shadow_kind {
     SHADOW_HIDDEN, /* no rule at all */
     SHADOW_SPLIT,  /* a directory on the way to something hidden: rules for its entries */
     SHADOW_SYSFS,  /* the root of sysfs: rules for the entries that shadow_sysfs_entry() names */
+    SHADOW_SYS_FS, /* /sys/fs: rules for its entries but the control groups, none for itself */
 };
 
 /* How a grant of this object, or of a directory above it, is to be turned into rules. A write grant
  * reaches /etc/hosts all the same: files that are made later in its directory have to be usable. */
 enum shadow_kind shadow_kind_of(const struct shadow *shadow, const struct granted *granted);
 
-/* Entries of /sys that hold nothing of the network; NULL after the last. */
+/* Entries of /sys that hold nothing of the network ("fs" with care); NULL after the last. */
 const char *shadow_sysfs_entry(unsigned index);
 
 /* True if READ_DIR on this split directory would reach a hidden directory. */
 bool shadow_hides_listing(const struct shadow *shadow, const struct object_identity *object);
+
+/* True for a file system of control groups, whose files tell of processes elsewhere, end them and stop them.
+ * Grants above it make no rule there; one of its own does. */
+bool shadow_is_cgroup(const struct shadow *shadow, uint64_t device);
 
 bool shadow_is_hosts(const struct shadow *shadow, const struct object_identity *object);
 

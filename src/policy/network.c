@@ -73,6 +73,11 @@ bool network_may_bind(const struct policy *policy, uint16_t port)
            port_ranges_contain(policy->bind_ports, policy->bind_port_count, port);
 }
 
+static bool may_bind_any(const struct policy *policy)
+{
+    return !bind_has_allow_layer(policy) || policy->bind_port_count > 0;
+}
+
 /* Rules that Landlock can judge by itself, if the protection is sure to be enforced. */
 static bool are_tcp_ports(const struct policy *policy)
 {
@@ -114,7 +119,10 @@ struct network_shape network_shape_with(const struct policy *policy, bool kernel
     shape.direct = !shape.unix_gate && are_tcp_ports(policy);
     shape.connect_on_behalf = supervised && !shape.direct &&
                               (shape.unix_gate || shape.destination_policy || policy->port_remap);
-    shape.bind_on_behalf = supervised && (policy->port_remap || policy->deny_bind_port_count > 0);
+    shape.bind_by_port = supervised && (policy->port_remap || policy->deny_bind_port_count > 0);
+    /* A bind of a TCP socket may bind it to an interface, by which its connects then leave. */
+    shape.bind_on_behalf = shape.bind_by_port || (shape.connect_on_behalf &&
+                                                  shape.destination_policy && may_bind_any(policy));
     shape.hosts_view =
         supervised && shape.destination_policy && (policy->without & FEATURE_HOSTS_VIEW) == 0;
     return shape;

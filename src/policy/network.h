@@ -30,6 +30,7 @@ struct network_shape {
     bool direct; /* the rules are ports of TCP to any address: Landlock alone judges them */
     bool connect_on_behalf; /* connect is trapped and performed by the supervisor */
     bool bind_on_behalf;    /* bind is trapped and performed by the supervisor */
+    bool bind_by_port;      /* because of the ports; otherwise only because of interfaces */
     bool hosts_view;        /* /etc/hosts is the sandbox's own */
 };
 

@@ -99,6 +99,10 @@ bool policy_check_unsupervised(const struct record *record, const char *source, 
 /* The rule of confine(): false and an error naming every field it does not accept. */
 bool policy_check_confine(const struct policy *policy, struct error *err);
 
+/* True if members get a user namespace of their own, where they are the policy's user: not for the user that
+ * this process runs as, which needs none. Of the process that launches. */
+bool policy_maps_user(const struct policy *policy);
+
 /* Calls that the launch itself makes between installing the filter and exec. A policy that denies
  * one of them would wedge or kill the launch without a hint and is refused by name.
  * NULL-terminated. */

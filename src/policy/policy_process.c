@@ -269,6 +269,11 @@ static bool take_gpu(struct policy *policy, const struct record *record, struct 
     return true;
 }
 
+bool policy_maps_user(const struct policy *policy)
+{
+    return policy->has_user && (policy->uid != getuid() || policy->gid != getgid());
+}
+
 bool policy_take_process(struct policy *policy, const struct record *record, struct error *err)
 {
     return take_cwd(policy, record, err) && take_env(policy, record, err) &&

@@ -43,6 +43,7 @@ struct sandbox {
     bool once;
     bool driven; /* a waiter serves the loop; further ones wait for it as for a thread of ours */
     bool timed_out;
+    int64_t timed_out_at; /* CLOCK_MONOTONIC */
     bool failed; /* the supervisor failed */
     bool lost;   /* the supervising thread is stuck for good, and the run is over without it */
     uint64_t kill_after_ms;

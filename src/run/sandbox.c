@@ -232,9 +232,7 @@ int sandbox_resume(struct sandbox *sandbox)
  * descriptor that is simply ready is handed out. Before that a pidfd names the right process. */
 static bool command_exited(const struct sandbox *sandbox)
 {
-    struct pollfd guardian = {.fd = launch_guardian_pidfd(sandbox->launch), .events = POLLIN};
-
-    return sandbox->phase != PHASE_RUNNING || poll(&guardian, 1, 0) != 0 ||
+    return sandbox->phase != PHASE_RUNNING || launch_guardian_is_gone(sandbox->launch) ||
            atomic_load_explicit(&launch_record_of(sandbox->launch)->child_exited,
                                 memory_order_acquire) != 0;
 }
@@ -291,7 +289,7 @@ const char *sandbox_output(const struct sandbox *sandbox, int stream, size_t *le
 
 bool sandbox_ports(const struct sandbox *sandbox, struct buffer *json)
 {
-    return launch_ports(sandbox->launch, json);
+    return launch_descriptors_are_here(sandbox->launch) && launch_ports(sandbox->launch, json);
 }
 
 const struct posture *sandbox_posture(struct sandbox *sandbox)
@@ -335,8 +333,11 @@ void sandbox_free(struct sandbox *sandbox)
         pthread_mutex_unlock(&sandbox->lock);
         sandbox_join(sandbox);
     }
-    if (sandbox->launch != NULL)
+    if (sandbox->launch != NULL) {
         launch_finish(sandbox->launch);
+        if (!launch_descriptors_are_here(sandbox->launch))
+            return; /* what is left are the descriptors, and their numbers */
+    }
     terminal_finish(&sandbox->terminal);
     for (int i = 0; i < 3; i++)
         capture_free(&sandbox->captures[i]);

@@ -31,8 +31,9 @@ enum exit_reason {
 /* How a run ended. The texts belong to the sandbox. */
 struct outcome {
     enum exit_reason reason;
-    int code;   /* exit code, -1 unless EXITED */
-    int signal; /* terminating signal, SIGKILL included; 0 if none */
+    int code;         /* exit code, -1 unless EXITED */
+    int command_code; /* what the command exited with, also after TIMEOUT; -1 if it did not exit */
+    int signal;       /* terminating signal, SIGKILL included; 0 if none */
 
     /* A launch step failed after the sandbox existed (the code is 127 then). */
     enum launch_step failed_step; /* STEP_NONE: the command was executed */
@@ -41,8 +42,8 @@ struct outcome {
     /* The supervisor failed (role filter violated, guardian killed); NULL otherwise. */
     const char *failure;
 
-    /* The fatal signal that reached this process and was forwarded; 0: none. The command line dies
-     * by it when everything is done. */
+    /* The fatal signal that reached this process and was forwarded; 0: none, or not before the time limit
+     * had ended the run. The command line dies by it when everything is done. */
     int host_signal;
 
     int64_t wall_ns;
@@ -112,6 +113,9 @@ int sandbox_poll_fd(struct sandbox *sandbox);
 
 /* Why the run goes on without introspection, NULL if it does not. */
 const char *sandbox_warning(const struct sandbox *sandbox);
+
+/* What that means to the user; the format of the one line about it. */
+#define SANDBOX_WARNING "%s (the run is not listed and its name is not protected)"
 
 /* The host's end of piped stream 0, 1 or 2, handed to the caller; -1 if there is none (any more).
  * A stream that was taken is not captured. */

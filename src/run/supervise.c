@@ -33,13 +33,14 @@ static void outcome_fill(struct sandbox *sandbox)
     struct outcome *outcome = &sandbox->outcome;
 
     outcome->code = -1;
+    outcome->command_code = -1;
     outcome->signal = 0;
     outcome->reason = EXIT_KILLED;
     if (atomic_load_explicit(&record->child_exited, memory_order_acquire) != 0) {
         int status = record->wait_status;
         if (WIFEXITED(status)) {
             outcome->reason = EXIT_EXITED;
-            outcome->code = WEXITSTATUS(status);
+            outcome->code = outcome->command_code = WEXITSTATUS(status);
         } else if (WIFSIGNALED(status)) {
             outcome->signal = WTERMSIG(status);
             outcome->reason = outcome->signal == SIGKILL ? EXIT_KILLED : EXIT_SIGNALED;
@@ -57,7 +58,9 @@ static void outcome_fill(struct sandbox *sandbox)
         outcome->reason = EXIT_KILLED; /* whatever the status says, the run failed */
         outcome->code = -1;
     }
-    outcome->host_signal = sandbox->terminal.fatal_signal;
+    bool limit_came_first =
+        sandbox->timed_out && sandbox->timed_out_at <= sandbox->terminal.fatal_at;
+    outcome->host_signal = limit_came_first ? 0 : sandbox->terminal.fatal_signal;
     outcome->wall_ns = sys_monotonic_ns() - sandbox->started_ns;
 }
 

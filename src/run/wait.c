@@ -37,6 +37,7 @@ static void on_deadline(void *data)
     if (ended_in_time(sandbox))
         return;
     sandbox->timed_out = true;
+    sandbox->timed_out_at = sys_monotonic_ns();
     launch_command(sandbox->launch, COMMAND_FINISH);
     if (sandbox->kill_after_ms == 0) {
         launch_command(sandbox->launch, COMMAND_KILL);
@@ -127,9 +128,15 @@ bool sandbox_wait(struct sandbox *sandbox, uint64_t timeout_ms, uint64_t kill_af
 {
     /* A piped input that nobody took: the command must see its end. */
     pthread_mutex_lock(&sandbox->lock);
-    int input = launch_take_stream(sandbox->launch, 0);
+    bool here = launch_descriptors_are_here(sandbox->launch);
+    int input = here ? launch_take_stream(sandbox->launch, 0) : -1;
     bool ended = sandbox->phase == PHASE_ENDED;
     bool drive = !ended && !sandbox->own_thread && !sandbox->driven;
+    if (drive && !here) {
+        pthread_mutex_unlock(&sandbox->lock);
+        return error_runtime(err, EBADF,
+                             "this thread has other descriptors than the one that made the handle");
+    }
     if (drive)
         sandbox->driven = true;
     pthread_mutex_unlock(&sandbox->lock);

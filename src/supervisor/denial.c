@@ -302,6 +302,18 @@ static bool copy_denial(struct denial *to, const struct denial *from)
     return true;
 }
 
+/* With the lock. Who reads a log wants to know of the last one: that which is going on. */
+static void note_occurrence(struct denial_log *log, struct record_slot *slot,
+                            const struct denial *denial)
+{
+    if (log->writer.sink < 0)
+        return;
+    slot->last.time_ns = denial->time_ns == 0 ? now_realtime() : denial->time_ns;
+    slot->last.pid = denial->pid;
+    memcpy(slot->last.comm, denial->comm, sizeof(slot->last.comm));
+    slot->last.comm[sizeof(slot->last.comm) - 1] = '\0';
+}
+
 static bool append(struct denial_log *log, const struct denial *denial, uint64_t hash)
 {
     if (log->count == log->capacity && !grow(log))
@@ -313,11 +325,13 @@ static bool append(struct denial_log *log, const struct denial *denial, uint64_t
     slot->denial.count = 1;
     if (slot->denial.time_ns == 0)
         slot->denial.time_ns = now_realtime();
+    slot->told = 0;
     slot->hash = hash;
+    note_occurrence(log, slot, &slot->denial);
     uint32_t *bucket = &log->buckets[hash & (log->capacity - 1)];
     slot->next = *bucket;
     *bucket = log->count++;
-    denial_writer_wake(log);
+    denial_writer_wake(log, true);
     return true;
 }
 
@@ -326,13 +340,16 @@ static bool merge(struct denial_log *log, const struct denial *denial, uint64_t 
 {
     struct record_slot *slot = find(log, denial, hash);
 
-    if (slot != NULL)
-        slot->denial.count++;
-    else if (log->count >= DENIAL_RING_MAX)
-        log->dropped++;
-    else
+    if (slot == NULL && log->count < DENIAL_RING_MAX)
         return false;
     log->total++;
+    if (slot == NULL) {
+        log->dropped++;
+        return true;
+    }
+    slot->denial.count++;
+    note_occurrence(log, slot, denial);
+    denial_writer_wake(log, false);
     return true;
 }
 
@@ -383,7 +400,7 @@ bool denial_log_merge_key(struct denial_log *log, const struct denial_key *key)
         return true;
     pthread_mutex_lock(&log->lock);
     const struct kept_key *kept = place_of_key(log, key);
-    bool found = key->call != NULL && is_same_key(&kept->key, key);
+    bool found = log->writer.sink < 0 && key->call != NULL && is_same_key(&kept->key, key);
     if (found) {
         log->slots[kept->record].denial.count++;
         log->total++;
@@ -454,7 +471,8 @@ static void write_summary_line(const struct denial *denial, struct buffer *out)
     buffer_append_char(out, ')');
     if (denial->suggest != NULL) {
         buffer_append_text(out, "; allow with: ");
-        text_escape(out, denial->suggest, strlen(denial->suggest));
+        /* For pasting: the names in it are quoted, and to escape a quoted name is to rewrite it. */
+        text_escape_controls(out, denial->suggest, strlen(denial->suggest));
     }
 }
 

@@ -48,8 +48,9 @@ void denial_log_free(struct denial_log *log); /* NULL is accepted */
 void denial_log_add(struct denial_log *log, const struct denial *denial);
 
 /* Counts the denial if an equal record exists (call, object, want, errno and layer) or if the ring is
- * full. False: it is new, and the caller goes on with denial_log_add(). Spares the caller the cost of
- * finding out `comm`, which is kept for the first occurrence only. `log` NULL: true. */
+ * full. False: it is new, and the caller goes on with denial_log_add(). Without a sink it spares the
+ * caller the cost of finding out `comm`, which is then kept for the first occurrence only; the lines of a
+ * sink tell that of the last. `log` NULL: true. */
 bool denial_log_merge(struct denial_log *log, const struct denial *denial);
 
 /* What a denial is about, if its object is a kind and a number: a record that was added under a key is
@@ -61,8 +62,8 @@ struct denial_key {
     int error;
 };
 
-/* Counts the denial if its key is among those of late. False: the caller goes on as without a key.
- * `log` NULL: true. */
+/* Counts the denial if its key is among those of late. False: the caller goes on as without a key; always
+ * where there is a sink, which is told who it was. `log` NULL: true. */
 bool denial_log_merge_key(struct denial_log *log, const struct denial_key *key);
 
 /* The record that is equal to `denial`, if there is one, is found by `key` from now on. */
@@ -73,9 +74,12 @@ void denial_log_set_key(struct denial_log *log, const struct denial *denial,
 const char *denial_errno_name(int error);
 
 /*
- * Every new record is also to go to `fd`, as one line of JSON, one write per line. The descriptor is
- * borrowed, must be open before the supervisor confines itself, and may be one that others have too: a
- * pipe, a terminal. Its reader keeps nobody waiting but the thread in denial_log_write_out().
+ * Every new record is also to go to `fd`, as one line of JSON, one write per line. What equal denials
+ * come later is told by further lines of the same seq, at most one of a record and a few dozen in all per
+ * second, and at the end: `count` is that of the denials which no line before told of, ts, pid and comm
+ * are those of the last of them. The descriptor is borrowed, must be open before the supervisor confines
+ * itself, and may be one that others have too: a pipe, a terminal. Its reader keeps nobody waiting but the
+ * thread in denial_log_write_out().
  */
 void denial_log_set_sink(struct denial_log *log, int fd);
 bool denial_log_has_sink(struct denial_log *log); /* `log` NULL: false */
@@ -87,7 +91,7 @@ void denial_log_write_out(struct denial_log *log);
 /* Nothing more is written. NULL is accepted. */
 void denial_log_close(struct denial_log *log);
 
-/* At the end of the run: waits until all lines are written, on this thread if no other does it, but not
+/* At the end of the run: waits until all denials are told, on this thread if no other does it, but not
  * for longer than `patience` nanoseconds; then closes the log. Returns how many denials were not
  * written, those included that found no place in the ring. *error: of the write that failed, 0 if none
  * did. 0 without a sink, or without a log. */

@@ -1,7 +1,8 @@
 /*
  * The denial log's sink: see denial.h. A reader may be slow or asleep, so nobody who records ever writes:
  * a thread of its own takes one record after the other out of the ring and waits as long as it must.
- * What it did not get to the reader by the end of the run is counted.
+ * A new record is written at once, what it has grown by in a later round, so that the counts of all
+ * lines add up to the number of denials. What did not get to the reader by the end of the run is counted.
  */
 #include "supervisor/denial_internal.h"
 
@@ -10,9 +11,15 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 #include <time.h>
 
 #define NANOSECONDS 1000000000LL
+
+/* A reader sees within a round that a denial goes on; no run writes more than so many lines in one, new
+ * records apart, of which there are as many as the ring has places. */
+#define ROUND_NS NANOSECONDS
+#define ROUND_LINES 64
 
 void denial_writer_init(struct denial_writer *writer)
 {
@@ -30,9 +37,9 @@ void denial_writer_destroy(struct denial_writer *writer)
     pthread_cond_destroy(&writer->changed);
 }
 
-void denial_writer_wake(struct denial_log *log)
+void denial_writer_wake(struct denial_log *log, bool is_new)
 {
-    if (log->writer.sink >= 0)
+    if (log->writer.sink >= 0 && (is_new || log->writer.idle))
         pthread_cond_broadcast(&log->writer.changed);
 }
 
@@ -56,41 +63,116 @@ bool denial_log_has_sink(struct denial_log *log)
 /* ---- Writing ----------------------------------------------------------------------------------- */
 
 /* With the lock. */
-static bool has_more(const struct denial_log *log)
+static bool is_open(const struct denial_log *log)
 {
-    const struct denial_writer *writer = &log->writer;
-
-    return !writer->closed && writer->error == 0 && writer->written < log->count;
+    return !log->writer.closed && log->writer.error == 0;
 }
 
-/* The line tells of the first occurrence, whenever it is written. */
-static void make_line(const struct denial *denial, struct buffer *line)
+/* With the lock. Some of what the ring counts is not in the sink. */
+static bool has_untold(const struct denial_log *log)
 {
-    struct denial first = *denial;
+    return log->writer.told + log->dropped < log->total;
+}
+
+static bool has_grown(const struct record_slot *slot)
+{
+    return slot->told < slot->denial.count;
+}
+
+/* With the lock. NULL: nothing is to be written now. */
+static struct record_slot *next_grown(struct denial_log *log)
+{
+    struct denial_writer *writer = &log->writer;
+    int64_t now = sys_monotonic_ns();
+
+    if (!has_untold(log))
+        return NULL;
+    if (writer->finishing || now >= writer->round_at) {
+        writer->round_at = now + ROUND_NS;
+        writer->to_visit = writer->written;
+        writer->lines = writer->finishing ? writer->written : ROUND_LINES;
+    }
+    while (writer->to_visit > 0 && writer->lines > 0) {
+        struct record_slot *slot = &log->slots[writer->next_seen % writer->written];
+        writer->next_seen = (writer->next_seen + 1) % writer->written;
+        writer->to_visit--;
+        if (has_grown(slot)) {
+            writer->lines--;
+            return slot;
+        }
+    }
+    return NULL;
+}
+
+/* With the lock. */
+static struct record_slot *next_to_write(struct denial_log *log)
+{
+    if (!is_open(log))
+        return NULL;
+    if (log->writer.written < log->count)
+        return &log->slots[log->writer.written];
+    return next_grown(log);
+}
+
+/* The line tells of the denials that no line told of, as the last of them was. */
+static void make_line(const struct record_slot *slot, struct buffer *line)
+{
+    struct denial shown = slot->denial;
     struct json json;
 
-    first.count = 1;
+    shown.count -= slot->told;
+    shown.time_ns = slot->last.time_ns;
+    shown.pid = slot->last.pid;
+    memcpy(shown.comm, slot->last.comm, sizeof(shown.comm));
     json_init(&json, line, 0);
-    denial_write_json(&json, &first);
+    denial_write_json(&json, &shown);
     buffer_append_char(line, '\n');
 }
 
-/* With the lock, which is left for the write. */
-static void write_next(struct denial_log *log)
+/* With the lock, which is left for the write; the array may move meanwhile. */
+static void write_line(struct denial_log *log, uint32_t index)
 {
     struct denial_writer *writer = &log->writer;
     CLEANUP_BUFFER struct buffer line = BUFFER_INIT;
+    uint64_t count = log->slots[index].denial.count;
     int sink = writer->sink;
 
-    make_line(&log->slots[writer->written].denial, &line);
+    make_line(&log->slots[index], &line);
     pthread_mutex_unlock(&log->lock);
     int result = buffer_failed(&line) ? -ENOMEM : fd_write_all(sink, line.data, line.length);
     pthread_mutex_lock(&log->lock);
-    if (result == 0)
-        writer->written++;
-    else
+    if (result == 0) {
+        struct record_slot *slot = &log->slots[index];
+        writer->told += count - slot->told;
+        slot->told = count;
+        if (index == writer->written)
+            writer->written++;
+    } else {
         writer->error = -result; /* the reader is gone or the disk is full: never try again */
+    }
     pthread_cond_broadcast(&writer->changed);
+}
+
+static struct timespec timespec_of(int64_t nanoseconds)
+{
+    return (struct timespec){.tv_sec = (time_t)(nanoseconds / NANOSECONDS),
+                             .tv_nsec = (long)(nanoseconds % NANOSECONDS)};
+}
+
+/* With the lock. Until something is recorded; what equal denials there are waits for their round. */
+static void await_denials(struct denial_log *log)
+{
+    struct denial_writer *writer = &log->writer;
+
+    if (has_untold(log)) {
+        struct timespec until = timespec_of(writer->round_at);
+        pthread_cond_timedwait(&writer->changed, &log->lock, &until);
+        return;
+    }
+    writer->idle = true;
+    pthread_cond_wait(&writer->changed, &log->lock);
+    writer->idle = false;
+    writer->round_at = sys_monotonic_ns() + ROUND_NS;
 }
 
 void denial_log_write_out(struct denial_log *log)
@@ -100,11 +182,12 @@ void denial_log_write_out(struct denial_log *log)
     pthread_mutex_lock(&log->lock);
     bool is_first = !writer->busy;
     writer->busy = true;
-    while (is_first && !writer->closed && writer->error == 0) {
-        if (has_more(log))
-            write_next(log);
+    while (is_first && is_open(log)) {
+        struct record_slot *slot = next_to_write(log);
+        if (slot != NULL)
+            write_line(log, (uint32_t)(slot - log->slots));
         else
-            pthread_cond_wait(&writer->changed, &log->lock);
+            await_denials(log);
     }
     pthread_mutex_unlock(&log->lock);
 }
@@ -124,10 +207,9 @@ void denial_log_close(struct denial_log *log)
 /* With the lock. */
 static void await_writer(struct denial_log *log, int64_t deadline)
 {
-    struct timespec until = {.tv_sec = (time_t)(deadline / NANOSECONDS),
-                             .tv_nsec = (long)(deadline % NANOSECONDS)};
+    struct timespec until = timespec_of(deadline);
 
-    while (has_more(log))
+    while (is_open(log) && has_untold(log))
         if (pthread_cond_timedwait(&log->writer.changed, &log->lock, &until) != 0)
             break;
 }
@@ -144,9 +226,11 @@ static bool becomes_writable(int fd, int64_t deadline)
  * it should, but no member lives any more. */
 static void write_rest(struct denial_log *log, int64_t deadline)
 {
+    struct record_slot *slot;
+
     log->writer.busy = true;
-    while (has_more(log) && becomes_writable(log->writer.sink, deadline))
-        write_next(log);
+    while ((slot = next_to_write(log)) != NULL && becomes_writable(log->writer.sink, deadline))
+        write_line(log, (uint32_t)(slot - log->slots));
 }
 
 uint64_t denial_log_finish(struct denial_log *log, int64_t patience, int *error)
@@ -158,13 +242,15 @@ uint64_t denial_log_finish(struct denial_log *log, int64_t patience, int *error)
         return 0;
     pthread_mutex_lock(&log->lock);
     if (log->writer.sink >= 0) {
+        log->writer.finishing = true;
+        pthread_cond_broadcast(&log->writer.changed);
         if (log->writer.busy)
             await_writer(log, sys_monotonic_ns() + patience);
         else
             write_rest(log, sys_monotonic_ns() + patience);
         log->writer.closed = true;
         pthread_cond_broadcast(&log->writer.changed);
-        lost = log->count - log->writer.written + log->dropped;
+        lost = log->total - log->writer.told;
         *error = log->writer.error;
     }
     pthread_mutex_unlock(&log->lock);

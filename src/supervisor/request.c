@@ -356,12 +356,16 @@ static const char *call_name(const struct request *request)
 static void record(const struct request *request, struct denial *denial)
 {
     struct denial_log *log = request->supervisor->config.denials;
+    bool told_of_each = denial_log_has_sink(log);
 
     denial->pid = request->tgid > 0 ? request->tgid : (pid_t)request->notification.pid;
-    if (!denial_log_merge(log, denial)) {
+    if (told_of_each)
         read_comm(request, denial->comm);
-        denial_log_add(log, denial);
-    }
+    if (denial_log_merge(log, denial))
+        return;
+    if (!told_of_each)
+        read_comm(request, denial->comm);
+    denial_log_add(log, denial);
 }
 
 static void write_log(void *job, bool usable)

@@ -168,11 +168,53 @@ static bool build_explained(struct supervisor *supervisor, struct error *err)
     return supervisor->explained != NULL;
 }
 
+/* "unix-gate, proc-view": every name once. */
+static void list_features(const struct supervisor *supervisor, char *text, size_t size)
+{
+    size_t length = 0;
+
+    for (size_t i = 0; i < supervisor->feature_count; i++) {
+        const char *name = supervisor->wanted[i]->name;
+        bool listed = false;
+        for (size_t k = 0; k < i; k++)
+            listed |= strcmp(supervisor->wanted[k]->name, name) == 0;
+        if (listed || length >= size)
+            continue;
+        length +=
+            (size_t)snprintf(text + length, size - length, "%s%s", length > 0 ? ", " : "", name);
+    }
+    if (length == 0)
+        snprintf(text, size, "explain");
+}
+
+/* Whoever makes a call is known by a number of our pid namespace, and looked up by it. In a procfs that
+ * numbers otherwise that would be another process, also one outside. */
+static bool open_proc(struct supervisor *supervisor, struct error *err)
+{
+    char features[512];
+    const char *reason;
+
+    supervisor->proc_fd = FAULT_OR("proc", -EIO, procfs_open());
+    int result = supervisor->proc_fd;
+    if (result < 0)
+        error_runtime(err, -result, "open /proc");
+    else if ((result = procfs_check_own(supervisor->proc_fd, &reason)) == -ENODEV ||
+             result == -EXDEV)
+        error_runtime(err, 0, "/proc: %s; mount one for this namespace: mount -t proc proc /proc",
+                      reason);
+    else if (result < 0)
+        error_runtime(err, -result, "/proc: %s", reason);
+    if (result >= 0)
+        return true;
+    list_features(supervisor, features, sizeof(features));
+    return error_wrap(err, "processes cannot be looked at, which the supervisor (%s) needs",
+                      features);
+}
+
 static bool open_tasks(struct supervisor *supervisor, struct error *err)
 {
-    supervisor->proc_fd = FAULT_OR("proc", -EIO, procfs_open());
-    if (supervisor->proc_fd < 0)
-        return error_runtime(err, -supervisor->proc_fd, "open /proc");
+    if (!open_proc(supervisor, err))
+        return false;
     supervisor->tasks = task_index_new(supervisor->proc_fd);
     if (supervisor->tasks == NULL)
         return error_runtime(err, errno, "create the process index");

@@ -132,7 +132,8 @@ static const struct wall_row rows[] = {
     {"fcntl", S | W, EQUALS(1, F_SETFD)},
     {"fcntl", S | W, EQUALS(1, F_GETFL)},
     {"fcntl", S | W, EQUALS(1, F_SETFL)},
-    /* The run's own files at its end. */
+    /* The run's own files. */
+    {"ftruncate", S}, /* a posture of an earlier run */
     {"unlink", S},
     {"unlinkat", S | G},
     {"rmdir", S},
@@ -235,9 +236,16 @@ static const struct wall_row rows[] = {
     /* A command to the guardian, when the supervisor's thread is stuck. */
     {"pidfd_send_signal", W, NEEDED, EQUALS(1, SIGUSR1), .need = "pidfd_send_signal:guardian"},
     {"pidfd_send_signal", S | W, NEEDED, EQUALS(1, SIGPIPE), .need = "pidfd_send_signal:pipe"},
+    /* The mark of processes that have confined themselves: RLIMIT_LOCKS, which limits nothing. */
+    {"prlimit64", S, NEEDED, EQUALS(1, 10), .need = "prlimit64:mark"},
     /* Virtual ports are not shared with other sandboxes. */
     {"setsockopt", S | W, NEEDED, SOCKET_OPTION(2 /* SO_REUSEADDR */), .need = "setsockopt:reuse"},
     {"setsockopt", S | W, NEEDED, SOCKET_OPTION(15 /* SO_REUSEPORT */), .need = "setsockopt:reuse"},
+    /* A member's datagram socket gets its port from a bind. */
+    {"setsockopt", S | W, NEEDED, .test_count = 2,
+     .tests = {{.arg = 1, .op = ARG_EQUAL, .value = 0 /* IPPROTO_IP */},
+               {.arg = 2, .op = ARG_EQUAL, .value = 24 /* IP_BIND_ADDRESS_NO_PORT */}},
+     .need = "setsockopt:port"},
     /* Questions to the sock_diag socket: no other address is as long. */
     {"sendto", S | W, NEEDED, EQUALS(5, 12 /* sockaddr_nl */), .need = "sendto:netlink"},
     /* Files of a view, in sealed memory. */
@@ -272,6 +280,7 @@ static const struct wall_row rows[] = {
     {"setsid", G},
     {"prctl", G, EQUALS(0, PR_SET_PDEATHSIG)},
     {"prctl", G, EQUALS(0, PR_SET_NAME)},
+    {"ptrace", G, EQUALS(0, 17 /* PTRACE_DETACH */)}, /* who made it its tracer */
 
     /* Fetching by tracing. Whom ptrace reaches the domain decides: members. */
     {"socketpair", S, TRACED, EQUALS(0, 1 /* AF_UNIX */)},
@@ -280,7 +289,6 @@ static const struct wall_row rows[] = {
     {"ptrace", G, TRACED, BETWEEN(0, 0x420a /* PTRACE_GETSIGMASK */, 0x420b /* SETSIGMASK */)},
     {"ptrace", G, TRACED, EQUALS(0, 2 /* PTRACE_PEEKDATA */)},
     {"ptrace", G, TRACED, EQUALS(0, 5 /* PTRACE_POKEDATA */)},
-    {"ptrace", G, TRACED, EQUALS(0, 17 /* PTRACE_DETACH */)},
     {"ptrace", G, TRACED, EQUALS(0, 24 /* PTRACE_SYSCALL */)},
     {"clock_gettime", G, TRACED},
     {"rt_sigaction", G, TRACED, EQUALS(0, SIGALRM)},

@@ -82,6 +82,14 @@ void strv_replace(struct strv *strv, size_t index, char *text)
     strv->items[index] = text;
 }
 
+void strv_remove(struct strv *strv, size_t index)
+{
+    free(strv->items[index]);
+    memmove(&strv->items[index], &strv->items[index + 1],
+            (strv->count - index) * sizeof(*strv->items)); /* with the NULL */
+    strv->count--;
+}
+
 char *strv_join(const struct strv *strv, const char *separator)
 {
     struct buffer text = BUFFER_INIT;

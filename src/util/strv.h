@@ -29,6 +29,9 @@ ptrdiff_t strv_find_key(const struct strv *strv, const char *key, size_t key_len
 /* Replaces item `index` by a string that the vector takes over. */
 void strv_replace(struct strv *strv, size_t index, char *text);
 
+/* Takes item `index` out; those behind it move up. */
+void strv_remove(struct strv *strv, size_t index);
+
 /* The items joined by `separator`; owned, NULL when out of memory. */
 char *strv_join(const struct strv *strv, const char *separator);
 

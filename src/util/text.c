@@ -86,13 +86,15 @@ bool text_is_utf8(const char *text, size_t length)
  * marks that reorder or hide text on a screen: a name must look like what it is. */
 static bool is_deceptive(const unsigned char *bytes, size_t sequence)
 {
-    if (sequence == 2)
-        return bytes[0] == 0xc2 && bytes[1] < 0xa0;
+    if (sequence == 2) /* U+061C is the Arabic letter mark */
+        return (bytes[0] == 0xc2 && bytes[1] < 0xa0) || (bytes[0] == 0xd8 && bytes[1] == 0x9c);
+    if (sequence == 3 && bytes[0] == 0xef) /* U+FEFF: nothing to see */
+        return bytes[1] == 0xbb && bytes[2] == 0xbf;
     if (sequence != 3 || bytes[0] != 0xe2)
         return false;
     if (bytes[1] == 0x80) /* U+200B..200F, U+2028..202E */
         return (bytes[2] >= 0x8b && bytes[2] <= 0x8f) || (bytes[2] >= 0xa8 && bytes[2] <= 0xae);
-    return bytes[1] == 0x81 && bytes[2] >= 0xa6 && bytes[2] <= 0xa9; /* U+2066..2069 */
+    return bytes[1] == 0x81 && bytes[2] >= 0xa0 && bytes[2] <= 0xa9; /* U+2060..2069 */
 }
 
 /* Writes the escaped form of the first character and returns how many bytes of input it took. */
@@ -314,19 +316,23 @@ const char *text_closest(const char *text, const char *const *candidates)
 
 /* ---- the rest ---- */
 
-void text_shell_quote(struct buffer *out, const char *text)
+/* True if every character can stand on a screen and in a line as it is. */
+static bool is_printable(const char *text, size_t length)
 {
-    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                               "_@%+=:,./-";
-    size_t length = strlen(text);
+    char unit[ESCAPED_UNIT_MAX];
+    size_t unit_length;
 
-    /* "A=b" in front of a command would be read as an assignment; "--option=b" is a word anywhere.
-     */
-    if (length > 0 && strspn(text, safe) == length &&
-        (text[0] == '-' || strchr(text, '=') == NULL)) {
-        buffer_append_text(out, text);
-        return;
+    for (size_t at = 0; at < length;) {
+        size_t taken = escape_control(text + at, length - at, unit, &unit_length);
+        if (taken != unit_length || memcmp(unit, text + at, taken) != 0)
+            return false;
+        at += taken;
     }
+    return true;
+}
+
+static void quote_literally(struct buffer *out, const char *text, size_t length)
+{
     buffer_append_char(out, '\'');
     for (size_t i = 0; i < length; i++) {
         if (text[i] == '\'')
@@ -335,6 +341,44 @@ void text_shell_quote(struct buffer *out, const char *text)
             buffer_append_char(out, text[i]);
     }
     buffer_append_char(out, '\'');
+}
+
+/* Octal numbers, because the digits of a \xNN may go on with those behind it. An apostrophe is one of
+ * them: a shell that does not know this form reads a dollar sign and '...', which must end where it ends
+ * here, or the name would go on outside the quotes. */
+static void quote_with_escapes(struct buffer *out, const char *text, size_t length)
+{
+    char unit[ESCAPED_UNIT_MAX];
+    size_t unit_length;
+
+    buffer_append_text(out, "$'");
+    for (size_t at = 0; at < length;) {
+        size_t taken = escape_unit(text + at, length - at, unit, &unit_length);
+        if (text[at] != '\'' && (unit_length == 2 || unit[0] != '\\')) {
+            buffer_append(out, unit, unit_length);
+        } else {
+            for (size_t i = 0; i < taken; i++)
+                buffer_printf(out, "\\%03o", (unsigned)(unsigned char)text[at + i]);
+        }
+        at += taken;
+    }
+    buffer_append_char(out, '\'');
+}
+
+void text_shell_quote(struct buffer *out, const char *text)
+{
+    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                               "_@%+=:,./-";
+    size_t length = strlen(text);
+
+    /* "A=b" in front of a command would be read as an assignment; "--option=b" is a word anywhere.
+     */
+    if (length > 0 && strspn(text, safe) == length && (text[0] == '-' || strchr(text, '=') == NULL))
+        buffer_append_text(out, text);
+    else if (is_printable(text, length))
+        quote_literally(out, text, length);
+    else
+        quote_with_escapes(out, text, length);
 }
 
 void text_trim(const char **text, size_t *length)

@@ -36,7 +36,10 @@ size_t text_utf8_sequence(const char *text, size_t length);
  * NULL. Candidates end with NULL. */
 const char *text_closest(const char *text, const char *const *candidates);
 
-/* A word that a POSIX shell reads back as the same bytes. */
+/* A word that a shell reads back as the same bytes, and which no escaping for a terminal changes (it may
+ * go through text_escape_controls(), not text_escape()). Any POSIX shell, except where the text has
+ * characters that must not reach a screen: that is written as $'...', which not every sh knows. One that
+ * does not reads another word, but never more than a word. */
 void text_shell_quote(struct buffer *out, const char *text);
 
 /* A copy without leading and trailing blanks and tabs, as a range of the original. */

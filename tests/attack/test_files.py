@@ -1,9 +1,12 @@
 """Files outside the grants: by every call, and by every spelling of the way to them."""
 
 import os
+import pathlib
 import platform
+import signal
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -194,6 +197,26 @@ def test_a_grant_does_not_follow_a_link_that_an_earlier_run_left(sandlock, area,
     assert (control.code, control.stdout) == (0, TEXT), control
 
 
+@pytest.mark.parametrize("report", ["--posture", "--log-denials"])
+@pytest.mark.parametrize("name", ["kept", "new"])
+def test_a_report_does_not_follow_a_link_that_an_earlier_run_left(sandlock, area, outside, report, name):
+    kept = outside.directory / "kept"
+    kept.write_text("precious\n")
+    path = area / "cache" / name
+    (area / "cache").mkdir()
+    assert sandlock.run("-w", area, report, path, "--", "true").code == 0
+    path.unlink()
+    (area / "cache").rmdir()
+    leave_link(sandlock, area, outside.directory)
+    before = sorted(os.listdir(outside.directory))
+    result = sandlock.run("-w", area, report, path, "--", "cat", "/etc/shadow")
+    assert result.code == 2 and report in result.stderr and "symbolic link" in result.stderr, result
+    assert kept.read_text() == "precious\n"
+    assert sorted(os.listdir(outside.directory)) == before
+    # Nobody's command can have made this one.
+    assert sandlock.run("-r", area, report, path, "--", "true").code == 0
+
+
 @pytest.mark.parametrize("spelling", ["relative", "absolute"])
 def test_links_below_the_start_directory_are_not_followed_either(sandlock, area, outside, mode, spelling):
     leave_link(sandlock, area, outside.directory)
@@ -245,3 +268,85 @@ os.mkfifo(os.path.join(where, "fifo"))
     confined = sandlock.run(*mode, "-w", area, "--", "/usr/bin/python3", "-I", "-S", "-c", code, area)
     assert confined.stdout == "character: EPERM\nblock: EPERM\n", confined
     assert sorted(os.listdir(area)) == ["fifo", "whiteout"]
+
+
+# ---- Control groups ---------------------------------------------------------------------------------
+
+CGROUPS = pathlib.Path("/sys/fs/cgroup")
+
+
+def of_a_group():
+    """A group's list of processes, and another file that anybody may read."""
+    for directory in (CGROUPS, *sorted(path for path in CGROUPS.glob("*") if path.is_dir())):
+        for name in ("cgroup.controllers", "notify_on_release", "cgroup.stat"):
+            if (directory / "cgroup.procs").exists() and (directory / name).exists():
+                return directory / "cgroup.procs", directory / name
+    return pytest.skip("no control groups here")
+
+
+@pytest.mark.parametrize("options", [["-r", "/"], ["-r", "/sys"], ["-r", "/sys/fs"], ["-w", "/"], ["-w", "/sys"],
+                                     ["-w", "/sys/fs"]], ids=" ".join)
+def test_control_groups_tell_of_no_process_outside(sandlock, options):
+    procs, other = of_a_group()
+    read = ["--", "sh", "-c", f"cat {procs} && echo read; cat {other} && echo read; ls {procs.parent}"]
+    outside = subprocess.run(read[1:], capture_output=True, text=True, check=True).stdout
+    assert outside.count("read\n") == 2
+    inside = sandlock.run(*options, *read)
+    assert inside.stdout == outside[outside.index("read\n") + 5:], inside
+    assert f"{procs}: Permission denied" in inside.stderr
+    # A grant of its own is one.
+    own = sandlock.run(*options, "-r", CGROUPS, *read).stdout
+    assert own.count("read\n") == 2 and own.endswith(outside.rpartition("read\n")[2]), own
+
+
+@pytest.mark.parametrize("table", ["shm", "msg", "sem"])
+@pytest.mark.parametrize("grant", ["/", "/proc"])
+def test_tables_of_shared_objects_tell_of_no_process_outside(sandlock, grant, table):
+    path = f"/proc/sysvipc/{table}"
+    if not os.path.exists(path):
+        pytest.skip("a kernel without them")
+    with open(path, encoding="ascii") as stream:
+        assert stream.readline() != ""
+    inside = sandlock.run("-r", grant, "--", "sh", "-c", f"cat {path}; cat /proc/uptime")
+    assert inside.stdout.count("\n") == 1 and f"{path}: Permission denied" in inside.stderr, inside
+
+
+@pytest.fixture
+def group(tmp_path):
+    """A group with a process outside the sandbox in it: its directory and the process."""
+    for tree in (CGROUPS, CGROUPS / "unified"):
+        directory = tree / f"sandlock-test-{os.getpid()}"
+        try:
+            directory.mkdir()
+        except OSError:
+            continue
+        if (directory / "cgroup.kill").exists():
+            break
+        directory.rmdir()
+    else:
+        pytest.skip("no control group of version 2 can be made here")
+    sleeper = subprocess.Popen(["sleep", "60"])
+    (directory / "cgroup.procs").write_text(str(sleeper.pid), encoding="ascii")
+    yield directory, sleeper
+    sleeper.kill()
+    sleeper.wait()
+    end = time.monotonic() + 5
+    while directory.exists() and time.monotonic() < end:
+        try:
+            directory.rmdir()
+        except OSError:
+            time.sleep(0.02)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: an ordinary user has no group of its own")
+@pytest.mark.parametrize("options", [["-w", "/"], ["-w", "/sys"], ["-w", "/sys/fs"]], ids=" ".join)
+def test_control_groups_end_and_stop_no_process_outside(sandlock, group, options):
+    directory, sleeper = group
+    for name, text in (("cgroup.freeze", "1"), ("cgroup.procs", "0"), ("cgroup.kill", "1")):
+        command = ["--", "sh", "-c", f"echo {text} > {directory / name} && echo written"]
+        inside = sandlock.run(*options, *command)
+        assert inside.stdout == "" and "Permission denied" in inside.stderr, inside
+    assert sleeper.poll() is None
+    assert "frozen 0" in (directory / "cgroup.events").read_text(encoding="ascii")
+    assert sandlock.run(*options, "-w", directory, *command).stdout == "written\n"
+    assert sleeper.wait(timeout=10) == -signal.SIGKILL

@@ -332,3 +332,36 @@ def test_a_descriptor_that_stands_for_a_process_takes_no_attributes(attack):
             raise
     finally:
         os.close(descriptor)
+
+
+OWN_IDS = """
+import os, struct, sys
+path, other = sys.argv[1], int(sys.argv[2])
+entry = struct.Struct("<HHI").pack
+access = struct.pack("<I", 2) + b"".join([entry(1, 6, 0xffffffff), entry(2, 4, 1), entry(4, 4, 0xffffffff),
+                                          entry(16, 4, 0xffffffff), entry(32, 0, 0xffffffff)])
+def attempt(name, act):
+    try:
+        act()
+        print(f"{name}: OK")
+    except OSError as error:
+        print(f"{name}: {os.strerror(error.errno)}")
+attempt("acl", lambda: os.setxattr(path, "system.posix_acl_access", access))
+attempt("chown", lambda: os.chown(path, -1, other))
+attempt("chmod", lambda: os.chmod(path, 0o640))
+"""
+
+
+def test_the_callers_own_user_is_no_other_user(attack, granted):
+    """No user namespace is made for it, so ids mean what they mean on the host."""
+    root = os.getuid() == 0
+    other = 12345 if root else os.getgid()
+    words = ["-w", granted.path.parent, "-r", "/proc"]
+    command = ["--", *attack.words("raw.py")[:-1], "-c", OWN_IDS, granted.path, other]
+    unconfined = subprocess.run(list(map(str, command[1:])), capture_output=True, text=True, check=True).stdout
+    assert unconfined == "acl: OK\nchown: OK\nchmod: OK\n"
+    if root: # another user's file, which only a capability may change
+        os.chown(granted.path, 12345, 12345)
+    own = attack.sandlock.run(*words, "--user", f"{os.getuid()}:{os.getgid()}", *command)
+    assert own.stdout == unconfined, own
+    assert attack.sandlock.run(*words, *command).stdout == unconfined

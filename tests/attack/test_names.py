@@ -1,10 +1,12 @@
 """The name of a sandbox is taken as long as anything of it is there."""
 
+import fcntl
 import os
 import pathlib
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -114,3 +116,48 @@ def test_a_host_that_executes_something_else_leaves_no_name_behind(attack, helpe
     finally:
         host.kill()
         host.communicate()
+
+
+def test_an_automatic_name_that_is_taken_is_replaced_by_the_next(sandlock):
+    """Its number may be another process's in another pid namespace."""
+    root = pathlib.Path(f"/dev/shm/sandlock-{os.geteuid()}")
+    sandlock.run("--", "/bin/true")  # makes the root
+    names = []
+
+    def take_name():
+        """In the process that becomes sandlock; its parent holds the lock."""
+        os.write(ready[1], b"%d" % os.getpid())
+        os.read(go[0], 1)
+
+    ready, go = os.pipe(), os.pipe()
+
+    def lock():
+        directory = root / f"sandbox-{os.read(ready[0], 20).decode()}-1"
+        directory.mkdir(mode=0o700)
+        names.append(directory)
+        taken = open(directory / "pid", "w", encoding="ascii")
+        fcntl.lockf(taken, fcntl.LOCK_EX)
+        os.write(go[1], b"x")
+        return taken
+
+    held = []
+    locker = threading.Thread(target=lambda: held.append(lock()))
+    locker.start()
+    run = sandlock.start("--", "/bin/sh", "-c", "echo up; read line", stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, preexec_fn=take_name)
+    try:
+        assert run.stdout.readline() == "up\n", run.communicate()
+        locker.join()
+        deadline = time.monotonic() + 5
+        second = pathlib.Path(str(names[0])[:-1] + "2")
+        while not second.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert second.exists() and names[0].exists()
+        output = run.communicate("\n")
+        assert run.returncode == 0 and output[1] == ""
+    finally:
+        run.kill()
+        run.wait()
+        held[0].close()
+        (names[0] / "pid").unlink()
+        names[0].rmdir()

@@ -53,6 +53,53 @@ def test_nothing_for_the_machine_itself_leaves_it(attack, policy):
     assert set(confined) == set(free)
 
 
+BIND_POLICIES = {
+    "local addresses": ["--net-allow-bind", "PORT", *rules(*LOCAL_ALONE, "icmp://[::1]")],
+    "all but the network": ["--net-allow-bind", "*", *rules("!10.0.0.0/8", "!fd00::/8")],
+    "remapped": ["--net-allow-bind", "PORT", "--port-remap", *rules(*LOCAL_ALONE, "icmp://[::1]")],
+    "no port": rules(*LOCAL_ALONE, "icmp://[::1]"),
+}
+
+
+def on_wire(attack, options, *payload_words):
+    """The attempts in the sandbox, and what was seen on the wire."""
+    return run_on_wire(attack, [
+        attack.sandlock.binary, "run", *attack.sandlock.base, *attack.grants("net_device.py"),
+        *attack.grants("device_race"), *options, "--", *payload_words])
+
+
+@pytest.mark.parametrize("policy", BIND_POLICIES)
+def test_no_bind_ties_a_socket_for_the_machine_itself_to_an_interface(attack, policy):
+    """One that fails does, too, and a ping socket's at any time."""
+    port = free_port()
+    words = attack.words("net_device_bind.py", "INDEX", port)
+    free, seen = run_on_wire(attack, words)
+    assert set(free.values()) == {"OK"}, free.result
+    assert seen == {"ping, connected", "ping, named", "tcp"}, "the control: the kernel sends each of them out"
+
+    options = [word.replace("PORT", str(port)) for word in BIND_POLICIES[policy]]
+    confined, seen = on_wire(attack, options, *words)
+    assert seen == set(), confined.result
+    tcp = "OK ENODEV" if policy != "no port" else "EACCES EACCES"
+    assert f"{confined['plain tcp']} {confined['tcp']}" == tcp, confined.result
+    assert confined["plain ping"] == "OK" and confined["ping, connected"] == "ENETUNREACH", confined.result
+    assert confined["ping, named"] == ("ENODEV" if policy != "no port" else "ENETUNREACH"), confined.result
+    assert confined["other family"] == "EPERM" and confined["name"] == "EPERM", confined.result
+
+
+@pytest.mark.parametrize("binds", [True, False])
+def test_no_bind_between_the_look_and_the_send_does(attack, binds):
+    """A bind that fails, without taking the port that would keep it away."""
+    target, own = free_port(), free_port()
+    words = attack.words("device_race", "INDEX", target, own)
+    free, seen = run_on_wire(attack, [*words, "1000", "ordered"])
+    assert seen == {"raced", "raced ping", "tcp"}, (free.result, seen)
+
+    options = [*(["--net-allow-bind", str(own)] if binds else []), *rules("127.0.0.1", "udp://127.0.0.1", "icmp://[::1]")]
+    confined, seen = on_wire(attack, options, *words, "5000")
+    assert int(confined["tries"]) > 100 and seen == set(), (confined.result, seen)
+
+
 def test_names_of_interfaces_are_not_asked_back(sandlock):
     """By number, which can be counted through."""
     code = """

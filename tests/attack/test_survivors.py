@@ -304,6 +304,17 @@ def test_a_storm_stays_within_the_process_limit(attack, look):
     assert most <= 2
 
 
+@pytest.mark.parametrize("idle, many, limit, who", [(50, 10, 63, "process"), (60, 60, 123, "process"),
+                                                    (40, 10, 52, "thread")])
+def test_who_changes_its_parent_during_the_count_is_counted(sandlock, helpers, idle, many, limit, who):
+    """A process or thread forks many and ends while the tree is walked: they go where was looked already."""
+    rounds = 60 if who == "process" else 30
+    result = sandlock.run("-r", helpers, "-P", limit, "--", helpers / "fork_race", idle, many, rounds, who, timeout=120)
+    most, reached = map(int, result.stdout.split())
+    assert reached > rounds / 2, "the control: the limit lets nobody through for good"
+    assert limit - 2 <= most <= limit
+
+
 def test_a_storm_of_sessions_stays_within_the_process_limit(attack, look, mark):
     process = attack.start("survivor", "storm", mark, options=["-P", "20"])
     assert process.stdout.readline() == "up\n"
@@ -378,3 +389,27 @@ def test_sigkill_of_a_hosts_guardian_ends_its_sandbox(host, look, mark, witness,
     # A chain holds the output open. It is over already: nothing is left that would end it now.
     process.kill()
     process.communicate(timeout=10)
+
+
+TRACED = """
+import ctypes, os, signal, sys
+signal.signal(signal.SIGUSR1, lambda *_: print("handled", flush=True))
+if ctypes.CDLL(None).ptrace(0, 0, None, None) != 0:
+    sys.exit(3)
+os.kill(os.getpid(), signal.SIGUSR1)
+if sys.argv[1] == "exec":
+    os.execv("/bin/echo", ["echo", "executed"])
+print("done", flush=True)
+"""
+
+
+@pytest.mark.parametrize("kind, output", [("plain", "handled\ndone\n"), ("exec", "handled\nexecuted\n")])
+def test_a_member_that_makes_the_guardian_its_tracer_is_not_waited_for(sandlock, kind, output):
+    """Without a supervisor a command may ask its parent to trace it, and then stops at every signal."""
+    native = subprocess.run(["/usr/bin/python3", "-I", "-S", "-c", TRACED.replace("ptrace(0, 0", "getpid(0, 0").replace("!= 0", "< 0"), kind],
+                            capture_output=True, text=True, timeout=20, check=False)
+    assert native.stdout == output, "the control: nobody traces it"
+    began = time.monotonic()
+    done = sandlock.run("--no-supervisor", "-r", "/", "-t", "10", "--", "/usr/bin/python3", "-I", "-S", "-c", TRACED, kind)
+    assert (done.code, done.stdout) == (0, output), done
+    assert time.monotonic() - began < 8

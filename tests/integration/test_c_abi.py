@@ -165,10 +165,22 @@ def test_program(compiled, program, static):
     run(compiled(program, static), env=exact)
 
 
-@pytest.mark.parametrize("kind", ["threads", "big", "closed-fds", "no-threads", "no-clone3", "sigpipe",
-                                  "state", "file-limit", "umask", "reads-pid", "not-dumpable", "terminal"])
+@pytest.mark.parametrize("kind", ["threads", "big", "closed-fds", "no-threads", "no-clone3", "no-commands",
+                                  "no-ends", "sigpipe",
+                                  "state", "file-limit", "umask", "reads-pid", "not-dumpable", "tables", "terminal"])
 def test_host(compiled, kind):
     run(compiled("hosts"), kind)
+
+
+@pytest.mark.parametrize("how", ["supervised", "no-supervisor", "no-scope"])
+@pytest.mark.parametrize("before", ["running", "stopped"])
+@pytest.mark.parametrize("kind", ["threads", "deep", "wide", "headless"])
+def test_resume_continues_what_pause_stopped_and_nothing_else(compiled, kind, before, how):
+    run(compiled("pauses"), kind, before, how)
+
+
+def test_more_members_stopped_than_a_pause_remembers(compiled):
+    run(compiled("pauses"), "many", "stopped")
 
 
 @pytest.mark.root
@@ -176,6 +188,17 @@ def test_host(compiled, kind):
 @pytest.mark.parametrize("kind", ["dropped", "effective"])
 def test_hosts_that_become_another_user(compiled, kind):
     run(compiled("hosts"), kind)
+
+
+def test_a_name_that_cannot_be_had_is_told_in_the_words_of_the_command_line(build, compiled):
+    """In a sandbox without a grant on /dev/shm."""
+    outer = [build / "sandlock", "run", "--no-supervisor", "-r", "/", "-w", "/dev/null", "--"]
+    host = compiled("hosts")
+    assert run(host, "no-names").stderr == ""
+    lines = run(*outer, host, "no-names").stderr.splitlines()
+    line = run(*outer, build / "sandlock", "run", "--name", "chosen", "-r", "/", "--", "true").stderr
+    assert re.fullmatch(r"sandlock: warning: .* \(the run is not listed and its name is not protected\)\n", line)
+    assert lines == line.splitlines() * 3
 
 
 def test_copies_of_a_host_touch_nothing(compiled):

@@ -138,11 +138,11 @@ def test_a_reader_that_has_gone_ends_the_output_quietly(sandlock):
     assert result.code in (0, -signal.SIGPIPE)
 
 
-def test_a_closed_stdout_is_no_failure(sandlock):
+def test_what_cannot_be_printed_on_a_closed_stdout_is_a_failure(sandlock):
     done = subprocess.run(
         ["/bin/sh", "-c", 'exec "$0" check >&-', sandlock.binary], capture_output=True, check=False
     )
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (done.returncode, done.stderr) == (1, b"sandlock: writing standard output: Bad file descriptor\n")
 
 
 COMPLETIONS = [
@@ -534,6 +534,26 @@ def test_a_refused_request_leaves_the_files_of_its_reports_alone(sandlock, area,
         assert result.code in (2, 125), result
         assert kept.read_text() == "precious\n"
         assert not new.exists()
+
+
+def test_a_launch_that_fails_takes_its_reports_back(sandlock, area):
+    kept, new = area / "kept", area / "new"
+    failures = set()
+    for few in range(8, 40):
+        kept.write_text("precious\n")
+        for reports in (["--posture", kept, "--log-denials", new], ["--posture", new, "--log-denials", kept]):
+            result = sandlock.run(*reports, "--net-allow", "127.0.0.1", "--", "true",
+                                  preexec_fn=lambda few=few: resource.setrlimit(resource.RLIMIT_NOFILE, (few, few)))
+            if result.code == 0:
+                break
+            failures.add(result.stderr)
+            assert kept.read_text() == "precious\n", result
+            assert not new.exists(), result
+        else:
+            continue
+        break
+    assert result.code == 0 and new.exists()
+    assert any("guardian" in failure for failure in failures), failures
 
 
 def test_a_report_that_cannot_be_written_leaves_the_other_alone(sandlock, area):

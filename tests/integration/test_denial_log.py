@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import signal
+import subprocess
 import threading
 import time
 
@@ -192,3 +193,71 @@ def test_no_reader_of_a_report_is_cut_short(sandlock, area):
         reader.join(20)
         assert result.code == 7
         assert reader.text == whole.stderr and len(whole.stderr) > 100_000
+
+
+def told(text):
+    """Sums of the counts by object, and the processes that the lines name."""
+    sums, names = {}, {}
+    for line in map(json.loads, text.splitlines()):
+        sums[line["object"]] = sums.get(line["object"], 0) + line["count"]
+        names.setdefault(line["object"], []).append(line["comm"])
+    return sums, names
+
+
+def test_the_counts_of_the_lines_add_up_to_the_denials(sandlock, area, secret):
+    log = area / "log"
+    script = f"for i in 1 2 3 4 5; do true <{secret}; done; cat {secret}; head -1 {secret}"
+    result, record = sandlock.status("--log-denials", log, "--", "sh", "-c", script)
+    sums, names = told(log.read_text(encoding="utf-8"))
+    assert sums[str(secret)] == 7, (sums, result)
+    assert sum(sums.values()) == json.loads(record)["denials"]
+    assert names[str(secret)][-1] == "head"
+    assert "not written" not in result.stderr
+    explained = sandlock.run("--explain", "--", "sh", "-c", script)
+    assert f"7x openat {secret}" in explained.stderr
+
+
+def test_a_denial_that_goes_on_is_told_while_it_does(sandlock, area, secret):
+    read_end, write_end = os.pipe()
+    script = f"trap 'exit 0' TERM; while :; do true <{secret}; done"
+    process = sandlock.start("--log-denials", f"fd:{write_end}", "--", "sh", "-c", script, pass_fds=[write_end],
+                             stderr=subprocess.DEVNULL)
+    os.close(write_end)
+    try:
+        with open(read_end, encoding="utf-8") as stream:
+            start = time.monotonic()
+            lines = []
+            while len(lines) < 3:
+                line = json.loads(stream.readline())
+                if line["object"] == str(secret):
+                    lines.append(line)
+            took = time.monotonic() - start
+            process.send_signal(signal.SIGTERM)
+            rest = stream.read().splitlines()
+    finally:
+        process.kill()
+        process.communicate(timeout=10)
+    assert [line["seq"] for line in lines] == [lines[0]["seq"]] * 3
+    assert lines[0]["count"] >= 1 and lines[2]["count"] > 1 and lines[2]["ts"] > lines[1]["ts"] > lines[0]["ts"]
+    assert took > 0.9  # of thousands
+    assert len(rest) <= 3
+
+
+def test_equal_denials_of_many_objects_make_no_storm_of_lines(sandlock, area):
+    log = area / "log"
+    script = """
+import sys, time
+end = time.monotonic() + 2.5
+count = 0
+while time.monotonic() < end:
+    try:
+        open("%s/denied-%d" % (sys.argv[1], count % 300), "w")
+    except OSError:
+        count += 1
+print(count)
+"""
+    result = sandlock.run("--log-denials", log, "--", *PYTHON, script, area)
+    sums, names = told(log.read_text(encoding="utf-8"))
+    made = [name for name in sums if "/denied-" in name]
+    assert sum(sums[name] for name in made) == int(result.stdout) > 900
+    assert sum(len(names[name]) for name in made) <= 2 * 300 + 4 * 64

@@ -112,6 +112,7 @@ OTHER_USER = "1000:1000" if os.getuid() == 0 else "0:0"
 STEPS = [
     ("guardian process group", []),
     ("guardian landlock domain", []),
+    ("guardian kill and wait calls", []),
     ("clone", []),
     ("guardian death watch", []),
     ("process group", []),
@@ -959,8 +960,8 @@ def run_host(host, fault, faults, *words, env=None):
     return done
 
 
-LIBRARY_STEPS = ["guardian process group", "guardian landlock domain", "clone", "guardian death watch",
-                 "process group", "parent death signal", "no_new_privs",
+LIBRARY_STEPS = ["guardian process group", "guardian landlock domain", "guardian kill and wait calls",
+                 "clone", "guardian death watch", "process group", "parent death signal", "no_new_privs",
                  "landlock", "seccomp filter", "descriptors"]
 
 

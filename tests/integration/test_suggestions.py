@@ -512,3 +512,21 @@ def test_an_explained_connect_without_a_rule_names_the_port(sandlock):
     code = "import socket; socket.socket().connect(('127.0.0.1', 9))"
     result = sandlock.run("--without=unix-gate", "--explain", "--", *PYTHON, code)
     assert "connect tcp://127.0.0.1:9: EACCES (network-rules: " in result.stderr
+
+
+@pytest.mark.parametrize("grant, shown", [("/dev/shm", True), ("/dev", True), ("/", True), ("/dev/null", False),
+                                          ("/dev/shm/../null", False), ("/dev/shm/..", True)])
+def test_the_posture_names_write_grants_on_the_runtime_files(sandlock, area, grant, shown):
+    told = exceptions_of(sandlock, area, "-w", grant)
+    assert any("/dev/shm" in line and "runtime files" in line for line in told) == shown, told
+
+
+@pytest.mark.parametrize("options, shown", [
+    (["--no-supervisor", "-w", "/sys"], True), (["--without", "proc-view", "-w", "/"], True), (["-w", "/sys"], False),
+    (["--no-supervisor", "-r", "/"], False),
+])
+def test_the_posture_names_write_grants_on_control_groups(sandlock, area, options, shown):
+    if not os.path.isdir("/sys/fs/cgroup"):
+        pytest.skip("no control groups here")
+    told = exceptions_of(sandlock, area, *options)
+    assert any("control groups" in line for line in told) == shown, told

@@ -1,7 +1,7 @@
 """A machine with a cable: in a network namespace of its own (unshare) it has a network interface, and everything
 that leaves by it is written down. Runs a command in it; "INDEX" in its words becomes the interface's number.
 
-wire.py COMMAND...: the command's own output, then "on the wire: [TEXT, ...]": the payload of every datagram, and
+wire.py COMMAND...: the command's own output, then "on the wire: [TEXT, ...]": the payload of every datagram and echo request, and
 "tcp" for every first packet of a connection, that went to a loopback address."""
 import socket
 import subprocess
@@ -25,9 +25,13 @@ def find(packet):
         return None
     if not local:
         return None
-    return packet[header + 8:].decode() if protocol == socket.IPPROTO_UDP else "tcp"
+    if protocol in (socket.IPPROTO_UDP, socket.IPPROTO_ICMPV6):
+        return packet[header + 8:].decode()
+    return "tcp"
 
 
+with open("/proc/sys/net/ipv4/ping_group_range", "w", encoding="ascii") as groups:
+    groups.write("0 0")
 ip("link", "set", "lo", "up")
 ip("link", "add", "cable0", "type", "veth", "peer", "name", "cable1")
 ip("addr", "add", "10.9.9.2/24", "dev", "cable0")

@@ -111,6 +111,24 @@ static void other_threads_never_stay_unconfined_silently(void)
     CHECK(readable("/etc/passwd"));
 }
 
+/* Confined once without /proc, it cannot be read there how many there are. */
+static void other_threads_are_seen_without_proc(void)
+{
+    pthread_t thread;
+    sandlock_sandbox_t *policy = base_policy();
+
+    CHECK(sandlock_confine(policy) == 0); /* a single thread */
+    CHECK(!readable("/proc/self/status"));
+    CHECK(sandlock_confine(policy) == 0);
+    CHECK(pthread_create(&thread, NULL, sleep_long, NULL) == 0);
+    if (sandlock_landlock_abi_version() >= 8) {
+        CHECK(sandlock_confine(policy) == 0);
+        return;
+    }
+    CHECK(sandlock_confine(policy) == -1);
+    CHECK_CONTAINS(sandlock_last_error(), "thread");
+}
+
 static void switched_off_protections_are_accepted(void)
 {
     sandlock_builder_t *b =
@@ -144,6 +162,7 @@ int main(void)
     in_child(other_fields_are_refused_by_name);
     in_child(a_missing_grant_is_refused);
     in_child(other_threads_never_stay_unconfined_silently);
+    in_child(other_threads_are_seen_without_proc);
     in_child(switched_off_protections_are_accepted);
     in_child(signals_to_others_are_refused);
     snprintf(command, sizeof(command), "rm -rf %s %s-beside", directory, directory);

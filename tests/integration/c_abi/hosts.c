@@ -5,6 +5,8 @@
  *   closed-fds    descriptors 0 to 2 closed
  *   no-threads    threads cannot be created (ENOSYS for clone3, EAGAIN for thread clones)
  *   no-clone3     clone3 is refused with EPERM, as container profiles did
+ *   no-commands   a filter of the host's refuses the signals that sandboxes are ordered by
+ *   no-ends       one refuses what ends processes or waits for them: nothing starts
  *   sigpipe       standard error is a broken pipe and SIGPIPE has its default action
  *   state         nothing of the process is changed by runs
  *   file-limit    no file may grow (RLIMIT_FSIZE) and SIGXFSZ has its default action
@@ -13,6 +15,8 @@
  *   effective     root whose effective user is another one, as a set-uid program's is
  *   reads-pid     reads the pid file of its own sandbox, which keeps its name
  *   not-dumpable  cannot be inspected by processes of its user
+ *   no-names      cannot write to /dev/shm: three runs
+ *   tables        threads with descriptor tables of their own
  *   terminal      a captured run leaves the terminal's foreground group alone
  */
 #include "check.h"
@@ -171,6 +175,82 @@ static void refuse_threads(void)
     };
 
     install(filter, sizeof(filter) / sizeof(filter[0]));
+}
+
+static void refuse(int number, int error)
+{
+    struct sock_filter filter[] = {
+        LOAD(nr),
+        IF_NUMBER(number, 1),
+        RETURN(SECCOMP_RET_ERRNO | error),
+        RETURN(SECCOMP_RET_ALLOW),
+    };
+
+    install(filter, sizeof(filter) / sizeof(filter[0]));
+}
+
+static sandlock_handle_t *start_script(const char *script)
+{
+    sandlock_handle_t *handle = sandlock_create(policy, NULL, SHELL(script));
+
+    CHECK(handle != NULL && sandlock_start(handle) == 0);
+    return handle;
+}
+
+/* In a copy of this process each, because a filter stays. */
+static void in_a_copy(void (*function)(int), int argument)
+{
+    int status = 0;
+    pid_t copy = fork();
+
+    if (copy == 0) {
+        alarm(60); /* a hang is a failure */
+        function(argument);
+        _exit(0);
+    }
+    CHECK(waitpid(copy, &status, 0) == copy && status == 0);
+}
+
+static void commands_arrive_without_signals(int error)
+{
+    refuse(SYS_pidfd_send_signal, error);
+    check_exit(sandlock_run(policy, NULL, SHELL("exit 3")), 3);
+    sandlock_handle_t *handle = start_script("sleep 1000 & sleep 0.2; exit 3");
+    check_exit(sandlock_handle_wait(handle), 3);
+    sandlock_handle_free(handle);
+    handle = start_script("exec sleep 1000"); /* a shell that waits in vfork is not seen to stop */
+    int pid = sandlock_handle_pid(handle);
+    CHECK(sandlock_handle_pause(handle) == 0);
+    for (int i = 0; i < 1000 && process_state(pid) != 'T'; i++)
+        sleep_ms(5);
+    CHECK(process_state(pid) == 'T');
+    CHECK(sandlock_handle_kill(handle) == 0);
+    check_end(sandlock_handle_wait(handle), SANDLOCK_EXIT_REASON_KILLED, -1, -1);
+    sandlock_handle_free(handle);
+    sandlock_handle_free(start_script("setsid sleep 1000 & sleep 1000"));
+}
+
+/* Neither a guardian that can do nothing nor a member that nobody ends. */
+static void nothing_starts_without(int number)
+{
+    const char *const reason = "guardian kill and wait calls: Operation not permitted";
+    char path[] = "/tmp/sandlock-c-abi-XXXXXX";
+    char command[64];
+
+    CHECK(mkdtemp(path) != NULL);
+    snprintf(command, sizeof(command), "%s/ran", path);
+    const char *const words[] = {"/bin/sh", "-c", ": >\"$0\"", command};
+    sandlock_sandbox_t *writer = build(sandlock_sandbox_builder_fs_write(base_builder(), path));
+    check_exit(sandlock_run(writer, NULL, words, 4), 0); /* the control */
+    CHECK(unlink(command) == 0);
+    refuse(number, EPERM);
+    CHECK(sandlock_run(writer, NULL, words, 4) == NULL);
+    CHECK_CONTAINS(sandlock_last_error(), reason);
+    CHECK(sandlock_create(writer, NULL, words, 4) == NULL);
+    CHECK_CONTAINS(sandlock_last_error(), reason);
+    CHECK(access(command, F_OK) != 0);
+    CHECK(rmdir(path) == 0);
+    sandlock_sandbox_free(writer);
 }
 
 /* Calls that a worker performs where there is one. */
@@ -582,6 +662,110 @@ static int captured_runs_on_a_terminal(void)
     return status == 0 ? 0 : 10;
 }
 
+/* Each says so once, as the command line does, and goes on. */
+static void runs_without_a_name(void)
+{
+    check_exit(sandlock_run(policy, "chosen", SHELL("exit 5")), 5);
+    CHECK(sandlock_run_interactive(policy, "chosen", SHELL("exit 6")) == 6);
+    sandlock_handle_t *handle = sandlock_create(policy, "chosen", SHELL("exit 7"));
+    CHECK(handle != NULL && sandlock_start(handle) == 0);
+    check_exit(sandlock_handle_wait(handle), 7);
+    sandlock_handle_free(handle);
+    CHECK_TEXT(sandlock_last_error(), "");
+}
+
+/* ---- Descriptor tables ---- */
+
+#define KINDS 4
+
+static sandlock_handle_t *elsewhere[KINDS];
+
+static sandlock_handle_t *handle_of_kind(int kind)
+{
+    static sandlock_sandbox_t *plain;
+
+    if (plain == NULL)
+        plain = build(sandlock_sandbox_builder_no_supervisor(base_builder(), true));
+    sandlock_handle_t *handle =
+        kind < 2 ? sandlock_create(kind == 0 ? policy : plain, NULL, SHELL("exec sleep 60"))
+                 : sandlock_popen(kind == 2 ? policy : plain, NULL, SHELL("exec sleep 60"), 2, 2, 2,
+                                  NULL, NULL, NULL);
+    CHECK(handle != NULL && (kind >= 2 || sandlock_start(handle) == 0));
+    return handle;
+}
+
+static pthread_barrier_t made, used;
+
+/* And keeps the table until the end. */
+static void *make_with_own_table(void *unused)
+{
+    (void)unused;
+    CHECK(unshare(CLONE_FILES) == 0);
+    for (int kind = 0; kind < KINDS; kind++)
+        elsewhere[kind] = handle_of_kind(kind);
+    pthread_barrier_wait(&made);
+    pthread_barrier_wait(&used);
+    return NULL;
+}
+
+#define NUMBERS 200
+
+/* Every number that may be one of a handle's is an end of ours here. */
+static void fill_table(int pipe_end)
+{
+    for (int fd = 3; fd < NUMBERS; fd++) {
+        if (fcntl(fd, F_GETFD) < 0)
+            CHECK(dup2(pipe_end, fd) == fd);
+    }
+}
+
+static void check_table(int pipe_end)
+{
+    for (int fd = 3; fd < NUMBERS; fd++)
+        CHECK(fcntl(fd, F_GETFD) >= 0);
+    char byte;
+    CHECK(read(pipe_end, &byte, 1) == -1 && errno == EAGAIN); /* nor has anything been written */
+}
+
+static void check_handle_of_another_table(sandlock_handle_t *handle, int kind, int pipe_end)
+{
+    int pid = sandlock_handle_pid(handle);
+    int fd = sandlock_handle_poll_fd(handle);
+    struct pollfd exited = {.fd = fd, .events = POLLIN};
+
+    CHECK(fd >= 0 && poll(&exited, 1, 0) == 0);
+    sandlock_result_t *result = sandlock_handle_wait_timeout(handle, 200);
+    if (kind < 3)
+        check_end(result, SANDLOCK_EXIT_REASON_TIMEOUT, -1, -1);
+    else
+        CHECK(result == NULL && sandlock_last_errno() == EBADF);
+    if (kind == 3)
+        CHECK(sandlock_handle_kill(handle) == 0);
+    CHECK(poll(&exited, 1, 10000) == 1);
+    close(fd);
+    sandlock_handle_free(handle);
+    CHECK(kill(pid, 0) == -1 && errno == ESRCH);
+    check_table(pipe_end);
+}
+
+static void handles_of_other_tables(void)
+{
+    pthread_t thread;
+    int ends[2];
+
+    alarm(60);
+    pthread_barrier_init(&made, NULL, 2);
+    pthread_barrier_init(&used, NULL, 2);
+    CHECK(pthread_create(&thread, NULL, make_with_own_table, NULL) == 0);
+    pthread_barrier_wait(&made);
+    CHECK(pipe2(ends, O_NONBLOCK) == 0);
+    fill_table(ends[1]);
+    for (int kind = 0; kind < KINDS; kind++)
+        check_handle_of_another_table(elsewhere[kind], kind, ends[0]);
+    pthread_barrier_wait(&used);
+    pthread_join(thread, NULL);
+}
+
 int main(int argc, char **argv)
 {
     const char *kind = argc > 1 ? argv[1] : "";
@@ -597,6 +781,13 @@ int main(int argc, char **argv)
     else if (strcmp(kind, "no-clone3") == 0) {
         refuse_clone3();
         run_where_threads_fail();
+    } else if (strcmp(kind, "no-commands") == 0) {
+        in_a_copy(commands_arrive_without_signals, ENOSYS);
+        in_a_copy(commands_arrive_without_signals, EACCES);
+    } else if (strcmp(kind, "no-ends") == 0) {
+        in_a_copy(nothing_starts_without, SYS_kill);
+        in_a_copy(nothing_starts_without, SYS_wait4);
+        in_a_copy(nothing_starts_without, SYS_waitid);
     } else if (strcmp(kind, "no-threads") == 0) {
         refuse_threads();
         run_where_threads_fail();
@@ -619,6 +810,10 @@ int main(int argc, char **argv)
         handles_outlive_the_rights_of_the_host();
     else if (strcmp(kind, "effective") == 0)
         names_belong_to_the_effective_user();
+    else if (strcmp(kind, "no-names") == 0)
+        runs_without_a_name();
+    else if (strcmp(kind, "tables") == 0)
+        handles_of_other_tables();
     else if (strcmp(kind, "terminal") == 0)
         status = captured_runs_on_a_terminal();
     else

@@ -39,7 +39,7 @@ static struct destination open_good(const char *text, enum destination_mode mode
     struct destination destination;
     struct error err = {0};
 
-    if (!destination_open(text, "--posture", mode, &destination, &err))
+    if (!destination_open(text, "--posture", mode, NULL, &destination, &err))
         fail_msg("refused: %s", err.text);
     return destination;
 }
@@ -49,7 +49,8 @@ static void assert_refused(const char *text, const char *const *texts)
     struct destination destination;
     struct error err = {0};
 
-    assert_false(destination_open(text, "--posture", DESTINATION_REPLACE, &destination, &err));
+    assert_false(
+        destination_open(text, "--posture", DESTINATION_REPLACE, NULL, &destination, &err));
     assert_int_equal(destination.fd, -1);
     assert_int_equal(err.kind, ERROR_CONFIG);
     assert_has_texts(err.text, TEXTS("--posture"));

@@ -9,12 +9,13 @@
 
 static struct outcome exited(int code)
 {
-    return (struct outcome){.reason = EXIT_EXITED, .code = code};
+    return (struct outcome){.reason = EXIT_EXITED, .code = code, .command_code = code};
 }
 
 static struct outcome ended_by(enum exit_reason reason, int signal_number)
 {
-    return (struct outcome){.reason = reason, .code = -1, .signal = signal_number};
+    return (struct outcome){
+        .reason = reason, .code = -1, .command_code = -1, .signal = signal_number};
 }
 
 static struct outcome failed_at(enum launch_step step, int failed_errno)
@@ -141,6 +142,34 @@ static void test_the_record_of_a_timeout_names_the_limit(void **state)
                   "\"max_memory_bytes\":0,\"denials\":0}\n");
 }
 
+static void test_the_record_of_a_timeout_has_the_code_of_a_command_that_exited(void **state)
+{
+    struct outcome outcome = {.reason = EXIT_TIMEOUT, .code = -1, .command_code = 7};
+    struct result_facts facts = {.name = "box", .pid = 42, .status = 124};
+
+    assert_record(&outcome, &facts,
+                  "{\"exit_code\":7,\"v\":1,\"reason\":\"timeout\",\"status\":124,"
+                  "\"limit\":\"timeout\",\"name\":\"box\",\"pid\":42,\"wall_ms\":0,\"cpu_ms\":0,"
+                  "\"max_memory_bytes\":0,\"denials\":0}\n");
+    /* It never ran: looking up names took all the time. */
+    outcome.command_code = -1;
+    facts.pid = 0;
+    assert_record(&outcome, &facts,
+                  "{\"exit_code\":124,\"v\":1,\"reason\":\"timeout\",\"status\":124,"
+                  "\"limit\":\"timeout\",\"name\":\"box\",\"wall_ms\":0,\"cpu_ms\":0,"
+                  "\"max_memory_bytes\":0,\"denials\":0}\n");
+}
+
+static void test_a_signal_that_ends_sandlock_is_its_status(void **state)
+{
+    struct outcome outcome = exited(5);
+
+    outcome.host_signal = SIGTERM;
+    assert_status(outcome, 143);
+    outcome.reason = EXIT_TIMEOUT;
+    assert_status(outcome, 143);
+}
+
 static void test_the_record_of_a_failed_exec_names_step_and_errno(void **state)
 {
     struct outcome outcome = failed_at(STEP_EXEC, EACCES);
@@ -173,6 +202,8 @@ int main(void)
         cmocka_unit_test(test_the_record_of_an_ordinary_end),
         cmocka_unit_test(test_the_record_of_a_signal_names_it),
         cmocka_unit_test(test_the_record_of_a_timeout_names_the_limit),
+        cmocka_unit_test(test_the_record_of_a_timeout_has_the_code_of_a_command_that_exited),
+        cmocka_unit_test(test_a_signal_that_ends_sandlock_is_its_status),
         cmocka_unit_test(test_the_record_of_a_failed_exec_names_step_and_errno),
         cmocka_unit_test(test_the_record_before_a_sandbox_existed),
     };

@@ -101,6 +101,7 @@ static void methods_follow_from_what_works(void **state)
     /* Whatever is not available says why. */
     assert_true(result.listener.available || result.listener.reason[0] != '\0');
     assert_true(result.user_namespaces.available || result.user_namespaces.reason[0] != '\0');
+    assert_true(result.proc.available);
     assert_true(result.dev_shm.available || result.dev_shm.reason[0] != '\0');
 }
 

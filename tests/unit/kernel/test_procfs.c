@@ -254,6 +254,22 @@ static void a_file_is_cut_at_the_buffer(void **state)
     }
 }
 
+static void only_the_top_of_our_own_procfs_is_ours(void **state)
+{
+    static const char *const others[] = {"/", "/proc/self", "/proc/sys", "/tmp"};
+    const char *reason;
+
+    (void)state;
+    assert_int_equal(procfs_check_own(proc_fds[0], &reason), 0);
+    assert_string_equal(reason, "");
+    for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+        CLEANUP_FD int fd = open(others[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_int_equal(procfs_check_own(fd, &reason), -ENODEV);
+        assert_string_equal(reason, "no procfs is mounted there");
+    }
+}
+
 static int open_proc(void **state)
 {
     (void)state;
@@ -279,6 +295,7 @@ int main(void)
         cmocka_unit_test(links_are_read_whole_or_not_at_all),
         cmocka_unit_test(a_line_of_a_status_file_is_found_by_its_whole_name),
         cmocka_unit_test(a_file_is_cut_at_the_buffer),
+        cmocka_unit_test(only_the_top_of_our_own_procfs_is_ours),
     };
 
     return cmocka_run_group_tests(tests, open_proc, close_proc);

@@ -122,6 +122,17 @@ static void a_clean_environment_always_has_a_path(void **state)
     assert_environment(&policy, LIST("HOME=/h"), LIST("HOME=/h"));
 }
 
+static void a_given_variable_wins_over_every_inherited_value(void **state)
+{
+    struct policy policy = {0};
+
+    (void)state;
+    strv_add(&policy.env, "A=9");
+    assert_environment(&policy, LIST("A=1", "B=2", "A=2", "AA=3", "A=4", "A"),
+                       LIST("A=9", "B=2", "AA=3", "A"));
+    strv_free(&policy.env);
+}
+
 static void given_variables_replace_in_place_and_the_last_value_wins(void **state)
 {
     struct policy policy = {.clean_env = true};
@@ -263,6 +274,7 @@ int main(void)
         cmocka_unit_test(an_empty_environment_is_an_empty_array),
         cmocka_unit_test(a_clean_environment_keeps_five_names),
         cmocka_unit_test(a_clean_environment_always_has_a_path),
+        cmocka_unit_test(a_given_variable_wins_over_every_inherited_value),
         cmocka_unit_test(given_variables_replace_in_place_and_the_last_value_wins),
         cmocka_unit_test(listed_gpus_are_named_for_both_vendors),
         cmocka_unit_test(a_name_is_tried_in_every_entry_of_path),

@@ -253,6 +253,31 @@ static void test_a_tree_keeps_whom_it_knows_and_drops_who_is_gone(void **state)
     process_tree_free(&tree);
 }
 
+static void test_a_parent_that_ended_before_the_walk_leaves_no_doubt(void **state)
+{
+    struct process_tree tree = PROCESS_TREE_INIT;
+    pid_t pid = fork();
+
+    (void)state;
+    if (pid == 0) {
+        pause();
+        _exit(0);
+    }
+    assert_int_equal(process_tree_note_fork(&tree, -1, pid), 0);
+    assert_int_equal(process_tree_note_fork(&tree, -1, pid), 0);
+    assert_int_equal(process_tree_count_alive(&tree), 1);
+    assert_int_equal(process_tree_refresh(&tree, -1, getpid()), 0);
+    assert_int_equal(process_tree_count_alive(&tree), 1);
+    assert_false(tree.in_doubt);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    assert_int_equal(process_tree_refresh(&tree, -1, getpid()), 0);
+    assert_int_equal(tree.count, 0);
+    assert_false(tree.in_doubt);
+    assert_int_equal(process_tree_note_fork(&tree, -1, pid), -ESRCH);
+    process_tree_free(&tree);
+}
+
 static bool sleeps(pid_t pid)
 {
     struct procfs_stat stat;
@@ -297,6 +322,7 @@ int main(void)
         cmocka_unit_test(test_threads_that_fork_at_once_do_not_exceed_the_limit),
         cmocka_unit_test(test_life_is_told_from_state_and_threads),
         cmocka_unit_test(test_a_tree_keeps_whom_it_knows_and_drops_who_is_gone),
+        cmocka_unit_test(test_a_parent_that_ended_before_the_walk_leaves_no_doubt),
         cmocka_unit_test(test_a_sleeping_thread_has_no_fork_under_way),
     };
 

@@ -264,6 +264,20 @@ static void credentials_of_the_supervisor_are_as_the_kernel_reads_them(void **st
     assert_int_equal(ANCILLARY_ALIGN(24), 24);
 }
 
+static void the_loopback_interface_is_as_the_kernel_reads_it(void **state)
+{
+    const struct in6_pktinfo information = {.ipi6_ifindex = 1};
+    struct control expected = {0};
+    uint8_t written[ANCILLARY_LOOPBACK_SIZE];
+
+    (void)state;
+    add(&expected, IPPROTO_IPV6, IPV6_PKTINFO, &information, sizeof(information));
+    assert_int_equal(expected.length, ANCILLARY_LOOPBACK_SIZE);
+    memset(written, 0xa5, sizeof(written));
+    ancillary_put_loopback(written);
+    assert_memory_equal(written, expected.bytes, sizeof(written));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -271,6 +285,7 @@ int main(void)
         cmocka_unit_test(a_failure_leaves_the_copies_with_the_caller),
         cmocka_unit_test(credentials_are_refused),
         cmocka_unit_test(credentials_of_the_supervisor_are_as_the_kernel_reads_them),
+        cmocka_unit_test(the_loopback_interface_is_as_the_kernel_reads_it),
         cmocka_unit_test(other_messages_pass_unchanged),
         cmocka_unit_test(no_more_descriptors_than_the_kernel_takes),
         cmocka_unit_test(malformed_lengths_are_invalid_for_both_kinds),

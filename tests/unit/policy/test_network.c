@@ -174,6 +174,20 @@ static void test_the_shape_of_bind(void **state)
     assert_false(shape.bind_zero);
 }
 
+/* Elsewhere the kernel's own verdict is enough, and nobody waits for the supervisor. */
+static void test_binds_are_on_behalf_where_an_interface_would_mislead_packets(void **state)
+{
+    struct network_shape shape = SHAPE("--net-allow=tcp://127.0.0.1", "--net-allow-bind=80");
+
+    assert_true(shape.bind_on_behalf && !shape.bind_by_port);
+    assert_true(SHAPE("--net-deny=10.0.0.0/8", "--net-allow-bind=*").bind_on_behalf);
+    assert_true(SHAPE("--net-allow=tcp://127.0.0.1", "--disable=net-tcp").bind_on_behalf);
+    assert_false(SHAPE("--net-allow=tcp://127.0.0.1").bind_on_behalf); /* no port at all */
+    assert_false(SHAPE("--net-allow-bind=80").bind_on_behalf);         /* no packet at all */
+    shape = SHAPE("--net-deny-bind=80");
+    assert_true(shape.bind_on_behalf && shape.bind_by_port);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +202,7 @@ int main(void)
         cmocka_unit_test(test_ports_that_may_be_bound),
         cmocka_unit_test(test_denied_ports_are_never_bound),
         cmocka_unit_test(test_the_shape_of_bind),
+        cmocka_unit_test(test_binds_are_on_behalf_where_an_interface_would_mislead_packets),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -247,7 +247,7 @@ static void hostile_names_cannot_forge_a_line(void **state)
 #define LONG_ENOUGH 20000000000LL
 #define NOT_LONG 50000000LL
 
-static void the_sink_gets_one_line_per_new_record(void **state)
+static void the_sink_gets_a_line_per_record_at_the_end(void **state)
 {
     struct denial_log *log = *state;
     int ends[2];
@@ -271,7 +271,7 @@ static void the_sink_gets_one_line_per_new_record(void **state)
     assert_non_null(strstr(text,
                            "\"pid\":42,\"comm\":\"cat\",\"call\":\"open\",\"object\":\"/a\\nb\","
                            "\"want\":\"read\",\"errno\":\"EACCES\",\"layer\":\"metadata-gate\","
-                           "\"rule\":\"no rule\",\"suggest\":null,\"count\":1}\n"));
+                           "\"rule\":\"no rule\",\"suggest\":null,\"count\":2}\n"));
     close(ends[0]);
     close(ends[1]);
 }
@@ -359,6 +359,65 @@ static void a_slow_reader_gets_every_line_of_a_pipe_that_does_not_block(void **s
     a_slow_reader_gets_every_line(*state, O_NONBLOCK);
 }
 
+static void add_of(struct denial_log *log, pid_t pid, const char *comm, const char *object)
+{
+    struct denial denial = {
+        .pid = pid,
+        .call = "open",
+        .object = (char *)object,
+        .want = "read",
+        .error = EACCES,
+        .layer = "landlock",
+    };
+
+    snprintf(denial.comm, sizeof(denial.comm), "%s", comm);
+    denial_log_add(log, &denial);
+}
+
+/* The next line, its sum of counts and its process. */
+static uint64_t read_record(FILE *stream, unsigned long *seq, int *pid, char comm[16])
+{
+    char line[1024];
+    unsigned long count;
+
+    assert_non_null(fgets(line, sizeof(line), stream));
+    assert_int_equal(sscanf(line, "{\"seq\":%lu,", seq), 1);
+    assert_int_equal(sscanf(strstr(line, "\"pid\":"), "\"pid\":%d,\"comm\":\"%15[a-z]", pid, comm),
+                     2);
+    assert_int_equal(sscanf(strstr(line, "\"count\":"), "\"count\":%lu}\n", &count), 1);
+    return count;
+}
+
+static void the_counts_of_all_lines_add_up_and_tell_the_last_process(void **state)
+{
+    struct denial_log *log = *state;
+    unsigned long seq;
+    char comm[16];
+    int ends[2], pid, error;
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    denial_log_set_sink(log, ends[1]);
+    pthread_t writing = start_writer(log);
+    FILE *stream = fdopen(ends[0], "r");
+    add_of(log, 1, "sh", "/a");
+    assert_int_equal(read_record(stream, &seq, &pid, comm), 1);
+    assert_int_equal(seq, 1);
+    add_of(log, 2, "cat", "/a");
+    add_of(log, 3, "ls", "/a");
+    assert_int_equal(read_record(stream, &seq, &pid, comm), 2); /* while the run goes on */
+    assert_int_equal(seq, 1);
+    assert_int_equal(pid, 3);
+    assert_string_equal(comm, "ls");
+    add_of(log, 4, "cp", "/a");
+    assert_int_equal(denial_log_finish(log, LONG_ENOUGH, &error), 0);
+    assert_int_equal(read_record(stream, &seq, &pid, comm), 1);
+    assert_int_equal(pid, 4);
+    pthread_join(writing, NULL);
+    close(ends[1]);
+    assert_int_equal(fgetc(stream), EOF);
+    fclose(stream);
+}
+
 static int64_t milliseconds_since(const struct timespec *start)
 {
     struct timespec now;
@@ -396,6 +455,45 @@ static void nobody_waits_for_a_reader_that_sleeps(struct denial_log *log, bool h
     if (has_writer)
         pthread_join(writing, NULL);
     close(ends[1]);
+}
+
+static void a_storm_of_denials_is_no_storm_of_lines(void **state)
+{
+    struct denial_log *log = *state;
+    struct timespec start;
+    unsigned added = 0;
+    int ends[2];
+    int error;
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_true(fcntl(ends[1], F_SETPIPE_SZ, 1 << 20) > 0);
+    denial_log_set_sink(log, ends[1]);
+    pthread_t writing = start_writer(log);
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    while (milliseconds_since(&start) < 2500) {
+        char object[16];
+        snprintf(object, sizeof(object), "/%u", added++ % 200);
+        add_of(log, 1, "sh", object);
+        poll(NULL, 0, added % 100 == 0);
+    }
+    assert_int_equal(denial_log_finish(log, LONG_ENOUGH, &error), 0);
+    pthread_join(writing, NULL);
+    close(ends[1]);
+    FILE *stream = fdopen(ends[0], "r");
+    uint64_t told = 0;
+    unsigned lines = 0;
+    for (int next; (next = fgetc(stream)) != EOF; lines++) {
+        unsigned long seq;
+        char comm[16];
+        int pid;
+        ungetc(next, stream);
+        told += read_record(stream, &seq, &pid, comm);
+    }
+    fclose(stream);
+    assert_int_equal(told, added);
+    assert_true(added > 10 * 200);
+    /* Each once when it is new and once at the end; between them two or three rounds. */
+    assert_in_range(lines, 2 * 200, 2 * 200 + 4 * 64);
 }
 
 static void a_thread_waits_for_a_reader_that_sleeps_and_nobody_else(void **state)
@@ -552,7 +650,9 @@ int main(void)
         DENIAL_TEST(a_long_object_is_cut_in_the_middle),
         DENIAL_TEST(a_cut_does_not_split_a_character),
         DENIAL_TEST(hostile_names_cannot_forge_a_line),
-        DENIAL_TEST(the_sink_gets_one_line_per_new_record),
+        DENIAL_TEST(the_sink_gets_a_line_per_record_at_the_end),
+        DENIAL_TEST(the_counts_of_all_lines_add_up_and_tell_the_last_process),
+        DENIAL_TEST(a_storm_of_denials_is_no_storm_of_lines),
         DENIAL_TEST(a_slow_reader_gets_every_line_of_a_blocking_pipe),
         DENIAL_TEST(a_slow_reader_gets_every_line_of_a_pipe_that_does_not_block),
         DENIAL_TEST(a_thread_waits_for_a_reader_that_sleeps_and_nobody_else),

@@ -67,7 +67,7 @@ static void the_supervisors_list_is_pinned(void **state)
         "read write open close stat fstat lstat poll lseek mmap? mprotect? munmap brk "
         "rt_sigaction rt_sigprocmask rt_sigreturn ioctl? pread64 pwrite64 readv writev "
         "sched_yield mremap madvise dup nanosleep getpid clone? exit wait4 kill? uname fcntl? "
-        "rmdir unlink readlink gettimeofday getrusage sysinfo getuid getgid geteuid "
+        "ftruncate rmdir unlink readlink gettimeofday getrusage sysinfo getuid getgid geteuid "
         "getegid getppid getpgrp getpgid getsid rt_sigtimedwait sigaltstack prctl? gettid "
         "tkill? futex sched_getaffinity getdents64 set_tid_address restart_syscall "
         "clock_gettime clock_nanosleep exit_group epoll_wait epoll_ctl tgkill? waitid "
@@ -79,7 +79,7 @@ static void the_supervisors_list_is_pinned(void **state)
         "read write open close stat fstat lstat poll lseek mmap? mprotect? munmap brk "
         "rt_sigaction rt_sigprocmask rt_sigreturn ioctl? pread64 pwrite64 readv writev "
         "sched_yield mremap madvise dup nanosleep getpid clone? exit wait4 kill? uname fcntl? "
-        "rmdir unlink readlink gettimeofday getrusage sysinfo getuid getgid setuid "
+        "ftruncate rmdir unlink readlink gettimeofday getrusage sysinfo getuid getgid setuid "
         "setgid geteuid getegid getppid getpgrp setreuid setregid setgroups setresuid "
         "setresgid getpgid setfsuid setfsgid getsid rt_sigtimedwait sigaltstack prctl? "
         "gettid tkill? futex sched_getaffinity getdents64 set_tid_address restart_syscall "
@@ -106,10 +106,11 @@ static void the_workers_list_is_pinned(void **state)
 static void the_guardians_list_is_pinned(void **state)
 {
     (void)state;
-    assert_list(CLI(ROLE_GUARDIAN),
-                "read write close poll rt_sigprocmask nanosleep getpid exit wait4 kill setpgid? "
-                "getppid setsid rt_sigtimedwait prctl? gettid futex getdents64 restart_syscall "
-                "exit_group waitid openat unlinkat ppoll statx ");
+    assert_list(
+        CLI(ROLE_GUARDIAN),
+        "read write close poll rt_sigprocmask nanosleep getpid exit wait4 kill ptrace? setpgid? "
+        "getppid setsid rt_sigtimedwait prctl? gettid futex getdents64 restart_syscall "
+        "exit_group waitid openat unlinkat ppoll statx ");
 }
 
 static struct wall_options traced(struct wall_options options)
@@ -272,7 +273,8 @@ static void only_where_descriptors_are_fetched_is_there_a_tracer(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(used) / sizeof(used[0]); i++) {
         assert_answer(traced(CLI(ROLE_GUARDIAN)), "ptrace", used[i], 1, 0, FILTER_ALLOW);
-        assert_answer(CLI(ROLE_GUARDIAN), "ptrace", used[i], 1, 0, SECCOMP_RET_KILL_PROCESS);
+        assert_answer(CLI(ROLE_GUARDIAN), "ptrace", used[i], 1, 0,
+                      used[i] == 17 /* PTRACE_DETACH */ ? FILTER_ALLOW : SECCOMP_RET_KILL_PROCESS);
         assert_answer(traced(LIBRARY(ROLE_SUPERVISOR)), "ptrace", used[i], 1, 0, NO);
         assert_answer(traced(LIBRARY(ROLE_WORKER)), "ptrace", used[i], 1, 0, NO);
     }
@@ -378,6 +380,22 @@ static void inert_sockets_and_filters_are_all_that_is_made(void **state)
     assert_answer(options, "setsockopt", 3, SOL_SOCKET, SO_DETACH_FILTER, FILTER_ALLOW);
 }
 
+static void a_feature_may_lower_the_limit_that_is_a_mark_alone(void **state)
+{
+    static const char *const needs[] = {"prlimit64:mark", NULL};
+    static const struct feature marks = {.name = "marks", .needs = {.calls = needs}};
+    static const struct feature *const features[] = {&marks, NULL};
+    struct wall_options options = CLI(ROLE_SUPERVISOR), worker = CLI(ROLE_WORKER);
+
+    (void)state;
+    assert_int_not_equal(evaluate(&arch_x86_64, &options, "prlimit64", 7, 10, 1), FILTER_ALLOW);
+    options.features = worker.features = features;
+    assert_int_equal(evaluate(&arch_x86_64, &options, "prlimit64", 7, 10 /* RLIMIT_LOCKS */, 1),
+                     FILTER_ALLOW);
+    assert_int_not_equal(evaluate(&arch_x86_64, &options, "prlimit64", 7, 7, 1), FILTER_ALLOW);
+    assert_int_not_equal(evaluate(&arch_x86_64, &worker, "prlimit64", 7, 10, 1), FILTER_ALLOW);
+}
+
 /* A need may be a form of a call; another feature's need of the whole call stays what it is. */
 static void a_feature_may_need_a_form_of_a_call(void **state)
 {
@@ -407,6 +425,22 @@ static void a_feature_may_need_a_form_of_a_call(void **state)
     assert_answer(options, "bind", 1, 1, sizeof(struct sockaddr_in), NO);
     options.role = ROLE_WORKER;
     assert_answer(options, "bind", 1, 1, sizeof(struct sockaddr_in6), FILTER_ALLOW);
+}
+
+/* One option of IP sockets, and none of the socket level that has its number. */
+static void an_option_may_be_needed_alone(void **state)
+{
+    static const char *const port[] = {"setsockopt:port", NULL};
+    static const struct feature feature = {.name = "port", .needs = {.calls = port}};
+    static const struct feature *const features[] = {&feature, NULL};
+    struct wall_options options = LIBRARY(ROLE_SUPERVISOR);
+
+    (void)state;
+    assert_answer(options, "setsockopt", 1, IPPROTO_IP, 24, NO);
+    options.features = features;
+    assert_answer(options, "setsockopt", 1, IPPROTO_IP, 24, FILTER_ALLOW);
+    assert_answer(options, "setsockopt", 1, IPPROTO_IP, 25, NO);
+    assert_answer(options, "setsockopt", 1, SOL_SOCKET, 24, NO);
 }
 
 static void the_programs_do_what_the_plans_say(void **state)
@@ -793,9 +827,11 @@ int main(void)
         cmocka_unit_test(a_library_lets_its_host_change_ids),
         cmocka_unit_test(a_feature_widens_the_list_by_what_it_needs),
         cmocka_unit_test(a_feature_may_end_lingering_alone),
+        cmocka_unit_test(a_feature_may_lower_the_limit_that_is_a_mark_alone),
         cmocka_unit_test(a_feature_may_need_a_form_of_a_call),
         cmocka_unit_test(inert_sockets_and_filters_are_all_that_is_made),
         cmocka_unit_test(members_messages_neither_wait_nor_connect),
+        cmocka_unit_test(an_option_may_be_needed_alone),
         cmocka_unit_test(the_programs_do_what_the_plans_say),
         cmocka_unit_test(normal_work_goes_on_behind_the_walls),
         cmocka_unit_test(a_call_outside_the_list_has_the_promised_result),

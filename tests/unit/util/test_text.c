@@ -220,8 +220,37 @@ static void a_shell_reads_the_same_word_back(void **state)
     assert_quoted("", "''");
     assert_quoted("a b", "'a b'");
     assert_quoted("it's", "'it'\\''s'");
-    assert_quoted("$(rm)*?~;\n", "'$(rm)*?~;\n'");
+    assert_quoted("$(rm)*?~;", "'$(rm)*?~;'");
+    assert_quoted("a\\b", "'a\\b'");
+    assert_quoted("\xc3\xbc b", "'\xc3\xbc b'");
     assert_quoted("~", "'~'");
+}
+
+static void assert_quoted_for_a_screen(const char *text, const char *expected)
+{
+    CLEANUP_BUFFER struct buffer out = BUFFER_INIT;
+    CLEANUP_BUFFER struct buffer shown = BUFFER_INIT;
+
+    assert_quoted(text, expected);
+    text_shell_quote(&out, text);
+    text_escape_controls(&shown, buffer_text(&out), out.length);
+    assert_string_equal(buffer_text(&shown), expected);
+}
+
+static void what_must_not_reach_a_screen_is_quoted_with_escapes(void **state)
+{
+    (void)state;
+    assert_quoted_for_a_screen("a\nb\tc\r", "$'a\\nb\\tc\\r'");
+    assert_quoted_for_a_screen("\xff\x1b[2J", "$'\\377\\033[2J'");
+    assert_quoted_for_a_screen("\xe2\x80\xae"
+                               "1",
+                               "$'\\342\\200\\2561'");       /* U+202E */
+    assert_quoted_for_a_screen("\xd8\x9c", "$'\\330\\234'"); /* U+061C */
+    /* An apostrophe would end '...' in a shell that does not know $'...'. */
+    assert_quoted_for_a_screen("it's\x01"
+                               "1\\",
+                               "$'it\\047s\\0011\\\\'");
+    assert_quoted_for_a_screen("it's\\", "'it'\\''s\\'");
 }
 
 static void trimming_takes_blanks_and_tabs_only(void **state)
@@ -253,6 +282,7 @@ int main(void)
         cmocka_unit_test(a_typing_error_finds_its_word),
         cmocka_unit_test(a_very_long_word_is_nobodys_typing_error),
         cmocka_unit_test(a_shell_reads_the_same_word_back),
+        cmocka_unit_test(what_must_not_reach_a_screen_is_quoted_with_escapes),
         cmocka_unit_test(trimming_takes_blanks_and_tabs_only),
     };
 
