@@ -44,8 +44,8 @@ struct sandbox {
     bool driven; /* a waiter serves the loop; further ones wait for it as for a thread of ours */
     bool timed_out;
     int64_t timed_out_at; /* CLOCK_MONOTONIC */
-    bool failed; /* the supervisor failed */
-    bool lost;   /* the supervising thread is stuck for good, and the run is over without it */
+    bool failed;          /* the supervisor failed */
+    bool lost; /* the supervising thread is stuck for good, and the run is over without it */
     uint64_t kill_after_ms;
     struct error create_error;
     struct outcome outcome;
