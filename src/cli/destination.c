@@ -8,10 +8,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 bool destination_inherited(const char *number, const char *option, int *fd, struct error *err)
@@ -163,61 +161,4 @@ void destination_close(struct destination *destination)
         fd_close(destination->fd);
     fd_close(destination->directory);
     *destination = DESTINATION_NONE;
-}
-
-/* ---- Taking back from a confined process ----------------------------------------------------------- */
-
-/* In the process of its own: one byte is the order, the end of the pipe says that nothing is to be done. */
-static void await_order(int order, struct destination *const *destinations,
-                        const char *const *texts, size_t count)
-{
-    char byte;
-
-    if (RETRY_ON_EINTR(read(order, &byte, 1)) != 1)
-        return;
-    for (size_t i = 0; i < count; i++)
-        destination_withdraw(destinations[i], texts[i]);
-}
-
-int withdrawal_prepare(struct withdrawal *withdrawal, struct destination *const *destinations,
-                       const char *const *texts, size_t count)
-{
-    bool made = false;
-    int ends[2];
-    sigset_t all, before;
-
-    for (size_t i = 0; i < count; i++)
-        made = made || destinations[i]->made;
-    if (!made)
-        return 0;
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return -errno;
-    sigfillset(&all); /* a signal to the whole group is about the run */
-    sigprocmask(SIG_SETMASK, &all, &before);
-    pid_t process = fork();
-    if (process == 0) {
-        close(ends[1]);
-        await_order(ends[0], destinations, texts, count);
-        _exit(0);
-    }
-    int error = errno;
-    sigprocmask(SIG_SETMASK, &before, NULL);
-    close(ends[0]);
-    if (process < 0) {
-        close(ends[1]);
-        return -error;
-    }
-    *withdrawal = (struct withdrawal){.order = ends[1], .process = process};
-    return 0;
-}
-
-void withdrawal_end(struct withdrawal *withdrawal, bool withdraw)
-{
-    if (withdrawal->process <= 0)
-        return;
-    if (withdraw)
-        fd_write_all(withdrawal->order, "", 1);
-    close(withdrawal->order);
-    RETRY_ON_EINTR(waitpid(withdrawal->process, NULL, 0));
-    *withdrawal = WITHDRAWAL_NONE;
 }

@@ -12,7 +12,6 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/types.h>
 
 struct destination {
     int fd;        /* -1: not asked for */
@@ -42,22 +41,6 @@ bool destination_empty(const struct destination *destination, const char *option
 
 /* Closes it and removes the file if destination_open() made it. `text` as there. */
 void destination_withdraw(struct destination *destination, const char *text);
-
-/* Who can do that once this process is confined: a process of its own that waits for the order, and exists
- * only if a file was made. */
-struct withdrawal {
-    int order; /* the write end of its pipe */
-    pid_t process;
-};
-
-#define WITHDRAWAL_NONE ((struct withdrawal){.order = -1})
-
-/* Of `count` destinations opened from `texts`; both borrowed until the end. 0 or -errno. */
-int withdrawal_prepare(struct withdrawal *withdrawal, struct destination *const *destinations,
-                       const char *const *texts, size_t count);
-
-/* Ends the process, after it has taken the files back (`withdraw`) or without. May come twice. */
-void withdrawal_end(struct withdrawal *withdrawal, bool withdraw);
 
 /* The descriptor a caller passed by number: open, inherited and writable. `option` as above. */
 bool destination_inherited(const char *number, const char *option, int *fd, struct error *err);

@@ -46,8 +46,7 @@ struct run {
     struct strv argv;
     struct policy *policy;
     struct destination posture, denials;
-    struct withdrawal withdrawal; /* of both, until the launch has succeeded */
-    int status_fd;                /* -1: none; borrowed from the caller */
+    int status_fd; /* -1: none; borrowed from the caller */
     uint64_t timeout_ms, kill_after_ms;
     int64_t started_ns;
     struct rlimit inherited_nofile;
@@ -61,7 +60,6 @@ static void run_init(struct run *run)
     *run = (struct run){
         .posture = DESTINATION_NONE,
         .denials = DESTINATION_NONE,
-        .withdrawal = WITHDRAWAL_NONE,
         .status_fd = -1,
     };
     record_init(&run->record);
@@ -187,9 +185,6 @@ static bool open_destinations(void *data, int *denial_fd, struct error *err)
 
     bool opened = open_reports(run, &opener, err);
     grant_opener_free(&opener);
-    int result = opened ? withdrawal_prepare(&run->withdrawal, destinations, texts, 2) : 0;
-    if (result < 0)
-        opened = error_runtime(err, -result, "process that takes back the reports");
     for (size_t i = 0; !opened && i < 2; i++)
         destination_withdraw(destinations[i], texts[i]);
     if (!opened)
@@ -532,7 +527,6 @@ static int execute(struct run *run, int *host_signal)
     raise_open_files(&run->inherited_nofile);
     bool created = create(run, &err);
     bool started = created && write_posture(run, &err);
-    withdrawal_end(&run->withdrawal, !started);
     if (!created && is_overdue(run)) {
         outcome = (struct outcome){
             .code = -1,
