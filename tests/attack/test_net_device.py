@@ -96,7 +96,7 @@ def test_no_bind_between_the_look_and_the_send_does(attack, binds):
     assert seen == {"raced", "raced ping", "tcp"}, (free.result, seen)
 
     options = [*(["--net-allow-bind", str(own)] if binds else []), *rules("127.0.0.1", "udp://127.0.0.1", "icmp://[::1]")]
-    confined, seen = on_wire(attack, options, *words, "5000")
+    confined, seen = on_wire(attack, options, *words, "2500")
     assert int(confined["tries"]) > 100 and seen == set(), (confined.result, seen)
 
 

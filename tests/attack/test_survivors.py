@@ -308,7 +308,7 @@ def test_a_storm_stays_within_the_process_limit(attack, look):
                                                     (40, 10, 52, "thread")])
 def test_who_changes_its_parent_during_the_count_is_counted(sandlock, helpers, idle, many, limit, who):
     """A process or thread forks many and ends while the tree is walked: they go where was looked already."""
-    rounds = 60 if who == "process" else 30
+    rounds = 30
     result = sandlock.run("-r", helpers, "-P", limit, "--", helpers / "fork_race", idle, many, rounds, who, timeout=120)
     most, reached = map(int, result.stdout.split())
     assert reached > rounds / 2, "the control: the limit lets nobody through for good"
