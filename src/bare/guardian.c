@@ -504,7 +504,9 @@ static bool read_signals(struct guardian *guardian, int signal_fd)
     long got;
 
     do {
-        infos[0].ssi_signo = 0; /* for analyzers, which do not see what a raw system call writes */
+        for (int i = 0; i <= SIGNALS_WATCHED;
+             i++) /* for analyzers: a raw system call writes them */
+            infos[i].ssi_signo = 0;
         got = sys_call3(SYS_read, signal_fd, (long)infos, sizeof(infos));
         for (long i = 0; (i + 1) * (long)sizeof(infos[0]) <= got; i++) {
             const struct signalfd_siginfo *info = &infos[i];

@@ -145,10 +145,10 @@ void destination_withdraw(struct destination *destination, const char *text)
     struct stat ours;
     struct stat there;
     const char *slash = text == NULL ? NULL : strrchr(text, '/');
-    const char *name = slash == NULL ? text : slash + 1;
+    const char *name = slash == NULL ? text : slash + 1; /* what was made has one */
 
     /* By name, so only what is still the file that was made. */
-    if (destination->made && fstat(destination->fd, &ours) == 0 &&
+    if (destination->made && name != NULL && fstat(destination->fd, &ours) == 0 &&
         fstatat(destination->directory, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
         ours.st_dev == there.st_dev && ours.st_ino == there.st_ino)
         unlinkat(destination->directory, name, 0);

@@ -54,18 +54,30 @@ static void fill_slots(struct process_tree *tree)
         *slot_of(tree, tree->entries[i].pid) = (uint32_t)i + 1;
 }
 
-static bool grow_slots(struct process_tree *tree)
+/* Room for one more. 0 or -errno, and then nothing has changed. */
+static int grow(struct process_tree *tree)
 {
-    size_t count = tree->capacity * 2;
-    uint32_t *slots = calloc(count, sizeof(*slots));
+    size_t capacity = tree->capacity == 0 ? 16 : tree->capacity * 2;
 
-    if (slots == NULL)
-        return false;
+    if (tree->count >= PROCESS_TREE_MAX)
+        return -E2BIG;
+    struct process_entry *entries = calloc(capacity, sizeof(*entries));
+    uint32_t *slots = calloc(capacity * 2, sizeof(*slots));
+    if (entries == NULL || slots == NULL) {
+        free(entries);
+        free(slots);
+        return -ENOMEM;
+    }
+    if (tree->entries != NULL)
+        memcpy(entries, tree->entries, tree->count * sizeof(*entries));
+    free(tree->entries);
     free(tree->slots);
+    tree->entries = entries;
+    tree->capacity = capacity;
     tree->slots = slots;
-    tree->slot_count = count;
+    tree->slot_count = capacity * 2;
     fill_slots(tree);
-    return true;
+    return 0;
 }
 
 /* False: nobody has this number, or it is a zombie; also if it cannot be told by lack of rights to
@@ -104,19 +116,10 @@ static int look_at(int proc_fd, pid_t pid, struct process_entry *entry)
 
 static int append(struct process_tree *tree, const struct process_entry *entry)
 {
-    if (tree->count == tree->capacity) {
-        size_t capacity = tree->capacity == 0 ? 16 : tree->capacity * 2;
-        struct process_entry *entries = NULL;
-        if (tree->count >= PROCESS_TREE_MAX)
-            return -E2BIG;
-        entries = realloc(tree->entries, capacity * sizeof(*entries));
-        if (entries == NULL)
-            return -ENOMEM;
-        tree->entries = entries;
-        tree->capacity = capacity;
-        if (!grow_slots(tree))
-            return -ENOMEM;
-    }
+    int result = tree->entries == NULL || tree->count == tree->capacity ? grow(tree) : 0;
+
+    if (result < 0)
+        return result;
     uint32_t *slot = slot_of(tree, entry->pid);
     tree->entries[tree->count++] = *entry;
     *slot = (uint32_t)tree->count;
