@@ -78,7 +78,35 @@ static void check_cut(const char *text, size_t length, size_t max)
     check_shown(buffer_text(&out), out.length);
 }
 
-/* Reads a word as POSIX sh does, for the two ways of quoting there are in it. */
+/* Reads what is behind $' as bash does: to a shell that does not know it, its end must be the same. */
+static void check_escaped_word(const char *word, const char *text)
+{
+    static const char names[] = "ntr\\", values[] = "\n\t\r\\";
+
+    for (; *word != '\''; text++) {
+        check(*word != '\0' && *text != '\0');
+        if (*word != '\\') {
+            check(*word++ == *text);
+            continue;
+        }
+        const char *found = word[1] == '\0' ? NULL : strchr(names, word[1]);
+        if (found != NULL) {
+            check(values[found - names] == *text);
+            word += 2;
+            continue;
+        }
+        int byte = 0;
+        for (int i = 1; i <= 3; i++) {
+            check(word[i] >= '0' && word[i] <= '7');
+            byte = 8 * byte + (word[i] - '0');
+        }
+        check(byte == (unsigned char)*text);
+        word += 4;
+    }
+    check(word[1] == '\0' && *text == '\0');
+}
+
+/* Reads a word as POSIX sh does, for the two ways of quoting there are in it, or with escapes. */
 static void check_shell_word(const char *text)
 {
     CLEANUP_BUFFER struct buffer out = BUFFER_INIT;
@@ -87,6 +115,12 @@ static void check_shell_word(const char *text)
     text_shell_quote(&out, text);
     check(!buffer_failed(&out) && out.length > 0);
     const char *word = buffer_text(&out);
+    check_shown(word, out.length);
+    if (word[0] == '$') {
+        check(word[1] == '\'');
+        check_escaped_word(word + 2, text);
+        return;
+    }
     for (; *word != '\0'; word++) {
         if (*word == '\'') {
             quoted = !quoted;
