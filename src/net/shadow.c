@@ -55,6 +55,7 @@ static void find_cgroups(struct shadow *shadow)
 {
     struct object_identity identity;
 
+    shadow->cgroups_known = true;
     if (!object_identify_path(AT_FDCWD, SYS_FS, &identity))
         return;
     shadow->sys_fs = place_of(&identity);
@@ -91,7 +92,6 @@ static void find_kernel(struct shadow *shadow)
         identity.device != shadow->root.device) {
         shadow->sys_device = identity.device;
         shadow->sys_root = identity.inode;
-        find_cgroups(shadow);
     }
 }
 
@@ -181,6 +181,10 @@ static bool is_grant_of_net(const struct shadow *host, const struct granted *gra
 
 static void look_at_grant(struct shadow *host, const struct granted *granted)
 {
+    /* Only below these can they be, and looking for them costs more than all else here. */
+    if (!host->cgroups_known && host->sys_device != 0 &&
+        (granted->object.device == host->sys_device || is_place(&host->root, &granted->object)))
+        find_cgroups(host);
     if (is_harmless(granted->path) && !is_above_cgroups(host, &granted->object))
         return;
     bool kernel = shows_kernel(host, &granted->object);

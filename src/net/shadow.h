@@ -53,6 +53,7 @@ struct shadow {
     struct shadow_place sys_fs;       /* where the trees of control groups are mounted */
     uint64_t cgroup_devices[SHADOW_CGROUPS_MAX];
     unsigned cgroup_count;
+    bool cgroups_known; /* somebody has looked */
 };
 
 /* What a policy shadows on this host, now: looked for once, so that filter, rulesets and features go by the
