@@ -79,7 +79,7 @@ static const struct argument_rule own_affinity_rules[] = {
 };
 
 static const struct argument_rule own_prlimit_rules[] = {
-    /* Without a new limit it only asks, and the kernel's ptrace check applies. */
+    /* Without a new limit it only asks. */
     ROW_WHEN(RULE_UNGATED, DENY(EPERM), NOT_EQUAL(0, 0), NOT_NULL(2)),
 };
 

@@ -96,6 +96,15 @@ static int find_write_grant(struct grant_opener *opener, int directory, const ch
     }
 }
 
+bool grant_reaches_for_writing(struct grant_opener *opener, const char *path)
+{
+    const char *below = NULL;
+    CLEANUP_FD int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    return fd >= 0 && find_write_grant(opener, fd, &below) == 0 &&
+           (opener->everything || below != NULL);
+}
+
 /* ---- The walk -------------------------------------------------------------------------------- */
 
 /* What is left of the path stands at the end of `text`, so that a link's text fits in front of it. */

@@ -44,4 +44,7 @@ int grant_open(struct grant_opener *opener, const char *path, const char **below
  * -errno. */
 int grant_check(struct grant_opener *opener, const char *path, int fd, const char **below);
 
+/* True if the directory `path` is, or lies below, what a write grant names. False also if that cannot be told. */
+bool grant_reaches_for_writing(struct grant_opener *opener, const char *path);
+
 #endif

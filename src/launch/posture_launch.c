@@ -1,4 +1,5 @@
 /* The posture of a launch: what was prepared for this run, and what this build or policy leaves open. */
+#include "launch/grant_open.h"
 #include "launch/internal.h"
 
 #include "kernel/probe.h"
@@ -15,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* Gates that users of this kind of sandbox expect and this build does not have. */
@@ -181,46 +181,24 @@ static void describe_kernel_files(struct launch *launch)
                           "interfaces by name, to stat");
 }
 
-/* A directory that holds `path`, itself included, is granted for writing. By the objects, as they are now. */
-static bool writes_reach(const struct policy *policy, const char *path)
-{
-    const struct strv *lists[] = {&policy->fs_write, &policy->fs_write_try};
-    CLEANUP_FD int start_fd =
-        policy->cwd == NULL ? -1 : open(policy->cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    CLEANUP_FD int at = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    struct stat above, granted, before = {0};
-
-    while (at >= 0 && fstat(at, &above) == 0 &&
-           (above.st_dev != before.st_dev || above.st_ino != before.st_ino)) {
-        for (size_t i = 0; i < lists[0]->count + lists[1]->count; i++) {
-            const char *item =
-                i < lists[0]->count ? lists[0]->items[i] : lists[1]->items[i - lists[0]->count];
-            if (fstatat(start_fd < 0 ? AT_FDCWD : start_fd, item, &granted, 0) == 0 &&
-                granted.st_dev == above.st_dev && granted.st_ino == above.st_ino)
-                return true;
-        }
-        before = above;
-        int parent = openat(at, "..", O_PATH | O_CLOEXEC);
-        fd_close(at);
-        at = parent;
-    }
-    return false;
-}
-
 /* What write grants give besides the content of files. */
 static void describe_write_grants(struct launch *launch)
 {
     const struct policy *policy = launch->policy;
+    CLEANUP_FD int start_fd =
+        policy->cwd == NULL ? -1 : open(policy->cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct grant_opener opener = {.policy = policy, .start_fd = start_fd < 0 ? AT_FDCWD : start_fd};
 
-    if (writes_reach(policy, "/dev/shm"))
+    if (grant_reaches_for_writing(&opener, "/dev/shm"))
         posture_exception(&launch->posture,
                           "a write grant covers /dev/shm: members can list and remove the runtime "
                           "files of the user's sandboxes, whose names then are not protected");
     if ((policy->no_supervisor || (policy->without & FEATURE_PROC_VIEW) != 0) &&
-        writes_reach(policy, "/sys/fs/cgroup"))
+        grant_reaches_for_writing(&opener, "/sys/fs/cgroup"))
         posture_exception(&launch->posture,
                           "a write grant covers /sys/fs/cgroup: where file modes allow it, control "
                           "groups end and stop processes outside");
+    grant_opener_free(&opener);
 }
 
 static void describe_exceptions(struct launch *launch)

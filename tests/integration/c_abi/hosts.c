@@ -149,18 +149,6 @@ static void install(struct sock_filter *filter, size_t count)
     CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
 }
 
-static void refuse_clone3(void)
-{
-    struct sock_filter filter[] = {
-        LOAD(nr),
-        IF_NUMBER(SYS_clone3, 1),
-        RETURN(SECCOMP_RET_ERRNO | EPERM),
-        RETURN(SECCOMP_RET_ALLOW),
-    };
-
-    install(filter, sizeof(filter) / sizeof(filter[0]));
-}
-
 static void refuse_threads(void)
 {
     struct sock_filter filter[] = {
@@ -779,7 +767,7 @@ int main(int argc, char **argv)
     else if (strcmp(kind, "closed-fds") == 0)
         status = closed_descriptors();
     else if (strcmp(kind, "no-clone3") == 0) {
-        refuse_clone3();
+        refuse(SYS_clone3, EPERM);
         run_where_threads_fail();
     } else if (strcmp(kind, "no-commands") == 0) {
         in_a_copy(commands_arrive_without_signals, ENOSYS);
