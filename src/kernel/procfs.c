@@ -35,9 +35,9 @@ int procfs_open(void)
 
 /* Our numbers in the procfs's namespace and in those below it down to our own: a single one where the two
  * are the same. The number alone could be the same in both by chance. */
-static int count_own_numbers(int proc_fd)
+static int count_own_numbers(int proc_fd, pid_t own)
 {
-    CLEANUP_FD int fd = procfs_open_file(proc_fd, 0, "status", O_RDONLY);
+    CLEANUP_FD int fd = procfs_open_file(proc_fd, own, "status", O_RDONLY);
     CLEANUP_FREE char *status = NULL;
     size_t length;
 
@@ -76,7 +76,8 @@ int procfs_check_own(int proc_fd, const char **reason)
         return -ENODEV;
     ssize_t length = readlinkat(proc_fd, "self", link, sizeof(link) - 1);
     snprintf(self, sizeof(self), "%" PRIu64, process);
-    int numbers = length < 0 || strcmp(link, self) != 0 ? 0 : count_own_numbers(proc_fd);
+    int numbers =
+        length < 0 || strcmp(link, self) != 0 ? 0 : count_own_numbers(proc_fd, (pid_t)process);
     if (numbers < 0) {
         *reason = "its files cannot be read";
         return numbers;

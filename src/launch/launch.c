@@ -250,9 +250,11 @@ bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
     /* While the child confines itself. What can fail comes before the release: a command whose start
      * failed must not have run. */
     int result = 0;
-    if (launch->domains.grants.count > GRANTS_PINNED_MAX)
-        result = grants_resolve(&launch->domains.grants);
-    if (result == 0 && !launch->park)
+    bool prepared = !launch->supervised || supervisor_check_proc(launch->supervisor, err);
+    if (prepared && launch->domains.grants.count > GRANTS_PINNED_MAX &&
+        (result = grants_resolve(&launch->domains.grants)) != 0)
+        prepared = error_runtime(err, -result, "names of the grants");
+    if (prepared && !launch->park)
         launch_release(launch);
 
     uint32_t state = await_state(launch, LAUNCH_READY);
@@ -261,10 +263,10 @@ bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
         launch_finish(launch);
         return false;
     }
-    if (result != 0) {
+    if (!prepared) {
         /* Only now: killed while it installs its filter it would leave us a listener. */
         launch_finish(launch);
-        return error_runtime(err, -result, "names of the grants");
+        return false;
     }
     if (launch->supervised) {
         int listener = launch->record->listener;

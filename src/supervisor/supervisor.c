@@ -187,34 +187,41 @@ static void list_features(const struct supervisor *supervisor, char *text, size_
         snprintf(text, size, "explain");
 }
 
-/* Whoever makes a call is known by a number of our pid namespace, and looked up by it. In a procfs that
- * numbers otherwise that would be another process, also one outside. */
-static bool open_proc(struct supervisor *supervisor, struct error *err)
+static bool proc_failed(const struct supervisor *supervisor, struct error *err)
 {
     char features[512];
-    const char *reason;
 
-    supervisor->proc_fd = FAULT_OR("proc", -EIO, procfs_open());
-    int result = supervisor->proc_fd;
-    if (result < 0)
-        error_runtime(err, -result, "open /proc");
-    else if ((result = procfs_check_own(supervisor->proc_fd, &reason)) == -ENODEV ||
-             result == -EXDEV)
-        error_runtime(err, 0, "/proc: %s; mount one for this namespace: mount -t proc proc /proc",
-                      reason);
-    else if (result < 0)
-        error_runtime(err, -result, "/proc: %s", reason);
-    if (result >= 0)
-        return true;
     list_features(supervisor, features, sizeof(features));
     return error_wrap(err, "processes cannot be looked at, which the supervisor (%s) needs",
                       features);
 }
 
+/* Whoever makes a call is known by a number of our pid namespace, and looked up by it. In a procfs that
+ * numbers otherwise that would be another process, also one outside. */
+bool supervisor_check_proc(const struct supervisor *supervisor, struct error *err)
+{
+    const char *reason;
+
+    if (supervisor->proc_fd < 0)
+        return true;
+    int result = procfs_check_own(supervisor->proc_fd, &reason);
+    if (result == 0)
+        return true;
+    if (result == -ENODEV || result == -EXDEV)
+        error_runtime(err, 0, "/proc: %s; mount one for this namespace: mount -t proc proc /proc",
+                      reason);
+    else
+        error_runtime(err, -result, "/proc: %s", reason);
+    return proc_failed(supervisor, err);
+}
+
 static bool open_tasks(struct supervisor *supervisor, struct error *err)
 {
-    if (!open_proc(supervisor, err))
-        return false;
+    supervisor->proc_fd = FAULT_OR("proc", -EIO, procfs_open());
+    if (supervisor->proc_fd < 0) {
+        error_runtime(err, -supervisor->proc_fd, "open /proc");
+        return proc_failed(supervisor, err);
+    }
     supervisor->tasks = task_index_new(supervisor->proc_fd);
     if (supervisor->tasks == NULL)
         return error_runtime(err, errno, "create the process index");

@@ -69,6 +69,10 @@ struct member_filter_options supervisor_filter_options(const struct supervisor *
 
 bool supervisor_start_features(struct supervisor *supervisor, struct error *err);
 
+/* Whether /proc shows the processes of this namespace under the numbers they have here: a reading that takes
+ * its time, to be made before the command runs. */
+bool supervisor_check_proc(const struct supervisor *supervisor, struct error *err);
+
 /* Posture entries of the features, wanted or not. */
 void supervisor_describe(const struct supervisor *supervisor, struct posture *posture);
 
