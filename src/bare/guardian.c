@@ -25,10 +25,11 @@
 #define KERNEL_SIGSET_SIZE 8
 #define SIGNAL_BIT(number) (1ULL << ((number)-1))
 
-/* Children read from /proc in one go; more are found in the next round. */
 #define STATX_INODE 0x100 /* STATX_INO */
+#define CHILDREN_TEXT_SIZE 2048
 
-#define CHILDREN_TEXT_MAX 4096
+/* Members that end, or stop for us, as fast as we can see to them must not keep us from all else. */
+#define REAPED_AT_ONCE 64
 
 /* Rounds of killing, a millisecond each, in which nothing can be learned of the members. */
 #define REFUSALS_MAX 100
@@ -64,53 +65,56 @@ static int fail(struct launch_record *record, uint32_t step, long error)
 
 /* ---- Reading /proc without libc --------------------------------------------------------------- */
 
-static long read_file(const char *path, char *text, long size)
-{
-    long fd = sys_call4(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0);
+/* The children of this process, which has one thread, as their list is read. One that ends meanwhile can make
+ * another be passed over, which the next list has. */
+struct children {
+    long fd;
+    long length;
+    long at;
+    char text[CHILDREN_TEXT_SIZE];
+};
 
-    if (fd < 0)
-        return fd;
-    long length = 0;
-    while (length < size - 1) {
-        long got = sys_call3(SYS_read, fd, (long)(text + length), size - 1 - length);
-        if (got <= 0)
-            break;
-        length += got;
-    }
-    sys_call1(SYS_close, fd);
-    text[length] = '\0';
-    return length;
-}
-
-/* The children of thread `task` of process `task` (single-threaded, or the first thread only). */
-static long read_children(long task, char *text, long size)
+static long children_open(struct children *children)
 {
     char path[64];
-    char *end = put_text(path, "/proc/");
+    char *end = put_text(path, "/proc/self/task/");
 
-    end = put_number(end, (unsigned long)task);
-    end = put_text(end, "/task/");
-    end = put_number(end, (unsigned long)task);
+    end = put_number(end, (unsigned long)sys_call0(SYS_getpid));
     end = put_text(end, "/children");
     *end = '\0';
-    return read_file(path, text, size);
+    children->length = 0;
+    children->at = 0;
+    children->fd = sys_call4(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0);
+    return children->fd;
 }
 
-/* Takes the next number from a blank-separated list; 0 at the end. A number cut by the buffer's end
- * is dropped. */
-static long next_number(const char **cursor)
+/* The next character, or 0 at the end. */
+static char children_take(struct children *children)
 {
-    const char *text = *cursor;
-    long number = 0;
+    if (children->at >= children->length) {
+        children->at = 0;
+        children->length =
+            sys_call3(SYS_read, children->fd, (long)children->text, sizeof(children->text));
+        if (children->length <= 0)
+            return '\0';
+    }
+    return children->text[children->at++];
+}
 
-    while (*text == ' ')
-        text++;
-    while (*text >= '0' && *text <= '9')
-        number = number * 10 + (*text++ - '0');
-    if (*text != ' ')
-        number = 0;
-    *cursor = text;
-    return number;
+/* 0 at the end. Every number is followed by a blank. */
+static long children_next(struct children *children)
+{
+    long number = 0;
+    char digit;
+
+    while ((digit = children_take(children)) >= '0' && digit <= '9')
+        number = number * 10 + (digit - '0');
+    return digit == ' ' ? number : 0;
+}
+
+static void children_close(const struct children *children)
+{
+    sys_call1(SYS_close, children->fd);
 }
 
 /* ---- Killing ---------------------------------------------------------------------------------- */
@@ -119,16 +123,15 @@ static long next_number(const char **cursor)
  * descent. Each round kills the guardian's children; their children become ours and die in the next. */
 static void kill_children_by_descent(struct guardian *guardian, int signal)
 {
-    char text[CHILDREN_TEXT_MAX];
-    long self = sys_call0(SYS_getpid);
+    struct children children;
+    long process;
 
     (void)guardian;
-    if (read_children(self, text, sizeof(text)) <= 0)
+    if (children_open(&children) < 0)
         return;
-    const char *cursor = text;
-    long process;
-    while ((process = next_number(&cursor)) > 0)
+    while ((process = children_next(&children)) > 0)
         sys_call2(SYS_kill, process, signal);
+    children_close(&children);
 }
 
 static void signal_members(struct guardian *guardian, int signal)
@@ -145,16 +148,16 @@ static void signal_members(struct guardian *guardian, int signal)
 static bool kill_everything(struct guardian *guardian)
 {
     for (int refused = 0; refused < REFUSALS_MAX;) {
-        long result = sys_call4(SYS_wait4, -1, 0, WNOHANG | __WALL, 0);
+        long result = 1;
+        for (int i = 0; i < REAPED_AT_ONCE && result > 0; i++)
+            result = sys_call4(SYS_wait4, -1, 0, WNOHANG | __WALL, 0);
         if (result == -ECHILD)
             return true;
-        if (result > 0)
-            continue;
         refused += result < 0 && result != -EINTR;
         signal_members(guardian, SIGKILL);
         if (guardian->plan->signal_scope && result == 0) {
             result = sys_call4(SYS_wait4, -1, 0, __WALL, 0);
-        } else {
+        } else if (result <= 0) {
             /* A fork storm moves while we look: do not wait for one of them, look again. */
             struct timespec pause = {0, 1000000};
             sys_call2(SYS_nanosleep, (long)&pause, 0);
@@ -207,19 +210,19 @@ static void let_stopped_go(struct guardian *guardian, const siginfo_t *info)
 /* While the child's zombie is kept, a peek would name it for ever: orphans are found by number. */
 static void reap_orphans(struct guardian *guardian)
 {
-    char text[CHILDREN_TEXT_MAX];
-
-    if (read_children(sys_call0(SYS_getpid), text, sizeof(text)) <= 0)
-        return;
-    const char *cursor = text;
+    struct children children;
     long process;
-    while ((process = next_number(&cursor)) > 0) {
+
+    if (children_open(&children) < 0)
+        return;
+    while ((process = children_next(&children)) > 0) {
         int status = 0;
         if (process != guardian->child &&
             sys_call4(SYS_wait4, process, (long)&status, WNOHANG | __WALL, 0) > 0 &&
             WIFSTOPPED(status))
             end_tracing(process, WSTOPSIG(status) & 0x7f);
     }
+    children_close(&children);
 }
 
 /* False for a stop of a thread that is, or was a moment ago, traced. */
@@ -229,16 +232,20 @@ static bool has_ended(const siginfo_t *info)
            info->si_code == CLD_DUMPED;
 }
 
-/* Peeks, so that the child's zombie stays and pins its number and group until the end. */
-static void reap(struct guardian *guardian)
+/* Peeks, so that the child's zombie stays and pins its number and group until the end. True: there may be more
+ * to reap, but something else comes first. */
+static bool reap(struct guardian *guardian)
 {
-    while (!guardian->child_done) {
+    for (int i = 0; !guardian->child_done; i++) {
         siginfo_t info = {0};
+
+        if (i == REAPED_AT_ONCE)
+            return true;
         long result =
             sys_call5(SYS_waitid, P_ALL, 0, (long)&info, WEXITED | WNOHANG | WNOWAIT | __WALL,
                       (long)&guardian->record->usage);
         if (result < 0 || info.si_pid == 0)
-            return;
+            return false;
         if (!has_ended(&info))
             let_stopped_go(guardian, &info);
         else if (info.si_pid == guardian->child)
@@ -248,6 +255,7 @@ static void reap(struct guardian *guardian)
     }
     if (!guardian->finish)
         reap_orphans(guardian);
+    return false;
 }
 
 /* Tells the host when the child stops or continues, for job control. */
@@ -478,7 +486,6 @@ static void look_around(struct guardian *guardian)
 {
     tracer_release(guardian->tracer);
     report_stops(guardian);
-    reap(guardian);
     /* Without the scope a kill walks the tree, and orphans have become our children only now. */
     if (guardian->killed && !guardian->plan->signal_scope)
         signal_members(guardian, SIGKILL);
@@ -528,11 +535,13 @@ static void serve(struct guardian *guardian, int host_pidfd, int signal_fd)
         {.fd = guardian->plan->lifeline, .events = POLLIN},
     };
 
+    const struct timespec at_once = {0, 0};
+
     for (;;) {
-        reap(guardian);
+        bool more = reap(guardian);
         if (guardian->child_done && guardian->finish)
             return;
-        long result = sys_call5(SYS_ppoll, (long)polled, 3, 0, 0, 0);
+        long result = sys_call5(SYS_ppoll, (long)polled, 3, more ? (long)&at_once : 0, 0, 0);
         if (result == -EINTR)
             continue;
         if (result < 0)

@@ -14,9 +14,12 @@
 #include <signal.h>
 #include <stdint.h>
 #include <sys/syscall.h>
+#include <time.h>
 
-/* Without the scope members are stopped one after the other, and those not yet stopped may fork. */
+/* Without the scope members are stopped one after the other, and those not yet stopped may fork; with it, one may
+ * continue another in the same moment. */
 #define STOP_ROUNDS 16
+#define STOP_PAUSE_NS 1000000
 
 /* Parents of one process: more are a mistake, or change faster than they can be read. */
 #define PARENTS_MAX 65536
@@ -227,7 +230,7 @@ static void note_stopped(struct pause *pause, long guardian, bool signal_scope)
 }
 
 /* Returns how many members were running; -1 if they cannot be listed. */
-static long stop_those_that_run(long guardian)
+static long stop_those_that_run(long guardian, bool signal_scope)
 {
     struct listing processes;
     struct look look;
@@ -237,7 +240,7 @@ static long stop_those_that_run(long guardian)
     if (!open_processes(&processes, guardian))
         return -1;
     while ((process = listing_next(&processes)) > 0) {
-        if (!is_member(process, guardian, false) || is_stopped(process))
+        if (!is_member(process, guardian, signal_scope) || is_stopped(process))
             continue;
         sys_call2(SYS_kill, process, SIGSTOP);
         /* Whether it was only the first thread that has ended cannot be told, so this is done without. */
@@ -266,20 +269,20 @@ static bool continue_others(const struct pause *pause, long guardian, bool signa
 bool pause_begin(struct pause *pause, bool signal_scope)
 {
     long guardian = sys_call0(SYS_getpid);
-    long running = 0;
+    const struct timespec moment = {0, STOP_PAUSE_NS};
+    long running = 1;
 
-    if (pause->active)
-        return true;
+    if (!pause->active)
+        note_stopped(pause, guardian, signal_scope);
     pause->active = true;
-    note_stopped(pause, guardian, signal_scope);
-    if (signal_scope)
-        return sys_call2(SYS_kill, -1, SIGSTOP) == 0;
-    for (int i = 0; i < STOP_ROUNDS; i++) {
-        running = stop_those_that_run(guardian);
-        if (running <= 0)
-            break;
+    if (signal_scope && sys_call2(SYS_kill, -1, SIGSTOP) != 0)
+        return false;
+    for (int i = 0; i < STOP_ROUNDS && running > 0; i++) {
+        running = stop_those_that_run(guardian, signal_scope);
+        if (running > 0 && signal_scope) /* who was interrupted a moment ago is about to stop */
+            sys_call2(SYS_nanosleep, (long)&moment, 0);
     }
-    return running >= 0;
+    return signal_scope || running >= 0;
 }
 
 bool pause_end(struct pause *pause, bool signal_scope)

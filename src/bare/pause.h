@@ -17,7 +17,8 @@ struct pause {
     int stopped[PAUSE_NOTED_MAX];
 };
 
-/* Both are called by the guardian, whose descendants the members are, and do nothing the second time.
+/* Both are called by the guardian, whose descendants the members are. A second beginning stops those again whom
+ * another member, or a timer, has continued; a second end does nothing.
  * `signal_scope`: its domain lets it signal members alone. False: the members cannot be listed, and without the
  * scope nobody has been signalled. */
 bool pause_begin(struct pause *pause, bool signal_scope);

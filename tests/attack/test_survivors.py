@@ -146,12 +146,33 @@ def test_a_shell_job_in_the_background_does_not_delay_the_end(sandlock, look, ma
     assert look.processes_with(mark) == []
 
 
-def test_a_storm_is_over_soon_after_its_timeout(attack, look, mark):
+# What keeps whoever reaps and lets go busy, and where it can.
+BUSY = {"storm": (["storm"], []), "litters": (["litters", "5"], []),
+        "litters-unsupervised": (["litters", "5"], ["--no-supervisor"]),
+        "traced-unsupervised": (["traced", "100"], ["--no-supervisor"])}
+
+
+@pytest.fixture(params=BUSY)
+def busy(request):
+    return BUSY[request.param]
+
+
+def test_a_storm_is_over_soon_after_its_timeout(attack, look, mark, busy):
+    kind, options = busy
     started = time.monotonic()
-    result = attack.inside("survivor", "storm", mark, options=["-t", "1s"]).result
+    result = attack.inside("survivor", *kind, mark, options=[*options, "-t", "1s"]).result
     assert result.code == 124
     assert time.monotonic() - started < 6
     assert look.processes_with(mark) == []
+
+
+def test_a_storm_does_not_outlive_sandlock(attack, look, mark, busy):
+    process = begin(attack, look, mark, *busy)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=10)
+    assert look.eventually(lambda: look.processes_with(mark) == []), look.processes_with(mark)
+    process.communicate(timeout=10)
 
 
 # ---- Members of another user --------------------------------------------------------------------------

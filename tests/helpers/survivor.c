@@ -9,6 +9,8 @@
  *     survivor holder MARK        a process that keeps the standard output open
  *     survivor storm MARK         processes that fork without end, in new sessions; at the most there may
  *                                 be at once they wait for a place, so that they leave processors alone
+ *     survivor litters COUNT MARK COUNT processes that leave behind children by the dozen, which end at once
+ *     survivor traced COUNT MARK  COUNT orphans that ask to be traced, and stop, over and over
  *     survivor user MARK          a process that has become another user, or says why it could not
  *     survivor chain MARK         a process that forks and exits, over and over; it keeps the standard
  *                                 output open, whose end is the proof that it is over: no list of
@@ -22,16 +24,22 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <time.h>
 
 /* More than any launch has, few enough to be over within the patience of a busy machine's tests. */
 #define STORM_MAX 200
 #define STORM_PAUSE_NS 5000000
+#define LITTER 39
+#define LITTERS_MAX 1000 /* the machine's numbers are for all */
 
 static int ready[2]; /* a byte per process that is in place */
 
@@ -181,6 +189,89 @@ static void start_storm(void)
     }
 }
 
+/* Also where the sandbox fails to end them. */
+static bool is_time(time_t end)
+{
+    return time(NULL) < end;
+}
+
+static int end_at_once(void *unused)
+{
+    (void)unused;
+    _exit(0);
+}
+
+/* All in one memory and in a row, so that a child costs its maker less than whoever must reap it. */
+static char litter_stacks[LITTER + 1][4096] __attribute__((aligned(16)));
+
+static int leave_litter(void *unused)
+{
+    (void)unused;
+    for (int i = 1; i <= LITTER; i++)
+        clone(end_at_once, litter_stacks[i] + sizeof(litter_stacks[i]), CLONE_VM | SIGCHLD, NULL);
+    _exit(0);
+}
+
+/* With the dead that nobody has reaped yet, whom no limit of a user's counts. */
+static int tasks_of_the_machine(void)
+{
+    struct sysinfo info = {0};
+
+    sysinfo(&info);
+    return info.procs;
+}
+
+static void start_litters(int count)
+{
+    const time_t end = time(NULL) + 30;
+    const struct timespec pause = {0, 1000000};
+    const int limit = tasks_of_the_machine() + LITTERS_MAX;
+
+    for (int i = 0; i < count; i++) {
+        if (fork() != 0)
+            continue;
+        setsid();
+        close_output();
+        if (write(ready[1], "x", 1) < 0)
+            _exit(1);
+        while (is_time(end)) {
+            if (tasks_of_the_machine() > limit) {
+                nanosleep(&pause, NULL);
+                continue;
+            }
+            pid_t mother = clone(leave_litter, litter_stacks[0] + sizeof(litter_stacks[0]),
+                                 CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+            if (mother > 0)
+                waitpid(mother, NULL, 0);
+        }
+        _exit(0);
+    }
+}
+
+static void start_traced(int count)
+{
+    const time_t end = time(NULL) + 30;
+
+    for (int i = 0; i < count; i++) {
+        pid_t parent = fork();
+        if (parent != 0) {
+            waitpid(parent, NULL, 0);
+            continue;
+        }
+        if (fork() != 0)
+            _exit(0);
+        setsid();
+        close_output();
+        if (write(ready[1], "x", 1) < 0)
+            _exit(1);
+        while (is_time(end)) {
+            ptrace(PTRACE_TRACEME, 0, 0, 0);
+            raise(SIGWINCH);
+        }
+        _exit(0);
+    }
+}
+
 static void start_user(void)
 {
     if (fork() == 0) {
@@ -199,8 +290,8 @@ static void start_chain(void)
     ignore_signals();
     if (write(ready[1], "x", 1) < 0)
         _exit(1);
-    time_t end = time(NULL) + 60; /* also where the sandbox fails to end it */
-    while (time(NULL) < end) {
+    const time_t end = time(NULL) + 60;
+    while (is_time(end)) {
         if (fork() > 0)
             _exit(0);
         setsid();
@@ -227,6 +318,10 @@ int main(int argc, char **argv)
         start_holder();
     else if (strcmp(what, "storm") == 0)
         start_storm();
+    else if (strcmp(what, "litters") == 0)
+        start_litters(count = atoi(argv[2]));
+    else if (strcmp(what, "traced") == 0)
+        start_traced(count = atoi(argv[2]));
     else if (strcmp(what, "user") == 0)
         start_user();
     else if (strcmp(what, "chain") == 0)
