@@ -28,7 +28,9 @@
  *   Bytes      Paths, arguments and environment are passed on byte by byte, whatever their encoding.
  *   Errors     are NULL, -1 or the value named at the function. sandlock_last_error() then has the
  *              reason. Calls that start or confine something also write one line beginning with
- *              "sandlock: " to standard error. errno is unspecified after every call.
+ *              "sandlock: " to standard error. errno is unspecified after every call. A text names a
+ *              setting by its setter or, since the command line uses the same texts, by its option:
+ *              "--fs-read" is fs_read, "--fs-read-try" fs_read_if_exists, "--name" a parameter.
  *   Threads    Functions may be called from any thread. One builder belongs to one thread at a time.
  *              A policy never changes and may be used by any number of threads and runs at once.
  *              What may be done concurrently with one handle is said below. A thread that is cancelled
@@ -117,7 +119,7 @@ enum sandlock_stdio_mode : uint32_t {
 #else
 enum sandlock_stdio_mode {
 #endif
-    /* The command uses the host's stream. */
+    /* The command uses the host's stream; for a terminal see "Running a command to its end". */
     SANDLOCK_STDIO_INHERIT = 0,
     /* A pipe whose other end the caller gets. */
     SANDLOCK_STDIO_PIPED = 1,
@@ -142,8 +144,9 @@ int sandlock_last_errno(void);
 /* The release of this library, such as "1.2.3". Static. */
 const char *sandlock_version(void);
 
-/* 1 if this build has the named option ("max-processes"), protection ("net-tcp") or feature
- * ("metadata-gate"), as the command line spells it; 0 if not, also for NULL. Any thread. */
+/* 1 if this build has the named option of a policy ("max-processes"), protection ("net-tcp") or feature
+ * ("metadata-gate"), as the command line spells it; 0 if not, also for NULL and for options of the command
+ * line alone ("timeout", "name"). Any thread. */
 int sandlock_feature(const char *name);
 
 /* Releases a string that a function of this library handed out. NULL, a pointer that the library did
@@ -188,7 +191,9 @@ sandlock_builder_t *sandlock_sandbox_builder_gpu_devices(sandlock_builder_t *b,
 /* The command's working directory; the last call counts. Default: the host's. */
 sandlock_builder_t *sandlock_sandbox_builder_cwd(sandlock_builder_t *b, const char *path);
 
-/* At most `n` processes at a time; threads are not counted. 0 is refused by the build. Default: no
+/* At most `n` processes at a time; threads are not counted. A fork beyond that fails with EAGAIN. Under a
+ * limit a fork can also fail with EINTR while a signal arrives, in programs that handle signals without
+ * SA_RESTART: dash can then report "Cannot fork" in some pipelines. 0 is refused by the build. Default: no
  * limit. */
 sandlock_builder_t *sandlock_sandbox_builder_max_processes(sandlock_builder_t *b, uint32_t n);
 
@@ -325,7 +330,16 @@ int64_t sandlock_syscall_nr(const char *name);
  *   argc    at least 1, at most 2^20
  *
  * A command that cannot be executed is not a failure of the call: it ends with exit code 127 and one
- * line beginning with "sandlock child: " on the command's standard error.
+ * line beginning with "sandlock child: " on the command's standard error. It gets no descriptor of the host but
+ * its three streams.
+ *
+ * The terminal goes only to a command that inherits all three streams while standard input is the terminal and the
+ * host is in front of it (sandlock_run_interactive(), or sandlock_popen() with these modes). Every other
+ * command is in the background: reading from an inherited terminal, or changing its settings, fails with EIO
+ * and leaves it to the host. Give commands that may ask for input a standard input of their own
+ * (SANDLOCK_STDIO_NULL, SANDLOCK_STDIO_PIPED). No shell continues a command without its host, so the terminal
+ * stops none: Ctrl-Z has no effect on one in front. A program that asks again and again until it is in front, such
+ * as an interactive shell, does not end by itself in the background.
  */
 
 /* Runs the command; standard input is inherited, standard output and error are captured. Blocks until
@@ -355,6 +369,10 @@ int sandlock_run_interactive(const sandlock_sandbox_t *policy, const char *name,
  * on another table: port_mappings tells nothing, a popen without a supervisor cannot be waited for (EBADF), and
  * sandlock_handle_free() ends the sandbox but leaves its descriptors in the other table. With the last thread of
  * the table on which a handle was made its sandbox ends.
+ *
+ * Until it is freed a handle takes about 20 descriptors of the host, and supervised calls take some more for a
+ * moment: for N handles at a time allow for 25 N (RLIMIT_NOFILE). Where too few are left a start fails (EMFILE). A limit
+ * that is lowered below what is in use can end a running sandbox (KILLED).
  */
 
 /* Makes a sandbox whose command is confined and parked right before it is executed, until
@@ -396,8 +414,9 @@ int sandlock_handle_kill(sandlock_handle_t *handle);
 
 /* Stops every process of the sandbox, and lets those that pause stopped go on. Up to 256 that had been
  * stopped before stay so; others, and all where /proc hides processes or is another pid namespace's, go
- * on as well. 0, or -1 for NULL, a command that is not running (sandlock_last_errno() ESRCH when no
- * process is left) or a failure. */
+ * on as well. Pausing again stops those whom something has continued meanwhile: a program can arrange for
+ * that by a timer whose signal is SIGCONT, as with every SIGSTOP. 0, or -1 for NULL, a command that is not
+ * running (sandlock_last_errno() ESRCH when no process is left) or a failure. */
 int sandlock_handle_pause(sandlock_handle_t *handle);
 int sandlock_handle_resume(sandlock_handle_t *handle);
 
@@ -450,7 +469,11 @@ int sandlock_result_signal(const sandlock_result_t *result);
 /* True if the command exited with code 0; false for NULL. */
 bool sandlock_result_success(const sandlock_result_t *result);
 
-/* The captured output as an owned UTF-8 string in which invalid bytes are replaced by U+FFFD. NULL for
+/* Output is captured without a limit. Where there is no memory for more of it, it ends and the command's
+ * pipe breaks; sandlock_last_error() and a line on standard error say so after the call that gave the result,
+ * which is NULL if even a copy of it finds none.
+ *
+ * The captured output as an owned UTF-8 string in which invalid bytes are replaced by U+FFFD. NULL for
  * NULL, if the stream was not captured, and if it contains a NUL byte. */
 char *sandlock_result_stdout(const sandlock_result_t *result);
 char *sandlock_result_stderr(const sandlock_result_t *result);

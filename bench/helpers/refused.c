@@ -3,10 +3,11 @@
  * batches. With 0 batches it makes none but waits for a byte on standard input, makes CALLS, waits for
  * another, and says each time ("ready", "done") that it is there: for looking at the supervisor's memory.
  *
- * Usage: bench-helper-refused priority|limit|mode BATCHES CALLS [FILE]
+ * Usage: bench-helper-refused priority|limit|mode|times BATCHES CALLS [FILE]
  *   priority  setpriority on all processes of the user: registers alone tell that it is refused
  *   limit     prlimit64 on process 1: refused after a look at who that is
  *   mode      fchmod on FILE: performed on behalf of the caller
+ *   times     utimensat on FILE by its path, as programs do that unpack: the same
  */
 #include "timing.h"
 
@@ -23,6 +24,7 @@
 #define BATCHES_MAX 1000
 
 static int file = -1;
+static const char *file_path;
 
 static int call_priority(void)
 {
@@ -43,10 +45,18 @@ static int call_mode(void)
     return fchmod(file, 0600) == 0;
 }
 
+static int call_times(void)
+{
+    static const struct timespec times[2] = {{1, 0}, {2, 0}};
+
+    return utimensat(AT_FDCWD, file_path, times, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static const struct {
     const char *name;
     int (*call)(void); /* 1: the answer was the expected one */
-} calls[] = {{"priority", call_priority}, {"limit", call_limit}, {"mode", call_mode}};
+} calls[] = {
+    {"priority", call_priority}, {"limit", call_limit}, {"mode", call_mode}, {"times", call_times}};
 
 static void repeat(int (*call)(void), int count)
 {
@@ -91,7 +101,9 @@ int main(int argc, char **argv)
     if (call == NULL || batches < 0 || batches > BATCHES_MAX || count < 1)
         return 2;
     if (argc > 4)
-        file = open(argv[4], O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        file_path = argv[4];
+    if (file_path != NULL)
+        file = open(file_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (batches == 0) {
         say_and_wait("ready\n");
         repeat(call, count);

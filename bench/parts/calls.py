@@ -20,6 +20,7 @@ TRAPPED = [
     ("priority", "setpriority (registers)", "setpriority", True),
     ("limit", "prlimit64 (other process)", "prlimit64", False),
     ("mode", "fchmod (performed)", None, False),
+    ("times", "utimensat (performed)", None, False),
 ]
 
 
@@ -85,5 +86,5 @@ def measure_round_trip(bench):
             section.add(call=text, variant=name, us=own / 1e3, ratio=own / least,
                         target="<= %.1f x" % ROUND_TRIP_LIMIT if limited else "",
                         verdict=judge((own / least, ROUND_TRIP_LIMIT)) if limited else "")
-    section.note("fchmod is compared with the responder's setpriority")
+    section.note("fchmod and utimensat are compared with the responder's setpriority")
     return section

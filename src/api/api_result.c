@@ -6,6 +6,7 @@
 #include "util/buffer.h"
 #include "util/text.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -90,6 +91,10 @@ sandlock_result_t *api_result_wait(struct sandbox *sandbox, uint64_t timeout_ms)
         error_runtime(&err, 0, "out of memory while copying the output of the command");
         api_report(&err);
         return NULL;
+    }
+    if (sandbox_output_is_cut(sandbox)) {
+        error_runtime(&err, ENOMEM, "the captured output of the command is not complete");
+        api_report(&err);
     }
     explain(&outcome);
     return result;

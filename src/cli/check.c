@@ -4,8 +4,12 @@
  */
 #include "cli/check.h"
 
+#include "launch/registry.h"
+#include "net/net.h"
 #include "policy/quote.h"
+#include "supervisor/supervisor.h"
 #include "util/json.h"
+#include "util/strv.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -174,6 +178,34 @@ static void write_host_text(const struct probe_result *host, struct buffer *out)
     buffer_printf(out, "  %-22s %s\n", "Write memory by:", probe_memory_name(host->write_method));
 }
 
+/* What a supervised run loses for want of members' descriptors: the names of posture entries. Nothing where
+ * calls are not supervised at all. */
+static void list_lost(const struct probe_result *host, struct strv *lost)
+{
+    if (host->fetch_method != PROBE_FETCH_NONE || !host->listener.available)
+        return;
+    for (size_t i = 0; feature_registry[i] != NULL; i++) {
+        const struct feature *feature = feature_registry[i];
+        if (feature_needs_descriptors(feature) && !strv_contains(lost, feature->name))
+            strv_add(lost, feature->name);
+        if (feature == &feature_destinations)
+            strv_add(lost, "unix-gate"); /* an entry of its own */
+    }
+}
+
+static void write_lost_text(const struct probe_result *host, struct buffer *out)
+{
+    CLEANUP_STRV struct strv lost = STRV_INIT;
+
+    list_lost(host, &lost);
+    if (lost.count == 0)
+        return;
+    buffer_printf(out, "  %-22s ", "Lost here:");
+    for (size_t i = 0; i < lost.count; i++)
+        buffer_printf(out, "%s%s", i > 0 ? ", " : "", lost.items[i]);
+    buffer_append_text(out, " (" SUPERVISOR_UNFETCHED ")\n");
+}
+
 void check_text(const struct probe_result *host, const char *platform, struct buffer *out)
 {
     buffer_append_text(out, "Kernel feature support:\n");
@@ -186,6 +218,7 @@ void check_text(const struct probe_result *host, const char *platform, struct bu
     }
     buffer_printf(out, "  Platform: %s\n", platform);
     write_host_text(host, out);
+    write_lost_text(host, out);
     buffer_append_text(out, "\n`sandlock run --print-policy` shows the rules of a run, "
                             "`sandlock check -p PROFILE` what they amount to here.\n");
 }
@@ -252,6 +285,13 @@ static void write_host_json(const struct probe_result *host, struct json *json)
     json_string_member(json, "read_memory", probe_memory_name(host->read_method));
     json_string_member(json, "write_memory", probe_memory_name(host->write_method));
     json_object_end(json);
+    CLEANUP_STRV struct strv lost = STRV_INIT;
+    list_lost(host, &lost);
+    json_key(json, "lost");
+    json_array_begin(json);
+    for (size_t i = 0; i < lost.count; i++)
+        json_string(json, lost.items[i]);
+    json_array_end(json);
 }
 
 void check_json(const struct probe_result *host, const char *platform, struct buffer *out)

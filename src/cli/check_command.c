@@ -4,6 +4,7 @@
 #include "cli/check.h"
 
 #include "cli/cli.h"
+#include "cli/time_limit.h"
 
 #include "kernel/arch.h"
 #include "launch/launch.h"
@@ -20,9 +21,11 @@ static bool preview(const char *profile, struct posture *posture, struct error *
     CLEANUP_FREE char *path = NULL;
     struct record record;
     struct policy *policy = NULL;
+    uint64_t timeout_ms, kill_after_ms;
 
     record_init(&record);
     bool good = profile_load(profile, &record, &path, err) && policy_build(&record, &policy, err) &&
+                time_limit_take(&record, &timeout_ms, &kill_after_ms, err) &&
                 launch_posture_preview(policy, posture, err);
     policy_unref(policy);
     record_free(&record);

@@ -35,16 +35,6 @@ static bool is_empty(const char *program)
     return program != NULL && program[0] == '\0';
 }
 
-static bool refuse_empty(const struct record *record, struct error *err)
-{
-    char name[ERROR_TEXT_MAX / 2];
-
-    record_origin_name(OPTION_EXEC, &record->lists[OPTION_EXEC].values[0].origin, name,
-                       sizeof(name));
-    error_config(err, "the command is empty");
-    return error_wrap(err, "%s", name);
-}
-
 bool command_choose(const struct record *record, const char *const *words, size_t word_count,
                     struct strv *argv, struct error *err)
 {
@@ -56,7 +46,7 @@ bool command_choose(const struct record *record, const char *const *words, size_
     else if (word_count > 0)
         added = add_words(argv, words, word_count);
     else if (is_empty(record_text(record, OPTION_EXEC)))
-        return refuse_empty(record, err);
+        return error_config(err, "the command is empty") || record_blame(record, OPTION_EXEC, err);
     else if (record_text(record, OPTION_EXEC) != NULL)
         added = add_program(argv, record);
     else

@@ -83,6 +83,48 @@ static bool refuse_path(const char *path, const char *option, int error, const c
                         reason);
 }
 
+static bool is_grant(const struct strv *grants, int start_fd, const struct stat *object,
+                     const char **grant)
+{
+    struct stat status;
+
+    for (size_t i = 0; i < grants->count; i++) {
+        if (fstatat(start_fd, grants->items[i], &status, 0) == 0 &&
+            status.st_dev == object->st_dev && status.st_ino == object->st_ino) {
+            *grant = grants->items[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The write grant by which the command could change the open file, as the policy spells it; NULL: there is
+ * none. Looks up from the directory as Landlock does. */
+static const char *covering_grant(const struct grant_opener *opener, int directory, int fd)
+{
+    const struct policy *policy = opener->policy;
+    const char *grant = NULL;
+    struct stat status, below = {0};
+    CLEANUP_FD int at = openat(directory, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (policy->fs_write.count + policy->fs_write_try.count == 0 || fstat(fd, &status) != 0 ||
+        (!S_ISREG(status.st_mode) && !S_ISFIFO(status.st_mode)))
+        return NULL;
+    while (at >= 0) {
+        if (is_grant(&policy->fs_write, opener->start_fd, &status, &grant) ||
+            is_grant(&policy->fs_write_try, opener->start_fd, &status, &grant))
+            return grant;
+        if (fstat(at, &status) != 0 ||
+            (status.st_dev == below.st_dev && status.st_ino == below.st_ino))
+            return NULL; /* the root was looked at */
+        below = status;
+        int parent = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        fd_close(at);
+        at = parent;
+    }
+    return NULL;
+}
+
 static bool open_path(const char *path, const char *option, enum destination_mode mode,
                       struct grant_opener *opener, struct destination *destination,
                       struct error *err)
@@ -105,7 +147,9 @@ static bool open_path(const char *path, const char *option, enum destination_mod
     int status = fcntl(fd, F_GETFL);
     if (status < 0 || fcntl(fd, F_SETFL, status & ~O_NONBLOCK) < 0)
         return error_runtime(err, errno, "%s: %s", option, quote(path).text);
+    const char *grant = opener == NULL ? NULL : covering_grant(opener, directory, fd);
     *destination = (struct destination){
+        .grant = grant,
         .fd = fd_steal(&fd),
         .directory = made ? fd_steal(&directory) : -1,
         .owned = true,

@@ -18,6 +18,8 @@ struct destination {
     int directory; /* of a file that was made, else -1 */
     bool owned;    /* opened here, closed by destination_close() */
     bool made;     /* the file did not exist before */
+    const char
+        *grant; /* the write grant by which the command can change the file, borrowed; or NULL */
 };
 
 #define DESTINATION_NONE ((struct destination){.fd = -1, .directory = -1})

@@ -319,10 +319,13 @@ void docgen_man_profile(struct buffer *out)
              "deny_bind = [9005]\n"
              "port_remap = true\n.fi\n");
     section(out, "EXAMPLE");
-    buffer_append_text(out, ".nf\n[filesystem]\nread = [\"/usr\", \"/lib\", \"/lib64\", \"/etc\"]\n"
-                            "write = [\"${HOME}/project\"]\n\n[program]\nexec = \"make\"\n"
-                            "args = [\"\\-j2\"]\nclean_env = true\n\n[limits]\nprocesses = 64\n"
-                            "timeout = \"10m\"\n.fi\n");
+    buffer_append_text(
+        out, ".nf\n[filesystem]\nread = [\"/usr\", \"/lib\", \"/lib64\", \"/etc\"]\n"
+             "write = [\"${HOME}/project\", \"/dev/null\"]\n\n[program]\nexec = \"make\"\n"
+             "args = [\"\\-j2\"]\ncwd = \"${HOME}/project\"\n"
+             "env = { TMPDIR = \".\" }  # there is no grant of /tmp\n"
+             "clean_env = true\n\n[limits]\nprocesses = 64\n"
+             "timeout = \"10m\"\n.fi\n");
     section(out, "SEE ALSO");
     buffer_append_text(out, "\\fBsandlock\\fR(1)\n");
 }

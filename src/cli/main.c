@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/help.h"
 
+#include "kernel/sys.h"
 #include "policy/options.h"
 #include "policy/quote.h"
 #include "supervisor/wall.h"
@@ -14,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -79,6 +81,21 @@ static bool occupy_standard_descriptors(void)
         }
     }
     return true;
+}
+
+/* The caller's mask and dispositions are the command's, too. What is ignored stays so: a handler would become the
+ * default action there, and a call outside the walls then ends this process without a word. */
+static void prepare_for_violations(void)
+{
+    struct sigaction before;
+    uint64_t mask = 0;
+
+    if (sigaction(SIGSYS, NULL, &before) == 0 && before.sa_handler == SIG_IGN)
+        return;
+    sys_call4(SYS_rt_sigprocmask, SIG_BLOCK, 0, (long)&mask, sizeof(mask));
+    wall_install_sigsys_handler();
+    /* With the first handler musl unblocks signals that it uses for itself. */
+    sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, sizeof(mask));
 }
 
 static int unknown_command(const char *name)
@@ -168,7 +185,7 @@ int main(int argc, char **argv)
     }
     if (!occupy_standard_descriptors())
         return CLI_OWN_FAILURE;
-    wall_install_sigsys_handler();
+    prepare_for_violations();
 
     const char *const *words = (const char *const *)argv;
     if (argc < 2)

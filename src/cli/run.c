@@ -10,9 +10,11 @@
 #include "cli/command.h"
 #include "cli/destination.h"
 #include "cli/result.h"
+#include "cli/time_limit.h"
 
 #include "kernel/arch.h"
 #include "kernel/sys.h"
+#include "launch/gpu.h"
 #include "policy/grammar.h"
 #include "policy/network.h"
 #include "policy/options_parse.h"
@@ -34,6 +36,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* What a slow reader of --log-denials gets after the end of the run. */
@@ -93,16 +96,6 @@ static void run_free(struct run *run)
 
 /* ---- What is asked for ------------------------------------------------------------------------- */
 
-/* "--timeout" or "FILE:LINE:COLUMN: [limits].timeout" in front of the error. Returns false. */
-static bool blame(const struct run *run, enum option_id id, struct error *err)
-{
-    const struct raw_list *list = &run->record.lists[id];
-    char name[ERROR_TEXT_MAX / 2];
-
-    record_origin_name(id, &list->values[list->count - 1].origin, name, sizeof(name));
-    return error_wrap(err, "%s", name);
-}
-
 static bool load_profile(struct run *run, struct error *err)
 {
     const char *name = record_text(&run->record, OPTION_PROFILE);
@@ -131,33 +124,11 @@ static bool load_profile(struct run *run, struct error *err)
     return true;
 }
 
-static bool take_duration(const struct run *run, enum option_id id, uint64_t *milliseconds,
-                          struct error *err)
-{
-    const char *text = record_text(&run->record, id);
-
-    /* SIGKILL after no time at all is what happens without the option. */
-    return text == NULL || grammar_duration(text, id == OPTION_KILL_AFTER, milliseconds, err) ||
-           blame(run, id, err);
-}
-
-static bool take_limits(struct run *run, struct error *err)
-{
-    if (!take_duration(run, OPTION_TIMEOUT, &run->timeout_ms, err) ||
-        !take_duration(run, OPTION_KILL_AFTER, &run->kill_after_ms, err))
-        return false;
-    if (run->kill_after_ms > 0 && run->timeout_ms == 0) {
-        error_config(err, "without a timeout it has no meaning; give --timeout as well");
-        return blame(run, OPTION_KILL_AFTER, err);
-    }
-    return true;
-}
-
 static bool take_name(const struct run *run, struct error *err)
 {
     const char *name = record_text(&run->record, OPTION_NAME);
 
-    return name == NULL || grammar_name(name, err) || blame(run, OPTION_NAME, err);
+    return name == NULL || grammar_name(name, err) || record_blame(&run->record, OPTION_NAME, err);
 }
 
 static bool open_reports(struct run *run, struct grant_opener *opener, struct error *err)
@@ -207,7 +178,8 @@ static bool settle(struct run *run, int argc, const char *const *argv, struct er
     if (!record_given(&run->record, OPTION_PRINT_POLICY) &&
         !command_choose(&run->record, words, word_count, &run->argv, err))
         return false;
-    return policy_build(&run->record, &run->policy, err) && take_limits(run, err) &&
+    return policy_build(&run->record, &run->policy, err) &&
+           time_limit_take(&run->record, &run->timeout_ms, &run->kill_after_ms, err) &&
            take_name(run, err);
 }
 
@@ -280,7 +252,35 @@ static void on_wanted_terminal(void)
             "command, and so does fg where the shell has stopped it");
 }
 
-/* What is accepted and does nothing in this combination. */
+static bool note_device(void *data, const char *path, bool write, bool requested)
+{
+    struct stat status;
+    bool *any = data;
+    bool exists = stat(path, &status) == 0;
+
+    *any = *any || (write && exists);
+    if (requested && !exists)
+        cli_say("warning: --gpu: there is no such GPU: %s does not exist", path);
+    return true;
+}
+
+static void warn_of_missing_gpus(const struct policy *policy)
+{
+    bool any = false;
+
+    gpu_each_node(policy, note_device, &any);
+    if (policy->gpu == GPU_ALL && !any)
+        cli_say("warning: --gpu has no effect: this system has no device of a GPU");
+}
+
+/* What is accepted and does nothing in this combination, or on this machine. */
+static void warn_of_shared_report(const struct destination *report, const char *what)
+{
+    if (report->grant != NULL)
+        cli_say("warning: the %s lies below --fs-write %s, so the command can change it", what,
+                quote(report->grant).text);
+}
+
 static void warn_of_vain_options(const struct run *run)
 {
     struct network_shape shape = network_shape_of(run->policy);
@@ -289,6 +289,7 @@ static void warn_of_vain_options(const struct run *run)
         shape.udp != UDP_OPEN)
         cli_say("warning: --port-remap has no effect: no port may be bound; add --net-allow-bind "
                 "PORTS");
+    warn_of_missing_gpus(run->policy);
 }
 
 /* Resolving the names of rules may take all the time there is. */
@@ -339,6 +340,10 @@ static bool create(struct run *run, struct error *err)
     close_missing_streams(spec.launch.streams);
     warn_of_vain_options(run);
     run->sandbox = sandbox_create(&spec, err);
+    if (run->sandbox != NULL) {
+        warn_of_shared_report(&run->posture, "posture record");
+        warn_of_shared_report(&run->denials, "denial log");
+    }
     if (run->sandbox != NULL && sandbox_warning(run->sandbox) != NULL)
         cli_say("warning: " SANDBOX_WARNING, sandbox_warning(run->sandbox));
     return run->sandbox != NULL;

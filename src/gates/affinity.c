@@ -73,8 +73,9 @@ static struct verdict on_sched_setaffinity(struct request *request)
     pid_t target = target_of(request);
 
     if (target == 0) {
-        request_record_denial(request, NULL, "control", EPERM, "cpu-affinity",
-                              "only the caller's own process", NULL);
+        request_record_numbered_denial(request, "process",
+                                       (int)(uint32_t)request->notification.data.args[0], "control",
+                                       EPERM, "cpu-affinity", "only the caller's own process");
         return verdict_errno(EPERM);
     }
     if (size > sizeof(mask))

@@ -102,6 +102,7 @@ struct job {
     struct gate *gate;
     struct metadata_call *call; /* owned; NULL: to be read again */
     int path_fd;                /* the pinned and granted object, owned; -1: not looked at yet */
+    bool on_block_device;       /* it lies there, for all that is known */
     bool knows_identity;
     struct member_identity identity;
 };
@@ -210,7 +211,9 @@ static struct verdict refuse(const struct request *request, const char *path, un
 {
     CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
 
-    bool itself = type == S_IFDIR || type == S_IFCHR; /* of files the next one made there, too */
+    bool itself = type != S_IFLNK; /* a grant follows links */
+    if (!request_is_valid(request))
+        return verdict_errno(EPERM);
     bool usable = rule == NULL && advice_grant(&advice, request, true, path, itself);
     request_record_denial(request, path[0] == '\0' ? NULL : path, "write", EACCES, LAYER, rule,
                           usable ? buffer_text(&advice) : NULL);
@@ -264,7 +267,7 @@ static struct verdict judge(const struct request *request, const struct job *job
 
     enum path_verdict verdict =
         path_verdict_of(job->gate->grants, path_fd, true, cached_only, path);
-    const char *rule = refusal_of_file_system(path_fd);
+    const char *rule = job->on_block_device ? NULL : refusal_of_file_system(path_fd);
     *undecided = false;
     if (rule != NULL)
         return refuse(request, path, 0, rule);
@@ -305,50 +308,39 @@ static int decode(const struct request *request, struct job *job)
     return result == 0 ? map_ids(gate, job->call) : result;
 }
 
-/* What was read by number was the caller's only if it still waits. */
+/* What was read by number was the caller's only if it still waits: whoever records or performs asks. */
 static int prepare(const struct request *request, struct job *job)
 {
     job->call = metadata_call_new();
     if (job->call == NULL)
         return -ENOMEM;
     job->call->values = &job->gate->values;
-    int result = decode(request, job);
-    return result == 0 && !request_is_valid(request) ? -EPERM : result;
+    return decode(request, job);
 }
 
 /* On a worker always: the kernel takes the inode's lock, which a member can hold for seconds by
  * writing to the file. */
-static void work(const struct request *request, void *data)
+static struct verdict work(const struct request *request, void *data)
 {
     struct job *job = data;
     struct verdict verdict = verdict_next();
     bool undecided;
     int result = job->call == NULL ? prepare(request, job) : 0;
 
-    if (result < 0) {
-        request_answer_errno(request, -result);
-        return;
-    }
+    if (result < 0)
+        return verdict_errno(-result);
     if (job->path_fd < 0) {
         job->path_fd = object_pin(&job->call->object, false);
         /* That may have taken until after the end of the run, and of the grants. */
-        if (!request_is_valid(request)) {
-            request_answer_errno(request, EPERM);
-            return;
-        }
-        if (job->path_fd < 0) {
-            request_answer_errno(request, -job->path_fd);
-            return;
-        }
+        if (!request_is_valid(request))
+            return verdict_errno(EPERM);
+        if (job->path_fd < 0)
+            return verdict_errno(-job->path_fd);
         local_devices_learn(&job->gate->local, job->path_fd);
+        job->on_block_device = false; /* that was perhaps another object */
         verdict = judge(request, job, job->path_fd, false, &undecided);
     }
-    if (verdict.kind == VERDICT_NEXT)
-        verdict = perform(request, job, job->path_fd);
-    if (verdict.kind == VERDICT_VALUE)
-        request_answer_value(request, verdict.value);
-    else
-        request_answer_errno(request, verdict.error);
+    return verdict.kind == VERDICT_NEXT ? perform(request, job, job->path_fd) : verdict;
 }
 
 /* Judges here and now if nothing can wait: the path is cached and the file system is a local one.
@@ -364,7 +356,7 @@ static bool refuse_at_once(const struct request *request, struct job *job, struc
         *verdict = verdict_errno(-path_fd);
         return true;
     }
-    if (!local_devices_has(&job->gate->local, path_fd))
+    if (!local_devices_find(&job->gate->local, path_fd, &job->on_block_device))
         return false;
     bool undecided;
     *verdict = judge(request, job, path_fd, true, &undecided);
@@ -392,7 +384,7 @@ static struct verdict on_metadata_call(struct request *request)
     else if (!refuse_at_once(request, job, &verdict)) {
         if (request_would_wait(request))
             job_forget(job);
-        if (request_perform(request, work, job, job_free))
+        if (request_perform_judge(request, work, job, job_free))
             return verdict_taken();
         verdict = verdict_errno(ENOMEM);
     }
@@ -438,8 +430,8 @@ static const struct trap traps[] = {
 };
 
 static const char *const needs[] = {
-    "fchmodat", "fchownat", "utimensat", "setxattr", "removexattr", "file_setattr",
-    "ioctl",    "fstatfs",  "capget",    "capset",   NULL,
+    "fchmodat",     "fchmodat2", "fchownat", "utimensat", "setxattr", "removexattr",
+    "file_setattr", "ioctl",     "fstatfs",  "capget",    "capset",   NULL,
 };
 
 const struct feature feature_metadata_gate = {

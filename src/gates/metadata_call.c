@@ -1,9 +1,10 @@
 /*
  * Decoding and performing changes of metadata: see metadata_call.h.
  *
- * An O_PATH descriptor is performed on through its name in /proc/thread-self/fd. Following that link
- * leads to exactly the pinned inode, symbolic links included, and the kernel makes all its checks
- * (read-only mounts, ownership, immutable files) as for any other path.
+ * An O_PATH descriptor is performed on by AT_EMPTY_PATH where the kernel takes it, otherwise through its
+ * name in /proc/thread-self/fd. Following that link leads to exactly the pinned inode, symbolic links
+ * included, and the kernel makes all its checks (read-only mounts, ownership, immutable files) as for any
+ * other path.
  */
 #include "gates/metadata_call.h"
 
@@ -21,6 +22,9 @@
 
 #ifndef AT_EMPTY_PATH
 #define AT_EMPTY_PATH 0x1000
+#endif
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452 /* 6.6 */
 #endif
 #ifndef SYS_file_setattr
 #define SYS_file_setattr 469 /* 6.17 */
@@ -372,6 +376,30 @@ static int perform_ioctl(const struct metadata_call *call, int path_fd)
     return (int)sys_call3(SYS_ioctl, fd, call->ioctl->command, (long)call->value);
 }
 
+/* AT_EMPTY_PATH: since Linux 6.6. A container's filter answers a call that it does not know with EPERM; where
+ * that is the file's answer it comes again. */
+static int perform_mode(const struct metadata_call *call, int path_fd)
+{
+    long result = sys_call4(SYS_fchmodat2, path_fd, (long)"", call->mode, AT_EMPTY_PATH);
+
+    if (result != -ENOSYS && result != -EPERM)
+        return (int)result;
+    struct link_name link = link_of(path_fd);
+    return (int)sys_call3(SYS_fchmodat, AT_FDCWD, (long)link.text, call->mode);
+}
+
+/* AT_EMPTY_PATH: since Linux 5.8. */
+static int perform_times(const struct metadata_call *call, int path_fd)
+{
+    long times = call->times_are_now ? 0 : (long)call->times;
+    long result = sys_call4(SYS_utimensat, path_fd, (long)"", times, AT_EMPTY_PATH);
+
+    if (result != -EINVAL) /* may be about the times: then it comes again */
+        return (int)result;
+    struct link_name link = link_of(path_fd);
+    return (int)sys_call4(SYS_utimensat, AT_FDCWD, (long)link.text, times, 0);
+}
+
 int metadata_perform(const struct metadata_call *call, int path_fd)
 {
     struct link_name link = link_of(path_fd);
@@ -380,14 +408,13 @@ int metadata_perform(const struct metadata_call *call, int path_fd)
 
     switch (call->spelling->operation) {
     case METADATA_MODE:
-        return (int)sys_call3(SYS_fchmodat, AT_FDCWD, target, call->mode);
+        return perform_mode(call, path_fd);
     case METADATA_OWNER:
         return (int)sys_call5(SYS_fchownat, path_fd, (long)"", call->uid, call->gid, AT_EMPTY_PATH);
     case METADATA_TIMES_SECONDS:
     case METADATA_TIMES_MICROSECONDS:
     case METADATA_TIMES_NANOSECONDS:
-        return (int)sys_call4(SYS_utimensat, AT_FDCWD, target,
-                              call->times_are_now ? 0 : (long)call->times, 0);
+        return perform_times(call, path_fd);
     case METADATA_XATTR_SET:
     case METADATA_XATTR_SET_PACKED:
         return (int)sys_call5(SYS_setxattr, target, name, (long)call->value, (long)call->size,

@@ -15,6 +15,7 @@
 #include <errno.h>
 
 #define LAYER "process-gate"
+#define OWN_ONLY "only the caller's own process"
 
 static bool gate_wanted(const struct policy *policy, const struct network *network)
 {
@@ -27,10 +28,10 @@ static int id_arg(const struct request *request, int number)
     return (int)(uint32_t)request->notification.data.args[number];
 }
 
-static struct verdict refuse(const struct request *request, const char *kind, int id)
+static struct verdict refuse(const struct request *request, const char *kind, int id,
+                             const char *rule)
 {
-    request_record_numbered_denial(request, kind, id, "control", EPERM, LAYER,
-                                   "only the caller's own process");
+    request_record_numbered_denial(request, kind, id, "control", EPERM, LAYER, rule);
     return verdict_errno(EPERM);
 }
 
@@ -52,7 +53,7 @@ static struct verdict on_id(struct request *request)
 
     if (id == 0 || is_own(request, id))
         return verdict_next();
-    return refuse(request, "process", id);
+    return refuse(request, "process", id, OWN_ONLY);
 }
 
 /* setpriority, ioprio_set: (which, who, …); `detail` is the "which" of single processes. */
@@ -61,10 +62,10 @@ static struct verdict on_which_who(struct request *request)
     int which = id_arg(request, 0), who = id_arg(request, 1);
 
     if (which != request->trap->detail)
-        return refuse(request, "all processes of group or user", who);
+        return refuse(request, "all processes of group or user", who, OWN_ONLY);
     if (who == 0 || is_own(request, who))
         return verdict_next();
-    return refuse(request, "process", who);
+    return refuse(request, "process", who, OWN_ONLY);
 }
 
 /* ---- Process groups ------------------------------------------------------------------------------- */
@@ -78,7 +79,7 @@ static struct verdict on_setpgid(struct request *request)
         return verdict_next();
     if (member_group_exists(request, group) && request_is_valid(request))
         return verdict_next();
-    return refuse(request, "process group", group);
+    return refuse(request, "process group", group, "only groups of members");
 }
 
 /* ---- Traps ---------------------------------------------------------------------------------------- */

@@ -266,14 +266,17 @@ static struct verdict on_ioctl(struct request *request)
 
     if (change == NULL && request_arg(request) != SET_FOREGROUND)
         return verdict_next();
-    /* The guardian shares the session of the caller, wherever the library's caller has gone; that of the
-     * command line may have had to leave it (COMMAND_ORPHAN), but the command line itself does not. A dead
+    /* The guardian shares the session of the caller, wherever the library's caller has gone. It may have had to
+     * leave it (COMMAND_ORPHAN): then only the caller can be asked, who without a terminal may have gone too. A dead
      * one has no terminal any more. */
     pid_t guardian = supervisor_guardian(request->supervisor);
     int proc_fd = supervisor_proc_fd(request->supervisor);
     int result = procfs_stat(proc_fd, guardian, &host);
-    if (result == 0 && host.session == guardian)
+    bool has_left = result == 0 && host.session == guardian;
+    if (has_left)
         result = procfs_stat(proc_fd, getpid(), &host);
+    if (has_left && host.terminal == 0)
+        result = -ENOTTY;
     if (result < 0 || host.state == 'Z' || host.state == 'X')
         return verdict_errno(EPERM);
     if (host.terminal == 0)
@@ -327,6 +330,7 @@ const struct feature feature_terminal_gate = {
     .traps = traps,
     .trap_count = sizeof(traps) / sizeof(traps[0]),
     .needs = {.calls = needs},
+    .makes_do = true,
     .start = gate_start,
     .stop = gate_stop,
 };

@@ -176,7 +176,7 @@ static bool is_locked(int fd, off_t start, off_t length)
     struct flock lock = {
         .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = length};
 
-    return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type == F_WRLCK;
+    return fcntl(fd, F_GETLK, &lock) != 0 || lock.l_type == F_WRLCK; /* rather than by nobody */
 }
 
 /* Which process holds a record lock of the pid file. A lock for reading is none of ours: any member that can
@@ -185,8 +185,9 @@ static enum holder lock_holder(int directory_fd, const char *file)
 {
     CLEANUP_FD int fd = openat(directory_fd, file, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 
-    if (fd < 0)
-        return HELD_BY_NOBODY;
+    if (fd < 0) /* where it is we that cannot look, nobody's name is taken away */
+        return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? HELD_BY_HOST
+                                                                     : HELD_BY_NOBODY;
     /* A sandbox of this very process is no conflict for F_GETLK, which the caller handles by the
      * list of its own claims; closing the descriptor would even drop that lock. */
     if (is_locked(fd, 0, CLAIM_GUARDIAN_BYTE))
@@ -198,7 +199,10 @@ static enum holder lock_holder(int directory_fd, const char *file)
  * Record locks do not conflict within a process, and closing any descriptor of the file drops them:
  * a name held by ourselves is therefore found in this list, before its file is touched. */
 
-static _Atomic(struct claim *) own_claims[4096];
+static struct {
+    _Atomic(const struct claim *) owner; /* compared alone: it may be freed by another thread */
+    _Atomic uint64_t object;             /* 0: none */
+} own_claims[4096];
 static atomic_size_t own_claims_used; /* slots ever used: the rest need no look */
 
 static size_t own_claims_seen(void)
@@ -206,27 +210,36 @@ static size_t own_claims_seen(void)
     return atomic_load_explicit(&own_claims_used, memory_order_acquire);
 }
 
+/* Two objects with one number would only make a free name look taken. */
+static uint64_t object_number(dev_t device, ino_t inode)
+{
+    return ((uint64_t)device << 48 ^ (uint64_t)device >> 16 ^ (uint64_t)inode) | 1ULL << 63;
+}
+
 static bool own_claims_hold(dev_t device, ino_t inode)
 {
     for (size_t i = 0; i < own_claims_seen(); i++) {
-        const struct claim *claim = atomic_load_explicit(&own_claims[i], memory_order_acquire);
-        if (claim != NULL && claim->device == device && claim->inode == inode)
+        if (atomic_load_explicit(&own_claims[i].object, memory_order_acquire) ==
+            object_number(device, inode))
             return true;
     }
     return false;
 }
 
-static bool own_claims_add(struct claim *claim)
+static bool own_claims_add(const struct claim *claim)
 {
     for (size_t i = 0; i < sizeof(own_claims) / sizeof(own_claims[0]); i++) {
-        struct claim *expected = NULL;
+        const struct claim *expected = NULL;
         size_t seen = own_claims_seen();
         while (seen <= i && !atomic_compare_exchange_weak(&own_claims_used, &seen, i + 1))
             continue;
-        if (atomic_load_explicit(&own_claims[i], memory_order_relaxed) == NULL &&
-            atomic_compare_exchange_strong_explicit(&own_claims[i], &expected, claim,
-                                                    memory_order_acq_rel, memory_order_relaxed))
+        if (atomic_load_explicit(&own_claims[i].owner, memory_order_relaxed) == NULL &&
+            atomic_compare_exchange_strong_explicit(&own_claims[i].owner, &expected, claim,
+                                                    memory_order_acq_rel, memory_order_relaxed)) {
+            atomic_store_explicit(&own_claims[i].object, object_number(claim->device, claim->inode),
+                                  memory_order_release);
             return true;
+        }
     }
     return false;
 }
@@ -234,8 +247,10 @@ static bool own_claims_add(struct claim *claim)
 static void own_claims_remove(const struct claim *claim)
 {
     for (size_t i = 0; i < own_claims_seen(); i++) {
-        if (atomic_load_explicit(&own_claims[i], memory_order_relaxed) == claim)
-            atomic_store_explicit(&own_claims[i], NULL, memory_order_release);
+        if (atomic_load_explicit(&own_claims[i].owner, memory_order_relaxed) != claim)
+            continue;
+        atomic_store_explicit(&own_claims[i].object, 0, memory_order_relaxed);
+        atomic_store_explicit(&own_claims[i].owner, NULL, memory_order_release);
     }
 }
 

@@ -1,6 +1,8 @@
 /* Command, environment and PATH candidates: see command.h. */
 #include "launch/command.h"
 
+#include "util/fd.h"
+#include "util/key_index.h"
 #include "util/text.h"
 
 #include <errno.h>
@@ -16,8 +18,75 @@ static const char *const clean_names[] = {"PATH", "HOME", "USER", "TERM", "LANG"
 #define PATH_UNSET "/bin:/usr/bin"
 #define PATH_CLEAN "/usr/local/bin:/usr/bin:/bin"
 
-/* Sets KEY=VALUE in place, or appends it. Of a key that the caller has twice no other value is left: some programs
- * take the first, shells the last. */
+/* The variables of the policy on their way into the environment. */
+struct given {
+    const struct strv *env;
+    struct key_index index;
+    bool *placed; /* by position in `env` */
+};
+
+/* Puts the policy's value for a variable at the end, unless it is there already. */
+static bool place(struct strv *envp, const struct given *given, size_t position)
+{
+    if (given->placed[position])
+        return true;
+    given->placed[position] = true;
+    return strv_add(envp, given->env->items[position]);
+}
+
+static bool is_clean(const char *variable)
+{
+    for (size_t i = 0; i < sizeof(clean_names) / sizeof(clean_names[0]); i++) {
+        size_t length = strlen(clean_names[i]);
+        if (strncmp(variable, clean_names[i], length) == 0 && variable[length] == '=')
+            return true;
+    }
+    return false;
+}
+
+/* A given variable takes the place of an inherited one, and of a key that the caller has twice no other value is
+ * left: some programs take the first, shells the last. */
+static bool environment_inherit(struct strv *envp, const struct given *given,
+                                char *const *environment, bool clean)
+{
+    bool has_path = false;
+
+    for (size_t i = 0; environment != NULL && environment[i] != NULL; i++) {
+        ptrdiff_t position = -1;
+        if (clean && !is_clean(environment[i]))
+            continue;
+        if (given->env->count > 0)
+            position = key_index_find(&given->index, given->env, environment[i]);
+        has_path = has_path || strncmp(environment[i], "PATH=", 5) == 0;
+        if (position >= 0 ? !place(envp, given, (size_t)position) : !strv_add(envp, environment[i]))
+            return false;
+    }
+    return has_path || !clean || strv_find_key(given->env, "PATH", 4) >= 0 ||
+           strv_add(envp, "PATH=" PATH_CLEAN);
+}
+
+static bool environment_merge(struct strv *envp, const struct policy *policy,
+                              char *const *environment)
+{
+    const struct strv *env = &policy->env;
+    CLEANUP_KEY_INDEX struct key_index index = KEY_INDEX_INIT;
+    CLEANUP_FREE bool *placed = calloc(env->count + 1, sizeof(*placed));
+
+    if (placed == NULL || (env->count > 0 && !key_index_reserve(&index, env->count)))
+        return false;
+    for (size_t i = 0; i < env->count; i++)
+        key_index_add(&index, env, i); /* the last value wins */
+    const struct given given = {env, index, placed};
+    if (!environment_inherit(envp, &given, environment, policy->clean_env))
+        return false;
+    for (size_t i = 0; i < env->count; i++) {
+        if (!place(envp, &given, (size_t)key_index_find(&index, env, env->items[i])))
+            return false;
+    }
+    return true;
+}
+
+/* Sets KEY=VALUE in place, or appends it, and leaves no other value of the key. */
 static bool environment_set(struct strv *envp, const char *assignment)
 {
     size_t key_length = (size_t)(strchr(assignment, '=') - assignment);
@@ -34,26 +103,6 @@ static bool environment_set(struct strv *envp, const char *assignment)
             strv_remove(envp, i);
     }
     return true;
-}
-
-static bool environment_inherit(struct strv *envp, char *const *environment, bool clean)
-{
-    bool has_path = false;
-
-    for (size_t i = 0; environment != NULL && environment[i] != NULL; i++) {
-        bool wanted = !clean;
-        for (size_t k = 0; !wanted && k < sizeof(clean_names) / sizeof(clean_names[0]); k++) {
-            size_t length = strlen(clean_names[k]);
-            wanted = strncmp(environment[i], clean_names[k], length) == 0 &&
-                     environment[i][length] == '=';
-        }
-        if (!wanted)
-            continue;
-        has_path = has_path || strncmp(environment[i], "PATH=", 5) == 0;
-        if (!strv_add(envp, environment[i]))
-            return false;
-    }
-    return has_path || !clean || strv_add(envp, "PATH=" PATH_CLEAN);
 }
 
 /* Libraries of both vendors number devices by their own order unless told to follow the bus, and
@@ -83,13 +132,7 @@ static bool environment_gpu(struct strv *envp, const struct policy *policy)
 static bool environment_build(struct strv *envp, const struct policy *policy,
                               char *const *environment)
 {
-    if (!environment_inherit(envp, environment, policy->clean_env))
-        return false;
-    for (size_t i = 0; i < policy->env.count; i++) {
-        if (!environment_set(envp, policy->env.items[i]))
-            return false;
-    }
-    if (!environment_gpu(envp, policy))
+    if (!environment_merge(envp, policy, environment) || !environment_gpu(envp, policy))
         return false;
     if (envp->items == NULL) { /* execve needs an array also when nothing is in it */
         if (!strv_add(envp, ""))

@@ -4,6 +4,7 @@
 #include "launch/domain_ports.h"
 #include "launch/domain_shadow.h"
 #include "launch/gpu.h"
+#include "member/kernel_place.h"
 #include "util/fault.h"
 #include "util/fd.h"
 
@@ -20,6 +21,7 @@ struct build {
     struct posture *posture;
     struct error *err;
     struct domain_ports ports;
+    bool own_entry_written; /* a write grant names /proc/self or something in it */
 };
 
 static bool rule_failed(struct error *err, const char *path, int result)
@@ -37,6 +39,20 @@ static int add_object(struct build *build, int fd, uint64_t rights)
     return result;
 }
 
+/* A write grant of our own entry in a procfs whose files the supervisor opens: it means each member's own, which
+ * no rule can name. */
+static bool is_own_entry_written(const struct build *build, const struct granted *granted)
+{
+    const struct shadow *shadow = build->options->shadow;
+    struct proc_place place;
+    char path[PATH_MAX];
+    bool unlinked;
+
+    return granted->write && granted->object.device == shadow->proc_device &&
+           grants_path_of(granted->fd, path, sizeof(path), &unlinked) == 0 &&
+           proc_place_parse(path, &place) && place.pid == getpid();
+}
+
 /* The rules of a grant. What a view hides is left to the supervisor. */
 static int add_rules(struct build *build, const struct granted *granted)
 {
@@ -49,6 +65,7 @@ static int add_rules(struct build *build, const struct granted *granted)
 
     if (kind == SHADOW_NONE)
         return add_object(build, granted->fd, rights);
+    build->own_entry_written = build->own_entry_written || is_own_entry_written(build, granted);
     int result = FAULT_OR(
         "rule", -EIO, domain_shadow_add(shadow, build->domains->members, handled, granted, kind));
     if (result == 0 && build->domains->supervisor >= 0)
@@ -90,6 +107,8 @@ static bool add_one(void *data, struct granted *granted)
 
     if (result == -EBADFD)
         return lies_in_no_tree(build, granted);
+    if (granted->write && granted->optional && !strv_add(&build->domains->optional, granted->path))
+        return error_runtime(build->err, ENOMEM, "grants");
     return (result == 0 || rule_failed(build->err, granted->path, result)) &&
            pin(build, granted->path, &granted->fd, granted->write, S_ISDIR(granted->object.mode));
 }
@@ -130,7 +149,7 @@ static bool add_gpu_node(void *data, const char *path, bool write, bool requeste
 /* What the supervisor needs beyond the members (docs/security-model.md, "The second wall"). */
 static bool add_supervisor_needs(struct build *build)
 {
-    const struct domains *domains = build->domains;
+    struct domains *domains = build->domains;
     const struct claim *claim = build->options->claim;
     uint64_t handled = domains->masks.fs;
     uint64_t proc = LL_FS_READ_FILE | LL_FS_READ_DIR;
@@ -138,8 +157,11 @@ static bool add_supervisor_needs(struct build *build)
 
     if (domains->supervisor < 0)
         return true;
-    if (build->options->proc_writes)
+    domains->writes_proc = build->options->proc_writes || build->own_entry_written;
+    if (domains->writes_proc)
         proc |= LL_FS_WRITE_FILE;
+    if (build->own_entry_written)
+        proc |= LL_FS_TRUNCATE;
     result =
         FAULT_OR("supervisor-rule", -EIO,
                  landlock_add_path(domains->supervisor, build->options->proc_fd, proc & handled));
@@ -241,4 +263,5 @@ void domains_free(struct domains *domains)
 {
     domains_close_rulesets(domains);
     grants_free(&domains->grants);
+    strv_free(&domains->optional);
 }

@@ -13,6 +13,7 @@
 #include "supervisor/grants.h"
 #include "supervisor/posture.h"
 #include "util/error.h"
+#include "util/strv.h"
 
 #include <stdbool.h>
 
@@ -22,6 +23,8 @@ struct domains {
     int supervisor;
     int guardian;
     struct grants grants; /* pinned until grants_resolve(), for verdicts */
+    bool writes_proc;     /* S lets the supervisor write below /proc */
+    struct strv optional; /* write grants that could have been missing, and were not */
 };
 
 #define DOMAINS_INIT ((struct domains){.members = -1, .supervisor = -1, .guardian = -1})

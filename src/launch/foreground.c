@@ -13,9 +13,29 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+static bool is_ignored(int number)
+{
+    struct sigaction action;
+
+    return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+/* A program that collects all output of its command (the tools of an interactive agent) may read the terminal
+ * itself meanwhile, which it could not if somebody else were in front. It is not the shell of an interactive job:
+ * that has groups of its own for jobs, or, where it reads their output, ignores what would stop it. Who ignores that
+ * cannot be seen to use the terminal either. */
+static bool caller_may_read(void)
+{
+    pid_t parent = getppid();
+
+    return !isatty(1) && !isatty(2) && parent > 0 && getpgid(parent) == getpgrp() &&
+           !is_ignored(SIGTTIN) && !is_ignored(SIGTTOU);
+}
+
 /* The terminal goes to the child only if all three streams are inherited, standard input is a
  * terminal, and our own group is its foreground group: a captured or background run never takes it. Nor does
- * one in a pipeline, of which other programs may ask their user for something, unless it is told to. */
+ * one in a pipeline, of which other programs may ask their user for something, unless it is told to. One whose caller
+ * may read the terminal gets it when it uses it. */
 void launch_terminal_prepare(struct launch *launch, const struct launch_spec *spec)
 {
     bool inherits = true;
@@ -28,14 +48,22 @@ void launch_terminal_prepare(struct launch *launch, const struct launch_spec *sp
         fd = fcntl(0, F_DUPFD_CLOEXEC, 3);
     else if (wanted || spec->own_process)
         fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    /* Also for other runs: if one uses the terminal it is stopped, and that is answered. */
+    if (fd >= 0 || (!spec->own_process && launch_terminal_controls()))
+        launch->report_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (fd < 0)
         return;
-    /* Also for other runs: if one uses the terminal it is stopped, and that is followed. */
-    launch->take_foreground = wanted && tcgetpgrp(fd) == getpgrp();
+    launch->foreground_on_demand =
+        wanted && spec->own_process && !spec->force_terminal && caller_may_read();
+    launch->take_foreground = wanted && !launch->foreground_on_demand && tcgetpgrp(fd) == getpgrp();
     launch->terminal = fd;
     launch->terminal_saved =
         launch->take_foreground && tcgetattr(fd, &launch->terminal_before) == 0;
-    launch->report_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+bool launch_foreground_on_demand(const struct launch *launch)
+{
+    return launch->foreground_on_demand;
 }
 
 bool launch_terminal_controls(void)

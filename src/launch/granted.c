@@ -27,19 +27,30 @@ struct opening {
     struct error *err;
 };
 
-/* Where a relative path was looked for, and which spelling would have said what was meant. `below`: the
- * write grant that a link on the way lies below, or NULL. */
-static void grant_failed(struct opening *opening, int error, bool write, bool optional,
-                         const char *path, const char *below)
+static enum option_id option_of(bool write, bool optional)
 {
-    const char *option = write      ? (optional ? "--fs-write-try" : "--fs-write")
-                         : optional ? "--fs-read-try"
-                                    : "--fs-read";
+    if (write)
+        return optional ? OPTION_FS_WRITE_TRY : OPTION_FS_WRITE;
+    return optional ? OPTION_FS_READ_TRY : OPTION_FS_READ;
+}
+
+/* Where a relative path was looked for, and which spelling would have said what was meant. `below`: the
+ * write grant that a link on the way lies below, or NULL. `index`: which grant of its kind it is. */
+static void grant_failed(struct opening *opening, int error, bool write, bool optional,
+                         size_t index, const char *path, const char *below)
+{
+    enum option_id id = option_of(write, optional);
+    const char *option = option_display_name(&option_specs[id]);
     const char *start = opening->policy->cwd;
+    char place[ERROR_TEXT_MAX / 2];
+    bool in_profile = policy_place(opening->policy, id, index, place, sizeof(place));
     CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
     CLEANUP_FREE char *own = path[0] == '/' ? NULL : getcwd(NULL, 0);
 
-    buffer_printf(&text, "grant %s %s", option, path);
+    if (in_profile)
+        buffer_printf(&text, "%s: %s", place, path);
+    else
+        buffer_printf(&text, "grant %s %s", option, path);
     if (own != NULL) {
         bool absolute = start != NULL && start[0] == '/';
         buffer_printf(&text, " (that is %s%s%s/%s)", absolute ? "" : own,
@@ -53,8 +64,10 @@ static void grant_failed(struct opening *opening, int error, bool write, bool op
     if (below == NULL && path[0] == '~')
         buffer_append_text(&text,
                            "; the shell expands ~ only unquoted, $HOME also in double quotes");
-    else if (!write && strcmp(path, "w") == 0)
+    else if (!write && !in_profile && strcmp(path, "w") == 0)
         buffer_append_text(&text, "; -rw is -r with the value w, -w alone grants both");
+    else if (error == ENOENT && !optional && in_profile)
+        buffer_printf(&text, "; if it may be missing put it into %s_try", option_specs[id].key);
     else if (error == ENOENT && !optional)
         buffer_printf(&text, "; if it may be missing use %s-try", option);
     error_runtime(opening->err, 0, "%s", buffer_text(&text));
@@ -102,7 +115,8 @@ static bool open_terminal(struct opening *opening, const char *path, bool write)
     return true;
 }
 
-static bool open_one(struct opening *opening, const char *path, bool write, bool optional)
+static bool open_one(struct opening *opening, const char *path, size_t index, bool write,
+                     bool optional)
 {
     const char *below = NULL;
     CLEANUP_FD int fd = FAULT_OR("grant", -EIO, grant_open(&opening->opener, path, &below));
@@ -111,7 +125,7 @@ static bool open_one(struct opening *opening, const char *path, bool write, bool
     if (optional && (fd == -ENOENT || fd == -ENOTDIR))
         return true;
     if (fd < 0 || !object_identify(fd, &item.object)) {
-        grant_failed(opening, fd < 0 ? -fd : EIO, write, optional, path, below);
+        grant_failed(opening, fd < 0 ? -fd : EIO, write, optional, index, path, below);
         return false;
     }
     bool of_terminal = stands_for_terminal(fd, &item.object);
@@ -124,7 +138,7 @@ static bool open_one(struct opening *opening, const char *path, bool write, bool
 static bool open_all(struct opening *opening, const struct strv *paths, bool write, bool optional)
 {
     for (size_t i = 0; i < paths->count; i++) {
-        if (!open_one(opening, paths->items[i], write, optional))
+        if (!open_one(opening, paths->items[i], i, write, optional))
             return false;
     }
     return true;
@@ -147,11 +161,15 @@ static bool open_start(struct opening *opening, int *start_fd)
     }
     if (result == 0)
         return true;
+    char place[ERROR_TEXT_MAX / 2];
+    bool in_profile = policy_place(opening->policy, OPTION_CWD, 0, place, sizeof(place));
+    const char *given = in_profile ? place : "--cwd";
+    const char *mark = in_profile ? ":" : "";
     if (below != NULL)
-        error_runtime(opening->err, 0, "--cwd %s: " GRANT_LINK_BELOW "; name what it leads to",
-                      start, below);
+        error_runtime(opening->err, 0, "%s%s %s: " GRANT_LINK_BELOW "; name what it leads to",
+                      given, mark, start, below);
     else
-        error_runtime(opening->err, -result, "--cwd %s", start);
+        error_runtime(opening->err, -result, "%s%s %s", given, mark, start);
     opening->err->sys_errno = -result;
     opening->err->kind = ERROR_CONFIG;
     return false;

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Gates that users of this kind of sandbox expect and this build does not have. */
@@ -26,14 +27,22 @@ struct absent_gate {
 };
 
 static const struct absent_gate absent_gates[] = {
-    {"hostname-view", "not part of this build; the host's name is visible", NULL},
+    {"hostname-view", "not part of this build",
+     "the host's name is visible (uname, and its files where a grant covers them)"},
 };
 
-static const char *plain_by(enum protection protection)
-{
-    (void)protection;
-    return "landlock";
-}
+/* What members can do without a protection; NULL: less than with it, or the network's part says so. */
+static const char *const unprotected[PROTECTION_COUNT] = {
+    [PROTECTION_FS_TRUNCATE] =
+        "truncate() shortens and empties every file that file modes let the user write, outside "
+        "the grants too",
+    [PROTECTION_FS_IOCTL_DEV] =
+        "requests to devices (ioctl) are not restricted, neither on devices under a read grant nor "
+        "on those outside the grants that can be opened without reading and writing them",
+    [PROTECTION_SIGNAL_SCOPE] =
+        "members can signal other processes of the user: also sandlock's own, and "
+        "who ends those outlives the run",
+};
 
 static void describe_protections(struct launch *launch)
 {
@@ -41,7 +50,7 @@ static void describe_protections(struct launch *launch)
         const char *name = protection_name((enum protection)i);
         switch (launch->domains.masks.status[i]) {
         case STATUS_ACTIVE:
-            posture_set(&launch->posture, name, POSTURE_ACTIVE, plain_by((enum protection)i), NULL);
+            posture_set(&launch->posture, name, POSTURE_ACTIVE, "landlock", NULL);
             break;
         case STATUS_DEGRADED:
             posture_set(&launch->posture, name, POSTURE_DEGRADED, NULL,
@@ -54,25 +63,36 @@ static void describe_protections(struct launch *launch)
             posture_set(&launch->posture, name, POSTURE_OFF, NULL, "the kernel lacks it");
             break;
         }
+        if (launch->domains.masks.status[i] != STATUS_ACTIVE && unprotected[i] != NULL)
+            posture_exception(&launch->posture, "%s", unprotected[i]);
     }
-    if (launch->domains.masks.status[PROTECTION_SIGNAL_SCOPE] != STATUS_ACTIVE)
-        posture_exception(
-            &launch->posture,
-            "members can signal other processes of the user: also sandlock's own, and "
-            "who ends those outlives the run");
 }
 
+static void describe_limit(struct posture *posture, const char *name, bool on, const char *by,
+                           const char *off)
+{
+    posture_set(posture, name, on ? POSTURE_ACTIVE : POSTURE_OFF, by, on ? NULL : off);
+}
+
+/* After the features: the pinning of processors is kept up by one of them, or by the filter. */
 static void describe_limits(struct launch *launch)
 {
     const struct policy *policy = launch->policy;
     struct posture *posture = &launch->posture;
 
-    posture_set(posture, "open-files", policy->max_open_files > 0 ? POSTURE_ACTIVE : POSTURE_OFF,
-                policy->max_open_files > 0 ? "rlimit" : NULL,
-                policy->max_open_files > 0 ? NULL : "no limit asked for");
-    posture_set(posture, "coredump", policy->no_coredump ? POSTURE_ACTIVE : POSTURE_OFF,
-                policy->no_coredump ? "rlimit" : NULL,
-                policy->no_coredump ? NULL : "core dumps as inherited");
+    describe_limit(posture, "open-files", policy->max_open_files > 0, "rlimit",
+                   "no limit asked for");
+    describe_limit(posture, "coredump", policy->no_coredump, "rlimit", "core dumps as inherited");
+    describe_limit(posture, "no-huge-pages", policy->no_huge_pages, "filter", "as inherited");
+    describe_limit(posture, "no-randomize-memory", policy->no_randomize_memory, NULL,
+                   "addresses are randomized");
+    if (policy->cpu_core_count == 0)
+        posture_set(posture, "cpu-affinity", POSTURE_OFF, NULL, "no processors asked for");
+    else if (policy->no_supervisor)
+        posture_set(posture, "cpu-affinity", POSTURE_ACTIVE, "filter",
+                    "members cannot choose among the processors either");
+    if (policy->no_randomize_memory)
+        posture_exception(posture, "addresses of members' memory can be foretold");
     if (policy->max_open_files > 0 && geteuid() == 0)
         posture_exception(posture, "root may raise its open file limit again");
 }
@@ -88,6 +108,50 @@ static void describe_switched_off(struct launch *launch)
         posture_exception(&launch->posture,
                           "--without process-gate: members can join process groups of the session, "
                           "and take and change its terminal");
+    if ((launch->policy->without & FEATURE_HOSTS_VIEW) != 0 &&
+        network_shape_of(launch->policy).destination_policy)
+        posture_exception(
+            &launch->posture,
+            "--without hosts-view: where a grant covers it, /etc/hosts is the host's");
+}
+
+/* What refuses everything for lack of descriptors, in one sentence; and what stands in for the usual ways. */
+static void describe_methods(struct launch *launch)
+{
+    struct posture *posture = &launch->posture;
+    bool unfetched = launch->supervised && supervisor_cannot_fetch(launch->supervisor);
+    CLEANUP_BUFFER struct buffer lost = BUFFER_INIT;
+
+    for (size_t i = 0; unfetched && i < posture->count; i++)
+        if (posture->entries[i].state == POSTURE_DEGRADED && posture->entries[i].why != NULL &&
+            strcmp(posture->entries[i].why, SUPERVISOR_UNFETCHED) == 0)
+            buffer_printf(&lost, "%s%s", lost.length > 0 ? ", " : "", posture->entries[i].name);
+    if (lost.length > 0)
+        posture_exception(posture,
+                          SUPERVISOR_UNFETCHED ", so calls on these are refused (EPERM): %s",
+                          buffer_text(&lost));
+    if (launch->traced)
+        posture_exception(posture, "descriptors of members are fetched by tracing, since "
+                                   "pidfd_getfd is refused: the process stops meanwhile, and calls "
+                                   "of its threads that wait may end with EINTR");
+    posture_method(posture, "listener", launch->supervised ? "shared-table" : "none");
+    posture_method(posture, "child-descriptors",
+                   !launch->supervised ? "none"
+                   : launch->traced    ? probe_fetch_name(PROBE_FETCH_TRACER)
+                   : unfetched         ? probe_fetch_name(PROBE_FETCH_NONE)
+                                       : probe_fetch_name(PROBE_FETCH_PIDFD));
+    posture_method(posture, "child-memory",
+                   task_memory_read_method() == TASK_MEMORY_CALL ? "process_vm_readv"
+                                                                 : "/proc/PID/mem");
+}
+
+/* A group of calls that the policy has given back to members. */
+static void describe_allowed_calls(struct launch *launch)
+{
+    if (launch->policy->sysv_ipc_allowed)
+        posture_exception(&launch->posture,
+                          "--extra-allow-syscall sysv_ipc: shared memory, semaphores and message "
+                          "queues of every process of the user can be read and changed");
 }
 
 /* The feature says so itself where it judges. */
@@ -157,8 +221,64 @@ static void describe_supervision(struct launch *launch)
             posture, "no thread can be created here: the supervisor performs calls one after the "
                      "other and refuses those that may wait for others (EAGAIN: connections, "
                      "messages, terminal changes), and nothing ends the run if it is stuck");
-    if (launch->supervised && launch->confine && launch_writes_proc(launch) && geteuid() == 0)
+    if (launch->supervised && launch->confine && launch->domains.writes_proc && geteuid() == 0)
         posture_exception(posture, "the supervisor may write below /proc, as root also /proc/sys");
+}
+
+static bool is_on(const struct stat *status, const char *place)
+{
+    struct stat top;
+
+    return stat(place, &top) == 0 && status->st_dev == top.st_dev;
+}
+
+static bool is_root(const struct stat *status)
+{
+    struct stat root;
+
+    return stat("/", &root) == 0 && status->st_dev == root.st_dev && status->st_ino == root.st_ino;
+}
+
+/* What a grant names now, as the launch would open it, which may be long ago. False: nothing. */
+static bool look_at_grant(const struct launch *launch, const char *path, struct stat *status)
+{
+    const char *start = launch->policy->cwd;
+    CLEANUP_FD int start_fd = start == NULL ? -1 : open(start, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    return fstatat(start_fd < 0 ? AT_FDCWD : start_fd, path, status, 0) == 0;
+}
+
+/* Not where the caller's directory, which may have changed, decides what a path names. */
+static bool is_settled(const struct policy *policy, const char *path)
+{
+    return path[0] == '/' || (policy->cwd != NULL && policy->cwd[0] == '/');
+}
+
+static void describe_shown_names(struct launch *launch)
+{
+    const struct policy *policy = launch->policy;
+    const struct strv *lists[] = {&policy->fs_read, &policy->fs_read_try, &policy->fs_write,
+                                  &policy->fs_write_try};
+    bool proc = false, sys = false;
+    struct stat status;
+
+    for (size_t list = 0; list < sizeof(lists) / sizeof(lists[0]); list++) {
+        for (size_t i = 0; i < lists[list]->count; i++) {
+            if (!look_at_grant(launch, lists[list]->items[i], &status))
+                continue;
+            bool everything = is_root(&status);
+            proc |= everything || is_on(&status, "/proc");
+            sys |= everything || is_on(&status, "/sys");
+        }
+    }
+    if (!proc && !sys) /* whichever it was, it has gone since */
+        proc = sys = true;
+    if (proc)
+        posture_exception(&launch->posture,
+                          "the grant on /proc shows other processes by number, to stat");
+    if (sys)
+        posture_exception(&launch->posture,
+                          "the grant on /sys shows interfaces of the host by name, to stat");
 }
 
 /* What the proc view does not hide, or what its absence shows. */
@@ -176,9 +296,7 @@ static void describe_kernel_files(struct launch *launch)
             "network (/proc/net, /sys/class/net)",
             launch->policy->no_supervisor ? "without a supervisor" : "--without proc-view:");
     else
-        posture_exception(&launch->posture,
-                          "the grant on /proc shows other processes by number, one on /sys "
-                          "interfaces by name, to stat");
+        describe_shown_names(launch);
 }
 
 /* What write grants give besides the content of files. */
@@ -204,12 +322,23 @@ static void describe_write_grants(struct launch *launch)
 static void describe_exceptions(struct launch *launch)
 {
     const struct strv *lists[] = {&launch->policy->fs_write, &launch->policy->fs_write_try};
+    struct stat status;
 
     for (size_t list = 0; list < 2; list++) {
-        for (size_t i = 0; i < lists[list]->count; i++)
-            posture_exception(&launch->posture, "what lies below %s can be written and executed",
-                              lists[list]->items[i]);
+        for (size_t i = 0; i < lists[list]->count; i++) {
+            const char *path = lists[list]->items[i];
+            if (list == 1 && !strv_contains(&launch->domains.optional, path))
+                continue;
+            /* What is no directory must be seen to be none: else rather too much is said. */
+            bool looked = is_settled(launch->policy, path) && look_at_grant(launch, path, &status);
+            if (!looked || S_ISDIR(status.st_mode))
+                posture_exception(&launch->posture,
+                                  "what lies below %s can be written and executed", path);
+            else if (S_ISREG(status.st_mode))
+                posture_exception(&launch->posture, "%s can be written and executed", path);
+        }
     }
+    describe_allowed_calls(launch);
     if (geteuid() == 0 && !launch->map_user)
         posture_exception(&launch->posture, "the command keeps root's capabilities%s",
                           launch->child_plan.keep_user ? " but CAP_SETUID" : "");
@@ -230,18 +359,9 @@ static void describe_exceptions(struct launch *launch)
 void posture_describe_launch(struct launch *launch)
 {
     describe_protections(launch);
-    describe_limits(launch);
     describe_supervision(launch);
+    describe_limits(launch);
     posture_describe_network(launch);
     describe_exceptions(launch);
-    posture_method(&launch->posture, "listener", launch->supervised ? "shared-table" : "none");
-    posture_method(&launch->posture, "child-descriptors",
-                   !launch->supervised ? "none"
-                   : launch->traced    ? probe_fetch_name(PROBE_FETCH_TRACER)
-                   : probe_fetch_method() == PROBE_FETCH_PIDFD
-                       ? probe_fetch_name(PROBE_FETCH_PIDFD)
-                       : probe_fetch_name(PROBE_FETCH_NONE));
-    posture_method(&launch->posture, "child-memory",
-                   task_memory_read_method() == TASK_MEMORY_CALL ? "process_vm_readv"
-                                                                 : "/proc/PID/mem");
+    describe_methods(launch);
 }

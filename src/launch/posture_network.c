@@ -8,6 +8,21 @@
 
 #include <stdio.h>
 
+/* What the supervisor does on members' descriptors, where it can. */
+static void set_on_behalf(struct launch *launch, const char *name, const char *why)
+{
+    if (supervisor_cannot_fetch(launch->supervisor))
+        posture_set(&launch->posture, name, POSTURE_DEGRADED, NULL, SUPERVISOR_UNFETCHED);
+    else
+        posture_set(&launch->posture, name, POSTURE_ACTIVE, "supervisor", why);
+}
+
+/* Landlock judges binds, but they are looked at first: a UDP socket must not be bound. */
+static bool binds_are_lost(const struct launch *launch, const struct network_shape *shape)
+{
+    return shape->udp == UDP_INERT && supervisor_cannot_fetch(launch->supervisor);
+}
+
 static bool has_rules(const struct net_rules *rules, enum net_protocol protocol)
 {
     for (size_t i = 0; i < rules->count; i++) {
@@ -67,8 +82,10 @@ static void describe_tcp(struct launch *launch, const struct network_shape *shap
         posture_set(posture, "tcp", POSTURE_OFF, NULL, "net-tcp is not enforced");
     else if (open)
         posture_set(posture, "tcp", POSTURE_OFF, NULL, why);
+    else if (direct)
+        posture_set(posture, "tcp", POSTURE_ACTIVE, "landlock", why);
     else
-        posture_set(posture, "tcp", POSTURE_ACTIVE, direct ? "landlock" : "supervisor", why);
+        set_on_behalf(launch, "tcp", why);
 }
 
 static void describe_udp(struct launch *launch, const struct network_shape *shape)
@@ -85,8 +102,10 @@ static void describe_udp(struct launch *launch, const struct network_shape *shap
                     "UDP sockets neither send nor receive");
         break;
     case UDP_OPEN:
-        posture_set(posture, "udp", open ? POSTURE_OFF : POSTURE_ACTIVE, open ? NULL : "supervisor",
-                    rules_of(launch->policy, NET_UDP));
+        if (open)
+            posture_set(posture, "udp", POSTURE_OFF, NULL, rules_of(launch->policy, NET_UDP));
+        else
+            set_on_behalf(launch, "udp", rules_of(launch->policy, NET_UDP));
         posture_exception(posture, "UDP ports can be bound, and receive from anywhere");
         break;
     }
@@ -103,7 +122,7 @@ static void describe_icmp(struct launch *launch, const struct network_shape *sha
     char why[128];
     snprintf(why, sizeof(why), "ping sockets: %s; raw sockets are refused",
              rules_of(launch->policy, NET_ICMP));
-    posture_set(posture, "icmp", POSTURE_ACTIVE, "supervisor", why);
+    set_on_behalf(launch, "icmp", why);
 }
 
 static void describe_bind(struct launch *launch, const struct network_shape *shape, bool enforced)
@@ -112,17 +131,21 @@ static void describe_bind(struct launch *launch, const struct network_shape *sha
     const struct policy *policy = launch->policy;
 
     if (shape->bind_on_behalf && shape->bind_restricted)
-        posture_set(posture, "bind", POSTURE_ACTIVE, "supervisor",
-                    policy->port_remap ? "TCP ports of the policy, remapped where the host has them"
-                                       : "TCP ports of the policy, bound on behalf");
+        set_on_behalf(launch, "bind",
+                      policy->port_remap
+                          ? "TCP ports of the policy, remapped where the host has them"
+                          : "TCP ports of the policy, bound on behalf");
+    else if (shape->bind_restricted && binds_are_lost(launch, shape))
+        posture_set(posture, "bind", POSTURE_DEGRADED, NULL, SUPERVISOR_UNFETCHED);
     else if (shape->bind_restricted && enforced)
         posture_set(posture, "bind", POSTURE_ACTIVE, "landlock", NULL);
-    else if (shape->bind_on_behalf)
-        posture_set(posture, "bind", POSTURE_OFF, NULL,
-                    "every TCP port is allowed, remapped where the host has it");
+    else if (shape->bind_restricted)
+        posture_set(posture, "bind", POSTURE_OFF, NULL, "net-tcp is not enforced");
     else
         posture_set(posture, "bind", POSTURE_OFF, NULL,
-                    enforced ? "every TCP port is allowed" : "net-tcp is not enforced");
+                    shape->bind_on_behalf && policy->port_remap
+                        ? "every TCP port is allowed, remapped where the host has it"
+                        : "every TCP port is allowed");
     if (policy->bind_any)
         posture_exception(posture, "every TCP port%s can be bound",
                           policy->deny_bind_port_count > 0 ? " that is not denied" : "");
@@ -162,6 +185,35 @@ static void describe_open(struct launch *launch)
     }
 }
 
+/* The feature has described itself, as far as binds are its own. */
+static void describe_bind_rules(struct launch *launch, const struct network_shape *shape,
+                                bool enforced)
+{
+    struct posture *posture = &launch->posture;
+
+    if (shape->bind_on_behalf || !shape->bind_restricted || binds_are_lost(launch, shape))
+        return;
+    if (enforced)
+        posture_set(posture, "bind-rules", POSTURE_ACTIVE, "landlock",
+                    "TCP ports, judged by the kernel directly");
+    else
+        posture_set(posture, "bind-rules", POSTURE_OFF, NULL, "net-tcp is not enforced");
+}
+
+/* What the kernel would refuse, and nobody else does. */
+static void describe_unenforced(struct launch *launch, const struct network_shape *shape,
+                                bool enforced)
+{
+    bool connects = !enforced && !(shape->destination_policy && shape->connect_on_behalf);
+    bool binds = !enforced && !(shape->bind_on_behalf && shape->bind_restricted);
+
+    if (connects || binds)
+        posture_exception(&launch->posture, "TCP %s not restricted",
+                          connects && binds ? "connect and bind are"
+                          : connects        ? "connect is"
+                                            : "bind is");
+}
+
 void posture_describe_network(struct launch *launch)
 {
     struct posture *posture = &launch->posture;
@@ -183,11 +235,6 @@ void posture_describe_network(struct launch *launch)
     else if (!shape.destination_policy && enforced)
         posture_set(posture, "network-rules", POSTURE_ACTIVE, "landlock",
                     "no rule: TCP is refused");
-    if (!shape.bind_on_behalf && shape.bind_restricted && enforced)
-        posture_set(posture, "bind-rules", POSTURE_ACTIVE, "landlock",
-                    "TCP ports, judged by the kernel directly");
-    if (!enforced && !shape.destination_policy)
-        posture_exception(posture, "TCP connect and bind are not restricted");
-    else if (!enforced)
-        posture_exception(posture, "TCP bind is not restricted by the kernel");
+    describe_bind_rules(launch, &shape, enforced);
+    describe_unenforced(launch, &shape, enforced);
 }

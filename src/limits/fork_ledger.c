@@ -26,6 +26,17 @@ static int read_thread(int proc_fd, pid_t tgid, pid_t tid, struct procfs_stat *s
     return length < 0 ? (int)length : procfs_parse_stat(text, stat);
 }
 
+/* Of that thread, zombies too. 0, 1 or -errno. The kernel may pass over children while others end, but
+ * shows no list as empty that is not. */
+static int has_children(int proc_fd, pid_t tgid, pid_t tid)
+{
+    char name[PROCFS_PATH_MAX], text[16];
+
+    snprintf(name, sizeof(name), "task/%d/children", (int)tid);
+    ssize_t length = procfs_read(proc_fd, tgid, name, text, sizeof(text));
+    return length < 0 ? (int)length : length > 0;
+}
+
 int fork_ledger_reserve(struct fork_ledger *ledger, int proc_fd, pid_t tid, pid_t tgid)
 {
     struct procfs_stat stat;
@@ -48,6 +59,7 @@ int fork_ledger_reserve(struct fork_ledger *ledger, int proc_fd, pid_t tid, pid_
         .tgid = tgid,
         .start_time = stat.start_time,
         .user_ticks = stat.user_ticks,
+        .alone = stat.threads == 1 && has_children(proc_fd, tgid, tid) == 0,
     };
     return 0;
 }
@@ -86,7 +98,9 @@ static bool is_settled(const struct fork_reservation *item, int proc_fd)
     default:
         break;
     }
-    return stat.user_ticks >= item->user_ticks + USER_TICKS_EVIDENCE;
+    if (stat.user_ticks >= item->user_ticks + USER_TICKS_EVIDENCE)
+        return true;
+    return item->alone && has_children(proc_fd, item->tgid, item->tid) == 1;
 }
 
 size_t fork_ledger_settle(struct fork_ledger *ledger, int proc_fd)

@@ -4,8 +4,10 @@
  * Between the permission and the moment the child appears in /proc a process exists for the limit
  * but not for a count. A reservation stands for it until there is evidence that the call is over:
  * the thread makes another call, ends, sleeps, or has clearly run in user mode since. Time alone is
- * no evidence: a thread that is starved of the processor can fork much later. Nor is a new child: it
- * may be an orphan that a subreaper or a sibling thread took over.
+ * no evidence: a thread that is starved of the processor can fork much later. A new child is evidence
+ * only if the process had neither other threads nor any child, not even a dead one: then it has no
+ * descendant whose orphans it could take over, or who could make a child for it (CLONE_PARENT), before its
+ * own fork is over. With others the child may be an orphan, or a sibling thread's.
  */
 #ifndef SANDLOCK_LIMITS_FORK_LEDGER_H
 #define SANDLOCK_LIMITS_FORK_LEDGER_H
@@ -19,6 +21,7 @@ struct fork_reservation {
     pid_t tid, tgid;
     uint64_t start_time; /* of the thread, so that a number used again is noticed */
     uint64_t user_ticks; /* its time in user mode when it was allowed to fork */
+    bool alone;          /* then its process had one thread and no child */
 };
 
 struct fork_ledger {

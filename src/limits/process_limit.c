@@ -200,7 +200,8 @@ static void record(const struct limit *limit, const struct request *request)
 {
     char rule[48], suggest[48];
 
-    snprintf(rule, sizeof(rule), "at most %zu processes", limit->maximum);
+    snprintf(rule, sizeof(rule), "at most %zu process%s", limit->maximum,
+             limit->maximum == 1 ? "" : "es");
     snprintf(suggest, sizeof(suggest), "--max-processes %zu", limit->maximum + 1);
     request_record_denial(request, NULL, "create", EAGAIN, LAYER, rule, suggest);
 }

@@ -57,6 +57,8 @@ static bool process_to_grant(const struct request *request, const struct proc_pl
         return false;
     if (!proc_place_is_net(place) && proc_place_is_sensitive(place, own, write))
         return false;
+    if (write && proc_place_reaches_out(request, place))
+        return false;
     if (own)
         snprintf(out, PATH_MAX, "/proc/self%s%.*s", place->rest[0] == '\0' ? "" : "/",
                  PATH_MAX - 16, place->rest);

@@ -104,6 +104,18 @@ bool proc_is_member(const struct request *request, pid_t pid)
     return found;
 }
 
+/* The scheduler's group is made with the session (sched(7)). The number of a session is its leader's, and
+ * stays taken while somebody is in it. */
+bool proc_place_reaches_out(const struct request *request, const struct proc_place *place)
+{
+    struct procfs_stat stat;
+
+    if (strcmp(place->rest, "autogroup") != 0)
+        return false;
+    return procfs_stat(supervisor_proc_fd(request->supervisor), place->pid, &stat) != 0 ||
+           !proc_is_member(request, stat.session);
+}
+
 /* ---- The kernel's own ------------------------------------------------------------------------------ */
 
 /* Memory and keys of the kernel; "locks" and "sysvipc" tell of other processes, "interrupts" and "irq" name the

@@ -30,6 +30,10 @@ bool proc_place_is_sensitive(const struct proc_place *place, bool own, bool writ
 /* True if the process or thread is one of the sandbox. */
 bool proc_is_member(const struct request *request, pid_t pid);
 
+/* True for entries that act, when they are written, on the whole session of the process, and others than
+ * members are in it: it was not begun in the sandbox, or nobody can tell. */
+bool proc_place_reaches_out(const struct request *request, const struct proc_place *place);
+
 /* Why no sandbox opens this path of procfs that is not a process's, or of sysfs; NULL: nothing is said
  * against it. */
 const char *proc_hides(const char *path);

@@ -186,10 +186,24 @@ static int open_view_fd(const struct member_view *view, int fd)
     return open_view(view, name);
 }
 
+/* The mode of the link in /proc tells how the descriptor was opened. */
+static bool is_for_reading_or_writing(const struct member_view *view, int fd)
+{
+    struct sys_statx link = {0};
+    char name[48];
+
+    snprintf(name, sizeof(name), "%d/fd/%d", (int)view->tid, fd);
+    return sys_call5(SYS_statx, view->proc_fd, (long)name, AT_SYMLINK_NOFOLLOW, SYS_STATX_BASIC,
+                     (long)&link) == 0 &&
+           (link.mode & (S_IRUSR | S_IWUSR)) != 0;
+}
+
 static int is_path_only(const struct member_view *view, int fd)
 {
     char name[32], text[256];
 
+    if (is_for_reading_or_writing(view, fd))
+        return 0;
     snprintf(name, sizeof(name), "fdinfo/%d", fd);
     ssize_t length = procfs_read(view->proc_fd, view->tid, name, text, sizeof(text));
     if (length < 0)
@@ -260,8 +274,8 @@ int object_pin(const struct object *object, bool cached_only)
     int start = object->base < 0 ? AT_FDCWD : object->base;
 
     if (object->is_base) {
-        int copy = fcntl(object->base, F_DUPFD_CLOEXEC, 0);
-        return copy < 0 ? -errno : copy;
+        /* libc's fcntl() asks twice. */
+        return (int)sys_call3(SYS_fcntl, object->base, F_DUPFD_CLOEXEC, 0);
     }
     long result = sys_call4(SYS_openat2, start, (long)object->path, (long)&how, sizeof(how));
     /* Before 5.12 there is no cached walk. */
@@ -306,10 +320,19 @@ static bool has_device(const struct local_devices *local, uint64_t device)
 
 bool local_devices_has(struct local_devices *local, int path_fd)
 {
+    bool on_block_device;
+
+    return local_devices_find(local, path_fd, &on_block_device);
+}
+
+bool local_devices_find(struct local_devices *local, int path_fd, bool *on_block_device)
+{
     uint64_t device;
 
+    *on_block_device = false;
     if (!device_of(path_fd, &device))
         return false;
+    *on_block_device = device >> 32 != 0;
     pthread_mutex_lock(&local->lock);
     bool known = has_device(local, device);
     pthread_mutex_unlock(&local->lock);

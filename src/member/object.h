@@ -66,6 +66,10 @@ struct local_devices {
 /* True if a device seen before is known to be local. Never waits. */
 bool local_devices_has(struct local_devices *local, int path_fd);
 
+/* The same. *on_block_device: it lies on one, so in none of the kernel's own file systems, which have no
+ * major number. */
+bool local_devices_find(struct local_devices *local, int path_fd, bool *on_block_device);
+
 /* Looks at the file system and remembers it if it is local. May wait: for workers. */
 void local_devices_learn(struct local_devices *local, int path_fd);
 

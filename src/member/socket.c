@@ -39,6 +39,8 @@ static int get_from(const struct request *request, int pidfd, int fd)
     int copy = FAULT_OR("pidfd-getfd", -EPERM, sys_pidfd_getfd(pidfd, fd));
 
     supervisor_check_violation(request->supervisor, copy, "pidfd_getfd");
+    if ((copy == -EPERM || copy == -ENOSYS) && request->wish != NULL)
+        request->wish->refused = true;
     return copy;
 }
 

@@ -4,6 +4,7 @@
 #include "kernel/task_memory.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -74,6 +75,21 @@ void address_decode(const void *bytes, size_t length, struct socket_address *add
     address->kind = decode_kind(address);
 }
 
+void address_meet(struct socket_address *address, int fd)
+{
+    static const uint8_t unspecified[16], mapped[16] = {[10] = 0xFF, 0xFF, 127, 0, 0, 1};
+    struct sockaddr_in6 own = {0};
+    socklen_t length = sizeof(own);
+
+    if (address->kind != ADDRESS_IP || address->family != AF_INET6 ||
+        memcmp(address->bytes + IPV6_AT, unspecified, sizeof(unspecified)) != 0 ||
+        getsockname(fd, (struct sockaddr *)&own, &length) != 0 || own.sin6_family != AF_INET6 ||
+        memcmp(&own.sin6_addr, mapped, 12) != 0)
+        return;
+    memcpy(address->bytes + IPV6_AT, mapped, sizeof(mapped));
+    take_ip(address, 6, IPV6_AT);
+}
+
 void address_settle(struct socket_address *address)
 {
     uint16_t family = AF_INET;
@@ -93,18 +109,26 @@ void address_settle(struct socket_address *address)
         memcpy(bytes + IPV6_AT + 12, address->ip.bytes, 4);
 }
 
+int address_check_length(uint64_t length)
+{
+    int32_t size = (int32_t)(uint32_t)length; /* the kernel takes an int */
+
+    return size < 0 || size > ADDRESS_BYTES_MAX ? -EINVAL : 0;
+}
+
 int address_read(pid_t tid, uint64_t pointer, uint64_t length, struct socket_address *address)
 {
     uint8_t bytes[ADDRESS_BYTES_MAX];
-    int32_t size = (int32_t)(uint32_t)length; /* the kernel takes an int */
+    uint32_t size = (uint32_t)length;
+    int result = address_check_length(length);
 
-    if (size < 0 || size > ADDRESS_BYTES_MAX)
-        return -EINVAL;
+    if (result < 0)
+        return result;
     if (size > 0) {
-        int result = task_memory_read_all(tid, pointer, bytes, (size_t)size);
+        result = task_memory_read_all(tid, pointer, bytes, size);
         if (result < 0)
             return result;
     }
-    address_decode(bytes, (size_t)size, address);
+    address_decode(bytes, size, address);
     return 0;
 }

@@ -37,11 +37,18 @@ struct socket_address {
 /* Pure. `length` <= ADDRESS_BYTES_MAX. For ADDRESS_UNIX_NAMED the path is bytes + 2, ended by NUL. */
 void address_decode(const void *bytes, size_t length, struct socket_address *address);
 
+/* Before a destination is judged for the IP socket: `::` leads to 127.0.0.1 where the socket is bound to an
+ * IPv4-mapped address, and is written down as that. */
+void address_meet(struct socket_address *address, int fd);
+
 /* For a destination that was judged: writes what was judged into the copy, where the kernel would choose
  * by other means than the address. An unspecified address becomes the loopback address it was judged
  * as (the kernel takes the socket's source address, or another device's); AF_UNSPEC becomes AF_INET; flow
  * information, which can carry a routing header, is dropped. Not for bind. */
 void address_settle(struct socket_address *address);
+
+/* -EINVAL where address_read() says so of the register alone; else 0. Pure. */
+int address_check_length(uint64_t length);
 
 /* Copies from the task and decodes. 0, -EINVAL (length above 128 as the kernel's int), -EFAULT, … The
  * caller validates the notification afterwards. */

@@ -75,6 +75,9 @@ static bool is_harmless(const struct header *header)
         {SOL_SOCKET, SCM_TXTIME_},
         {SOL_SOCKET, SO_TIMESTAMPING_OLD_},
         {SOL_SOCKET, SO_TIMESTAMPING_NEW_},
+        /* Of unix sockets: others ignore it. */
+        {SOL_SOCKET, RIGHTS},
+        {SOL_SOCKET, CREDENTIALS},
     };
 
     for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++) {

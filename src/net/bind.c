@@ -403,17 +403,29 @@ static int bind_path(const struct request *request, const struct job *job)
 
 /* ---- The decision -------------------------------------------------------------------------------- */
 
+/* For the sake of IP sockets' interfaces alone the unix socket's name is not given up. */
+static bool is_kernels(const struct job *job)
+{
+    return job->socket.domain == AF_UNIX &&
+           (job->binder->kernel_guards_tcp || !job->binder->shape.bind_by_port);
+}
+
+/* What the kernel judges is not read: nothing of the member's memory is decided on. */
 static int prepare(const struct request *request, struct job *job)
 {
     const __u64 *args = request->notification.data.args;
     pid_t tid = (pid_t)request->notification.pid;
 
-    int result = address_read(tid, args[1], args[2], &job->address);
-    if (result == 0 && job->binder->privileged)
-        result = identity_read(job->binder->proc_fd, tid, job->binder->mapped, &job->identity);
-    /* Validates the notification after all that was read. */
+    int result = address_check_length(args[2]);
     if (result == 0)
         result = socket_pin(request, (int)(uint32_t)args[0], &job->socket);
+    if (result < 0 || is_kernels(job))
+        return result;
+    result = address_read(tid, args[1], args[2], &job->address);
+    if (result == 0 && job->binder->privileged)
+        result = identity_read(job->binder->proc_fd, tid, job->binder->mapped, &job->identity);
+    if (result == 0 && !request_is_valid(request))
+        result = -ESRCH;
     if (result == 0 && job->address.length >= PORT_END)
         job->port =
             (uint16_t)(job->address.bytes[PORT_OFFSET] << 8 | job->address.bytes[PORT_OFFSET + 1]);
@@ -424,8 +436,7 @@ static int prepare(const struct request *request, struct job *job)
 static struct verdict decide_unix(const struct request *request, const struct job *job,
                                   bool *submit)
 {
-    /* For the sake of IP sockets' interfaces alone the unix socket's name is not given up. */
-    if (job->binder->kernel_guards_tcp || !job->binder->shape.bind_by_port)
+    if (is_kernels(job))
         return verdict_next();
     if (job->address.kind == ADDRESS_UNIX_NAMED) {
         const char *path =
@@ -532,7 +543,7 @@ static struct verdict perform_here(struct request *request)
     return verdict;
 }
 
-/* Nothing but the errno of UDP without a rule: what is not UDP is the kernel's business. */
+/* Nothing but the errno of UDP without a rule: what is not UDP is the kernel's business, unread. */
 static struct verdict look_for_udp(struct request *request)
 {
     const __u64 *args = request->notification.data.args;
@@ -540,16 +551,18 @@ static struct verdict look_for_udp(struct request *request)
     struct pinned_socket socket;
     enum net_protocol protocol;
 
-    /* Only the advice is about the address: one that cannot be read is for the kernel to name. */
-    if (address_read((pid_t)request->notification.pid, args[1], args[2], &address) < 0)
-        address = (struct socket_address){0};
     int result = socket_pin(request, (int)(uint32_t)args[0], &socket);
     if (result < 0)
         return verdict_errno(-result);
     bool udp = bind_protocol_of(&socket, &protocol) && protocol == NET_UDP;
-    struct verdict verdict = udp ? refuse_udp(request, request->state, &address) : verdict_next();
     socket_unpin(&socket);
-    return verdict;
+    if (!udp)
+        return verdict_next();
+    /* Only the advice is about the address. */
+    if (address_read((pid_t)request->notification.pid, args[1], args[2], &address) < 0 ||
+        !request_is_valid(request))
+        address = (struct socket_address){0};
+    return refuse_udp(request, request->state, &address);
 }
 
 static struct verdict on_bind(struct request *request)
@@ -567,6 +580,15 @@ static const char *const needs[] = {
     "listen",      "shutdown",   NULL,
 };
 
+/* It is also on for the sake of UDP sockets and of interfaces. */
+static void bind_describe(const struct policy *policy, struct posture *posture)
+{
+    if (network_shape_of(policy).bind_restricted)
+        posture_set(posture, "bind-rules", POSTURE_ACTIVE, "supervisor", NULL);
+    else
+        posture_set(posture, "bind-rules", POSTURE_OFF, NULL, "every TCP port is allowed");
+}
+
 const struct feature feature_bind = {
     .name = "bind-rules",
     .wanted = bind_wanted,
@@ -576,4 +598,5 @@ const struct feature feature_bind = {
     .start = bind_start,
     .leave_loop = bind_leave_loop,
     .stop = bind_stop,
+    .describe = bind_describe,
 };

@@ -17,6 +17,7 @@
 #include "net/destinations.h"
 #include "net/device.h"
 #include "net/own_domain.h"
+#include "net/question.h"
 #include "net/refusal.h"
 #include "net/unix_target.h"
 #include "supervisor/loop.h"
@@ -41,9 +42,6 @@
 #define INLINE_SLOW 1000000LL
 #define INLINE_PAUSE 100000000LL
 
-/* A port that is asked on and never sent to: musl's, when it looks for configured families. */
-#define PROBE_FAMILY_PORT 65535
-
 struct connect_call {
     struct held held; /* first */
     struct destinations *shared;
@@ -51,6 +49,7 @@ struct connect_call {
     struct socket_address address; /* what is connected to; the port may be the real one */
     struct unix_target target;     /* for a named unix socket, once it is pinned */
     bool may_be_own;               /* a worker looks whose the port is: judge_own() */
+    bool by_real_port;             /* its own by the real number, or refused */
     bool blocks;                   /* the member's call would wait */
     bool has_timeout;              /* and only so long: held.deadline */
     int unfinished;                /* what the kernel said when it was not done at once; > 0 */
@@ -123,47 +122,6 @@ static int refuse_unknown(const struct request *request, int error)
     return -error;
 }
 
-/* The kernel lets nothing leave such a socket. That its sending side is shut down cannot be asked, and a
- * socket that the sandbox was given may look the same, so it is shut down once more. */
-static bool is_inert(const struct connect_call *call)
-{
-    int locked = 0;
-    socklen_t length = sizeof(locked);
-
-    if (getsockopt(call->socket.fd, SOL_SOCKET, SO_LOCK_FILTER, &locked, &length) != 0 ||
-        locked == 0)
-        return false;
-    return shutdown(call->socket.fd, SHUT_WR) == 0 || errno == ENOTCONN;
-}
-
-/* A UDP socket that is connected only to see what the kernel says: one libc asks so whether a family
- * works, and ping which way leads to a host that it may reach. */
-static bool is_harmless_probe(const struct connect_call *call)
-{
-    const struct network *network = call->shared->network;
-    const struct net_address *ip = &call->address.ip;
-
-    if (network->shape.udp != UDP_INERT)
-        return false;
-    bool asked =
-        (call->address.port == PROBE_FAMILY_PORT && net_address_is_loopback(ip)) ||
-        (call->address.port == PROBE_ROUTE_PORT && net_allows(network->verdicts, NET_ICMP, ip, 0));
-    return asked && is_inert(call);
-}
-
-/* The same question where UDP sockets work: success is the answer, and nothing is connected. What is sent
- * without an address then fails. */
-static bool is_family_probe(const struct connect_call *call, enum net_protocol protocol)
-{
-    const struct net_address *ip = &call->address.ip;
-    static const uint8_t v4[4] = {127, 0, 0, 1}, v6[16] = {[15] = 1};
-
-    return protocol == NET_UDP && call->address.port == 65535 &&
-           call->shared->network->shape.udp == UDP_OPEN &&
-           (ip->family == 4 ? memcmp(ip->bytes, v4, sizeof(v4)) == 0
-                            : memcmp(ip->bytes, v6, sizeof(v6)) == 0);
-}
-
 /* The ports of the sandbox's own sockets, if they can make a difference here. */
 static struct port_map *own_ports(const struct connect_call *call, enum net_protocol protocol)
 {
@@ -207,6 +165,11 @@ static int judge_own(const struct request *request, struct connect_call *call)
     enum net_protocol protocol = NET_TCP;
 
     net_protocol_of_socket(&call->socket, &protocol);
+    if (call->by_real_port)
+        return port_map_peer(call->shared->network->ports, protocol, &call->address.ip,
+                             call->address.port) != 0
+                   ? 0
+                   : refuse(request, call, protocol, ECONNREFUSED);
     uint16_t real = port_map_locate(call->shared->network->ports, protocol, &call->address.ip,
                                     call->address.port);
     if (real == 0)
@@ -230,11 +193,15 @@ static int judge_ip(const struct request *request, struct connect_call *call)
         return judge_without_rules(request, call, known, protocol);
     if (!known)
         return refuse_unknown(request, ECONNREFUSED);
-    bool allowed = net_allows(network->verdicts, protocol, &call->address.ip, call->address.port) ||
-                   (protocol == NET_UDP && is_harmless_probe(call));
-    if (!allowed)
-        return is_family_probe(call, protocol) ? 1 : refuse(request, call, protocol, ECONNREFUSED);
+    bool allowed =
+        net_allows(network->verdicts, protocol, &call->address.ip, call->address.port) ||
+        (protocol == NET_UDP && question_is_harmless(network, &call->socket, &call->address));
     struct port_map *ports = own_ports(call, protocol);
+    if (!allowed) {
+        call->by_real_port = call->may_be_own =
+            ports != NULL && names_own_peer(network, protocol, &call->address);
+        return call->may_be_own ? 0 : refuse(request, call, protocol, ECONNREFUSED);
+    }
     call->may_be_own = ports != NULL && port_map_is_moved(ports, protocol, call->address.port);
     return 0;
 }
@@ -296,6 +263,7 @@ static int judge(const struct request *request, struct connect_call *call)
     case ADDRESS_UNSPEC: /* dissolves a connection */
         return 0;
     case ADDRESS_IP: {
+        address_meet(&call->address, call->socket.fd);
         int result = judge_ip(request, call);
         if (result == 0 && call->socket.protocol == IPPROTO_TCP)
             result = own_domain_judge_tcp(request, &call->address, "connect");
@@ -327,30 +295,39 @@ static int settle(struct connect_call *call, int result)
     return settled;
 }
 
+/* Of TCP the kernel gives a port to who has none. If it was one of the sandbox's it is no more. */
+static void note_port(const struct connect_call *call, int result)
+{
+    struct port_map *ports = call->shared->network->ports;
+    struct sockaddr_in6 name = {0}; /* the port of both families lies at the same place */
+    socklen_t length = sizeof(name);
+
+    if (ports == NULL || call->socket.protocol != IPPROTO_TCP ||
+        (result != 0 && result != -EINPROGRESS) ||
+        getsockname(call->socket.fd, (struct sockaddr *)&name, &length) != 0 ||
+        port_map_virtual(ports, NET_TCP, ntohs(name.sin6_port)) == 0)
+        return;
+    port_map_pass_on(ports, NET_TCP, socket_cookie_of(call->socket.fd), ntohs(name.sin6_port));
+}
+
 static int connect_now(struct connect_call *call)
 {
-    const void *name = call->address.bytes;
-    socklen_t length = call->address.length;
+    const struct unix_target *target = &call->target;
     struct lowered_rights lowered = {0};
 
-    if (is_named_unix(call)) {
-        int result = unix_target_enter(&call->target, &lowered);
-        if (result < 0)
-            return result;
-        name = &call->target.name;
-        length = call->target.length;
+    if (!is_named_unix(call)) {
+        int result = device_connect(&call->shared->device_lock, &call->socket, &call->address,
+                                    &call->elsewhere);
+        note_port(call, result);
+        return call->elsewhere ? result : settle(call, result);
     }
-    int result = device_is_open(&call->socket, &call->address)
-                     ? -ENETUNREACH
-                     : device_enter(&call->shared->device_lock, &call->socket, &call->address);
-    call->elsewhere = result == -ENETUNREACH;
-    if (result == 0) {
-        result = connect(call->socket.fd, name, length) == 0 ? 0 : -errno;
-        device_leave(&call->shared->device_lock, &call->socket, &call->address);
-        result = settle(call, result);
-    }
-    if (is_named_unix(call))
-        unix_target_leave(&lowered);
+    int result = unix_target_enter(&call->target, &lowered);
+    if (result < 0)
+        return result;
+    result = connect(call->socket.fd, (const struct sockaddr *)&target->name, target->length) == 0
+                 ? 0
+                 : -errno;
+    unix_target_leave(&lowered);
     return result;
 }
 

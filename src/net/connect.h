@@ -11,7 +11,7 @@
 /* System calls the handler makes beyond everybody's, for feature.needs. */
 #define CONNECT_CALLS                                                                      \
     "connect", "getsockopt", "setsockopt:send-timeout", "pidfd_getfd", "capget", "capset", \
-        "pidfd_send_signal:guardian", "shutdown"
+        "pidfd_send_signal:guardian", "shutdown", "faccessat2"
 
 struct verdict on_connect(struct request *request);
 

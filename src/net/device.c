@@ -47,13 +47,20 @@ static bool is_sent_to(const struct socket_address *address)
     return address->kind == ADDRESS_IP && !device_needs_scope(&address->ip);
 }
 
-static bool is_bound_elsewhere(int fd)
+/* 0: none. Negative: nobody can tell. */
+static int index_of(int fd)
 {
     int index = 0;
     socklen_t length = sizeof(index);
 
-    return getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &index, &length) != 0 ||
-           (index != 0 && index != LOOPBACK_INDEX);
+    return getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &index, &length) == 0 ? index : -1;
+}
+
+static bool is_bound_elsewhere(int fd)
+{
+    int index = index_of(fd);
+
+    return index != 0 && index != LOOPBACK_INDEX;
 }
 
 /* 0: none, or nobody can tell. A port keeps every later bind from the interface. */
@@ -119,6 +126,87 @@ void device_leave(pthread_mutex_t *lock, const struct pinned_socket *socket,
         pthread_mutex_unlock(lock);
 }
 
+/* Where the address brings an interface, the kernel's connect binds the socket to it, or to the one that multicast
+ * is sent by, before it can fail, and then leaves the old peer in place. */
+static bool takes_interface(const struct pinned_socket *socket,
+                            const struct socket_address *address)
+{
+    return socket->domain == AF_INET6 && !is_stream(socket) && address->kind == ADDRESS_IP &&
+           device_needs_scope(&address->ip);
+}
+
+static int connect_to(int fd, const struct socket_address *address)
+{
+    return connect(fd, (const struct sockaddr *)address->bytes, address->length) == 0 ? 0 : -errno;
+}
+
+static int dissolve(int fd)
+{
+    const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+
+    return connect(fd, &nobody, sizeof(nobody)) == 0 ? 0 : -errno;
+}
+
+/*
+ * Whether the socket has a peer is not asked: getpeername() tells none whose port is 0. One that has an interface
+ * needs nothing, since its peer, if any, belongs to it, and a connect brings no other.
+ */
+static int connect_to_scope(int fd, const struct socket_address *address)
+{
+    int index = index_of(fd);
+    int result = index < 0 ? -ENETUNREACH : index == 0 ? dissolve(fd) : 0;
+
+    if (result < 0)
+        return result;
+    result = connect_to(fd, address);
+    /* So that it can be connected elsewhere. If not, it is bound, and has no peer. */
+    if (result < 0 && index == 0)
+        dissolve(fd);
+    return result;
+}
+
+static bool has_spoken_ipv4(int fd)
+{
+    int locked = 0;
+    socklen_t length = sizeof(locked);
+
+    return getsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &locked, &length) != 0 || locked != 0;
+}
+
+/*
+ * A TCP socket of IPv6 that is connected to an IPv4 address speaks IPv4 from then on, also when the connect fails: a
+ * later one to an IPv6 address sends its first packet to the old address, at the new port and by the new interface.
+ * The kernel tells nobody, so the socket gets a mark that nothing takes away: it takes no filter any more.
+ */
+static int keep_family(const struct pinned_socket *socket, const struct socket_address *address)
+{
+    static const int on = 1;
+
+    if (socket->domain != AF_INET6 || !is_stream(socket) || address->kind != ADDRESS_IP ||
+        address->family != AF_INET6)
+        return 0;
+    if (address->ip.family != 4)
+        return has_spoken_ipv4(socket->fd) ? -ENETUNREACH : 0;
+    return setsockopt(socket->fd, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof(on)) == 0 ? 0 : -errno;
+}
+
+int device_connect(pthread_mutex_t *lock, const struct pinned_socket *socket,
+                   const struct socket_address *address, bool *refused)
+{
+    bool may_be_bound = is_ping(socket) && is_sent_to(address);
+    int result = may_be_bound ? -ENETUNREACH : keep_family(socket, address);
+
+    if (result == 0)
+        result = device_enter(lock, socket, address);
+    *refused = result == -ENETUNREACH;
+    if (result < 0)
+        return result;
+    result = takes_interface(socket, address) ? connect_to_scope(socket->fd, address)
+                                              : connect_to(socket->fd, address);
+    device_leave(lock, socket, address);
+    return result;
+}
+
 int device_settle(const struct pinned_socket *socket, const struct socket_address *address,
                   int result)
 {
@@ -145,6 +233,18 @@ bool device_is_bound_by(const struct pinned_socket *socket, const struct socket_
     return scope != 0 && scope != LOOPBACK_INDEX;
 }
 
+static const char *reason_of(const struct pinned_socket *socket,
+                             const struct socket_address *address, const char *want)
+{
+    bool connects = strcmp(want, "connect") == 0;
+
+    if (connects && is_ping(socket))
+        return "a ping socket can get bound to a network interface at any time";
+    if (connects && is_stream(socket) && address->ip.family != 4 && has_spoken_ipv4(socket->fd))
+        return "the socket was connected to an IPv4 address, to which it would send again";
+    return "the socket is bound to a network interface, by which it would leave";
+}
+
 void device_refuse(const struct request *request, const struct pinned_socket *socket,
                    const struct socket_address *address, const char *want)
 {
@@ -153,10 +253,6 @@ void device_refuse(const struct request *request, const struct pinned_socket *so
 
     net_protocol_of_socket(socket, &protocol);
     name_local_address(object, protocol, address);
-    bool only_may_be = strcmp(want, "connect") == 0 && device_is_open(socket, address);
-    request_record_denial(
-        request, object, want, ENETUNREACH, "network-rules",
-        only_may_be ? "a ping socket can get bound to a network interface at any time"
-                    : "the socket is bound to a network interface, by which it would leave",
-        NULL);
+    request_record_denial(request, object, want, ENETUNREACH, "network-rules",
+                          reason_of(socket, address, want), NULL);
 }

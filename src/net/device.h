@@ -17,14 +17,23 @@
 bool device_needs_scope(const struct net_address *address);
 
 /*
- * Around a connect or send on behalf to `address` on this socket, which does not wait: until device_leave()
- * the socket's interface stays what it was found to be. 0, or -ENETUNREACH: it is bound to one, and nothing
- * is entered. Binds a datagram socket that is not bound yet to any port, as the call itself would.
+ * Around a send on behalf to `address` on this socket, which does not wait: until device_leave() the socket's
+ * interface stays what it was found to be. 0, or -ENETUNREACH: it is bound to one, and nothing is entered.
+ * Binds a datagram socket that is not bound yet to any port, as the call itself would.
  */
 int device_enter(pthread_mutex_t *lock, const struct pinned_socket *socket,
                  const struct socket_address *address);
 void device_leave(pthread_mutex_t *lock, const struct pinned_socket *socket,
                   const struct socket_address *address);
+
+/*
+ * connect(2) on behalf, kept apart from the sends and connects of the same datagram socket: 0 or -errno. *refused:
+ * the socket's interface, or one that it can get, is the reason. Before an interface can come with the address a
+ * datagram socket loses its peer, for good if the connect fails. A TCP socket of IPv6 that was connected to an IPv4
+ * address is connected to no IPv6 address any more.
+ */
+int device_connect(pthread_mutex_t *lock, const struct pinned_socket *socket,
+                   const struct socket_address *address, bool *refused);
 
 /* After a connect of a stream, which cannot be bound any more: -ENETUNREACH if it was meanwhile, and the
  * connection is over; else `result`. */
@@ -33,8 +42,8 @@ int device_settle(const struct pinned_socket *socket, const struct socket_addres
 
 /*
  * Such a socket cannot be kept from an interface: a ping socket of IPv6, whose bind takes one at any time, and a
- * loopback address. It must not be connected to it, because what is sent without an address is not seen; a
- * message that names it takes the loopback interface along. Pure.
+ * loopback address. A message that names it takes the loopback interface along. What is sent without an address
+ * is not seen, so such a socket is connected to no address but those that have an interface. Pure.
  */
 bool device_is_open(const struct pinned_socket *socket, const struct socket_address *address);
 
@@ -46,6 +55,7 @@ void device_refuse(const struct request *request, const struct pinned_socket *so
                    const struct socket_address *address, const char *want);
 
 /* System calls of these, for feature.needs. */
-#define DEVICE_CALLS "bind:ip6", "getsockname", "getsockopt", "setsockopt:port", "shutdown"
+#define DEVICE_CALLS \
+    "bind:ip6", "getsockname", "getsockopt", "setsockopt:lock", "setsockopt:port", "shutdown"
 
 #endif

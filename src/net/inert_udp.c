@@ -3,9 +3,12 @@
  * wish to send (resolvers sort addresses by connecting them), so they can be made; but whatever is done
  * with them later, the kernel lets nothing out and nothing in: a filter that drops everything is
  * attached and locked, and the sending side is shut down, before the member gets the descriptor. Copies,
- * descriptors passed on and calls that no trap sees (write binds) change nothing about that.
+ * descriptors passed on and calls that no trap sees (write binds) change nothing about that. What passes by the
+ * filter is an error that somebody on the network made up for such a port: it would be queued with the bytes
+ * that it quotes, so that queue is never switched on.
  */
 #include "net/net.h"
+#include "member/socket.h"
 #include "policy/network.h"
 #include "supervisor/supervisor.h"
 #include "util/fd.h"
@@ -18,6 +21,13 @@
 
 #ifndef SO_LOCK_FILTER
 #define SO_LOCK_FILTER 44
+#endif
+
+#ifndef IP_RECVERR
+#define IP_RECVERR 11
+#endif
+#ifndef IPV6_RECVERR
+#define IPV6_RECVERR 25
 #endif
 
 #define TYPE_BITS 0xf
@@ -118,6 +128,28 @@ static struct verdict on_socket(struct request *request)
     return verdict_taken();
 }
 
+/* Nothing is sent, so no error comes that could be told. To refuse it would be an error to resolvers, which ask for
+ * errors before they connect. Only registers decide. */
+static struct verdict on_setsockopt(struct request *request)
+{
+    const __u64 *args = request->notification.data.args;
+    int level = (int)(uint32_t)args[1], option = (int)(uint32_t)args[2];
+    struct pinned_socket socket;
+
+    if ((level != IPPROTO_IP || option != IP_RECVERR) &&
+        (level != IPPROTO_IPV6 || option != IPV6_RECVERR))
+        return verdict_next();
+    int result = socket_pin_kind(request, (int)(uint32_t)args[0], &socket);
+    if (result < 0)
+        return verdict_errno(-result);
+    int domain = socket.domain;
+    socket_unpin(&socket);
+    if (domain != AF_INET6 && domain != AF_INET)
+        return verdict_errno(EOPNOTSUPP);
+    return level == IPPROTO_IP || domain == AF_INET6 ? verdict_value(0)
+                                                     : verdict_errno(ENOPROTOOPT);
+}
+
 /* Everything but datagrams of UDP. Rules that refuse a kind of socket come first anyway. */
 #define TEST(number, ...)                                                             \
     {                                                                                 \
@@ -132,7 +164,18 @@ static const struct filter_rule not_udp[] = {
     TEST(2, .value = IPPROTO_ICMPV6),
 };
 
+/* The few options of other levels with these numbers are let through by the handler. */
+static const struct filter_rule other_options[] = {
+    {.test_count = 2,
+     .tests = {{.arg = 2, .op = ARG_NOT_EQUAL, .value = IP_RECVERR},
+               {.arg = 2, .op = ARG_NOT_EQUAL, .value = IPV6_RECVERR}}},
+};
+
 static const struct trap traps[] = {
+    {.syscall = "setsockopt",
+     .passes = other_options,
+     .pass_count = sizeof(other_options) / sizeof(other_options[0]),
+     .handle = on_setsockopt},
     {.syscall = "socket",
      .passes = not_udp,
      .pass_count = sizeof(not_udp) / sizeof(not_udp[0]),
@@ -140,7 +183,8 @@ static const struct trap traps[] = {
 };
 
 /* Narrow forms, see supervisor/wall.c. */
-static const char *const needs[] = {"socket:datagram", "setsockopt:filter", "shutdown", NULL};
+static const char *const needs[] = {"socket:datagram", "setsockopt:filter", "shutdown",
+                                    "pidfd_getfd",     "getsockopt",        NULL};
 
 const struct feature feature_inert_udp = {
     .name = "inert-udp",

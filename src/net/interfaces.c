@@ -180,5 +180,6 @@ const struct feature feature_interface_view = {
     .traps = traps,
     .trap_count = 1,
     .needs = {.calls = needs},
+    .makes_do = true,
     .interface_view = true,
 };

@@ -218,6 +218,8 @@ struct open_decision proc_decide(const struct file_views *views, const struct re
     }
     if (!open_call_has(call, O_PATH) && proc_place_is_sensitive(&place, own, write))
         return refuse(EACCES, "opened for somebody else it would show or do more");
+    if (write && !open_call_has(call, O_PATH) && proc_place_reaches_out(request, &place))
+        return refuse(EACCES, "it is the whole session's, which began outside the sandbox");
     struct open_decision decision = decide_reopen(call, granted);
     decision.may_wait = !own; /* the other may be in the middle of an exec */
     return decision;

@@ -75,11 +75,17 @@ int message_read_sendto(pid_t tid, const uint64_t args[6], void *payload, size_t
     message->single = range_of(args[1], (size_t)length);
     message->ranges = &message->single;
     message->range_count = length > 0;
+    int result;
     *copied = length <= room;
     if (*copied)
-        return copy_name_and_payload(tid, args, (size_t)name_length, (size_t)length, payload,
-                                     message);
-    return address_read(tid, args[4], (uint64_t)name_length, &message->name);
+        result =
+            copy_name_and_payload(tid, args, (size_t)name_length, (size_t)length, payload, message);
+    else
+        result = address_read(tid, args[4], (uint64_t)name_length, &message->name);
+    /* Unlike sendmsg(), where a name without a length is none. */
+    if (result == 0 && args[4] != 0 && name_length == 0)
+        message->name.kind = ADDRESS_MALFORMED;
+    return result;
 }
 
 /* ---- sendmsg ------------------------------------------------------------------------------------ */

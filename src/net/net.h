@@ -33,7 +33,7 @@ extern const struct feature feature_listen;
 /* setsockopt(SO_LINGER): closing a socket never waits. On whenever a feature takes duplicates of sockets. */
 extern const struct feature feature_linger;
 
-/* getsockname and getpeername with virtual ports. */
+/* getsockname, getpeername and SO_PEERNAME with virtual ports. */
 extern const struct feature feature_port_names;
 
 /* open and its kin: the sandbox's own /etc/hosts; /proc and /sys without the host's network. Where both

@@ -293,6 +293,7 @@ const struct feature feature_netlink_view = {
     .traps = traps,
     .trap_count = sizeof(traps) / sizeof(traps[0]),
     .needs = {.calls = needs},
+    .makes_do = true,
     .netlink_view = true,
     .start = view_start,
     .leave_loop = view_leave_loop,

@@ -17,6 +17,7 @@
 #include "net/network.h"
 #include "net/refusal.h"
 #include "supervisor/supervisor.h"
+#include "util/fault.h"
 #include "util/text.h"
 
 #include <errno.h>
@@ -72,7 +73,7 @@ bool own_domain_restricts(const struct request *request)
 
     if (!atomic_load(&domains->any))
         return false;
-    return !read_mark(request, &hard) || hard < domains->whole;
+    return !FAULT_OR("own-domain-mark", false, read_mark(request, &hard)) || hard < domains->whole;
 }
 
 static int refuse(const struct request *request, const char *object, const char *want, int error)

@@ -91,7 +91,7 @@ static const struct port_entry *find(const struct port_map *map, enum net_protoc
         const struct port_entry *entry = &map->entries[i - 1];
         if (entry->protocol == protocol &&
             (virtual_port == 0 || entry->virtual_port == virtual_port) &&
-            (real_port == 0 || entry->real_port == real_port))
+            (real_port == 0 || (entry->real_port == real_port && !entry->outdated)))
             return entry;
     }
     return NULL;
@@ -241,6 +241,14 @@ uint16_t port_map_locate(struct port_map *map, enum net_protocol protocol,
     return 0;
 }
 
+uint16_t port_map_peer(struct port_map *map, enum net_protocol protocol,
+                       const struct net_address *address, uint16_t real_port)
+{
+    uint16_t port = port_map_virtual(map, protocol, real_port);
+
+    return port != 0 && is_own_alone(map, protocol, address, real_port) ? port : 0;
+}
+
 /* -------------------------------------------------------------------------------------------------- */
 
 bool port_map_record(struct port_map *map, enum net_protocol protocol, uint16_t virtual_port,
@@ -304,6 +312,41 @@ uint16_t port_map_of(struct port_map *map, uint64_t cookie)
     }
     pthread_mutex_unlock(&map->lock);
     return port;
+}
+
+/* With the lock. */
+static struct port_entry *find_own(struct port_map *map, enum net_protocol protocol,
+                                   uint64_t cookie, uint16_t real_port)
+{
+    for (size_t i = 0; i < map->count; i++) {
+        struct port_entry *entry = &map->entries[i];
+        if (entry->cookie == cookie && entry->protocol == protocol && entry->real_port == real_port)
+            return entry;
+    }
+    return NULL;
+}
+
+uint16_t port_map_name(struct port_map *map, enum net_protocol protocol, uint64_t cookie,
+                       uint16_t real_port)
+{
+    pthread_mutex_lock(&map->lock);
+    const struct port_entry *entry = find_own(map, protocol, cookie, real_port);
+    uint16_t port = entry == NULL ? 0 : entry->virtual_port;
+    pthread_mutex_unlock(&map->lock);
+    return port != 0 || protocol != NET_TCP ? port : port_map_virtual(map, protocol, real_port);
+}
+
+void port_map_pass_on(struct port_map *map, enum net_protocol protocol, uint64_t cookie,
+                      uint16_t real_port)
+{
+    pthread_mutex_lock(&map->lock);
+    bool bound = find_own(map, protocol, cookie, real_port) != NULL;
+    for (size_t i = 0; i < map->count && !bound; i++) {
+        struct port_entry *entry = &map->entries[i];
+        if (entry->protocol == protocol && entry->real_port == real_port)
+            entry->outdated = true;
+    }
+    pthread_mutex_unlock(&map->lock);
 }
 
 bool port_map_is_held(struct port_map *map, enum net_protocol protocol, uint16_t virtual_port)

@@ -23,6 +23,7 @@ struct port_entry {
     uint64_t cookie;
     bool listened; /* kept for port_questions.liveness: it was seen as a listener */
     bool dead;     /* set by port_questions.liveness */
+    bool outdated; /* the real port is another socket's: see port_map_pass_on() */
 };
 
 /* A socket that has a port, whoever's. */
@@ -86,6 +87,21 @@ uint16_t port_map_virtual(struct port_map *map, enum net_protocol protocol, uint
 
 /* The virtual port that the socket itself was bound to, 0 if it is not in the map. */
 uint16_t port_map_of(struct port_map *map, uint64_t cookie);
+
+/* The virtual port by which the socket knows its real one: its own, or of TCP the one of the listener that it may
+ * have been accepted from. 0: none of the map. */
+uint16_t port_map_name(struct port_map *map, enum net_protocol protocol, uint64_t cookie,
+                       uint16_t real_port);
+
+/* The kernel has given the real port to the socket `cookie`, and it gives none that is in use: unless the socket
+ * itself is in the map with it, whoever had it is gone. */
+void port_map_pass_on(struct port_map *map, enum net_protocol protocol, uint64_t cookie,
+                      uint16_t real_port);
+
+/* The virtual port of a socket of the sandbox that has the real one at this (specified) address, and nobody else
+ * has it; 0: none, or nobody tells. For workers. */
+uint16_t port_map_peer(struct port_map *map, enum net_protocol protocol,
+                       const struct net_address *address, uint16_t real_port);
 
 /* True if so many sockets were recorded that dead ones should be looked for: port_map_clean() then. */
 bool port_map_is_crowded(struct port_map *map);

@@ -1,6 +1,6 @@
 /*
- * port-names: getsockname and getpeername with virtual ports. The kernel fills in the name of the pinned
- * socket, and where it shows a real port of the map, the member sees the virtual one.
+ * port-names: getsockname, getpeername and SO_PEERNAME with virtual ports. The kernel fills in the name of
+ * the pinned socket, and where it shows a real port of the map, the member sees the virtual one.
  */
 #include "net/net.h"
 #include "kernel/task_memory.h"
@@ -13,6 +13,10 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#ifndef SO_PEERNAME
+#define SO_PEERNAME 28
+#endif
 
 enum { OWN_NAME, PEER_NAME };
 
@@ -66,12 +70,11 @@ static void make_virtual(struct port_map *ports, const struct pinned_socket *soc
     if (!bind_protocol_of(socket, &protocol) || (which == PEER_NAME && !is_loopback(name)))
         return;
     memcpy(bytes, name, sizeof(bytes));
-    /* The socket itself knows best; an accepted one is not in the map, its listener is. */
     if (which == OWN_NAME)
-        port = port_map_of(ports, socket->cookie);
-    if (port == 0)
+        port = port_map_name(ports, protocol, socket->cookie, get_port(bytes));
+    else
         port = port_map_virtual(ports, protocol, get_port(bytes));
-    if (port != 0 && get_port(bytes) != 0)
+    if (port != 0)
         set_port(bytes, port);
     memcpy(name, bytes, sizeof(bytes));
 }
@@ -130,7 +133,62 @@ static struct verdict on_name(struct request *request)
     return result < 0 ? verdict_errno(-result) : verdict_value(0);
 }
 
+/* SO_PEERNAME: the name goes where the option's value is asked for, as much of it as is asked for. */
+static int give_value(const struct request *request, const struct sockaddr_storage *name,
+                      socklen_t actual, int failed)
+{
+    pid_t tid = (pid_t)request->notification.pid;
+    const __u64 *args = request->notification.data.args;
+    int32_t room;
+
+    int result = task_memory_read_all(tid, args[4], &room, sizeof(room));
+    if (result < 0)
+        return result;
+    if (room < 0)
+        return -EINVAL;
+    if (failed < 0)
+        return failed;
+    if (room > (int32_t)actual)
+        return -EINVAL;
+    if (!request_is_valid(request))
+        return -ESRCH;
+    return room == 0 ? 0 : task_memory_write_all(tid, args[3], name, (size_t)room);
+}
+
+static struct verdict on_peer_option(struct request *request)
+{
+    struct network *network = request->state;
+    struct pinned_socket socket;
+    struct sockaddr_storage name = {0};
+
+    int result = socket_pin(request, (int)(uint32_t)request->notification.data.args[0], &socket);
+    if (result < 0)
+        return verdict_errno(-result);
+    if (socket.domain != AF_INET && socket.domain != AF_INET6) {
+        socket_unpin(&socket);
+        return verdict_next();
+    }
+    /* The kernel gives no more than there is. */
+    socklen_t length =
+        socket.domain == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+    result = getsockopt(socket.fd, SOL_SOCKET, SO_PEERNAME, &name, &length) == 0 ? 0 : -errno;
+    if (result == 0)
+        make_virtual(network->ports, &socket, PEER_NAME, &name);
+    socket_unpin(&socket);
+    result = give_value(request, &name, length, result);
+    return result < 0 ? verdict_errno(-result) : verdict_value(0);
+}
+
+static const struct filter_rule other_options[] = {
+    {.test_count = 1, .tests = {{.arg = 1, .op = ARG_NOT_EQUAL, .value = SOL_SOCKET}}},
+    {.test_count = 1, .tests = {{.arg = 2, .op = ARG_NOT_EQUAL, .value = SO_PEERNAME}}},
+};
+
 static const struct trap traps[] = {
+    {.syscall = "getsockopt",
+     .passes = other_options,
+     .pass_count = sizeof(other_options) / sizeof(other_options[0]),
+     .handle = on_peer_option},
     {.syscall = "getsockname", .handle = on_name, .detail = OWN_NAME},
     {.syscall = "getpeername", .handle = on_name, .detail = PEER_NAME},
 };

@@ -1,6 +1,8 @@
 /* See refusal.h. */
 #include "net/refusal.h"
 
+#include "net/question.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -71,13 +73,25 @@ int refuse_destination(const struct request *request, const struct network *netw
     struct net_verdict verdict;
 
     net_explain(network->verdicts, protocol, address, port, &verdict);
-    if (protocol == NET_UDP && port == PROBE_ROUTE_PORT && network->shape.ping)
+    if (protocol == NET_UDP && port == QUESTION_ROUTE_PORT && network->shape.ping)
         suggest_ping(network, address, &verdict);
+    /* Nothing is sent there: who asks for the way needs another rule. */
+    if (protocol == NET_UDP && port == QUESTION_NO_PORT)
+        verdict.suggest[0] = '\0';
     name_destination(&object, protocol, address, port);
     request_record_denial(request, buffer_failed(&object) ? NULL : buffer_text(&object), want,
                           error, LAYER, verdict.rule,
                           verdict.suggest[0] == '\0' ? NULL : verdict.suggest);
     return -error;
+}
+
+bool names_own_peer(const struct network *network, enum net_protocol protocol,
+                    const struct socket_address *address)
+{
+    if (network->ports == NULL || protocol == NET_ICMP || !net_address_is_loopback(&address->ip))
+        return false;
+    uint16_t port = port_map_virtual(network->ports, protocol, address->port);
+    return port != 0 && net_allows(network->verdicts, protocol, &address->ip, port);
 }
 
 void refuse_abstract(const struct request *request, const struct socket_address *address,

@@ -9,15 +9,16 @@
 /* The protocol whose rules judge a socket; false: rules exist for none of its kind. */
 bool net_protocol_of_socket(const struct pinned_socket *socket, enum net_protocol *protocol);
 
-/* A port that is asked on and never sent to: iputils' ping connects a UDP socket to it, to see which way
- * leads to the host. */
-#define PROBE_ROUTE_PORT 1025
-
 /* Records that the rules refuse this destination ("tcp://192.0.2.1:80"); `want` is "connect" or "send".
  * Returns -`error`, for the caller to answer. */
 int refuse_destination(const struct request *request, const struct network *network,
                        enum net_protocol protocol, const struct net_address *address, uint16_t port,
                        const char *want, int error);
+
+/* True if the address names a port that a rule does not allow by the number it has on the host, while one allows
+ * its virtual number: a peer of the sandbox's own, perhaps. A member is told the real number by recvfrom(2). */
+bool names_own_peer(const struct network *network, enum net_protocol protocol,
+                    const struct socket_address *address);
 
 /* Why: nobody would judge it where Landlock has no scope for it. */
 #define ABSTRACT_UNJUDGED "the kernel does not tell abstract sockets inside from those outside"

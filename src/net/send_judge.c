@@ -69,12 +69,27 @@ static int use_own_port(struct send *send, enum net_protocol protocol, bool cach
     return 0;
 }
 
+/* 1: a datagram for a socket of the sandbox's own, by the real port that it was received from. */
+static int is_own_peer(const struct send *send, enum net_protocol protocol, bool cached_only)
+{
+    const struct network *network = send->shared->network;
+    const struct socket_address *name = &send->message.name;
+
+    if (is_stream(send) || !names_own_peer(network, protocol, name))
+        return 0;
+    if (cached_only)
+        return SEND_SLOW;
+    return port_map_peer(network->ports, protocol, &name->ip, name->port) != 0;
+}
+
 static int judge_ip(const struct request *request, struct send *send, bool cached_only)
 {
     const struct socket_address *name = &send->message.name;
     const struct network *network = send->shared->network;
     enum net_protocol protocol;
 
+    if (!is_stream(send) && send->socket.domain == AF_INET6)
+        address_meet(&send->message.name, send->socket.fd);
     if (!has_rules(send)) {
         if (send->socket.domain == AF_UNIX)
             return use_name(send); /* for the kernel to refuse */
@@ -83,9 +98,14 @@ static int judge_ip(const struct request *request, struct send *send, bool cache
     }
     if (!net_protocol_of_socket(&send->socket, &protocol))
         return -ECONNREFUSED;
-    if (!net_allows(network->verdicts, protocol, &name->ip, name->port))
-        return refuse_destination(request, network, protocol, &name->ip, name->port, "send",
-                                  ECONNREFUSED);
+    if (!net_allows(network->verdicts, protocol, &name->ip, name->port)) {
+        int own = is_own_peer(send, protocol, cached_only);
+        if (own > 0)
+            return use_ip_name(send);
+        return own < 0 ? own
+                       : refuse_destination(request, network, protocol, &name->ip, name->port,
+                                            "send", ECONNREFUSED);
+    }
     if (is_stream(send))
         return ignore_name(send);
     int result = use_own_port(send, protocol, cached_only);
@@ -141,6 +161,17 @@ static int judge_unix(const struct request *request, struct send *send, bool cac
     return result;
 }
 
+/* Too short for its kind, which only who reads names finds. That one is there at all unix streams mind, and that
+ * it has no length at all UDP and ping sockets. */
+static int judge_malformed(struct send *send)
+{
+    if (send->socket.domain != AF_UNIX)
+        return is_stream(send) ? ignore_name(send) : -EINVAL;
+    if (send->socket.type == SOCK_SEQPACKET || send->message.name.length == 0)
+        return ignore_name(send);
+    return is_stream(send) ? use_name(send) : -EINVAL;
+}
+
 static int judge_name(const struct request *request, struct send *send, bool cached_only)
 {
     const struct socket_address *name = &send->message.name;
@@ -164,7 +195,7 @@ static int judge_name(const struct request *request, struct send *send, bool cac
     case ADDRESS_OTHER:
         return judge_foreign(request, send);
     case ADDRESS_MALFORMED:
-        break;
+        return judge_malformed(send);
     }
     return -EINVAL;
 }

@@ -1,6 +1,7 @@
 /* Named unix sockets: see unix_target.h. */
 #include "net/unix_target.h"
 
+#include "kernel/sys.h"
 #include "member/advice.h"
 #include "member/object.h"
 #include "member/path_verdict.h"
@@ -15,8 +16,16 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define LAYER "unix-gate"
+
+#ifndef AT_EMPTY_PATH
+#define AT_EMPTY_PATH 0x1000
+#endif
+#ifndef AT_EACCESS
+#define AT_EACCESS 0x200
+#endif
 
 /* ---- Names that lead to no socket ------------------------------------------------------------------ */
 
@@ -103,14 +112,23 @@ static int refuse(const struct request *request, const char *path, const char *r
     return -EACCES;
 }
 
+/* The kernel looks at the mode first, then at what it is. */
+static int answer_no_socket(int path_fd)
+{
+    long result = sys_call4(SYS_faccessat2, path_fd, (long)"", W_OK, AT_EMPTY_PATH | AT_EACCESS);
+
+    return result == -EACCES ? -EACCES : -ECONNREFUSED;
+}
+
 static int judge(const struct request *request, const struct destinations *shared, int path_fd,
                  bool cached_only)
 {
     char path[PATH_MAX] = "";
 
-    if (object_type(path_fd) != S_IFSOCK)
-        return shared->judge_unix ? judge_existence(shared, path_fd, cached_only, -ECONNREFUSED)
-                                  : -ECONNREFUSED;
+    if (object_type(path_fd) != S_IFSOCK) {
+        int error = answer_no_socket(path_fd);
+        return shared->judge_unix ? judge_existence(shared, path_fd, cached_only, error) : error;
+    }
     if (!shared->judge_unix)
         return 0;
     switch (path_verdict_of(shared->grants, path_fd, true, cached_only, path)) {

@@ -381,6 +381,86 @@ bool net_allows(const struct net_verdicts *verdicts, enum net_protocol protocol,
            !is_denied(verdicts, protocol, &reached, port);
 }
 
+/* ---- Whether an address is named at all ---------------------------------------------------------- */
+
+/* Of every address (0), and of the network with each prefix length that occurs (1 to span_count); NULL: of
+ * none that the address is in. */
+static const struct port_set *ports_at(const struct destination_set *set, size_t i,
+                                       const struct net_address *address)
+{
+    if (i == 0)
+        return &set->any;
+    if (set->spans[i - 1].family != address->family)
+        return NULL;
+    const struct entry *entry = find_entry(set, &set->spans[i - 1], address);
+    return entry == NULL ? NULL : &entry->ports;
+}
+
+/* The first port from this one on that lies behind the denied range it is in; the port itself if it is in none. */
+static uint32_t behind_denied(const struct destination_set *deny, const struct net_address *address,
+                              uint32_t port)
+{
+    for (size_t i = 0; i <= deny->span_count; i++) {
+        const struct port_set *ports = ports_at(deny, i, address);
+        if (ports != NULL && ports->all)
+            return UINT16_MAX + 1;
+        for (size_t k = 0; ports != NULL && k < ports->count; k++) {
+            if (port >= ports->ranges[k].low && port <= ports->ranges[k].high)
+                return ports->ranges[k].high + 1U;
+        }
+    }
+    return port;
+}
+
+static bool leaves_a_port(const struct net_verdicts *verdicts, enum net_protocol protocol,
+                          const struct net_address *address, struct port_range range)
+{
+    const struct destination_set *deny = &verdicts->deny[protocol];
+    struct net_address embedded = *address;
+
+    embedded_address(address, &embedded);
+    for (uint32_t port = range.low; port <= range.high;) {
+        uint32_t next = behind_denied(deny, address, port);
+        if (next == port)
+            next = behind_denied(deny, &embedded, port);
+        if (next == port)
+            return true;
+        port = next;
+    }
+    return false;
+}
+
+static bool allows_a_port(const struct net_verdicts *verdicts, enum net_protocol protocol,
+                          const struct net_address *address)
+{
+    static const struct port_range every = {1, UINT16_MAX};
+    const struct destination_set *allow = &verdicts->allow[protocol];
+
+    if (!verdicts->allow_layer)
+        return verdicts->deny_layer && leaves_a_port(verdicts, protocol, address, every);
+    for (size_t i = 0; i <= allow->span_count; i++) {
+        const struct port_set *ports = ports_at(allow, i, address);
+        if (ports == NULL)
+            continue;
+        if (ports->all && leaves_a_port(verdicts, protocol, address, every))
+            return true;
+        for (size_t k = 0; !ports->all && k < ports->count; k++) {
+            if (leaves_a_port(verdicts, protocol, address, ports->ranges[k]))
+                return true;
+        }
+    }
+    return false;
+}
+
+bool net_allows_address(const struct net_verdicts *verdicts, const struct net_address *address)
+{
+    struct net_address reached = net_address_canonical(address);
+
+    return allows_a_port(verdicts, NET_TCP, &reached) ||
+           allows_a_port(verdicts, NET_UDP, &reached) ||
+           (verdicts->allow_layer && net_allows(verdicts, NET_ICMP, &reached, 0));
+}
+
 /* ---- Explanations ------------------------------------------------------------------------------- */
 
 /* Whether the one rule speaks of this destination; the slow way, for a person. */

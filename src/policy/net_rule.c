@@ -256,6 +256,24 @@ static bool parse_range(struct part part, struct net_rule *rule)
     return true;
 }
 
+/* What older releases took for a rule. A host may have such a name; with ports or scheme it is taken for one. */
+static bool check_no_protocol(struct part body, enum net_rule_side side, struct error *err)
+{
+    if (is_text(body, "raw"))
+        return error_config(err, "there are never raw sockets%s",
+                            side == NET_ALLOW ? "; a host of that name is written raw:*" : "");
+    for (unsigned i = 0; i < NET_PROTOCOL_COUNT; i++) {
+        const char *name = protocol_names[i];
+        if (is_text(body, name) && side == NET_ALLOW)
+            return error_config(
+                err, "every destination of a protocol is written %s://*, a host of that name %s:*",
+                name, name);
+        if (is_text(body, name))
+            return error_config(err, "every destination of a protocol is written %s://*", name);
+    }
+    return true;
+}
+
 static bool read_target(struct part target, enum net_rule_side side, struct net_rule *rule,
                         struct error *err)
 {
@@ -380,6 +398,8 @@ static bool read_spec(const char *spec, enum net_rule_side side, struct parsed_s
         return false;
     if (parsed->has_scheme && parsed->protocol == NET_ICMP)
         return read_icmp_body(body, side, &parsed->rule, err);
+    if (mark == NULL && !check_no_protocol(body, side, err))
+        return false;
     return read_body(body, side, &parsed->rule, err);
 }
 

@@ -86,6 +86,36 @@ bool option_key_is_absent(const char *section, const char *key)
     return false;
 }
 
+bool option_letter_is_absent(char letter)
+{
+    return letter == 'm' || letter == 'c'; /* --max-memory, --cpu */
+}
+
+/* "max_memory" of "max-memory". */
+static bool is_underscored(const char *key, const char *name)
+{
+    for (; *key != '\0' && *name != '\0'; key++, name++) {
+        if (*key != (*name == '-' ? '_' : *name))
+            return false;
+    }
+    return *key == *name;
+}
+
+bool option_flat_key_is_absent(const char *key)
+{
+    static const char *const spelled_otherwise[] = {"fs_denied", "http_ports"};
+
+    for (size_t i = 0; i < ABSENT_COUNT; i++) {
+        if (is_underscored(key, absent_settings[i].name))
+            return true;
+    }
+    for (size_t i = 0; i < sizeof(spelled_otherwise) / sizeof(spelled_otherwise[0]); i++) {
+        if (strcmp(spelled_otherwise[i], key) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool option_is_list(const struct option_spec *spec)
 {
     switch (spec->kind) {

@@ -88,6 +88,9 @@ const struct option_spec *option_find_key(const char *section, const char *key);
  * unknown one, but no similar name is suggested, which would mean something else. */
 bool option_is_absent(const char *name, size_t length);
 bool option_key_is_absent(const char *section, const char *key); /* key NULL: the section itself */
+bool option_letter_is_absent(char letter);
+/* A key of profiles that had no sections. */
+bool option_flat_key_is_absent(const char *key);
 
 /* "--fs-read" or "[filesystem].read" style names for messages; static or interned storage. */
 const char *option_display_name(const struct option_spec *spec); /* "--NAME", or the key form */

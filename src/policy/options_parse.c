@@ -102,13 +102,16 @@ static bool refuse_unknown_short(const struct parser *parser, const char *word, 
     if (length == 0)
         length = 1; /* no UTF-8: the byte itself */
     memcpy(letter + 1, c, length);
-    if (c == word + 1 && c[length] == '\0')
+    if (c == word + 1 && c[length] == '\0' && !option_letter_is_absent(*c))
         return error_config(parser->err, "unknown option %s", quote(word).text);
     const char *name_end = strchr(word, '=');
     size_t word_length = name_end != NULL ? (size_t)(name_end - word) : strlen(word);
     if (option_find_long(word + 1, word_length - 1) != NULL)
         return error_config(parser->err, "unknown option %s in %s; did you mean '-%.*s'?",
                             quote(letter).text, quote(word).text, (int)word_length, word);
+    if (option_letter_is_absent(*c))
+        return error_config(parser->err, "unknown option %s: this release has no such feature",
+                            quote(letter).text);
     return error_config(parser->err, "unknown option %s in %s", quote(letter).text,
                         quote(word).text);
 }

@@ -65,6 +65,60 @@ static bool take_files(struct policy *policy, const struct record *record, struc
            take_paths(&policy->fs_write_try, record, OPTION_FS_WRITE_TRY, err);
 }
 
+static const enum option_id placed[] = {OPTION_FS_READ, OPTION_FS_READ_TRY, OPTION_FS_WRITE,
+                                        OPTION_FS_WRITE_TRY, OPTION_CWD};
+
+static bool is_placed(const struct raw_value *value)
+{
+    return value->origin.kind == ORIGIN_PROFILE && value->origin.line > 0;
+}
+
+static bool take_places(struct policy *policy, const struct record *record, struct error *err)
+{
+    const char *file = NULL;
+    size_t count = 0;
+
+    for (size_t i = 0; i < sizeof(placed) / sizeof(placed[0]); i++) {
+        const struct raw_list *list = &record->lists[placed[i]];
+        for (size_t n = 0; n < list->count; n++) {
+            if (!is_placed(&list->values[n]))
+                continue;
+            file = list->values[n].origin.file;
+            count++;
+        }
+    }
+    if (count == 0)
+        return true;
+    policy->places = calloc(count, sizeof(*policy->places));
+    policy->profile = file == NULL ? NULL : strdup(file);
+    if (policy->places == NULL || (file != NULL && policy->profile == NULL))
+        return policy_out_of_memory(err);
+    for (size_t i = 0; i < sizeof(placed) / sizeof(placed[0]); i++) {
+        const struct raw_list *list = &record->lists[placed[i]];
+        for (size_t n = 0; n < list->count; n++) {
+            const struct origin *origin = &list->values[n].origin;
+            if (is_placed(&list->values[n]))
+                policy->places[policy->place_count++] =
+                    (struct policy_place){placed[i], (unsigned)n, origin->line, origin->column};
+        }
+    }
+    return true;
+}
+
+bool policy_place(const struct policy *policy, enum option_id id, size_t index, char *text,
+                  size_t size)
+{
+    for (size_t i = 0; i < policy->place_count; i++) {
+        const struct policy_place *place = &policy->places[i];
+        const struct origin origin = {ORIGIN_PROFILE, policy->profile, place->line, place->column};
+        if (place->id != id || place->index != index)
+            continue;
+        record_origin_name(id, &origin, text, size);
+        return true;
+    }
+    return false;
+}
+
 static bool take_rules(struct net_rules *rules, const struct record *record, enum option_id id,
                        enum net_rule_side side, struct error *err)
 {
@@ -162,9 +216,9 @@ static bool take_record(struct policy *policy, const struct record *record, stru
     take_flags(policy);
     if (policy->no_supervisor && !policy_check_unsupervised(record, NULL, err))
         return false;
-    return take_files(policy, record, err) && take_network(policy, record, err) &&
-           policy_take_process(policy, record, err) && policy_take_syscalls(policy, record, err) &&
-           policy_take_hardening(policy, record, err);
+    return take_files(policy, record, err) && take_places(policy, record, err) &&
+           take_network(policy, record, err) && policy_take_process(policy, record, err) &&
+           policy_take_syscalls(policy, record, err) && policy_take_hardening(policy, record, err);
 }
 
 bool policy_build(const struct record *record, struct policy **policy, struct error *err)
@@ -211,6 +265,8 @@ void policy_unref(struct policy *policy)
     free(policy->cpu_cores);
     free(policy->gpu_devices);
     strv_free(&policy->required);
+    free(policy->places);
+    free(policy->profile);
     free(policy);
 }
 

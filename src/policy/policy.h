@@ -32,6 +32,13 @@ enum switchable_feature {
 
 enum gpu_mode { GPU_NONE = 0, GPU_ALL, GPU_LIST };
 
+/* Where a profile says something that can fail only at the launch. */
+struct policy_place {
+    enum option_id id;
+    unsigned index; /* of the value among those of the option */
+    unsigned line, column;
+};
+
 struct policy {
     atomic_uint references;
 
@@ -82,6 +89,10 @@ struct policy {
     bool explain;         /* trap and record what the kernel refuses by itself */
     struct strv required; /* posture entries that must be active (--require) */
 
+    struct policy_place *places; /* of paths; NULL without a profile */
+    size_t place_count;
+    char *profile; /* the file that they are in, or NULL */
+
     bool given[OPTION_COUNT]; /* what the builder of the policy said, for confine() and writers */
 };
 
@@ -102,6 +113,11 @@ bool policy_check_confine(const struct policy *policy, struct error *err);
 /* True if members get a user namespace of their own, where they are the policy's user: not for the user that
  * this process runs as, which needs none. Of the process that launches. */
 bool policy_maps_user(const struct policy *policy);
+
+/* "FILE:LINE:COLUMN: [section].key" of a path of the policy, its `index`-th of the option, into `text`. False,
+ * and nothing written: it is from no profile. */
+bool policy_place(const struct policy *policy, enum option_id id, size_t index, char *text,
+                  size_t size);
 
 /* Calls that the launch itself makes between installing the filter and exec. A policy that denies
  * one of them would wedge or kill the launch without a hint and is refused by name.

@@ -6,6 +6,7 @@
 #include "policy/policy_parts.h"
 #include "policy/quote.h"
 #include "util/fd.h"
+#include "util/key_index.h"
 #include "util/text.h"
 
 #include <fcntl.h>
@@ -34,12 +35,16 @@ static bool take_cwd(struct policy *policy, const struct record *record, struct 
     return policy->cwd != NULL || policy_out_of_memory(err);
 }
 
-static bool set_variable(struct strv *env, const char *text, size_t key_length)
+static bool set_variable(struct strv *env, struct key_index *index, const char *text)
 {
-    ptrdiff_t position = strv_find_key(env, text, key_length);
+    ptrdiff_t position = key_index_find(index, env, text);
 
-    if (position < 0)
-        return strv_add(env, text);
+    if (position < 0) {
+        if (!strv_add(env, text))
+            return false;
+        key_index_add(index, env, env->count - 1);
+        return true;
+    }
     char *copy = strdup(text);
     if (copy == NULL)
         return false;
@@ -50,12 +55,15 @@ static bool set_variable(struct strv *env, const char *text, size_t key_length)
 static bool take_env(struct policy *policy, const struct record *record, struct error *err)
 {
     const struct raw_list *list = &record->lists[OPTION_ENV];
+    CLEANUP_KEY_INDEX struct key_index index = KEY_INDEX_INIT;
 
+    if (list->count > 0 && !key_index_reserve(&index, list->count))
+        return policy_out_of_memory(err);
     for (size_t i = 0; i < list->count; i++) {
         size_t key_length = 0;
         if (!grammar_env(list->values[i].text, &key_length, err))
             return policy_blame(err, OPTION_ENV, &list->values[i]);
-        if (!set_variable(&policy->env, list->values[i].text, key_length))
+        if (!set_variable(&policy->env, &index, list->values[i].text))
             return policy_out_of_memory(err);
     }
     return true;
@@ -133,11 +141,11 @@ static bool take_limit(const struct record *record, enum option_id id, const cha
 
     if (value == NULL)
         return true;
-    if (!take_number(id, value, limit, err))
-        return false;
-    if (*limit != 0)
-        return true;
-    return policy_refuse(err, id, value, "must be at least 1; omit %s", omitted);
+    if (grammar_uint32(value->text, 0, 0, limit, NULL))
+        return policy_refuse(err, id, value, "must be at least 1; omit %s", omitted);
+    if (!grammar_uint32(value->text, 1, UINT32_MAX, limit, err))
+        return policy_blame(err, id, value);
+    return true;
 }
 
 static bool take_limits(struct policy *policy, const struct record *record, struct error *err)

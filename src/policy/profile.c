@@ -97,7 +97,34 @@ static const struct {
     {"fs_readable", OPTION_FS_READ},           {"fs_writable", OPTION_FS_WRITE},
     {"net_bind", OPTION_NET_ALLOW_BIND},       {"max_processes", OPTION_MAX_PROCESSES},
     {"max_open_files", OPTION_MAX_OPEN_FILES}, {"deny_syscalls", OPTION_EXTRA_DENY},
+    {"net_allow_hosts", OPTION_NET_ALLOW},     {"net_connect", OPTION_NET_ALLOW},
 };
+
+static bool is_opposite(const char *name, const char *candidate)
+{
+    return strncmp(candidate, "no_", 3) == 0 && strncmp(name, "no", 2) != 0;
+}
+
+/* The one key of a section that ends in this word, or NULL: in [syscalls] "deny" is meant to be extra_deny, not
+ * [network].deny. None that means the opposite. */
+static const char *longer_key(const char *section, const char *word)
+{
+    const char *found = NULL;
+    size_t length = strlen(word);
+
+    for (size_t i = 0; section != NULL && i < OPTION_COUNT; i++) {
+        const struct option_spec *spec = &option_specs[i];
+        size_t key_length = spec->section == NULL ? 0 : strlen(spec->key);
+        if (key_length <= length + 1 || strcmp(spec->section, section) != 0 ||
+            is_opposite(word, spec->key) || spec->key[key_length - length - 1] != '_' ||
+            strcmp(spec->key + key_length - length, word) != 0)
+            continue;
+        if (found != NULL)
+            return NULL;
+        found = spec->key;
+    }
+    return found;
+}
 
 /* Where a name that stands in the wrong place belongs, or "" . */
 static void describe_right_place(const char *name, char *text, size_t size)
@@ -114,10 +141,15 @@ static void describe_right_place(const char *name, char *text, size_t size)
             spec = &option_specs[i];
     }
     if (spec != NULL)
-        snprintf(text, size, "; it is written [%s].%s", spec->section, spec->key);
+        snprintf(text, size, "; it is written [%s].%s%s", spec->section, spec->key,
+                 strcmp(name, "net_connect") == 0 ? " = [\"tcp://*:PORT\"]" : "");
     else if (strcmp(name, "name") == 0)
         snprintf(text, size, "; it is given with %s",
                  option_display_name(&option_specs[OPTION_NAME]));
+    else if (strcmp(name, "no_raw_sockets") == 0)
+        snprintf(text, size, "; there are never raw sockets");
+    else if (strcmp(name, "no_udp") == 0)
+        snprintf(text, size, "; without rules in [network] there is no UDP");
     else if (strcmp(name, "sandbox") == 0)
         snprintf(text, size, "; its keys are spread over the sections");
 }
@@ -133,14 +165,18 @@ static bool refuse_unknown(const struct reader *reader, const struct toml_member
     buffer_printf(&text, "unknown field %s", quote_bytes(member->key, member->key_length).text);
     if (section != NULL)
         buffer_printf(&text, " in [%s]", section);
-    const char *meant = NULL;
-    if (section != NULL ? option_key_is_absent(section, member->key)
-                        : option_key_is_absent(member->key, NULL)) {
+    const char *meant = longer_key(section, member->key);
+    if ((section != NULL ? option_key_is_absent(section, member->key)
+                         : option_key_is_absent(member->key, NULL)) ||
+        option_flat_key_is_absent(member->key)) {
         buffer_append_text(&text, "; this release has no such feature");
-    } else {
+        meant = NULL;
+    } else if (meant == NULL) {
         describe_right_place(member->key, place, sizeof(place));
         buffer_append_text(&text, place);
         meant = place[0] != '\0' ? NULL : text_closest(member->key, names);
+        if (meant != NULL && is_opposite(member->key, meant))
+            meant = NULL;
     }
     if (meant != NULL)
         buffer_printf(&text, "; did you mean '%s'?", meant);
@@ -397,10 +433,19 @@ static bool check_user(const struct reader *reader)
                      option_specs[given].key);
 }
 
+/* A section that only other releases have wants nothing that is missing here as long as it is empty. */
+static bool asks_for_nothing(const struct toml_member *member)
+{
+    return is_plain_key(member) && option_key_is_absent(member->key, NULL) &&
+           member->value->type == TOML_TABLE && member->value->table.count == 0;
+}
+
 static bool read_document(struct reader *reader, const struct toml_value *root)
 {
     for (size_t i = 0; i < root->table.count; i++) {
         const struct toml_member *member = &root->table.members[i];
+        if (!section_exists(member->key) && asks_for_nothing(member))
+            continue;
         if (!is_plain_key(member) || !section_exists(member->key))
             return refuse_unknown(reader, member, NULL);
         if (!read_section(reader, member))

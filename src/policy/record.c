@@ -217,3 +217,12 @@ void record_origin_name(enum option_id id, const struct origin *origin, char *te
     else
         snprintf(text, size, "%s:%u:%u: %s", origin->file, origin->line, origin->column, name);
 }
+
+bool record_blame(const struct record *record, enum option_id id, struct error *err)
+{
+    const struct raw_list *list = &record->lists[id];
+    char name[ERROR_TEXT_MAX / 2];
+
+    record_origin_name(id, &list->values[list->count - 1].origin, name, sizeof(name));
+    return error_wrap(err, "%s", name);
+}

@@ -80,4 +80,7 @@ void record_field_name(enum option_id id, enum origin_kind kind, char *text, siz
 /* The same for messages about one value: a profile's begins with "FILE:LINE:COLUMN: ". */
 void record_origin_name(enum option_id id, const struct origin *origin, char *text, size_t size);
 
+/* Puts the origin of the option's last value in front of a filled error. Returns false. */
+bool record_blame(const struct record *record, enum option_id id, struct error *err);
+
 #endif

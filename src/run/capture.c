@@ -1,6 +1,7 @@
 /* Draining of pipes: see capture.h. */
 #include "run/capture.h"
 
+#include "util/fault.h"
 #include "util/fd.h"
 
 #include <errno.h>
@@ -22,9 +23,10 @@ static void stop(struct capture *capture)
 /* Reads once. False when there is nothing more now or ever. */
 static bool drain_once(struct capture *capture)
 {
-    char *room = buffer_reserve(&capture->bytes, CHUNK);
+    char *room = fault_is("capture-memory") ? NULL : buffer_reserve(&capture->bytes, CHUNK);
 
     if (room == NULL) { /* out of memory: stop storing, the command must not block */
+        capture->cut = true;
         stop(capture);
         return false;
     }

@@ -1,6 +1,7 @@
 /*
  * Capture of one output stream: drained while the command runs, from start to end of file, without
- * limit, so that a full pipe never blocks the command. The bytes belong to the sandbox, not to one
+ * limit, so that a full pipe never blocks the command. Where the memory ends it ends too, and the pipe
+ * breaks. The bytes belong to the sandbox, not to one
  * wait call.
  */
 #ifndef SANDLOCK_RUN_CAPTURE_H
@@ -14,6 +15,7 @@
 struct capture {
     int fd; /* our end of the pipe, non-blocking; -1: not captured, or finished */
     bool captured;
+    bool cut; /* there was no memory for the rest */
     struct buffer bytes;
     struct loop *loop;
 };

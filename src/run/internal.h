@@ -40,6 +40,8 @@ struct sandbox {
     pthread_mutex_t lock; /* guards what follows, and guardian commands against the finish */
     enum phase phase;
     bool parked;
+    bool paused;
+    bool stopped_by_terminal; /* while it was paused, so it goes on only then */
     bool once;
     bool driven; /* a waiter serves the loop; further ones wait for it as for a thread of ours */
     bool timed_out;
@@ -77,5 +79,9 @@ void *sandbox_supervise(void *sandbox);
 
 /* -ESRCH when the run has ended. Lock held. */
 int sandbox_command_locked(struct sandbox *sandbox, enum guardian_command command);
+
+/* The terminal has stopped the command, and nobody here does what a shell does about a job: it goes on as one that
+ * the terminal does not stop. On the supervising thread. */
+void sandbox_go_on(struct sandbox *sandbox);
 
 #endif

@@ -118,6 +118,9 @@ static bool begin_on_caller(struct sandbox *sandbox, struct error *err)
     if (!sandbox_begin(sandbox, err))
         return false;
     sandbox->phase = PHASE_RUNNING;
+    /* Nobody would see that the terminal has stopped it before somebody waits, who may poll until it ends. */
+    if (!sandbox->forward_signals && !sandbox->once && launch_report_fd(sandbox->launch) >= 0)
+        launch_command(sandbox->launch, COMMAND_ORPHAN);
     return true;
 }
 
@@ -220,12 +223,33 @@ int sandbox_kill(struct sandbox *sandbox)
 
 int sandbox_pause(struct sandbox *sandbox)
 {
-    return command(sandbox, COMMAND_PAUSE);
+    pthread_mutex_lock(&sandbox->lock);
+    int result = sandbox_command_locked(sandbox, COMMAND_PAUSE);
+    sandbox->paused = sandbox->paused || result == 0;
+    pthread_mutex_unlock(&sandbox->lock);
+    return result;
 }
 
 int sandbox_resume(struct sandbox *sandbox)
 {
-    return command(sandbox, COMMAND_RESUME);
+    pthread_mutex_lock(&sandbox->lock);
+    int result = sandbox_command_locked(sandbox, COMMAND_RESUME);
+    if (result == 0 && sandbox->stopped_by_terminal)
+        launch_signal_group(sandbox->launch, SIGCONT);
+    sandbox->paused = sandbox->paused && result != 0;
+    sandbox->stopped_by_terminal = sandbox->stopped_by_terminal && result != 0;
+    pthread_mutex_unlock(&sandbox->lock);
+    return result;
+}
+
+void sandbox_go_on(struct sandbox *sandbox)
+{
+    pthread_mutex_lock(&sandbox->lock);
+    launch_command(sandbox->launch, COMMAND_ORPHAN); /* it uses the terminal again, in vain now */
+    sandbox->stopped_by_terminal = sandbox->paused;
+    if (!sandbox->paused)
+        launch_signal_group(sandbox->launch, SIGCONT);
+    pthread_mutex_unlock(&sandbox->lock);
 }
 
 /* Once the guardian has said that the command exited its number may be used again, so then a
@@ -285,6 +309,11 @@ const char *sandbox_output(const struct sandbox *sandbox, int stream, size_t *le
     *captured = true;
     *length = sandbox->captures[stream].bytes.length;
     return buffer_text(&sandbox->captures[stream].bytes);
+}
+
+bool sandbox_output_is_cut(const struct sandbox *sandbox)
+{
+    return sandbox->captures[1].cut || sandbox->captures[2].cut;
 }
 
 bool sandbox_ports(const struct sandbox *sandbox, struct buffer *json)

@@ -126,6 +126,9 @@ int sandbox_take_stream(struct sandbox *sandbox, int stream);
 const char *sandbox_output(const struct sandbox *sandbox, int stream, size_t *length,
                            bool *captured);
 
+/* True if there was no memory for all that the command wrote; valid after a wait. */
+bool sandbox_output_is_cut(const struct sandbox *sandbox);
+
 /* Appends {"V":R,…}: virtual ports whose real port is another one, sorted. False, and nothing appended:
  * there are none. */
 bool sandbox_ports(const struct sandbox *sandbox, struct buffer *json);

@@ -5,11 +5,14 @@
  */
 #include "kernel/sys.h"
 #include "run/internal.h"
+#include "util/fd.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 /* ---- Outcome ------------------------------------------------------------------------------------ */
 
@@ -110,6 +113,38 @@ static void on_supervisor_lost(void *data)
     sandbox_announce(sandbox);
 }
 
+/* The stop key reaches only who is in front. Others who stop so do it themselves, or another process of the user
+ * wants them to. */
+static bool is_of_terminal(const struct launch *launch, uint32_t signal)
+{
+    return signal == SIGTTIN || signal == SIGTTOU ||
+           (signal == SIGTSTP && launch_terminal(launch) >= 0);
+}
+
+static void on_stop_report(void *data, short revents)
+{
+    struct sandbox *sandbox = data;
+    const struct launch_record *record = launch_record_of(sandbox->launch);
+    uint64_t count;
+
+    (void)revents;
+    if (RETRY_ON_EINTR(read(launch_report_fd(sandbox->launch), &count, sizeof(count))) < 0)
+        return;
+    if (is_of_terminal(sandbox->launch,
+                       atomic_load_explicit(&record->stop_signal, memory_order_acquire)))
+        sandbox_go_on(sandbox);
+}
+
+static bool watch_terminal(struct sandbox *sandbox, struct error *err)
+{
+    int report = launch_report_fd(sandbox->launch);
+
+    if (sandbox->forward_signals)
+        return terminal_watch(&sandbox->terminal, sandbox->loop, sandbox->launch, err);
+    return report < 0 || loop_add_quiet(sandbox->loop, report, POLLIN, on_stop_report, sandbox) ||
+           error_runtime(err, ENOMEM, "event loop");
+}
+
 static bool watch_streams(struct sandbox *sandbox, struct error *err)
 {
     for (int stream = 1; sandbox->capture_output && stream <= 2; stream++) {
@@ -131,9 +166,7 @@ bool sandbox_begin(struct sandbox *sandbox, struct error *err)
                             sandbox);
     }
     /* All that can fail before the command may run. */
-    if (!watch_streams(sandbox, err) ||
-        (sandbox->forward_signals &&
-         !terminal_watch(&sandbox->terminal, sandbox->loop, launch, err)) ||
+    if (!watch_streams(sandbox, err) || !watch_terminal(sandbox, err) ||
         !launch_begin(launch, sandbox->loop, err))
         return false;
     if (!loop_add_quiet(sandbox->loop, launch_guardian_pidfd(launch), POLLIN, on_guardian_gone,

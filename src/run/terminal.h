@@ -18,8 +18,9 @@ struct terminal {
     struct launch *launch;
     struct loop *loop;
     void (*on_want)(
-        void);   /* the command was stopped because it uses a terminal that it was not given */
-    bool wanted; /* that was said */
+        void);       /* the command was stopped because it uses a terminal that it was not given */
+    bool wanted;     /* that was said */
+    bool stop_asked; /* by a SIGTSTP to this process */
     int signal_fd;
     bool blocked;
     sigset_t mask_before;

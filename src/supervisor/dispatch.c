@@ -130,27 +130,6 @@ static struct verdict judge(struct supervisor *supervisor, struct request *reque
     return judge_by_chain(supervisor, request);
 }
 
-static void answer(struct request *request, struct verdict verdict)
-{
-    switch (verdict.kind) {
-    case VERDICT_NEXT:
-    case VERDICT_CONTINUE:
-        request_answer_continue(request);
-        return;
-    case VERDICT_VALUE:
-        request_answer_value(request, verdict.value);
-        return;
-    case VERDICT_ERRNO:
-        request_answer_errno(request, verdict.error);
-        return;
-    case VERDICT_TAKEN:
-        break;
-    }
-    /* Taken, but neither answered nor given to a new owner: nobody would ever answer. */
-    if (*request->fate == REQUEST_PENDING)
-        request_answer_errno(request, EIO);
-}
-
 static void handle(struct supervisor *supervisor, const struct seccomp_notif *notification)
 {
     enum request_fate fate = REQUEST_PENDING;
@@ -167,7 +146,7 @@ static void handle(struct supervisor *supervisor, const struct seccomp_notif *no
     supervisor_watch_begin(supervisor, WATCH_RECEIVER, notification->data.nr);
     fault_misbehave(supervisor, ROLE_SUPERVISOR);
     stats_count(&supervisor->stats, notification->data.nr);
-    answer(&request, judge(supervisor, &request));
+    supervisor_answer(&request, judge(supervisor, &request));
     supervisor_watch_end(supervisor, WATCH_RECEIVER);
 }
 

@@ -75,6 +75,7 @@ enum request_fate {
 struct fetch_wish {
     bool made;
     int number;
+    bool refused; /* nothing duplicates it here: a refusal of the call needs no other reason */
 };
 
 /* One received notification on its way to an answer. Owned by the dispatcher, or by the worker that
@@ -132,6 +133,9 @@ struct feature {
     size_t trap_count;
 
     struct feature_needs needs;
+
+    /* Where no descriptor of a member can be duplicated most of it works all the same. */
+    bool makes_do;
 
     /* Argument rules of the members' filter that make way for the traps (member_filter_options). */
     bool netlink_view, interface_view;

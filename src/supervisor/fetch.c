@@ -204,7 +204,7 @@ int request_fetched_fd(const struct request *request, int number)
 void request_take_back_wish(const struct request *request)
 {
     if (request->wish != NULL)
-        request->wish->made = false;
+        request->wish->made = request->wish->refused = false;
 }
 
 /* ---- The line ------------------------------------------------------------------------------------ */
@@ -225,13 +225,26 @@ static void answer_errno(struct fetcher *fetcher, const struct seccomp_notif *no
     check_sent(fetcher, notify_error(fetcher->supervisor->listener, notification->id, error));
 }
 
+/* The process cannot be stopped or traced. No handler will see the call, which says why. */
+static void refuse(struct fetcher *fetcher, const struct fetch_job *job, int error)
+{
+    const struct request request = {
+        .supervisor = fetcher->supervisor, .notification = job->notification, .tgid = job->tgid};
+    char object[32];
+
+    snprintf(object, sizeof(object), "descriptor %d", job->number);
+    request_record_denial(&request, object, "use", error, "supervisor",
+                          "the process cannot be stopped or traced to fetch its descriptor", NULL);
+    answer_errno(fetcher, &job->notification, error);
+}
+
 static void shun(struct fetcher *fetcher, pid_t tgid)
 {
     struct fetch_job *job = fetch_queue_shun(&fetcher->queue, tgid, loop_now());
 
     while (job != NULL) {
         struct fetch_job *next = job->next;
-        answer_errno(fetcher, &job->notification, EPERM);
+        refuse(fetcher, job, EPERM);
         free(job);
         job = next;
     }
@@ -312,7 +325,7 @@ static void start_next(struct fetcher *fetcher)
             fetcher->supervisor->loop, loop_now() + GUARDIAN_PATIENCE, give_up_guardian, fetcher);
         if (fetcher->patience != 0 && order(fetcher, job))
             return;
-        answer_errno(fetcher, &job->notification, EPERM);
+        refuse(fetcher, job, EPERM);
         end_current(fetcher);
     }
 }
@@ -419,7 +432,7 @@ static void take_report(struct fetcher *fetcher)
         store(fetcher, fetcher->current, receive(fetcher));
         break;
     case FETCH_REFUSED:
-        answer_errno(fetcher, &fetcher->current->notification, atomic_load(&fetcher->box->error));
+        refuse(fetcher, fetcher->current, atomic_load(&fetcher->box->error));
         shun(fetcher, fetcher->current->tgid);
         break;
     case FETCH_AGAIN:

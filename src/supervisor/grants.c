@@ -83,9 +83,6 @@ int grants_path_of(int fd, char *path, size_t size, bool *unlinked)
     struct sys_statx object;
 
     *unlinked = false;
-    int result = look_at(fd, "", &object);
-    if (result < 0)
-        return result;
     ssize_t length = procfs_read_fd_link(-1, 0, fd, path, size);
     if (length < 0)
         return (int)length;
@@ -97,6 +94,9 @@ int grants_path_of(int fd, char *path, size_t size, bool *unlinked)
     if ((size_t)length <= suffix || strcmp(path + length - suffix, DELETED_SUFFIX) != 0)
         return 0;
     /* A file may really be called "x (deleted)"; then that name still leads to it. */
+    int result = look_at(fd, "", &object);
+    if (result < 0)
+        return result;
     if (object.links > 0 && leads_to(path, &object))
         return 0;
     *unlinked = true;

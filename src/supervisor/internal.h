@@ -102,10 +102,17 @@ bool supervisor_make_workers(struct supervisor *supervisor);
  * if a log is wanted. Without the thread it is written at the end of the run. */
 void supervisor_start_log_writer(struct supervisor *supervisor);
 
+/* The word for --without that leaves `feature` out of this run, its own or that of what needs it; or NULL. */
+const char *supervisor_switch_for(const struct supervisor *supervisor,
+                                  const struct feature *feature);
+
 /* With explain: true if the members' filter refuses the call by itself; *verdict is its answer, and the
  * denial is recorded. */
 bool supervisor_judge_explained(struct supervisor *supervisor, struct request *request,
                                 struct verdict *verdict);
+
+/* Answers the request as the verdict says. Any thread. */
+void supervisor_answer(const struct request *request, struct verdict verdict);
 
 /* Loop callbacks. */
 void supervisor_on_wake(void *data, short revents);

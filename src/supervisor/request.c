@@ -69,32 +69,56 @@ static void check_sent(const struct request *request, int result)
                         strerror(-result));
 }
 
-/* The name of the feature that traps the call. */
-static const char *layer_of(const struct request *request)
+/* The feature that traps the call. */
+static const struct feature *feature_of(const struct request *request)
 {
     const struct supervisor *supervisor = request->supervisor;
 
     for (size_t i = 0; i < supervisor->trap_count; i++) {
         if (supervisor->links[i].trap == request->trap)
-            return supervisor->links[i].owner->feature->name;
+            return supervisor->links[i].owner->feature;
     }
-    return "supervisor";
+    return NULL;
+}
+
+static const char *layer_of(const struct request *request)
+{
+    const struct feature *feature = feature_of(request);
+
+    return feature == NULL ? "supervisor" : feature->name;
+}
+
+/* Where no way leads to a descriptor of the caller's, only doing without the feature helps. */
+static void record_unfetched(const struct request *request, int error)
+{
+    const struct feature *feature = feature_of(request);
+    const char *name = feature == NULL ? NULL : supervisor_switch_for(request->supervisor, feature);
+    char object[64], suggest[64];
+
+    snprintf(object, sizeof(object), "descriptor %d",
+             (int)(uint32_t)request->notification.data.args[0]);
+    snprintf(suggest, sizeof(suggest), "--without %s", name == NULL ? "" : name);
+    request_record_denial(request, object, "use", error, layer_of(request), SUPERVISOR_UNFETCHED,
+                          name == NULL ? NULL : suggest);
 }
 
 /* A refusal that no handler has explained may be one of looking at the caller: nothing can be read of a
  * process whose program may be executed, but not read (ptrace(2), PR_SET_DUMPABLE in prctl(2)). */
 static void record_unreadable(const struct request *request, int error)
 {
+    bool unfetched = request->wish != NULL && request->wish->refused;
     char byte;
 
-    if ((error != EPERM && error != EACCES) || request->trap == NULL || request->recorded == NULL ||
-        *request->recorded)
+    if ((error != EPERM && error != EACCES && !(unfetched && error == ENOSYS)) ||
+        request->trap == NULL || request->recorded == NULL || *request->recorded)
         return;
     /* The right is asked for before the address, where nothing is. */
     ssize_t result = task_memory_read((pid_t)request->notification.pid, 1, &byte, sizeof(byte));
     if ((result == -EPERM || result == -EACCES) && request_is_valid(request))
         request_record_denial(request, NULL, "call", error, layer_of(request),
                               "the process cannot be looked at: its program is not readable", NULL);
+    else if (unfetched)
+        record_unfetched(request, error);
 }
 
 void request_answer_errno(const struct request *request, int error)
@@ -139,6 +163,27 @@ void request_answer_continue(const struct request *request)
     check_sent(request, notify_continue(request->supervisor->listener, request->notification.id));
 }
 
+void supervisor_answer(const struct request *request, struct verdict verdict)
+{
+    switch (verdict.kind) {
+    case VERDICT_NEXT:
+    case VERDICT_CONTINUE:
+        request_answer_continue(request);
+        return;
+    case VERDICT_VALUE:
+        request_answer_value(request, verdict.value);
+        return;
+    case VERDICT_ERRNO:
+        request_answer_errno(request, verdict.error);
+        return;
+    case VERDICT_TAKEN:
+        break;
+    }
+    /* Taken, but neither answered nor given to a new owner: nobody would ever answer. */
+    if (*request->fate == REQUEST_PENDING)
+        request_answer_errno(request, EIO);
+}
+
 int request_answer_fd(const struct request *request, int fd, int at, bool close_on_exec)
 {
     int listener = request->supervisor->listener;
@@ -164,6 +209,8 @@ struct owned_request {
     struct fetch_wish wish;
     bool recorded;
     void (*work)(const struct request *request, void *data);
+    struct verdict (*judge)(const struct request *request, void *data); /* instead of `work` */
+    struct verdict verdict;
     void (*release)(void *data);
     void *data;
 };
@@ -215,11 +262,27 @@ static void run_job(void *job, bool usable)
 
     if (usable)
         fault_misbehave(owned->request.supervisor, ROLE_WORKER);
-    if (usable)
+    if (usable && owned->judge != NULL)
+        owned->verdict = owned->judge(&owned->request, owned->data);
+    else if (usable)
         owned->work(&owned->request, owned->data);
     if (owned->release != NULL)
         owned->release(owned->data);
+}
+
+static void finish_job(void *job)
+{
+    struct owned_request *owned = job;
+
+    if (owned->judge != NULL)
+        supervisor_answer(&owned->request, owned->verdict);
     request_drop(&owned->request);
+}
+
+static void run_whole_job(void *job, bool usable)
+{
+    run_job(job, usable);
+    finish_job(job);
 }
 
 static bool enter_worker(void *data)
@@ -278,9 +341,8 @@ bool supervisor_make_workers(struct supervisor *supervisor)
     return supervisor->workers != NULL;
 }
 
-static bool submit(const struct request *request,
-                   void (*work)(const struct request *request, void *data), void *data,
-                   void (*release)(void *data), bool or_here)
+/* `job` tells what is to be done. */
+static bool submit(const struct request *request, const struct owned_request *job, bool or_here)
 {
     struct supervisor *supervisor = request->supervisor;
 
@@ -289,10 +351,14 @@ static bool submit(const struct request *request,
     struct owned_request *copy = copy_request(request);
     if (copy == NULL)
         return false;
-    copy->work = work;
-    copy->data = data;
-    copy->release = release;
-    bool taken = workers_submit(supervisor->workers, run_job, copy);
+    copy->work = job->work;
+    copy->judge = job->judge;
+    copy->verdict = verdict_errno(EIO);
+    copy->data = job->data;
+    copy->release = job->release;
+    bool taken = job->judge == NULL
+                     ? workers_submit(supervisor->workers, run_whole_job, copy)
+                     : workers_submit_in_two(supervisor->workers, run_job, finish_job, copy);
     if (!taken && !(or_here && workers_are_none(supervisor->workers))) {
         free(copy);
         return false;
@@ -301,7 +367,7 @@ static bool submit(const struct request *request,
     if (taken)
         atomic_fetch_add_explicit(&supervisor->stats.worker_jobs, 1, memory_order_relaxed);
     else
-        run_job(copy, true);
+        run_whole_job(copy, true);
     return true;
 }
 
@@ -309,14 +375,27 @@ bool request_submit(const struct request *request,
                     void (*work)(const struct request *request, void *data), void *data,
                     void (*release)(void *data))
 {
-    return submit(request, work, data, release, false);
+    struct owned_request job = {.work = work, .data = data, .release = release};
+
+    return submit(request, &job, false);
 }
 
 bool request_perform(const struct request *request,
                      void (*work)(const struct request *request, void *data), void *data,
                      void (*release)(void *data))
 {
-    return submit(request, work, data, release, true);
+    struct owned_request job = {.work = work, .data = data, .release = release};
+
+    return submit(request, &job, true);
+}
+
+bool request_perform_judge(const struct request *request,
+                           struct verdict (*judge)(const struct request *request, void *data),
+                           void *data, void (*release)(void *data))
+{
+    struct owned_request job = {.judge = judge, .data = data, .release = release};
+
+    return submit(request, &job, true);
 }
 
 bool request_would_wait(const struct request *request)

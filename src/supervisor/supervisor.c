@@ -5,6 +5,7 @@
 #include "supervisor/internal.h"
 
 #include "kernel/notify.h"
+#include "kernel/probe.h"
 #include "kernel/procfs.h"
 #include "supervisor/wall.h"
 #include "util/fault.h"
@@ -286,22 +287,81 @@ bool supervisor_start_features(struct supervisor *supervisor, struct error *err)
 
 /* ---- Posture ----------------------------------------------------------------------------------- */
 
+static const struct {
+    const char *name;
+    unsigned bit;
+} switches[] = {
+    {"metadata-gate", FEATURE_METADATA_GATE}, {"process-gate", FEATURE_PROCESS_GATE},
+    {"unix-gate", FEATURE_UNIX_GATE},         {"netlink-view", FEATURE_NETLINK_VIEW},
+    {"hosts-view", FEATURE_HOSTS_VIEW},       {"listen-gate", FEATURE_LISTEN_GATE},
+    {"proc-view", FEATURE_PROC_VIEW},
+};
+#define SWITCH_COUNT (sizeof(switches) / sizeof(switches[0]))
+
 static unsigned switch_of(const char *name)
 {
-    static const struct {
-        const char *name;
-        unsigned bit;
-    } switches[] = {
-        {"metadata-gate", FEATURE_METADATA_GATE}, {"process-gate", FEATURE_PROCESS_GATE},
-        {"unix-gate", FEATURE_UNIX_GATE},         {"netlink-view", FEATURE_NETLINK_VIEW},
-        {"hosts-view", FEATURE_HOSTS_VIEW},       {"listen-gate", FEATURE_LISTEN_GATE},
-        {"proc-view", FEATURE_PROC_VIEW},
-    };
-
-    for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]); i++)
+    for (size_t i = 0; i < SWITCH_COUNT; i++)
         if (strcmp(switches[i].name, name) == 0)
             return switches[i].bit;
     return 0;
+}
+
+const char *supervisor_switch_for(const struct supervisor *supervisor,
+                                  const struct feature *feature)
+{
+    const struct supervisor_config *config = &supervisor->config;
+
+    if (switch_of(feature->name) != 0)
+        return feature->name;
+    for (size_t i = 0; i < SWITCH_COUNT && feature->wanted != NULL; i++) {
+        struct policy without = *config->policy; /* borrows what it points to */
+        without.without |= switches[i].bit;
+        if (!feature->wanted(&without, config->network))
+            return switches[i].name;
+    }
+    return NULL;
+}
+
+bool feature_needs_descriptors(const struct feature *feature)
+{
+    if (feature->makes_do)
+        return false;
+    for (const char *const *call = feature->needs.calls; call != NULL && *call != NULL; call++)
+        if (strcmp(*call, "pidfd_getfd") == 0)
+            return true;
+    return false;
+}
+
+bool supervisor_cannot_fetch(const struct supervisor *supervisor)
+{
+    return !supervisor_fetches(supervisor) && probe_fetch_method() != PROBE_FETCH_PIDFD;
+}
+
+static void describe_wanted(const struct supervisor *supervisor, const struct feature *feature,
+                            struct posture *posture)
+{
+    if (feature->describe != NULL)
+        feature->describe(supervisor->config.policy, posture);
+    else
+        posture_set(posture, feature->name, POSTURE_ACTIVE, "supervisor", NULL);
+}
+
+/* Such a feature refuses what it would do on a descriptor: it opens nothing, and is of no use. */
+static void describe_unfetched(const struct supervisor *supervisor, const struct feature *feature,
+                               struct posture *posture)
+{
+    struct posture own = POSTURE_INIT;
+
+    if (!feature_needs_descriptors(feature))
+        return;
+    describe_wanted(supervisor, feature, &own);
+    for (size_t i = 0; i < own.count; i++) {
+        const struct posture_entry *entry = posture_find(posture, own.entries[i].name);
+        if (entry != NULL && entry->state == POSTURE_ACTIVE)
+            posture_set(posture, entry->name, POSTURE_DEGRADED, NULL, SUPERVISOR_UNFETCHED);
+    }
+    posture->failed |= own.failed;
+    posture_free(&own);
 }
 
 void supervisor_describe(const struct supervisor *supervisor, struct posture *posture)
@@ -319,11 +379,11 @@ void supervisor_describe(const struct supervisor *supervisor, struct posture *po
             continue; /* one of several features of a name, and another is wanted */
         else if (!is_wanted(supervisor, feature))
             posture_set(posture, feature->name, POSTURE_OFF, NULL, "not used by this policy");
-        else if (feature->describe != NULL)
-            feature->describe(policy, posture);
         else
-            posture_set(posture, feature->name, POSTURE_ACTIVE, "supervisor", NULL);
+            describe_wanted(supervisor, feature, posture);
     }
+    for (size_t i = 0; supervisor_cannot_fetch(supervisor) && i < supervisor->feature_count; i++)
+        describe_unfetched(supervisor, supervisor->wanted[i], posture);
 }
 
 /* ---- Failure ----------------------------------------------------------------------------------- */

@@ -73,8 +73,20 @@ bool supervisor_start_features(struct supervisor *supervisor, struct error *err)
  * its time, to be made before the command runs. */
 bool supervisor_check_proc(const struct supervisor *supervisor, struct error *err);
 
-/* Posture entries of the features, wanted or not. */
+/* Posture entries of the features, wanted or not. Those that need descriptors of members are degraded where
+ * these cannot be fetched. */
 void supervisor_describe(const struct supervisor *supervisor, struct posture *posture);
+
+/* Why calls are refused, and features degraded, where no method duplicates a member's descriptor. */
+#define SUPERVISOR_UNFETCHED \
+    "descriptors of members cannot be fetched here: pidfd_getfd and tracing are refused"
+
+/* True if neither pidfd_getfd nor tracing duplicates descriptors of members: every call that would be
+ * performed on one is refused. */
+bool supervisor_cannot_fetch(const struct supervisor *supervisor);
+
+/* True if the feature is of no use without descriptors of members. */
+bool feature_needs_descriptors(const struct feature *feature);
 
 /* Takes over the listener, sets the synchronous wake-up flag, adds it to the loop. `guardian` and
  * `child` are for features that walk the tree; `guardian_pidfd` is borrowed. The role filter goes
@@ -194,6 +206,12 @@ bool request_submit(const struct request *request,
 bool request_perform(const struct request *request,
                      void (*work)(const struct request *request, void *data), void *data,
                      void (*release)(void *data));
+
+/* The same for work that is over with its answer: `judge` returns it, `data` is released, and then it is
+ * sent. The thread is counted on for the call that the member makes next. */
+bool request_perform_judge(const struct request *request,
+                           struct verdict (*judge)(const struct request *request, void *data),
+                           void *data, void (*release)(void *data));
 
 /* True if a job would have to wait for others, which may take for ever and happen to thousands: the caller
  * should then hand over nothing that it read or opened, and let `work` read it again from the request. For

@@ -223,6 +223,9 @@ static const struct wall_row rows[] = {
      .need = "setsockopt:filter"},
     {"setsockopt", S | W, NEEDED, SOCKET_OPTION(44 /* SO_LOCK_FILTER */),
      .need = "setsockopt:filter"},
+    /* Without the power to attach any: a mark on a member's socket. */
+    {"setsockopt", S | W, NEEDED, SOCKET_OPTION(44 /* SO_LOCK_FILTER */),
+     .need = "setsockopt:lock"},
     /* A member's blocking connect, so that it does not block us. */
     {"setsockopt", S | W, NEEDED, SOCKET_OPTION(SO_SNDTIMEO), .need = "setsockopt:send-timeout"},
     /* Members' sockets are closed in the background. */
@@ -458,8 +461,13 @@ static void on_sigsys(int signal_number, siginfo_t *info, void *context)
     size_t used = 0;
     const char *name = arch_syscall_name(arch_native, info->si_syscall);
 
-    (void)signal_number;
     (void)context;
+    /* Somebody has sent it (sigaction(2), SI_USER and below), and means what it does by default. */
+    if (info->si_code <= 0) {
+        signal(signal_number, SIG_DFL);
+        raise(signal_number); /* when this returns */
+        return;
+    }
     /* The supervisor of the command line is its main thread, all others are workers. */
     enum wall_role role =
         sys_call0(SYS_getpid) == sys_call0(SYS_gettid) ? ROLE_SUPERVISOR : ROLE_WORKER;

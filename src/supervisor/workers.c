@@ -20,6 +20,7 @@
 struct waiting_job {
     struct waiting_job *next;
     void (*run)(void *job, bool usable);
+    void (*finish)(void *job); /* may be NULL */
     void *job;
 };
 
@@ -30,7 +31,7 @@ struct workers {
     pthread_cond_t thread_left;
     struct waiting_job *first, **end;
     unsigned waiting; /* jobs in the list */
-    unsigned idle;    /* threads waiting for a job */
+    unsigned idle;    /* threads waiting for a job, or about to */
     unsigned alive;
     unsigned staying; /* of those: in a job that lasts as long as the pool */
     unsigned created; /* threads[0..created) */
@@ -79,21 +80,35 @@ static struct waiting_job *take_job(struct workers *workers)
     return job;
 }
 
+/* With the lock, which is left in between. The thread counts as idle before the job is finished: what that
+ * sets going may come back with the next job before the thread is here again. */
+static void run_job(struct workers *workers, struct waiting_job *job, bool usable)
+{
+    pthread_mutex_unlock(&workers->lock);
+    job->run(job->job, usable);
+    if (job->finish != NULL) {
+        pthread_mutex_lock(&workers->lock);
+        workers->idle++;
+        pthread_mutex_unlock(&workers->lock);
+        job->finish(job->job);
+    }
+    pthread_mutex_lock(&workers->lock);
+    workers->idle -= job->finish != NULL ? 1 : 0;
+    free(job);
+}
+
 static void run_jobs(struct workers *workers, bool usable)
 {
     pthread_mutex_lock(&workers->lock);
     while (!workers->closing) {
         struct waiting_job *job = take_job(workers);
-        if (job == NULL) {
-            workers->idle++;
-            pthread_cond_wait(&workers->work_there, &workers->lock);
-            workers->idle--;
+        if (job != NULL) {
+            run_job(workers, job, usable);
             continue;
         }
-        pthread_mutex_unlock(&workers->lock);
-        job->run(job->job, usable);
-        free(job);
-        pthread_mutex_lock(&workers->lock);
+        workers->idle++;
+        pthread_cond_wait(&workers->work_there, &workers->lock);
+        workers->idle--;
     }
     workers->alive--;
     bool last = workers->abandoned && workers->alive == 0;
@@ -148,14 +163,13 @@ static bool create_thread(struct workers *workers, bool stays)
     return result == 0;
 }
 
-static bool submit(struct workers *workers, void (*run)(void *job, bool usable), void *job,
-                   bool stays)
+static bool submit(struct workers *workers, const struct waiting_job *job, bool stays)
 {
     struct waiting_job *entry = malloc(sizeof(*entry));
 
     if (entry == NULL)
         return false;
-    *entry = (struct waiting_job){.run = run, .job = job};
+    *entry = *job;
     pthread_mutex_lock(&workers->lock);
     bool accepted = !workers->closing && workers->waiting < WORKERS_WAITING_MAX;
     bool wants_thread = stays || workers->idle <= workers->waiting;
@@ -174,22 +188,30 @@ static bool submit(struct workers *workers, void (*run)(void *job, bool usable),
         workers->end = &entry->next;
         workers->waiting++;
         workers->staying += stays ? 1 : 0;
-        pthread_cond_signal(&workers->work_there);
     }
     pthread_mutex_unlock(&workers->lock);
-    if (!accepted)
+    /* Not with the lock, which is the first that the woken thread wants. */
+    if (accepted)
+        pthread_cond_signal(&workers->work_there);
+    else
         free(entry);
     return accepted;
 }
 
 bool workers_submit(struct workers *workers, void (*run)(void *job, bool usable), void *job)
 {
-    return submit(workers, run, job, false);
+    return submit(workers, &(struct waiting_job){.run = run, .job = job}, false);
+}
+
+bool workers_submit_in_two(struct workers *workers, void (*run)(void *job, bool usable),
+                           void (*finish)(void *job), void *job)
+{
+    return submit(workers, &(struct waiting_job){.run = run, .finish = finish, .job = job}, false);
 }
 
 bool workers_submit_staying(struct workers *workers, void (*run)(void *job, bool usable), void *job)
 {
-    return submit(workers, run, job, true);
+    return submit(workers, &(struct waiting_job){.run = run, .job = job}, true);
 }
 
 bool workers_are_none(struct workers *workers)
@@ -242,6 +264,8 @@ bool workers_shutdown(struct workers *workers, int64_t patience)
         struct waiting_job *job = dropped;
         dropped = job->next;
         job->run(job->job, false);
+        if (job->finish != NULL)
+            job->finish(job->job);
         free(job);
     }
 

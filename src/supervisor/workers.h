@@ -31,6 +31,12 @@ struct workers *workers_new(const struct workers_hooks *hooks); /* NULL when out
  * WORKERS_WAITING_MAX jobs wait. */
 bool workers_submit(struct workers *workers, void (*run)(void *job, bool usable), void *job);
 
+/* The same for a job with a last part that waits for nothing: `finish` is called once after `run`, and may
+ * set something going that leads to the next job at once. The thread is then counted on for that one,
+ * instead of making another. */
+bool workers_submit_in_two(struct workers *workers, void (*run)(void *job, bool usable),
+                           void (*finish)(void *job), void *job);
+
 /* True if there is no thread that takes jobs: none could be made so far. */
 bool workers_are_none(struct workers *workers);
 

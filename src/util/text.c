@@ -308,8 +308,8 @@ const char *text_closest(const char *text, const char *const *candidates)
             closest_distance = distance;
         }
     }
-    /* A third of the word may be wrong, but never so much that nothing of it is left. */
-    size_t allowed = length < 3 ? 1 : (length + 2) / 3;
+    /* A third of the word may be wrong, of a short one a letter: half of it would be another word. */
+    size_t allowed = length < 5 ? 1 : (length + 2) / 3;
     return closest != NULL && closest_distance <= allowed && closest_distance < length ? closest
                                                                                        : NULL;
 }

@@ -176,6 +176,77 @@ def test_the_gate_lends_no_rights(attack, granted, grants):
     assert attack.sandlock.run(*attack.grants("metadata_probe"), *grants, "--", *words).stdout == "chmod: OK\n"
 
 
+GROUPS = """
+import os, sys
+for name in sys.argv[1:]:
+    for act in (lambda: os.chown(name, -1, 0), lambda: os.chown(name, -1, 4321), lambda: os.chmod(name, 0o2755)):
+        try:
+            act()
+            print(name, "OK")
+        except OSError as error:
+            print(name, os.strerror(error.errno))
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root: members of another user and group")
+def test_the_gate_lends_no_groups(attack, granted, grants):
+    """An owner without capabilities gives its file to groups of its own alone and sets no id of another's."""
+    files = {"own": (1234, 1234), "foreign": (1234, 4321), "roots": (0, 1234), "any": (1234, 4321)}
+    bare = "--clear-groups --bounding-set=-all --inh-caps=-all"
+    script = (f"setpriv --reuid=1234 --regid=1234 {bare} \"$@\" own foreign; "
+              f"setpriv --regid=1234 {bare} \"$@\" roots; \"$@\" any")
+    words = ["sh", "-c", script, "sh", *attack.words("raw.py")[:-1], "-c", GROUPS]
+    directory = granted.path.parent
+    os.chmod(directory, 0o711)
+    for where in ("outside", "inside"):
+        for name, ids in files.items():
+            (directory / name).write_text("text")
+            os.chown(directory / name, *ids)
+        run = attack.sandlock.run(*grants, "--", *words, cwd=directory) if where == "inside" else \
+            subprocess.run(words, cwd=directory, capture_output=True, encoding="utf-8", check=True)
+        refused = [f"{name} Operation not permitted" for name in ("own", "foreign", "roots")]
+        assert run.stdout.splitlines() == [
+            refused[0], refused[0], "own OK", refused[1], refused[1] if where == "inside" else "foreign OK", "foreign OK",
+            refused[2], refused[2], "roots OK", "any OK", "any OK", "any OK"], (where, run)
+        seen = {name: (directory / name).stat() for name in files}
+        assert {name: (status.st_gid, oct(status.st_mode)) for name, status in seen.items()} == {
+            "own": (1234, "0o102755"), "foreign": (4321, "0o100755"), "roots": (1234, "0o102755"),
+            "any": (4321, "0o102755")}, where
+
+
+LONG_WALK = """
+import os, sys
+os.chdir(sys.argv[1])
+while os.path.exists("d" * 200): os.chdir("d" * 200)
+for act in (lambda: os.chmod("file", 0o640), lambda: os.utime("file", (1, 1)), lambda: os.chown("file", os.getuid(), -1)):
+    try: act(); print("OK")
+    except OSError as error: print(os.strerror(error.errno))
+"""
+
+
+def test_what_lies_too_deep_to_have_a_name_is_not_changed(attack, tmp_path, granted):
+    deep, home = tmp_path / "deep", os.open(".", os.O_PATH)
+    deep.mkdir()
+    os.chdir(deep)
+    try:
+        for _ in range(25):
+            os.mkdir("d" * 200)
+            os.chdir("d" * 200)
+        with open("file", "w", encoding="ascii"):
+            os.chmod("file", MODE)
+        before = os.stat("file")
+        words = [*attack.words("raw.py")[:-1], "-c", LONG_WALK, str(deep)]
+        inside = attack.sandlock.run("-w", granted.path.parent, "--", *words)
+        assert inside.stdout.splitlines() == [REFUSED] * 3, inside
+        assert os.stat("file") == before
+        unconfined = subprocess.run(words, capture_output=True, encoding="utf-8", check=True)
+        assert unconfined.stdout.splitlines() == ["OK"] * 3, unconfined
+        assert os.stat("file").st_mode != before.st_mode
+    finally:
+        os.fchdir(home)
+        os.close(home)
+
+
 # ---- Objects that others rename ----
 
 ACTS = """
@@ -312,6 +383,24 @@ def test_another_mount_of_a_granted_directory_is_granted_and_one_of_its_parts_is
     assert done.stdout.splitlines() == ["OK"] * 4 + [REFUSED] * 2, done.stderr
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="mounts")
+def test_an_object_of_another_file_system_with_the_same_number_is_not_granted(attack, tmp_path):
+    """Inode numbers say nothing without the file system."""
+    names = ("granted", "other", "other/file")
+    for name in names[:2]:
+        (tmp_path / name).mkdir()
+    acts = "\n".join(f"{act} {tmp_path / name}" for name in names for act in ("chmod", "utime"))
+    command = [attack.sandlock.binary, "run", *attack.sandlock.base, *attack.grants("raw.py"), "-w", tmp_path / "granted",
+               "--", *attack.words("raw.py")[:-1], "-c", ACTS]
+    script = ("mount -t tmpfs none granted && mount -t tmpfs none other && touch other/file && chmod 700 * other/file && "
+              'stat -c %i granted other && "$@" && stat -c %a granted other other/file')
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", *map(str, command)], cwd=tmp_path, input=acts,
+                          capture_output=True, timeout=60, encoding="utf-8", check=False)
+    first, second, *seen = done.stdout.splitlines()
+    assert first == second, "of one number"
+    assert seen == ["OK"] * 2 + [REFUSED] * 4 + ["640", "700", "700"], done
+
+
 def test_a_descriptor_that_stands_for_a_process_takes_no_attributes(attack):
     """Attributes of a process's descriptor (Linux 6.17) are seen by everybody who holds one of that process."""
     script = (f"import os\nfd = os.pidfd_open({os.getpid()})\n"
@@ -365,3 +454,43 @@ def test_the_callers_own_user_is_no_other_user(attack, granted):
     own = attack.sandlock.run(*words, "--user", f"{os.getuid()}:{os.getgid()}", *command)
     assert own.stdout == unconfined, own
     assert attack.sandlock.run(*words, *command).stdout == unconfined
+
+
+def test_ids_of_the_sandboxes_own_user_namespace_are_not_taken_for_the_hosts(attack, granted):
+    other = 12345 if os.getuid() == 0 else os.getgid()
+    user = f"{os.getuid() + 1000}:{os.getgid() + 1000}"
+    command = [*attack.words("raw.py")[:-1], "-c", OWN_IDS, str(granted.path), str(other)]
+    inside = attack.sandlock.run("-w", granted.path.parent, "-r", "/proc", "--user", user, "--", *command)
+    assert inside.stdout == "acl: Operation not supported\nchown: Invalid argument\nchmod: OK\n", inside
+    assert (granted.path.stat().st_gid, os.listxattr(granted.path)) == (granted.before[2], [])
+    unconfined = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
+    assert unconfined.stdout == "acl: OK\nchown: OK\nchmod: OK\n"
+
+
+def test_a_fifo_is_not_opened_for_a_call_about_flags(attack, granted):
+    """Whoever waits for a reader would take the supervisor for one."""
+    fifo = granted.path.parent / "fifo"
+    os.mkfifo(fifo)
+    script = (f"import fcntl, os, struct\nreader = os.open('{fifo}', os.O_RDONLY | os.O_NONBLOCK)\n"
+              f"writer = os.open('{fifo}', os.O_WRONLY)\nos.close(reader)\nprint('ready', flush=True)\ninput()\n"
+              "for _ in range(100):\n  try: fcntl.ioctl(writer, 0x40086602, struct.pack('q', 0)); print('OK')\n"
+              "  except OSError as error: print(os.strerror(error.errno))\n"
+              f"print('asked', flush=True)\ninput()\nos.open('{fifo}', os.O_RDONLY | os.O_NONBLOCK)\ninput()\n")
+    come = threading.Event()
+    other = threading.Thread(target=lambda: (os.close(os.open(fifo, os.O_WRONLY)), come.set()), daemon=True)
+    member = attack.sandlock.start("-w", granted.path.parent, "--", *attack.words("raw.py")[:-1], "-c", script,
+                                   stdin=subprocess.PIPE)
+    try:
+        assert member.stdout.readline() == "ready\n"
+        other.start()
+        assert not come.wait(0.1)
+        member.stdin.write("ask\n")
+        member.stdin.flush()
+        assert {member.stdout.readline() for _ in range(100)} == {"Inappropriate ioctl for device\n"}
+        assert member.stdout.readline() == "asked\n"
+        assert not come.wait(0.1)
+        member.stdin.write("read\n")
+        member.stdin.flush()
+        assert come.wait(10), "with a reader it goes on"
+    finally:
+        member.communicate("\n\n\n", timeout=20)

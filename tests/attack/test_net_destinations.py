@@ -3,6 +3,7 @@ sends, sockets that may reach one peer turned to another, and ways around the ad
 
 import os
 import platform
+import random
 import subprocess
 import sys
 
@@ -233,3 +234,32 @@ def test_an_unspecified_address_never_reaches_the_sockets_own(attack, words):
         assert inside
         assert server.arrivals() == 0
         assert datagrams.arrivals() == []
+
+
+@pytest.fixture
+def asked_host():
+    """An address of loopback whose port 65535 is no other test's."""
+    return "127." + ".".join(str(random.randrange(1, 255)) for _ in range(3))
+
+
+@pytest.mark.parametrize("words", [["udp://HOST:OPEN"], ["tcp://HOST:OPEN"], ["HOST", "!udp://:65535"]], ids=" ".join)
+def test_a_socket_that_asked_for_the_way_sends_nothing(attack, asked_host, words):
+    """Libcs sort addresses by connecting UDP sockets at this port, also to those that rules name otherwise."""
+    with udp_witness_at(asked_host, 0) as allowed, udp_witness_at(asked_host, 65535) as asked:
+        ways = attack.outside("net_destinations.py", "asked", asked_host, allowed.port, 65535)
+        assert set(ways.values()) == {"OK"} and len(ways) == 16
+        assert len(allowed.arrivals()) >= 5 and len(asked.arrivals()) >= 11
+        options = rules(*(word.replace("HOST", asked_host).replace("OPEN", str(allowed.port)) for word in words))
+        inside = attack.inside("net_destinations.py", "asked", asked_host, allowed.port, 65535, options=options)
+        assert list(inside) == list(ways)
+        refused(inside, "EPIPE", "EDESTADDRREQ", "ECONNREFUSED")
+        assert inside["write"] == "EPIPE"
+        assert (allowed.arrivals(), asked.arrivals()) == ([], [])
+
+
+def test_a_socket_that_asks_where_a_rule_lets_it_send_goes_on(attack, asked_host):
+    with udp_witness_at(asked_host, 0) as allowed, udp_witness_at(asked_host, 65535) as asked:
+        inside = attack.inside("net_destinations.py", "asked", asked_host, allowed.port, 65535,
+                               options=rules(f"udp://{asked_host}"))
+        assert set(inside.values()) == {"OK"} and len(inside) == 16
+        assert len(allowed.arrivals()) >= 5 and len(asked.arrivals()) >= 11

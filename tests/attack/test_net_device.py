@@ -99,6 +99,52 @@ def test_no_bind_between_the_look_and_the_send_does(attack, binds):
     confined, seen = on_wire(attack, options, *words, "2500")
     assert int(confined["tries"]) > 100 and seen == set(), (confined.result, seen)
 
+SCOPES = ["udp://[fe80::1]", "udp://[ff02::fb]", "[fe80::1]:PORT", "icmp://[fd77::1]"]
+CONNECT_POLICIES = {
+    "local addresses": rules(*LOCAL_ALONE, *SCOPES),
+    "all but the network": rules("!10.0.0.0/8"),
+    "remapped": ["--net-allow-bind", "PORT", "--port-remap", *rules(*LOCAL_ALONE, *SCOPES)],
+}
+
+
+@pytest.mark.parametrize("policy", CONNECT_POLICIES)
+def test_no_further_connect_ties_a_connected_socket_to_an_interface(attack, policy):
+    """One that fails does, and leaves the old peer in place."""
+    port = free_port()
+    words = attack.words("net_device_connect.py", "INDEX", port)
+    free, seen = run_on_wire(attack, words)
+    ways = set(free) - {"plain", "again", "ping"}
+    assert set(free.values()) == {"OK"}, free.result
+    assert seen == ways, "the control: the kernel sends each of them out"
+
+    options = [word.replace("PORT", str(port)) for word in CONNECT_POLICIES[policy]]
+    confined, seen = on_wire(attack, options, *words)
+    assert seen == set(), confined.result
+    assert confined["plain"] == "OK" and confined["again"] == "OK", confined.result
+    assert confined["link-local"] == "EDESTADDRREQ" and confined["tcp"] == "ENETUNREACH", confined.result
+    assert confined["ping"] == "ENETUNREACH" and set(confined) == set(free), confined.result
+
+
+def test_no_tcp_socket_goes_back_to_an_ipv4_address_by_an_interface(attack):
+    """Its connect to an IPv6 address sends a packet to the IPv4 address before."""
+    port = free_port()
+    words = attack.words("net_device_connect.py", "INDEX", port, "ipv4")
+    free, seen = run_on_wire(attack, words)
+    assert set(free.values()) == {"OK"} and seen == {"tcp"}, free.result
+
+    confined, seen = on_wire(attack, ["--net-allow-bind", str(port), *rules("127.0.0.1", "[::1]", "[fe80::1]")], *words)
+    assert confined["plain"] == "OK" and confined["tcp"] == "ENETUNREACH", confined.result
+    assert seen == set() and set(confined) == {"plain", "tcp"}, confined.result
+
+
+def test_no_connect_does_while_another_thread_sends(attack):
+    words = attack.words("device_switch", "INDEX", free_port())
+    free, seen = run_on_wire(attack, [*words, "400"])
+    assert "switched in vain" in seen, (free.result, seen)
+
+    confined, seen = on_wire(attack, rules("udp://127.0.0.1", "udp://[::1]", "udp://[ff02::fb]"), *words, "1000")
+    assert int(confined["cycles"]) > 100 and seen == set(), (confined.result, seen)
+
 
 def test_names_of_interfaces_are_not_asked_back(sandlock):
     """By number, which can be counted through."""

@@ -1,10 +1,12 @@
 """Calls that the supervisor performs for members turned against it: a close that waits, more waiting calls
 than its process has descriptors for, waiting that costs time, and a name that is not the member's."""
 
+import errno
 import os
 import resource
 import socket
 import struct
+import subprocess
 import time
 
 import pytest
@@ -78,7 +80,9 @@ def test_peers_see_a_member_that_gave_up_root(attack):
     with short_directory() as directory:
         os.chmod(directory, 0o755)
         with bound(socket.AF_UNIX, socket.SOCK_DGRAM, str(directory / "datagrams")) as datagrams, \
+                bound(socket.AF_UNIX, socket.SOCK_DGRAM, str(directory / "private")) as private, \
                 bound(socket.AF_UNIX, socket.SOCK_STREAM, str(directory / "stream")) as stream:
+            os.chmod(directory / "private", 0o600)
             stream.listen(4)
             stream.settimeout(0.5)
             for name in ("datagrams", "stream"):
@@ -93,7 +97,7 @@ def test_peers_see_a_member_that_gave_up_root(attack):
                 options = {} if run == attack.outside else {"options": ["-w", directory]}
                 results = run("net_held.py", "user", directory, stdin=near, **options)
                 users = {}
-                assert len(results) == 6, results.result
+                assert len(results) == 8, results.result
                 for receiver, count in ((datagrams, 3), (far, 2)):
                     for _ in range(count):
                         data, control, _, _ = receiver.recvmsg(100, 200)
@@ -118,3 +122,29 @@ def test_peers_see_a_member_that_gave_up_root(attack):
                 assert struct.unpack("iii", credentials)[1:] == (65534, 65534)
             with pytest.raises(TimeoutError):
                 stream.accept()
+            # Root's own socket is no more open to it than outside.
+            for results in (outside, inside):
+                assert (results["private"], results["private_connect"]) == ("EACCES", "EACCES"), results.result
+            with pytest.raises(BlockingIOError):
+                private.recv(100, socket.MSG_DONTWAIT)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a member of another user")
+def test_nobody_who_gave_up_root_listens_with_its_name(attack):
+    with short_directory() as directory:
+        os.chmod(directory, 0o777)
+        for where in ("outside", "inside"):
+            path = directory / where
+            words = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
+            process = attack.start("net_held.py", "listens", path, options=["-w", directory], stdin=subprocess.PIPE) \
+                if where == "inside" else subprocess.Popen(attack.words("net_held.py", "listens", path), **words)
+            with socket.socket(socket.AF_UNIX) as peer:
+                result = process.stdout.readline()
+                error = peer.connect_ex(str(path))
+                credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+                process.communicate("over\n", timeout=20)
+            if where == "inside":
+                assert (result, error) == ("listen: EACCES\n", errno.ECONNREFUSED)
+            else:
+                assert (result, error, struct.unpack("iii", credentials)[1:]) == ("listen: OK\n", 0, (65534, 65534))

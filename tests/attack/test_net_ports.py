@@ -1,13 +1,16 @@
 """Being reached without a bind that is allowed: UDP ports gained by writing, TCP ports gained by listening,
 and the spellings of bind."""
 
+import ipaddress
+import os
 import platform
 import socket
+import struct
 import subprocess
 
 import pytest
 
-from witnesses import free_port, port_below, rules
+from witnesses import DatagramWitness, free_port, port_below, rules
 
 pytestmark = [
     pytest.mark.root,
@@ -110,6 +113,79 @@ def test_the_filter_of_a_udp_socket_stays(attack):
     assert {inside[name] for name in ("SO_DETACH_FILTER", "SO_LOCK_FILTER", "SO_ATTACH_FILTER")} == {"EPERM"}
     outside = attack.outside("net_ports.py", "detach")
     assert (outside["SO_LOCK_FILTER"], outside["SO_ATTACH_FILTER"]) == ("OK", "OK")
+
+
+@pytest.mark.parametrize("kind", HOSTS)
+def test_a_socket_that_only_looks_shut_down_sends_nothing_either(attack, kind):
+    """Its filter is locked by who handed it in, as the sandbox's own sockets have theirs, but it can send."""
+    family = socket.AF_INET if kind == "inet" else socket.AF_INET6
+    # Nobody else has the port there; at ::1 others of these tests may take what is sent.
+    host = str(ipaddress.ip_address(0x7f100000 + os.getpid())) if kind == "inet" else HOSTS[kind]
+    text = f"handed in by {os.getpid()}"
+    with socket.socket(family, socket.SOCK_DGRAM) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            server.bind((host, 65535))
+        except OSError as error:
+            pytest.skip(f"no loopback of this family: {error}")
+        options = {"options": rules(f"tcp://{host if kind == 'inet' else '[::1]'}:9")}
+        for run, options, sent in ((attack.inside, options, "EPIPE"), (attack.outside, {}, "OK")):
+            with socket.socket(family, socket.SOCK_DGRAM) as handed:
+                handed.setsockopt(socket.SOL_SOCKET, 44, 1)  # SO_LOCK_FILTER
+                results = run("net_ports.py", "handed", host, text, stdin=handed, **options)
+            assert results == {"connect": "OK", "send": sent}, results.result
+            arrived = text.encode() in DatagramWitness(server).arrivals()
+            assert arrived == (sent == "OK") or (kind == "inet6" and not arrived)
+
+
+ERRORS = """
+import os, socket, struct, sys
+ways = {"written": lambda made: made.send(b""), "asked": lambda made: made.connect(("127.0.0.1", 65535))}
+made = {}
+for name, way in ways.items():
+    made[name] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made[name].setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR
+    try:
+        way(made[name])
+    except OSError:
+        pass
+print(*[each.getsockname()[1] for each in made.values()], flush=True)
+sys.stdin.readline()
+for name, each in made.items():
+    try:
+        print(name, each.recvmsg(100, 1000, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)[0].decode())
+    except OSError as error:
+        print(name, error.errno)
+"""
+
+
+def forged_error(port, quoted):
+    """ICMP: nobody is at port 65535, said of a datagram from this port."""
+    datagram = struct.pack("!HHHH", port, 65535, 8 + len(quoted), 0) + quoted
+    inner = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(datagram), 1, 0, 64, 17, 0, *[socket.inet_aton("127.0.0.1")] * 2)
+    message = struct.pack("!BBHI", 3, 3, 0, 0) + inner + datagram
+    total = sum(struct.unpack(f"!{len(message) // 2}H", message))
+    total = (total & 0xffff) + (total >> 16)
+    return message[:2] + struct.pack("!H", ~(total + (total >> 16)) & 0xffff) + message[4:]
+
+
+@pytest.mark.parametrize("where", ["outside", "inside"])
+def test_made_up_errors_bring_nothing_to_a_udp_socket_without_a_rule(attack, where):
+    try:
+        forger = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    except PermissionError:
+        pytest.skip("only root makes up errors")
+    command = ["/usr/bin/python3", "-I", "-c", ERRORS]
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, **streams) if where == "outside" else \
+        attack.sandlock.start(*rules("tcp://*"), "--", *command, stdin=subprocess.PIPE)
+    with forger:
+        for port in process.stdout.readline().split():
+            if port != "0":
+                forger.sendto(forged_error(int(port), b"smuggled"), ("127.0.0.1", 0))
+        out, _ = process.communicate("go\n", timeout=30)
+    expected = "smuggled" if where == "outside" else "11"  # EAGAIN
+    assert out == f"written {expected}\nasked {expected}\n"
 
 
 LISTENS = ["unbound", "unbound6", "after_failed_connect", "after_undone_connect", "after_child", "after_failed_bind",

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import platform
+import resource
 
 import pytest
 
@@ -75,6 +76,19 @@ def test_without_a_domain_the_same_processes_may(attack, area):
     outside, inside = run_both(attack, "stay", area)
     are(of(outside, CONFINED + OTHERS, ACTS), "OK")
     are(of(inside, CONFINED + OTHERS, ACTS), "OK")
+
+
+def test_a_lower_soft_limit_of_the_callers_is_no_mark(attack, area):
+    def lower():
+        resource.setrlimit(10, (100, resource.getrlimit(10)[1]))  # RLIMIT_LOCKS
+
+    area.chmod(0o777)
+    with tcp_witness() as server:
+        free = free_port()
+        inside = attack.inside("own_domain.py", "confine", server.port, free, area,
+                               options=options_of(server.port, free, area), preexec_fn=lower)
+    are(of(inside, OTHERS, ACTS), "OK")
+    are(of(inside, CONFINED, ACTS), "EACCES")
 
 
 @pytest.mark.parametrize("outer", ["supervised", "unsupervised"])

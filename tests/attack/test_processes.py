@@ -106,6 +106,51 @@ def test_a_supervised_process_can_still_set_itself_and_its_threads(attack):
     assert inside.result.code == 0, inside.result
 
 
+AUTOGROUP = """
+import errno, os, sys, time
+def write():
+    try:
+        with open("/proc/self/autogroup", "w") as stream:
+            stream.write(sys.argv[1])
+        return "OK"
+    except OSError as error:
+        return errno.errorcode[error.errno]
+def attempt(name):
+    while (result := write()) == "EAGAIN": # the kernel takes ten in a second, of the whole machine
+        time.sleep(0.03)
+    print(f"{name}: {result}", flush=True)
+attempt("shared session")
+if os.fork() == 0:
+    os.setsid()
+    attempt("own session")
+    if os.fork() == 0:
+        attempt("member of it")
+        os._exit(0)
+    os.wait()
+    os._exit(0)
+os.wait()
+"""
+
+
+def session_nice():
+    with open("/proc/self/autogroup", encoding="ascii") as stream:
+        return int(stream.read().split()[-1])
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/autogroup"), reason="the kernel has no groups by session")
+def test_the_callers_session_keeps_its_share(sandlock):
+    """The scheduler's group is the session's, and the sandbox is in its caller's."""
+    words = ["/usr/bin/python3", "-I", "-S", "-B", "-c", AUTOGROUP]
+    # Unconfined, from a session that is as foreign to this one as the other to the sandbox.
+    control = subprocess.run([*words, "9"], capture_output=True, text=True, check=True, start_new_session=True)
+    assert control.stdout.splitlines() == ["shared session: OK", "own session: OK", "member of it: OK"]
+    before = session_nice()
+    result = sandlock.run("-w", "/proc", "--explain", "--", *words, str(before + 3))
+    assert result.stdout.splitlines() == ["shared session: EACCES", "own session: OK", "member of it: OK"], result
+    assert session_nice() == before
+    assert "autogroup: EACCES" in result.stderr and "--fs-write" not in result.stderr
+
+
 # ---- Signals ----------------------------------------------------------------------------------------
 
 SIGNALS = ["kill_0", "kill", "kill_group", "tkill", "tgkill", "pidfd_send_signal", "rt_sigqueueinfo", "F_SETOWN",

@@ -149,6 +149,13 @@ def test_terminals_that_members_make_are_theirs(attack, mode):
     assert (result["to_job"], result["back"], result["in_front"]) == ("OK", "OK", "True")
 
 
+def test_many_terminals_that_members_make_are_theirs_at_once(attack, mode):
+    words = attack.words("front.py", "many")
+    env = attack.sandlock.environment()
+    result, _ = in_background([*confined(attack, "front.py", [*mode, *OPEN_TERMINALS]), *words], env)
+    assert result["all"] == "back=OK in_front=True to_job=OK"
+
+
 # ---- Changes of it ---------------------------------------------------------------------------------
 
 

@@ -167,7 +167,7 @@ def test_program(compiled, program, static):
 
 @pytest.mark.parametrize("kind", ["threads", "big", "closed-fds", "no-threads", "no-clone3", "no-commands",
                                   "no-ends", "sigpipe",
-                                  "state", "file-limit", "umask", "reads-pid", "not-dumpable", "tables", "terminal"])
+                                  "state", "file-limit", "umask", "reads-pid", "not-dumpable", "tables", "terminal", "stops"])
 def test_host(compiled, kind):
     run(compiled("hosts"), kind)
 

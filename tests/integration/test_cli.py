@@ -12,6 +12,8 @@ import time
 
 import pytest
 
+ROOT = pathlib.Path(os.environ.get("SANDLOCK_TOP", pathlib.Path(__file__).resolve().parents[2]))
+
 # ---- Help and usage ---------------------------------------------------------------------------
 
 OPTIONS = """fs-read fs-write fs-read-try fs-write-try net-allow-bind max-processes max-open-files gpu
@@ -745,6 +747,14 @@ def environment_of(sandlock, *options, env=None):
     return dict(line.split("=", 1) for line in text.splitlines())
 
 
+def test_very_many_variables_take_no_time(sandlock):
+    sandlock.profile("many", "[program.env]\n" + "".join(f'V{i} = "x"\n' for i in range(40000)))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    result = sandlock.run("-p", "many", "--env", "V39999=y", "--", "sh", "-c", "echo $V0 $V39999")
+    assert result.stdout == "x y\n"
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 2.5
+
+
 def test_env_wins_over_inherited_and_profile_values(sandlock):
     sandlock.profile("env", '[program]\nenv = { A = "profile", B = "profile" }\n')
     seen = environment_of(sandlock, "-p", "env", "--env", "A=option", env={"A": "own", "B": "own", "C": "own"})
@@ -947,6 +957,29 @@ def test_profiles_are_found_below_home_and_then_below_a_private_xdg_directory(sa
     assert sandlock.run("-p", "xdg", *show, env=env).code == 2
 
 
+MACHINE = "/usr/share/sandlock/profiles"
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.getuid() != 0, reason="mounts")
+@pytest.mark.parametrize("change, fault", [
+    ("true", ""),
+    ("chmod 664 shared.toml", f"profile {MACHINE}/shared.toml can be written by others"),
+    ("chmod 646 shared.toml", f"profile {MACHINE}/shared.toml can be written by others"),
+    ("chown 4321 shared.toml", f"profile {MACHINE}/shared.toml can be written by others"),
+    ("chmod 775 .", "no profile named 'shared'"),
+    ("chmod 757 .", "no profile named 'shared'"),
+    ("chown 4321 .", "no profile named 'shared'"),
+])
+def test_profiles_of_the_machine_that_others_can_write_are_not_used(sandlock, change, fault):
+    script = f"""mount -t tmpfs -o mode=755 none /usr/share && mkdir -p {MACHINE} && cd {MACHINE} || exit 9
+echo '[program]' >shared.toml && {change} && exec "$0" profile show shared"""
+    done = subprocess.run(["unshare", "-m", "sh", "-c", f"umask 022; {script}", sandlock.binary], text=True, timeout=30,
+                          env=sandlock.environment(), capture_output=True, check=False)
+    assert fault in done.stderr, done
+    assert (done.returncode, "[program]" in done.stdout) == ((1, False) if fault else (0, True)), done
+
+
 @pytest.mark.parametrize("action", ["show", "delete"])
 @pytest.mark.parametrize("name", ["../escape", "..", "/etc/passwd", ".hidden"])
 def test_profile_names_do_not_leave_the_directory(sandlock, action, name):
@@ -1044,6 +1077,15 @@ def test_port_remap_without_a_port_warns(sandlock):
     assert text not in sandlock.run("--port-remap", "--net-deny-bind", "8080", "--", "true").stderr
 
 
+def test_a_gpu_that_is_not_there_warns(sandlock):
+    assert "/dev/nvidia4000 does not exist" in sandlock.run("--gpu", "4000", "--", "true").stderr
+    devices = [*pathlib.Path("/dev").glob("nvidia*"), pathlib.Path("/dev/dri"), pathlib.Path("/dev/kfd")]
+    missing = not any(device.exists() for device in devices)
+    result = sandlock.run("--gpu", "all", "--", "true")
+    assert (result.code, "--gpu has no effect" in result.stderr) == (0, missing)
+    assert "gpu" not in sandlock.run("--", "true").stderr
+
+
 # ---- check --------------------------------------------------------------------------------------
 
 
@@ -1064,6 +1106,19 @@ def test_check_json_agrees_with_the_text(sandlock):
     assert len(report["protections"]) == 6
 
 
+def test_the_reference_tells_every_member_of_check_json(sandlock):
+    text = (ROOT / "docs" / "reference.md").read_text()
+    text = text[text.index("## sandlock check --json"):]
+    text = text[:text.index("\n## ", 1)]
+    report = json.loads(sandlock("check", "--json").stdout)
+    items = [value for value in report.values() if isinstance(value, dict)] + report["protections"]
+    members = {name for item in items for name in item} | set(report) - {"v"}
+    assert len(members) > 40
+    assert [name for name in members if f"`{name}`" not in text] == []
+    example = json.loads(text[text.index("```json\n") + 8:text.index("\n```\n")])
+    assert set(example) <= set(report)
+
+
 def test_check_shows_the_posture_of_a_profile(sandlock):
     sandlock.profile("here", '[filesystem]\nread = ["/usr"]\n')
     result = sandlock("check", "--profile", "here")
@@ -1071,6 +1126,27 @@ def test_check_shows_the_posture_of_a_profile(sandlock):
     assert re.search(r"^  fs-refer +active +by landlock", result.stdout, re.M)
     posture = json.loads(sandlock("check", "--json", "--profile", "here").stdout)
     assert posture["mode"] == "preview"
+
+
+@pytest.mark.parametrize("text, reason", [
+    ('[limits]\nkill_after = "2s"\n', "here.toml:2:14: [limits].kill_after: without a timeout it has no meaning"),
+    ('[filesystem]\nread = ["/usr",\n  "/nonexistent"]\n',
+     "here.toml:3:3: [filesystem].read: /nonexistent: No such file or directory; if it may be missing put it into "
+     "read_try\n"),
+    ('[filesystem]\nwrite = ["nonexistent"]\n', "here.toml:2:10: [filesystem].write: nonexistent (that is /"),
+    ('[program]\ncwd = "/nonexistent"\n', "here.toml:2:7: [program].cwd: /nonexistent: No such file or directory"),
+])
+def test_what_a_profile_asks_in_vain_is_named_by_its_place(sandlock, text, reason):
+    sandlock.profile("here", text)
+    for words in (["run", "-p", "here", "--", "true"], ["check", "-p", "here"]):
+        result = sandlock(*words)
+        assert result.code in (1, 2) and reason in result.stderr, result
+
+
+def test_a_grant_beside_a_profile_is_named_by_its_option(sandlock):
+    sandlock.profile("here", '[filesystem]\nread = ["/usr"]\n')
+    result = sandlock.run("-p", "here", "-r", "/nonexistent", "--", "true")
+    assert (result.code, result.stderr.split(":")[1]) == (2, " grant --fs-read /nonexistent")
 
 
 @pytest.mark.parametrize("form", [["-p", "here"], ["-phere"], ["-p=here"], ["--profile", "here"], ["--profile=here"]])

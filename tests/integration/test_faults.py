@@ -171,7 +171,7 @@ def test_a_failed_step_ends_the_launch(fault, step, options):
     fault.marker.unlink()
     # Once as an ordinary run, once with a command that waits for its posture.
     assert_refused(fault, fault.run(f"step:{step}", *options), f"sandlock: {step}")
-    posture = fault.area / "posture"
+    posture = fault.area.parent / "posture"  # no member may change it
     done = fault.run(f"step:{step}", "--posture", posture, *options)
     assert_refused(fault, done, f"sandlock: {step}")
     assert IO_ERROR in done.stderr.splitlines()[-1]
@@ -202,7 +202,7 @@ def test_a_user_that_cannot_be_mapped_names_the_settings_that_forbid_it(fault, s
 @pytest.mark.parametrize("name, text", PREPARATIONS, ids=[name for name, _ in PREPARATIONS])
 def test_a_failed_preparation_ends_the_launch(fault, name, text):
     assert_refused(fault, fault.run(name), text)
-    posture = fault.area / "posture"
+    posture = fault.area.parent / "posture"  # no member may change it
     assert_refused(fault, fault.run(name, "--posture", posture), text)
     begun = name in ("supervisor-privileges", "supervisor-domain", "guardian-clone")
     assert posture.exists() == begun, "opened when nothing is left to be refused"
@@ -317,7 +317,7 @@ def test_a_posture_that_cannot_be_written_ends_the_launch(fault):
 
 def test_the_posture_is_written_only_when_the_walls_are_up(fault):
     """The filter of the supervisor is installed late in a plain run; never after a posture."""
-    posture = fault.area / "posture"
+    posture = fault.area.parent / "posture"  # no member may change it
     assert_refused(fault, fault.run("supervisor-filter", "--posture", posture),
                    f"install the supervisor's filter: {IO_ERROR}")
     assert posture.read_text() == ""
@@ -746,6 +746,37 @@ print(attempt(sock.bind, here), attempt(sock.listen), attempt(socket.create_conn
         assert (done.code, done.stdout.strip()) == (0, expected), done
 
 
+RESTRICTS = """
+import ctypes, errno, os, socket, struct, sys
+def connects():
+    try:
+        socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5)
+        return "OK"
+    except OSError as error:
+        return errno.errorcode[error.errno]
+print(connects(), flush=True)
+if os.fork() == 0:
+    libc = ctypes.CDLL(None)
+    ruleset = libc.syscall(444, struct.pack("Q", 1), 8, 0)  # EXECUTE
+    libc.prctl(38, 1, 0, 0, 0)
+    print(libc.syscall(446, ruleset, 0), connects(), flush=True)
+    os._exit(0)
+os.wait()
+print(connects())
+"""
+
+
+@pytest.mark.parametrize("faults, others", [("", "OK"), ("own-domain-mark", "EACCES")])
+def test_where_nobody_can_tell_who_has_confined_itself_nothing_is_done_for_anybody(fault, faults, others):
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        done = fault.sandlock.run(*fault.words("--net-allow", f"tcp://127.0.0.1:{port}"), "/usr/bin/python3", "-I",
+                                  "-S", "-c", RESTRICTS, port, env={"SANDLOCK_FAULT": faults})
+    assert done.stdout.splitlines() == ["OK", "0 EACCES", others], done
+
+
 # ---- The walls: calls outside the list --------------------------------------------------------
 
 # Member processes that a plain kill of the command's group would miss.
@@ -1004,6 +1035,11 @@ def test_a_host_that_may_not_create_threads_supervises_by_itself(host, fault):
 def test_a_violation_fails_the_run_and_leaves_the_host_alive(host, fault, faults, text):
     done = run_host(host, fault, faults, "failed", text)
     assert "probe" not in done.stderr or "State not recoverable" in done.stderr
+
+
+def test_output_that_finds_no_memory_is_told_of(host, fault):
+    done = run_host(host, fault, "capture-memory", "cut")
+    assert "sandlock: the captured output of the command is not complete: Cannot allocate memory\n" in done.stderr
 
 
 @pytest.mark.root

@@ -1,6 +1,7 @@
 """The life of a sandbox as its user sees it: streams, terminal, signals, limits, protections, names,
 nesting, and what supervision costs."""
 
+import ctypes
 import errno
 import json
 import os
@@ -61,6 +62,19 @@ def test_other_ignored_signals_and_the_mask_are_inherited(sandlock, mode):
     assert python(sandlock, script, *mode).stdout == "False False\n"
 
 
+def test_the_whole_mask_is_inherited(sandlock, mode):
+    """Also the signals that libcs use for themselves and do not show."""
+    libc = ctypes.CDLL(None)
+
+    def block_all():
+        mask = ctypes.c_uint64(2**64 - 1)
+        libc.syscall(14 if os.uname().machine == "x86_64" else 135, 0, ctypes.byref(mask), None, 8)
+
+    show = ["grep", "SigBlk", "/proc/self/status"]
+    native = subprocess.run(show, preexec_fn=block_all, capture_output=True, text=True, check=True).stdout
+    assert sandlock.run(*mode, "-r", "/proc", "--", *show, preexec_fn=block_all).stdout == native
+
+
 @pytest.mark.parametrize("disposition", ["SIG_DFL", "SIG_IGN"])
 def test_the_signal_of_the_file_size_limit_is_for_the_command_to_feel(sandlock, mode, disposition):
     """sandlock itself ignores it; the command gets what the caller had."""
@@ -68,6 +82,26 @@ def test_the_signal_of_the_file_size_limit_is_for_the_command_to_feel(sandlock, 
     status = sandlock.run(*mode, "-r", "/proc", "--", "grep", "SigIgn", "/proc/self/status", preexec_fn=prepare)
     ignored = int(status.stdout.split()[1], 16) >> (signal.SIGXFSZ - 1) & 1
     assert ignored == (disposition == "SIG_IGN")
+
+
+def test_the_signal_of_refused_calls_is_inherited_and_can_be_sent(sandlock, mode):
+    """sandlock has a handler for its own refused calls."""
+    show = ["-r", "/proc", "--", "grep", "SigIgn", "/proc/self/status"]
+    for prepare, expected in (ignore(signal.SIGSYS), 1), (None, 0):
+        status = sandlock.run(*mode, *show, preexec_fn=prepare)
+        assert int(status.stdout.split()[1], 16) >> (signal.SIGSYS - 1) & 1 == expected
+    process = sandlock.start(*mode, "--", "sh", "-c", "echo up; exec sleep 60", preexec_fn=ignore(signal.SIGSYS))
+    shown(process, "up")
+    process.send_signal(signal.SIGSYS)
+    time.sleep(0.1)
+    assert process.poll() is None
+    process.terminate()
+    process.communicate(timeout=10)
+    process = sandlock.start(*mode, "--", "sh", "-c", "echo up; exec sleep 60")
+    shown(process, "up")
+    process.send_signal(signal.SIGSYS)
+    errors = process.communicate(timeout=10)[1]
+    assert (process.returncode, errors) == (-signal.SIGSYS, "")
 
 
 ENDING = [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM]
@@ -637,6 +671,99 @@ def test_a_caller_that_ignores_the_stop_key_is_not_stopped_with_the_command(sand
     terminal.expect("said a word")
 
 
+# ---- A terminal that others need ---------------------------------------------------------------------------
+
+
+# A program that asks its user for something while it collects the output of a tool.
+ASKING = """
+import os, subprocess, sys, threading, time
+def run(): print("tool", subprocess.run(sys.argv[2:], stdout=subprocess.PIPE, stderr=subprocess.PIPE).stdout)
+tool = threading.Thread(target=run)
+tool.start()
+while not os.path.exists(sys.argv[1]): time.sleep(0.02)
+print("input", input("> "))
+tool.join()
+print("end")
+"""
+
+
+def appeared(path, seconds=10):
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end, f"{path} never appeared"
+        time.sleep(0.02)
+
+
+def test_a_tool_whose_output_is_collected_leaves_the_terminal_to_its_caller(program, words, area):
+    tool = words(["/bin/sh", "-c", f"cd {area}; echo >up; until [ -e go ]; do sleep 0.02; done; echo out"], "-w", area)
+    run = program([*PYTHON, "-c", ASKING, area / "up", *tool])
+    run.expect("> ")
+    run.say("a word")
+    run.expect("input a word")
+    (area / "go").touch()
+    run.expect(r"tool b'out\\n'")
+    run.expect("end")
+
+
+# As a prompt for a password does: the signal is handled first, and a shell waits for the program.
+HANDLING = """
+import os, signal
+def stop(number, frame):
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    signal.signal(number, stop)
+signal.signal(signal.SIGTTIN, stop)
+print("inside", os.read(0, 100).decode(), end="", flush=True)
+"""
+COLLECTING = "import subprocess, sys; print(subprocess.run(sys.argv[1:], stdout=-1, stderr=-2).stdout.decode())"
+
+
+@pytest.mark.parametrize("use", [["/bin/sh", "-c", "stty sane && read -r x; echo \"inside $x\""],
+                                 ["/bin/sh", "-c", f"/usr/bin/python3 -I -S -c {shlex.quote(HANDLING)}; echo"]],
+                         ids=["stopped", "handling"])
+def test_a_tool_that_uses_the_terminal_of_its_caller_gets_it(program, words, use):
+    run = program([*PYTHON, "-c", f"{COLLECTING}; print('said', input())", *words(use)])
+    time.sleep(0.3)
+    run.say("a word")
+    run.expect("inside a word")
+    time.sleep(0.1)
+    run.say("another")
+    run.expect("said another")
+
+
+@pytest.mark.parametrize("line", ["x=$({} 2>&1); echo \"$x\"", "{} 2>&1 | cat"], ids=["substitution", "pipe"])
+def test_one_that_uses_the_terminal_gets_it_and_gives_it_back(terminal, mode, line):
+    terminal.say(line.format(f"run {' '.join(mode)} -- sh -c 'stty sane && read -r x; echo \"inside $x\"'"))
+    time.sleep(0.3)
+    terminal.say("a word")
+    terminal.expect("inside a word")
+    terminal.say("stty -echo; read -r line; echo \"got $line\"")
+    time.sleep(0.2)
+    terminal.say("another")
+    terminal.expect("got another")
+    assert "wants the terminal" not in terminal.text and "Stopped" not in terminal.text
+
+
+@pytest.mark.parametrize("line", ["true | {}", "{} 2>&1 | cat"], ids=["input", "output"])
+def test_the_stop_key_stops_a_command_that_is_not_in_front_with_its_job(terminal, mode, area, line):
+    grows = area / "grows"
+    command = f"run {' '.join(mode)} -w {area} -- sh -c 'while :; do echo >>{grows}; sleep 0.02; done'"
+    terminal.say(line.format(command))
+    appeared(grows)
+    terminal.type("\x1a")
+    terminal.expect("Stopped")
+    size = grows.stat().st_size
+    time.sleep(0.2)
+    assert grows.stat().st_size == size
+    terminal.say("bg")
+    end = time.monotonic() + 10
+    while grows.stat().st_size == size:
+        assert time.monotonic() < end, "it did not go on"
+        time.sleep(0.02)
+    terminal.say("kill %1; while kill -0 %1 2>/dev/null; do sleep 0.05; done; echo over-$((1+1))")
+    terminal.expect("over-2")
+
+
 # ---- Pipelines ------------------------------------------------------------------------------------------
 
 PIPELINES = "i=0; while [ $i -lt COUNT ]; do echo $i | cat | cat >/dev/null || exit 1; i=$((i+1)); done; echo $i"
@@ -792,7 +919,7 @@ def test_moving_between_directories_of_one_grant_works(sandlock, area, mode):
 @pytest.mark.parametrize("protection", ["fs-truncate", "net-tcp", "fs-ioctl-dev", "signal-scope",
                                         "abstract-unix-socket-scope"])
 def test_a_disabled_protection_is_not_enforced_and_the_rest_is(sandlock, area, secret, mode, protection):
-    path = area / "posture"
+    path = area.parent / "posture"
     result = sandlock.run(*mode, "--disable", protection, "--posture", path, "-w", area, "-w", "/dev/null", "--",
                           "sh", "-c", f"echo text >{area}/out; cat {secret}")
     assert (area / "out").read_text() == "text\n"
@@ -1011,7 +1138,8 @@ for _ in range(50):
     os.listdir("/usr/share/doc/python3")
     r, w = os.pipe(); os.write(w, b"x"); os.read(r, 1); os.close(r); os.close(w)
     memory = mmap.mmap(-1, 1 << 20); memory.close()
-    left, right = socket.socketpair(); left.send(b"x"); right.recv(1); left.close(); right.close()
+    left, right = socket.socketpair(); left.send(b"x"); right.recvmsg(1); right.getsockname()
+    left.send(b"x"); right.recv(1); left.close(); right.close()
     socket.socket().close(); socket.socket(socket.AF_UNIX).close()
     thread = threading.Thread(target=lambda: None); thread.start(); thread.join()
     os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0))
@@ -1019,7 +1147,10 @@ for _ in range(50):
     if os.fork() == 0:
         os.setpgid(0, 0)
         os._exit(0)
-    os.wait()
+    if os.fork() == 0:
+        os.setsid()
+        os._exit(0)
+    os.wait(); os.wait()
 subprocess.run(["/bin/true"], check=True)
 """
 

@@ -320,6 +320,21 @@ def test_the_deny_list_is_about_tcp(inside):
 
 
 @pytest.mark.root
+def test_a_bind_looks_at_the_descriptor_before_the_address(inside):
+    """As the kernel does, and the name of a unix socket is left to it unread."""
+    program = """
+def bind_at(fd, pointer, length):
+    return "ok" if libc.bind(fd, ctypes.c_void_p(pointer), ctypes.c_uint(length)) == 0 \
+        else errno.errorcode[ctypes.get_errno()]
+file = os.open("/usr/bin/env", os.O_RDONLY)
+unix, stream = socket.socket(socket.AF_UNIX), tcp()
+tell([bind_at(fd, 8, 16) for fd in (-1, file, unix.fileno(), stream.fileno())])
+"""
+    for options in (["--net-allow-bind", "0", "--net-allow", "127.0.0.1"], NO_UDP, ["--net-deny-bind", "1"]):
+        assert inside(program, *options) == ["EBADF", "ENOTSOCK", "EFAULT", "EFAULT"]
+
+
+@pytest.mark.root
 def test_other_spellings_of_an_address_are_judged_as_the_port_they_bind(inside):
     first, second = free_ports(2)
     program = f"""
@@ -709,6 +724,71 @@ tell([bind(first, {port}), first.getsockname()[1] == {port}, bind(second, {port}
         ) == ["ok", True, "EADDRINUSE"]
 
 
+TALK = """
+server, client, third = udp(), udp(), udp()
+for made, port in ((server, {0}), (client, {1})):
+    made.bind((LOCAL, port))
+    made.settimeout(10)
+result = [client.getsockname()[1] == {1}]
+client.sendto(b"question", (LOCAL, {0}))
+question, peer = server.recvfrom(100)
+result += [peer[1] != {1}, attempt(server.sendto, b"answer", peer)]
+result += [attempt(server.connect, peer), attempt(server.send, b"more"), server.getpeername()[1] == {1}]
+if "ECONNREFUSED" not in result:
+    result += [client.recv(100).decode(), client.recv(100).decode()]
+third.bind((LOCAL, 0))
+result.append(attempt(server.sendto, b"no", third.getsockname()))
+tell(result)
+"""
+
+
+@contextlib.contextmanager
+def held_udp(count):
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(count)]
+        for each in held:
+            each.bind(("127.0.0.1", 0))
+        yield [each.getsockname()[1] for each in held]
+
+
+def test_an_own_peer_is_judged_by_its_virtual_port(inside):
+    """recvfrom tells the real one, to which the answer goes."""
+    with held_udp(2) as (first, second):
+        program = TALK.format(first, second)
+        both = ["--port-remap", "--net-allow", f"udp://127.0.0.1:{first},{second}"]
+        assert inside(program, *both) == [True, True, "ok", "ok", "ok", True, "answer", "more", "ECONNREFUSED"]
+        one = ["--port-remap", "--net-allow", f"udp://127.0.0.1:{first}"]
+        assert inside(program.replace("server.getpeername()[1]", "0"), *one) == [
+            True, True, "ECONNREFUSED", "ECONNREFUSED", "EDESTADDRREQ", False, "ECONNREFUSED"]
+
+
+def test_a_port_that_a_closed_socket_had_names_no_client(inside):
+    """The kernel gives the real port of a listener that is gone to a client."""
+    program = """
+IP_LOCAL_PORT_RANGE = 51
+def one_port(made, port):
+    made.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, struct.pack("I", port << 16 | port))
+gone, keeper, client = tcp(), tcp(), tcp()
+one_port(gone, {1})
+gone.bind((LOCAL, {0}))
+gone.listen()
+names = [gone.getsockname()[1] == {0}]
+keeper.bind((LOCAL, 0))
+keeper.listen()
+gone.close()
+one_port(client, {1})
+client.connect(keeper.getsockname())
+accepted, peer = keeper.accept()
+tell([*names, peer[1], client.getsockname()[1], accepted.getpeername()[1]])
+"""
+    if tuple(map(int, os.uname().release.split(".")[:2])) < (6, 3):
+        pytest.skip("a socket cannot be given a range of ports before Linux 6.3")
+    (real,) = free_ports(1)
+    with listening() as port:
+        program = program.format(port, real)
+        assert inside(program, "--port-remap", "--net-allow-bind", "*") == [True, real, real, real]
+
+
 def test_names_are_written_as_the_kernel_writes_them(inside):
     with listening() as port:
         assert inside(
@@ -732,6 +812,33 @@ tell([name(libc.getsockname, 32), name(libc.getsockname, 4), name(libc.getsockna
             "--port-remap", "--net-allow-bind", port,
         ) == [[16, f"{port:04x}", "7f"], [16, f"{port:04x}", "ee"], [16, "eeee", "ee"], "EINVAL",
               "ENOTCONN", "EFAULT", "EFAULT", "ENOTSOCK", "EBADF"]
+
+
+def test_the_peers_name_is_told_alike_by_its_option(inside):
+    """SO_PEERNAME, with the errors of the kernel."""
+    program = """
+SO_PEERNAME = 28
+listener, client = tcp(), tcp()
+listener.bind((LOCAL, {port}))
+listener.listen()
+client.connect((LOCAL, {port}))
+def name(made, size, room=40, pointer=True):
+    data, length = ctypes.create_string_buffer(b"\\xee" * room, room), ctypes.c_int(size)
+    if libc.getsockopt(made.fileno(), 1, SO_PEERNAME, data if pointer else None, ctypes.byref(length)) != 0:
+        return errno.errorcode[ctypes.get_errno()]
+    return [length.value, struct.unpack("!H", data.raw[2:4])[0], data.raw[4:5].hex()]
+left, right = socket.socketpair()
+tell([name(client, 16), name(client, 3), name(client, 0), name(client, 17), name(client, -1), name(tcp(), 16),
+      name(client, 16, pointer=False), name(listener, 16), name(left, 2)[0]])
+"""
+    def expected(port):
+        return [[16, port, "7f"], [3, port & 0xff00 | 0xee, "ee"], [0, 0xeeee, "ee"], "EINVAL", "EINVAL", "ENOTCONN",
+                "EFAULT", "ENOTCONN", 2]
+    (free,) = free_ports(1)
+    assert inside(program.format(port=free), "--net-allow-bind", free, "--net-allow", f"tcp://127.0.0.1:{free}") == \
+        expected(free)
+    with listening() as port:
+        assert inside(program.format(port=port), "--port-remap", "--net-allow-bind", port) == expected(port)
 
 
 def test_a_low_port_needs_no_privilege(inside):

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -374,7 +375,7 @@ def test_denials_say_what_would_allow_the_connection(sandlock, listen):
 
 
 @needs_ipv6
-def test_a_question_for_a_family_is_answered_and_connects_nothing(member):
+def test_a_question_for_a_family_is_answered_and_sends_nothing(member):
     """One libc asks so whether a family works; what the socket could do with the answer is nothing."""
     code = """
 result = []
@@ -383,9 +384,91 @@ for host in ("127.0.0.1", "::1"):
         result += [attempt(sock.connect, (host, 65535)), attempt(sock.send, b"x"), attempt(sock.getpeername)]
 result += [udp("127.0.0.1", 65534), udp("127.0.0.2", 65535), tcp("127.0.0.1", 65535)]
 """
-    answers = ["OK", "EDESTADDRREQ", "ENOTCONN"] * 2 + ["ECONNREFUSED"] * 3
-    assert member(code, "--net-allow", "udp://1.2.3.4") == answers
-    assert member(code, "--net-deny", "127.0.0.0/8", "--net-deny", "[::1]:*") == answers
+    answers = ["OK", "EPIPE", "OK"] * 2 + ["ECONNREFUSED"] * 3
+    for rules in (["--net-allow", "udp://1.2.3.4"], ["--net-allow", "tcp://1.2.3.4"],
+                  ["--net-deny", "127.0.0.0/8", "--net-deny", "[::1]:*"]):
+        assert member(code, *rules) == answers
+
+
+@needs_ipv6
+@pytest.mark.root
+def test_the_unspecified_address_is_the_loopback_address_of_the_sockets_family(member):
+    """`::` leads to 127.0.0.1 where the socket is bound to an IPv4-mapped address."""
+    code = """
+result = []
+for bound in ("::ffff:127.0.0.1", "::ffff:0.0.0.0", "::", "::1"):
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(socket.AF_INET6, kind) as here, socket.socket(socket.AF_INET6, kind) as there:
+            there.bind((bound, 0))
+            if kind == socket.SOCK_STREAM:
+                there.listen()
+            here.bind((bound, 0))
+            port = there.getsockname()[1]
+            if kind == socket.SOCK_DGRAM:
+                there.settimeout(10)
+                result.append(attempt(here.sendto, b"x", ("::", port)))
+                result.append(there.recvfrom(10)[1][0] if result[-1] == "OK" else None)
+            result.append(attempt(here.connect, ("::", port)))
+            result.append(here.getpeername()[0] if result[-1] == "OK" else None)
+"""
+    def answers(address):
+        return ["OK", address] * 3
+    expected = answers("::ffff:127.0.0.1") * 2 + answers("::1") * 2
+    rules = ["--net-allow-bind", "0", "--net-allow", "127.0.0.1", "--net-allow", "::1"]
+    assert member(code, *rules) == expected
+    only = member(code, "--net-allow-bind", "0", "--net-allow", "127.0.0.1")
+    assert only == answers("::ffff:127.0.0.1") * 2 + ["ECONNREFUSED", None] * 6
+
+
+ASKING = """
+result = []
+for host in ("127.0.0.1", "127.0.0.2", "::1"):
+    for port in (0, 65535, 9):
+        with socket.socket(family_of(host), socket.SOCK_DGRAM) as sock:
+            asked = attempt(sock.connect, (host, port))
+            result.append(sock.getsockname()[0] if asked == "OK" else asked)
+"""
+
+
+@needs_ipv6
+@pytest.mark.parametrize("rules, named", [
+    (["--net-allow", "tcp://127.0.0.2:80"], ["127.0.0.2"]),
+    (["--net-allow", "127.0.0.2:80"], ["127.0.0.2"]),
+    (["--net-allow", "icmp://127.0.0.2"], ["127.0.0.2"]),
+    (["--net-allow", "tcp://:80"], ["127.0.0.1", "127.0.0.2", "::1"]),
+    (["--net-allow", "tcp://:80", "--net-deny", "127.0.0.2:80"], ["127.0.0.1", "::1"]),
+    (["--net-allow", "tcp://:80", "--net-deny", "127.0.0.2:70-90"], ["127.0.0.1", "::1"]),
+    (["--net-allow", "tcp://:80,91", "--net-deny", "127.0.0.2:70-90"], ["127.0.0.1", "127.0.0.2", "::1"]),
+])
+def test_the_way_to_an_address_that_a_rule_names_can_be_asked(member, rules, named):
+    """The ports at which libcs ask when they sort the addresses of a name. The answer is the kernel's."""
+    def answers(host):
+        source = "127.0.0.1" if host != "::1" else host
+        return ["ECONNREFUSED", source if host != "127.0.0.2" else "ECONNREFUSED", "ECONNREFUSED"] \
+            if host not in named else [source, source, "ECONNREFUSED"]
+    expected = answers("127.0.0.1") + answers("127.0.0.2") + answers("::1")
+    assert member(ASKING, *rules) == expected
+
+
+def test_a_socket_that_is_in_use_is_not_asked_with(member):
+    code = """
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    sock.bind(("127.0.0.1", 0))
+    result = [attempt(sock.connect, ("127.0.0.1", 0)), attempt(sock.sendto, b"x", ("127.0.0.1", 9))]
+"""
+    assert member(code, "--net-allow", "udp://127.0.0.1:9") == ["ECONNREFUSED", "OK"]
+
+
+@needs_ipv6
+def test_of_a_name_s_addresses_the_one_that_a_rule_names_comes_first(member, listen):
+    """Programs that ask without a service and try the first address only reach what they may reach."""
+    listener = listen()
+    code = """
+result = [found[4][0] for found in socket.getaddrinfo("localhost", None, type=socket.SOCK_STREAM)]
+"""
+    for rule in (f"tcp://127.0.0.1:{listener.port}", f"127.0.0.1:{listener.port}", "icmp://127.0.0.1"):
+        assert member(code, "--net-allow", rule) == ["127.0.0.1", "::1"]
+    assert member(code, "--net-allow", f"tcp://[::1]:{listener.port}") == ["::1", "127.0.0.1"]
 
 
 # ---- Without waiting --------------------------------------------------------------------------
@@ -498,6 +581,22 @@ answer = raw_connect(sock.fileno(), inet("127.0.0.1", {full.port}))
 result = [answer, len(seen)]
 """
     assert member(code, "--net-allow", "tcp://127.0.0.1") == ["OK", 1]
+
+
+@pytest.mark.root
+def test_a_connect_with_a_time_limit_is_not_restarted_after_the_alarm(member, full):
+    """signal(7): even where the handler says SA_RESTART."""
+    code = f"""
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.siginterrupt(signal.SIGALRM, False)
+signal.setitimer(signal.ITIMER_REAL, 0.3)
+sock = socket.socket()
+sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 5, 0))
+begin = time.monotonic()
+answer = raw_connect(sock.fileno(), inet("127.0.0.1", {full.port}))
+result = [answer, time.monotonic() - begin < 3]
+"""
+    assert member(code, "--net-allow", "tcp://127.0.0.1") == ["EINTR", True]
 
 
 def state_of(pid):
@@ -818,6 +917,22 @@ result = [unix(place + name) for name in (
     own = ["ENOENT", "ECONNREFUSED", "ENOENT", "ENOTDIR"]
     for grant in ("-r", "-w"):
         assert member(code, grant, f"{short}/in") == own + ["EACCES"] * 6
+
+
+@pytest.mark.root
+def test_what_is_no_socket_is_looked_at_as_the_kernel_does(member, short):
+    """Its mode first, then what it is."""
+    for name, mode in (("open", 0o600), ("closed", 0o400)):
+        pathlib.Path(short, name).write_text("", encoding="utf-8")
+        os.chmod(f"{short}/{name}", mode)
+    paths = [f"{short}/open", f"{short}/closed", short, "/etc/passwd"]
+    code = f"result = [unix(path) for path in {paths!r}]"
+    native = subprocess.run([PYTHON, "-c", PRELUDE + code + "\nimport json; print(json.dumps(result))"],
+                            capture_output=True, text=True, check=True)
+    expected = json.loads(native.stdout)
+    assert expected[:2] == ["ECONNREFUSED", "EACCES" if os.getuid() else "ECONNREFUSED"]
+    for rules in RULES:
+        assert member(code, "-r", short, "-r", "/etc/passwd", *rules) == expected
 
 
 def test_the_denial_of_a_socket_names_the_grant(sandlock, listen_unix, short):

@@ -4,6 +4,7 @@ import errno
 import os
 import pathlib
 import socket
+import subprocess
 
 import pytest
 
@@ -171,6 +172,36 @@ def test_a_file_put_beside_it_later_is_readable(sandlock):
         assert process.communicate("go\n", timeout=20)[0] == "late\n"
     finally:
         new.unlink(missing_ok=True)
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: members with fewer rights")
+def test_a_file_that_is_opened_for_a_member_needs_the_members_rights(sandlock):
+    """Such files the kernel does not open for the sandbox by itself: one put beside /etc/hosts later, one of /proc."""
+    roots, users = (pathlib.Path(f"/etc/sandlock-test-{name}-{os.getpid()}") for name in ("roots", "users"))
+    bare = "--clear-groups --bounding-set=-all --inh-caps=-all"
+    script = (f"all='{roots} {users} /proc/timer_list' other='{roots} /proc/timer_list'; say() {{ for f in $2; do "
+              "$3 head -c 4 $f >/dev/null 2>&1 && echo $1 $f; done; }; echo ready; read x; "
+              f"say root \"$all\"; say user \"$other\" 'setpriv --reuid=1234 --regid=1234 {bare}'; say bare \"$all\" 'setpriv {bare}'")
+    words = ["/bin/sh", "-c", script]
+    expected = {f"root {roots}", f"root {users}", f"bare {roots}"}
+    if os.path.exists("/proc/timer_list"):
+        expected |= {"root /proc/timer_list", "bare /proc/timer_list"}
+    process = sandlock.start(*RULE, "-r", "/proc", "-w", "/dev/null", "--", *words, stdin=-1)
+    try:
+        assert process.stdout.readline() == "ready\n"
+        for file, owner in ((roots, 0), (users, 1234)):
+            file.write_text("late\n")
+            file.chmod(0o400)
+            os.chown(file, owner, owner)
+        assert set(process.communicate("go\n", timeout=20)[0].splitlines()) == expected
+        unconfined = subprocess.run(words, input="go\n", capture_output=True, encoding="utf-8", check=False)
+        assert set(unconfined.stdout.splitlines()) == expected | {"ready"}
+    finally:
+        roots.unlink(missing_ok=True)
+        users.unlink(missing_ok=True)
         process.kill()
         process.wait()
 
@@ -635,6 +666,52 @@ for path in ("locks", "interrupts", "irq", "irq/default_smp_affinity"):
     assert said["refused conf"] == said["refused locks"] == said["refused interrupts"] == "EACCES"
     assert said.pop("all") in "0\n1\n" and said.pop("lo") in "0\n1\n"
     assert {value for name, value in said.items() if not name.startswith("refused")} == {"OK"}
+
+
+def can_open(path, flags=os.O_RDONLY):
+    try:
+        os.close(os.open(path, flags))
+    except OSError:
+        return False
+    return True
+
+
+def firsts(top, names=None):
+    """The first file of each name below a directory that can be read, or of any name."""
+    found = {}
+    for directory, _, files in os.walk(top):
+        for name in files:
+            key = name if names else "any"
+            if key not in found and (names is None or name in names) and can_open(f"{directory}/{name}"):
+                found[key] = f"{directory}/{name}"
+        if len(found) == len(names or "1"):
+            break
+    return list(found.values())
+
+
+KERNEL_OWN = """kcore kmsg kallsyms keys key-users sysrq-trigger kpagecount kpageflags kpagecgroup locks interrupts
+    irq/default_smp_affinity sysvipc/shm self/pagemap self/stack self/seccomp_cache""".split()
+WRITTEN = """sysrq-trigger self/mem self/uid_map self/gid_map self/setgroups self/projid_map self/attr/current
+    self/attr/exec self/attr/keycreate""".split()
+
+
+@pytest.mark.root
+def test_what_the_kernel_keeps_to_itself_is_refused_name_by_name(sandlock):
+    """What this user can open outside, that is; the root pass has most of them."""
+    read = [path for path in (f"/proc/{name}" for name in KERNEL_OWN) if can_open(path)]
+    read += firsts("/sys/firmware") + firsts("/sys/fs/cgroup", {"cgroup.procs", "cgroup.threads", "tasks"})
+    written = [path for path in (f"/proc/{name}" for name in WRITTEN) if can_open(path, os.O_WRONLY)]
+    assert len(read) > 5 and "/proc/self/mem" in written
+    said = python(sandlock, ["-r", "/", "-w", "/proc"], """
+for path in filter(None, sys.argv[1].split(" ")):
+    say("read " + path, opened(path))
+for path in filter(None, sys.argv[2].split(" ")):
+    say("write " + path, opened(path, os.O_WRONLY))
+say("control", [opened("/proc/cpuinfo"), opened("/sys/kernel/mm/transparent_hugepage/enabled"),
+                opened("/proc/self/comm", os.O_WRONLY)])
+""", " ".join(read), " ".join(written))
+    assert said.pop("control") == ["OK"] * 3
+    assert said == {**{f"read {path}": "EACCES" for path in read}, **{f"write {path}": "EACCES" for path in written}}
 
 
 @pytest.mark.root

@@ -420,6 +420,13 @@ def test_a_web_server_without_a_bind_rule_has_no_port(sandlock, site, tmp_path):
         assert result.code == 1 and "Permission denied" in result.stderr, result
 
 
+def test_a_client_that_tries_one_address_of_a_name_tries_the_allowed_one(sandlock, site):
+    need("busybox")
+    for rule in (f"tcp://127.0.0.1:{site.port}", f"127.0.0.1:{site.port}"):
+        words = ["--net-allow", rule, "--", "busybox", "wget", "-q", "-O", "-", f"http://localhost:{site.port}/page"]
+        assert succeed(sandlock.run(*words)).stdout == "the page\n"
+
+
 # ---- DNS ---------------------------------------------------------------------------------------
 
 

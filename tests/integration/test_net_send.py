@@ -120,6 +120,47 @@ def drain(receiver):
         return messages
 
 
+# ---- What is said of names and control data ---------------------------------------------------------
+
+SHAPES = """
+import tempfile
+receiver = udp()
+receiver.bind(("127.0.0.1", int(sys.argv[1])))
+listener = socket.socket()
+listener.bind(("127.0.0.1", int(sys.argv[1])))
+listener.listen()
+connected, fresh = udp(), udp()
+connected.connect(receiver.getsockname())
+stream, idle = socket.socket(), socket.socket()
+stream.connect(listener.getsockname())
+left, right = socket.socketpair()
+first, second = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+before, behind = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+name = name4("127.0.0.1", int(sys.argv[1]))
+for length in (0, 1, 2, 5, 7):
+    print(length, [sendto(made, b"x", name, length=length)
+                   for made in (connected, fresh, stream, idle, left, first, before)],
+          [sendmsg(made, b"x", name, name_length=length) for made in (connected, fresh, stream, idle, left, first, before)])
+rights = cmsg(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", 0))
+closed = cmsg(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", 999))
+asserted = cmsg(socket.SOL_SOCKET, 2, struct.pack("3i", 1, 0, 0))
+print([sendmsg(made, b"x", None, control) for made in (connected, stream) for control in (rights, closed, asserted)])
+print(len(receiver.recv(10)))
+"""
+
+
+@pytest.mark.root
+def test_names_without_a_length_and_control_data_of_other_kinds_are_the_kernels(sandlock):
+    """Only who reads a name minds that it is short, and only unix sockets pass descriptors on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    native = subprocess.run([*PYTHON, PRELUDE + SHAPES, port], capture_output=True, text=True, check=True, timeout=60)
+    assert "'EINVAL'" in native.stdout
+    lines = inside(sandlock, ["--net-allow", f"127.0.0.1:{port}", "--net-allow-bind", port], SHAPES, port)
+    assert lines == native.stdout.splitlines()
+
+
 # ---- UDP -------------------------------------------------------------------------------------------
 
 @pytest.mark.root

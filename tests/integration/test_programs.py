@@ -237,7 +237,7 @@ print $target sum(@numbers), "\\n";
     "node": ("node", ["node", "-e", """
 const text = require("child_process").execFileSync("cat", [process.argv[1]]).toString();
 const sum = text.trim().split("\\n").map(Number).reduce((a, b) => a + b);
-if (require("os").cpus().length == 0) process.exit(1);
+if (require("os").cpus().length == 0 || process.memoryUsage().rss == 0) process.exit(1);
 require("fs").writeFileSync(process.argv[2], sum + "\\n");
 """]),
     "busybox": ("base", ["busybox", "sh", "-c", """
@@ -259,6 +259,9 @@ def test_a_script_works_on_its_own_files_only(workshop, program):
 
     succeed(workshop.confined(profile, *words, "numbers", "sum"))
     assert (workshop.project / "sum").read_text() == "321\n"
+
+    failed = workshop.confined(profile, *words, "missing", "sum2")
+    assert failed.code != 0 and "hint: " not in failed.stderr, "no denial is to blame"
 
     assert workshop.confined(profile, *words, "numbers", target).code != 0
     assert not target.exists()

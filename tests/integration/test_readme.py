@@ -101,3 +101,11 @@ def test_links_to_files_lead_somewhere():
     outside = {"CONTRIBUTING.md", "SECURITY.md", "LICENSE"}  # not staged by tests/run-integration
     assert links != []
     assert [link for link in links if link not in outside and not (ROOT / link).exists()] == []
+
+
+def test_the_map_of_the_tests_names_every_file_that_there_is_and_no_other():
+    text = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\btest_\w+\.(?:py|c)\b", text))
+    there = {path.name for place in ("integration", "attack", "unit")
+             for path in (ROOT / "tests" / place).rglob("test_*.*") if path.suffix in (".py", ".c")}
+    assert named == there

@@ -7,6 +7,7 @@ import pathlib
 import pty
 import shlex
 import socket
+import subprocess
 
 import pytest
 
@@ -180,12 +181,13 @@ def test_a_refused_ping_is_told_the_rule_that_ping_needs(sandlock, area, rules, 
     assert wanted is None or attempt(sandlock, area, area / "again", code, *rules, *wanted.split()).code == 0
 
 
-@pytest.mark.parametrize("family,kind,protocol,error", [
-    ("AF_INET6", "SOCK_RAW", 58, "EPERM"),
-    ("AF_INET", "SOCK_STREAM", 262, "EPROTONOSUPPORT"),
-    ("AF_NETLINK", "SOCK_RAW", 4, "EAFNOSUPPORT"),
+@pytest.mark.parametrize("family,kind,protocol,error,told", [
+    ("AF_INET6", "SOCK_RAW", 58, "EPERM", ""),
+    ("AF_INET", "SOCK_STREAM", 262, "EPROTONOSUPPORT", " MPTCP"),
+    ("AF_INET6", "SOCK_DGRAM", 136, "EPROTONOSUPPORT", " UDP-Lite"),
+    ("AF_NETLINK", "SOCK_RAW", 4, "EAFNOSUPPORT", " protocol 4"),
 ])
-def test_a_refused_socket_is_recorded_and_nothing_is_suggested(sandlock, area, family, kind, protocol, error):
+def test_a_refused_socket_is_recorded_and_nothing_is_suggested(sandlock, area, family, kind, protocol, error, told):
     code = ("import errno, socket\n"
             "try: socket.socket(socket.%s, socket.%s, %d)\n"
             "except OSError as e: print(errno.errorcode[e.errno])" % (family, kind, protocol))
@@ -196,7 +198,7 @@ def test_a_refused_socket_is_recorded_and_nothing_is_suggested(sandlock, area, f
     records = [record for record in map(json.loads, log.read_text().splitlines())
                if record["call"] == "socket"]
     assert [(record["object"], record["errno"], record["layer"], record.get("suggest"))
-            for record in records] == [(family + " " + kind, error, "filter", None)], records
+            for record in records] == [(family + " " + kind + told, error, "filter", None)], records
 
 
 @pytest.mark.parametrize("kind,protocol,rule,suggest", [
@@ -228,9 +230,7 @@ def test_explained_runs_make_the_sockets_that_are_allowed(sandlock, area):
 def test_the_posture_names_proc_only_where_it_is_granted(sandlock, area, option, grant, shown):
     if option == "-w" and grant == "/usr":
         grant = area
-    path = area / "posture"
-    assert sandlock.run(option, grant, "--posture", path, "--", "true").code == 0
-    exceptions = json.loads(path.read_text())["exceptions"]
+    exceptions = exceptions_of(sandlock, option, grant)
     assert any("/proc shows other processes" in text for text in exceptions) == shown, exceptions
 
 
@@ -246,6 +246,10 @@ KERNEL_ACTS = {
     "an own entry by number": ("open(f'/proc/{os.getpid()}/status').read()", [], ["--fs-read /proc/self/status"]),
     "an own thread's": ("open('/proc/thread-self/comm').read()", [], ["--fs-read /proc/self/comm"]),
     "the own sockets": ("open('/proc/net/tcp').read()", [], ["--fs-read /proc/self/net/tcp"]),
+    "an own entry to write": ("os.write(os.open('/proc/self/comm', os.O_WRONLY), b'x')", [], ["--fs-write /proc/self/comm"]),
+    "an own entry to write, of those to read": (
+        "os.write(os.open('/proc/self/oom_score_adj', os.O_WRONLY), b'500')", ["-r", "/proc"],
+        ["--fs-write /proc/self/oom_score_adj"]),
     "another member's": ("open(f'/proc/{pid}/stat').read()", [], ["--fs-read /proc"]),
     "another member's list": ("os.listdir(f'/proc/{pid}/task')", ["-r", "/proc/self"], ["--fs-read /proc"]),
 }
@@ -270,6 +274,33 @@ def test_what_is_suggested_for_proc_and_sys_works_in_the_next_run(sandlock, area
     words = [word for line in wanted for word in shlex.split(line)]
     result = attempt(sandlock, area, area / "again", code, *view, *options, *words)
     assert result.code == 0, result
+
+
+def test_a_write_grant_of_proc_self_is_one_of_each_process_own(sandlock, area):
+    code = """
+def write(pid):
+    try:
+        return os.write(os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY | os.O_TRUNC), b"500")
+    except OSError as error:
+        return error.errno
+parent = os.getpid()
+if os.fork() == 0:
+    print(write(os.getpid()), write(parent), write(%d))
+else:
+    os.wait()
+    print(write(parent))
+"""
+    outside = subprocess.Popen(["sleep", "60"])
+    try:
+        for grant, others in ("/proc/self", "13 13"), ("/proc", "3 13"):
+            result = attempt(sandlock, area, area / "log", code % outside.pid, "-w", grant)
+            assert result.stdout == f"3 {others}\n3\n", (grant, result)
+        score = pathlib.Path(f"/proc/{outside.pid}/oom_score_adj")
+        assert score.read_text() != "500\n"
+        score.write_text("500")  # the positive control
+    finally:
+        outside.kill()
+        outside.wait()
 
 
 @pytest.mark.parametrize("view", [[], NODE], ids=["without the view", "with it"])
@@ -367,26 +398,26 @@ def test_a_pipe_needs_no_grant_and_takes_none(sandlock, option, code):
 # ---- The posture ---------------------------------------------------------------------------------
 
 
-def exceptions_of(sandlock, area, *options):
-    path = area / "posture"
-    assert sandlock.run(*options, "--posture", path, "--", "true").code == 0
-    return json.loads(path.read_text())["exceptions"]
+def exceptions_of(sandlock, *options):
+    result = sandlock.run(*options, "--posture", "-", "--", "true")
+    assert result.code == 0, result
+    return next(json.loads(line) for line in result.stderr.splitlines() if line.startswith("{"))["exceptions"]
 
 
 @pytest.mark.root
 def test_without_a_supervisor_the_posture_names_what_the_filter_leaves(sandlock, area):
-    told = exceptions_of(sandlock, area, "--no-supervisor")
+    told = exceptions_of(sandlock, "--no-supervisor")
     assert any("namespaces" in line and "keys" in line for line in told), told
     assert any("accounting" in line for line in told) == (os.getuid() == 0), told
-    told = exceptions_of(sandlock, area)
+    told = exceptions_of(sandlock)
     assert not any("namespaces" in line or "accounting" in line for line in told), told
 
 
 @pytest.mark.parametrize("mode", [[], ["--no-supervisor"]])
 def test_without_the_signal_scope_the_posture_says_who_can_be_signalled(sandlock, area, mode):
     said = "members can signal other processes of the user"
-    assert not any(said in line for line in exceptions_of(sandlock, area, *mode))
-    told = exceptions_of(sandlock, area, *mode, "--disable", "signal-scope")
+    assert not any(said in line for line in exceptions_of(sandlock, *mode))
+    told = exceptions_of(sandlock, *mode, "--disable", "signal-scope")
     assert any(said in line and "outlives the run" in line for line in told), told
 
 
@@ -517,7 +548,7 @@ def test_an_explained_connect_without_a_rule_names_the_port(sandlock):
 @pytest.mark.parametrize("grant, shown", [("/dev/shm", True), ("/dev", True), ("/", True), ("/dev/null", False),
                                           ("/dev/shm/../null", False), ("/dev/shm/..", True)])
 def test_the_posture_names_write_grants_on_the_runtime_files(sandlock, area, grant, shown):
-    told = exceptions_of(sandlock, area, "-w", grant)
+    told = exceptions_of(sandlock, "-w", grant)
     assert any("/dev/shm" in line and "runtime files" in line for line in told) == shown, told
 
 
@@ -528,5 +559,5 @@ def test_the_posture_names_write_grants_on_the_runtime_files(sandlock, area, gra
 def test_the_posture_names_write_grants_on_control_groups(sandlock, area, options, shown):
     if not os.path.isdir("/sys/fs/cgroup"):
         pytest.skip("no control groups here")
-    told = exceptions_of(sandlock, area, *options)
+    told = exceptions_of(sandlock, *options)
     assert any("control groups" in line for line in told) == shown, told

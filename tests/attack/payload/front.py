@@ -51,7 +51,7 @@ def wait_and_take():
     attempt("TIOCSPGRP", lambda: os.tcsetpgrp(0, os.getpgrp()))
 
 
-def hand_round(terminal_is_typed_on=True):
+def hand_round(terminal_is_typed_on=True, meanwhile=lambda: None):
     """Gives the terminal to a job of its own and takes it back when that has died."""
     go, start = os.pipe()
     job = os.fork()
@@ -68,6 +68,7 @@ def hand_round(terminal_is_typed_on=True):
     attempt("to_job", lambda: os.tcsetpgrp(0, job))
     os.write(start, b"x")
     os.waitpid(job, 0)
+    meanwhile()
     attempt("back", lambda: os.tcsetpgrp(0, os.getpgrp()))
     print(f"in_front: {foreground() == os.getpgrp()}", flush=True)
 
@@ -84,4 +85,29 @@ def own():
     os.close(master)
 
 
-{"take": take, "wait-and-take": wait_and_take, "hand-round": hand_round, "own": own}[sys.argv[1]]()
+def many():
+    """The same on many of them: all are given away before the first is taken back."""
+    (given, ready), (go, start), (output, out) = os.pipe(), os.pipe(), os.pipe()
+
+    def meanwhile():
+        os.write(ready, b"x")
+        os.read(go, 1)
+
+    sessions = []
+    for _ in range(12):
+        pid, master = pty.fork()
+        if pid == 0:
+            os.dup2(out, 1)
+            hand_round(terminal_is_typed_on=False, meanwhile=meanwhile)
+            os._exit(0)
+        sessions.append((pid, master))
+        os.read(given, 1)
+    os.write(start, b"x" * len(sessions))
+    os.close(out)
+    for pid, _ in sessions:
+        os.waitpid(pid, 0)
+    with open(output, encoding="ascii") as stream:
+        print("all: " + " ".join(sorted(set(stream.read().replace(": ", "=").splitlines()))))
+
+
+{"take": take, "wait-and-take": wait_and_take, "hand-round": hand_round, "own": own, "many": many}[sys.argv[1]]()

@@ -8,6 +8,7 @@
     net_destinations.py detour OPEN PORT   a socket that may send to OPEN is turned to PORT
     net_destinations.py routed OPEN        datagrams to OPEN with a routing header or a source route
     net_destinations.py source PORT        the unspecified address, from sockets with a source at 127.0.0.2
+    net_destinations.py asked HOST OPEN PORT   a socket that has asked at PORT, and may send to OPEN
     net_destinations.py kinds              sockets that no rule opens
     net_destinations.py uring PORT         connecting without a system call of its own
 """
@@ -16,6 +17,7 @@ import ctypes
 import os
 import struct
 import sys
+import threading
 
 sys.path.insert(0, os.path.dirname(__file__))
 from net_raw import *
@@ -172,6 +174,61 @@ def source(port):
     packet_info = control_message(0, 8, struct.pack("=i4s4s", 0, bytes([127, 0, 0, 2]), bytes(4)))
     with_socket("udp_packet_info", AF_INET, DGRAM, 0, lambda fd: sendmsg(fd, message(b"attack", nowhere, packet_info)))
     with_socket("tcp_connect", AF_INET, STREAM, 0, from_source(connect_and_say(nowhere)))
+
+
+def asked(host, open_port, port):
+    """Each socket is first connected as one that only asks for the way, and then used to send."""
+    question, there = inet(host, port), inet(host, open_port)
+
+    def write(fd):
+        _text, where = pointer(b"attack")
+        return call(1, fd, where, 6)
+
+    def dissolve(fd):
+        return connect(fd, inet("0.0.0.0", 0, AF_UNSPEC))
+
+    def corked(fd):
+        on, _ = pointer(struct.pack("=i", 1))
+        off, _ = pointer(struct.pack("=i", 0))
+        call(54, fd, 17, 1, on, 4)  # UDP_CORK
+        result = write(fd)
+        call(54, fd, 17, 1, off, 4)
+        return result
+
+    def spliced(fd):
+        read_end, write_end = os.pipe()
+        os.write(write_end, b"attack")
+        return call(275, read_end, 0, fd, 0, 6, 0)
+
+    def forked(fd):
+        return -in_child(lambda: -min(write(fd), 0))
+
+    def raced(fd):
+        """Dissolved and connected again and again while another thread writes."""
+        results, over = [], threading.Event()
+
+        def writer():
+            while not over.is_set():
+                results.append(write(fd))
+        thread = threading.Thread(target=writer)
+        thread.start()
+        for _ in range(300):
+            dissolve(fd)
+            connect(fd, question)
+        over.set()
+        thread.join()
+        return max(results)
+
+    ways = {"write": write, "cork": corked, "splice": spliced, "fork": forked,
+            "dup": lambda fd: write(os.dup(fd)),
+            "more": then(lambda fd: sendto(fd, None, b"att", MORE), lambda fd: sendto(fd, None, b"ack")),
+            "again": then(dissolve, then(lambda fd: connect(fd, question), write)),
+            "turned": then(lambda fd: connect(fd, there), write),
+            "dissolved": then(dissolve, then(lambda fd: connect(fd, there), write)), "raced": raced}
+    ways.update({f"{name}_connected": function for name, function in all_sends(None).items()})
+    ways.update({f"{name}_named": function for name, function in all_sends(there).items()})
+    for name, function in ways.items():
+        with_socket(name, AF_INET, DGRAM, 0, then(lambda fd: connect(fd, question), function))
 
 
 def kinds():

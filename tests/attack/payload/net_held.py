@@ -94,6 +94,19 @@ def user(directory):
     attempt("connected", connected.sendmsg, [b"connected"])
     attempt("connected_rights", connected.sendmsg, [b"connected_rights"], rights)
     attempt("connect", socket.socket(socket.AF_UNIX).connect, directory + "/stream")
+    attempt("private", named.sendto, b"private", directory + "/private")
+    attempt("private_connect", named.connect, directory + "/private")
 
 
-{"linger": linger, "crowd": crowd, "queue": queue, "user": user}[sys.argv[1]](*sys.argv[2:])
+def listens(path):
+    """Until a line comes, for whoever wants to know who made it listen."""
+    os.setgroups([])
+    os.setresgid(OTHER, OTHER, OTHER)
+    os.setresuid(OTHER, OTHER, OTHER)
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    attempt("listen", server.listen, 4)
+    sys.stdin.readline()
+
+
+{"linger": linger, "crowd": crowd, "queue": queue, "user": user, "listens": listens}[sys.argv[1]](*sys.argv[2:])

@@ -4,6 +4,7 @@
                                      stays open, its port is printed as "name port" up to "end 0", and after
                                      a line from standard input it says what it received
     net_ports.py detach              taking the filter off a UDP socket that should receive nothing
+    net_ports.py handed HOST TEXT    a datagram by the UDP socket that is the standard input
     net_ports.py listen PORT         TCP sockets that listen without a bind
     net_ports.py bind PORT           binding in every spelling
     net_ports.py steal PORT          sharing a port that another program listens on
@@ -131,6 +132,12 @@ def detach():
         buffer, where = pointer(accept_all)
         program, _ = pointer(struct.pack("=HxxxxxxQ", 1, where))
         report("SO_ATTACH_FILTER", call(54, sock.fileno(), 1, 26, program, 16))
+
+
+def handed(host, text):
+    with socket.socket(fileno=0) as sock:
+        attempt("connect", lambda: sock.connect((host, 65535)))
+        attempt("send", lambda: sock.send(text.encode()))
 
 
 def fresh():

@@ -6,6 +6,7 @@
  *   failed TEXT            the first run starts and fails with TEXT; the host lives on, the next one works
  *   unsignalled            commands reach the guardian though no signal does
  *   unreachable            no command does: a kill ends the sandbox, a wait fails
+ *   cut                    there is no memory for captured output
  *   setuid                 the host changes its ids while a run is served
  *   probe FILE             the supervising thread is walled in, the host is not
  */
@@ -192,6 +193,18 @@ static void the_host_is_outside_the_walls(const char *file)
     CHECK(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 0);
 }
 
+static void output_that_finds_no_memory(void)
+{
+    uintptr_t length = 1;
+
+    sandlock_result_t *result = sandlock_run(policy, "fault", SHELL("echo lost; exit 3"));
+    CHECK(result != NULL);
+    CHECK_CONTAINS(sandlock_last_error(), "captured output of the command is not complete");
+    CHECK(sandlock_last_errno() == ENOMEM);
+    CHECK(sandlock_result_stdout_bytes(result, &length) != NULL && length == 0);
+    check_exit(result, 3);
+}
+
 int main(int argc, char **argv)
 {
     const char *kind = argc > 1 ? argv[1] : "";
@@ -208,6 +221,8 @@ int main(int argc, char **argv)
         unsignalled();
     else if (strcmp(kind, "unreachable") == 0)
         unreachable();
+    else if (strcmp(kind, "cut") == 0)
+        output_that_finds_no_memory();
     else if (strcmp(kind, "setuid") == 0)
         ids_may_change_during_a_run();
     else if (strcmp(kind, "probe") == 0)

@@ -18,6 +18,7 @@
  *   no-names      cannot write to /dev/shm: three runs
  *   tables        threads with descriptor tables of their own
  *   terminal      a captured run leaves the terminal's foreground group alone
+ *   stops         nothing that uses the terminal, and no key, makes a run wait for ever
  */
 #include "check.h"
 
@@ -627,7 +628,9 @@ static bool foreground_moves(bool captured)
     return seen != NULL;
 }
 
-static int captured_runs_on_a_terminal(void)
+/* `act` in a process whose standard input is a terminal, in front of which it is; what is written to the other
+ * side is typed. */
+static int on_a_terminal(void (*act)(int keyboard))
 {
     int status = -1;
     int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -640,14 +643,150 @@ static int captured_runs_on_a_terminal(void)
         int fd = open(ptsname(terminal), O_RDWR); /* becomes the controlling terminal */
         CHECK(fd >= 0 && dup2(fd, STDIN_FILENO) == STDIN_FILENO);
         CHECK(tcgetpgrp(STDIN_FILENO) == getpgrp());
-        CHECK(!foreground_moves(true));
-        CHECK(foreground_moves(false)); /* an interactive run is seen by this watcher */
-        CHECK(!foreground_moves(true));
+        act(terminal);
         _exit(0);
     }
     CHECK(waitpid(pid, &status, 0) == pid);
     close(terminal);
     return status == 0 ? 0 : 10;
+}
+
+static void captured_runs_on_a_terminal(int keyboard)
+{
+    (void)keyboard;
+    CHECK(!foreground_moves(true));
+    CHECK(foreground_moves(false)); /* an interactive run is seen by this watcher */
+    CHECK(!foreground_moves(true));
+}
+
+#define READING "read line; echo \"$? $line\""
+
+static void type_text(int keyboard, const char *text)
+{
+    CHECK(write(keyboard, text, strlen(text)) == (ssize_t)strlen(text));
+}
+
+static void check_output(sandlock_result_t *result, const char *expected)
+{
+    char *text = sandlock_result_stdout(result);
+
+    CHECK_TEXT(text, expected);
+    sandlock_string_free(text);
+    check_exit(result, 0);
+}
+
+static sandlock_handle_t *popen_reading(const sandlock_sandbox_t *with, int *out)
+{
+    return sandlock_popen(with, NULL, SHELL(READING), SANDLOCK_STDIO_INHERIT, SANDLOCK_STDIO_PIPED,
+                          SANDLOCK_STDIO_INHERIT, NULL, out, NULL);
+}
+
+/* The host keeps what was typed, and its terminal as it is. */
+static void uses_from_the_background(const sandlock_sandbox_t *with)
+{
+    char text[16] = "";
+    int out = -1;
+
+    check_output(sandlock_run(with, NULL, SHELL(READING)), "1 \n");
+    sandlock_result_t *result = sandlock_run(with, NULL, ARGV("/usr/bin/cat"));
+    char *message = sandlock_result_stderr(result);
+    CHECK_CONTAINS(message, "Input/output error");
+    sandlock_string_free(message);
+    check_exit(result, 1);
+    check_output(sandlock_run(with, NULL, SHELL("stty -echo 2>/dev/null; echo $?")), "1\n");
+
+    sandlock_handle_t *handle = popen_reading(with, &out);
+    struct pollfd ended = {.fd = sandlock_handle_poll_fd(handle), .events = POLLIN};
+    CHECK(handle != NULL && poll(&ended, 1, 10000) == 1);
+    close(ended.fd);
+    check_exit(sandlock_handle_wait(handle), 0);
+    CHECK(read(out, text, sizeof(text)) == 3 && memcmp(text, "1 \n", 3) == 0);
+    close(out);
+    sandlock_handle_free(handle);
+}
+
+/* It goes on when it is resumed, not before. */
+static void a_paused_command_that_was_stopped(void)
+{
+    sandlock_handle_t *handle =
+        sandlock_create(policy, NULL, SHELL("kill -TTIN $$; kill -TTIN $$; echo on"));
+
+    CHECK(handle != NULL && sandlock_start(handle) == 0);
+    CHECK(sandlock_handle_pause(handle) == 0);
+    sleep_ms(100);
+    CHECK(sandlock_handle_resume(handle) == 0);
+    check_output(sandlock_handle_wait(handle), "on\n");
+    sandlock_handle_free(handle);
+}
+
+static void *type_when_it_is_in_front(void *keyboard)
+{
+    while (tcgetpgrp(STDIN_FILENO) == getpgrp())
+        sleep_ms(1);
+    type_text(*(const int *)keyboard, "\032");
+    sleep_ms(100);
+    type_text(*(const int *)keyboard, "typed\n");
+    return NULL;
+}
+
+/* One that was given the terminal reads it, and the key that stops jobs does nothing. */
+static void stops_in_front(const sandlock_sandbox_t *with, int keyboard)
+{
+    pthread_t typist;
+
+    CHECK(pthread_create(&typist, NULL, type_when_it_is_in_front, &keyboard) == 0);
+    CHECK(sandlock_run_interactive(with, NULL,
+                                   SHELL("read line; kill -TSTP $$; "
+                                         "test \"$line\" = typed && exit 5")) == 5);
+    pthread_join(typist, NULL);
+}
+
+/* Its guardian has left the session by then, too. */
+static void a_host_that_leaves_its_session(void)
+{
+    const char *script = "trap '' TTOU; kill -TTIN $$; echo up; kill -STOP $$; "
+                         "stty -echo 2>/dev/null; echo $?";
+    char text[16] = "";
+    int status = -1;
+    int out = -1;
+
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        alarm(20);
+        sandlock_handle_t *handle =
+            sandlock_popen(policy, NULL, SHELL(script), SANDLOCK_STDIO_INHERIT,
+                           SANDLOCK_STDIO_PIPED, SANDLOCK_STDIO_INHERIT, NULL, &out, NULL);
+        CHECK(handle != NULL && read(out, text, 3) == 3 && memcmp(text, "up\n", 3) == 0);
+        CHECK(setsid() > 0);
+        struct pollfd polled = {.fd = out, .events = POLLIN};
+        while (poll(&polled, 1, 50) == 0)
+            kill(sandlock_handle_pid(handle), SIGCONT);
+        CHECK(read(out, text, sizeof(text)) == 2 && memcmp(text, "1\n", 2) == 0);
+        sandlock_handle_free(handle);
+        _exit(0);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+static void nothing_waits_for_a_shell(int keyboard)
+{
+    char line[16] = "";
+    sandlock_sandbox_t *unsupervised =
+        build(sandlock_sandbox_builder_no_supervisor(base_builder(), true));
+
+    alarm(30);
+    type_text(keyboard, "a secret\n");
+    uses_from_the_background(policy);
+    uses_from_the_background(unsupervised);
+    a_paused_command_that_was_stopped();
+    a_host_that_leaves_its_session();
+    CHECK(tcgetpgrp(STDIN_FILENO) == getpgrp());
+    CHECK(read(STDIN_FILENO, line, sizeof(line)) == 9 && memcmp(line, "a secret\n", 9) == 0);
+
+    stops_in_front(policy, keyboard);
+    stops_in_front(unsupervised, keyboard);
+    sandlock_sandbox_free(unsupervised);
 }
 
 /* Each says so once, as the command line does, and goes on. */
@@ -803,7 +942,9 @@ int main(int argc, char **argv)
     else if (strcmp(kind, "tables") == 0)
         handles_of_other_tables();
     else if (strcmp(kind, "terminal") == 0)
-        status = captured_runs_on_a_terminal();
+        status = on_a_terminal(captured_runs_on_a_terminal);
+    else if (strcmp(kind, "stops") == 0)
+        status = on_a_terminal(nothing_waits_for_a_shell);
     else
         status = 2;
     sandlock_sandbox_free(policy);

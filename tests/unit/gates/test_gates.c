@@ -321,6 +321,48 @@ static int open_several(void *data)
     return 0;
 }
 
+/* "root/from" and "granted/to", both free afterwards. */
+static int move_several(void *data)
+{
+    const struct place *place = data;
+    char from[128], to[128], dangling[128];
+
+    snprintf(from, sizeof(from), "%s/from", place->root);
+    snprintf(to, sizeof(to), "%s/to", place->granted);
+    snprintf(dangling, sizeof(dangling), "%s/dangling", place->granted);
+    EXPECT(symlink(from, dangling) == 0);
+    int fd = open(dangling, O_CREAT | O_WRONLY, 0700);
+    EXPECT(fd >= 0 && write(fd, "#!/none/such -x", 15) == 15 && close(fd) == 0);
+    EXPECT(link(from, to) == 0);
+    EXPECT(execl(to, to, NULL) == -1 && errno == ENOENT);
+    EXPECT(unlink(to) == 0);
+    EXPECT(rename(from, to) == 0);
+    EXPECT(rename(from, to) == -1 && errno == ENOENT);
+    EXPECT(unlink(to) == 0 && unlink(dangling) == 0);
+    return 0;
+}
+
+static void test_explain_of_two_names_and_of_links_that_lead_nowhere(void **state)
+{
+    struct place *place = *state;
+    struct policy policy = {.explain = true};
+    struct denial_log *denials = denial_log_new();
+    CLEANUP_BUFFER struct buffer summary = BUFFER_INIT;
+    char line[320];
+
+    assert_int_equal(run(place, &feature_explain, &policy, move_several, denials), 0);
+    denial_log_summary(denials, &summary);
+    const char *calls[] = {"open", "link", "rename"};
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        snprintf(line, sizeof(line), "%s/from: %s (landlock: no rule); allow with: --fs-write %s\n",
+                 place->root, i == 1 ? "EXDEV" : "EACCES", place->root);
+        assert_non_null(strstr(buffer_text(&summary), line));
+        assert_non_null(strstr(buffer_text(&summary), calls[i]));
+    }
+    assert_int_equal(denial_log_total(denials), 3);
+    denial_log_free(denials);
+}
+
 static void test_explain_records_what_is_not_granted_and_changes_nothing(void **state)
 {
     struct place *place = *state;
@@ -353,6 +395,7 @@ int main(void)
         cmocka_unit_test(test_a_member_touches_itself_alone),
         cmocka_unit_test(test_groups_of_members_can_be_joined_and_no_other),
         cmocka_unit_test(test_the_processors_cannot_be_widened),
+        cmocka_unit_test(test_explain_of_two_names_and_of_links_that_lead_nowhere),
         cmocka_unit_test(test_explain_records_what_is_not_granted_and_changes_nothing),
     };
 

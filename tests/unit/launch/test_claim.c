@@ -610,12 +610,40 @@ static void a_lock_for_reading_keeps_no_name(void **state)
     assert_false(exists("one"));
 }
 
+/* Not even to a directory that could be the root itself. */
 static void a_link_in_place_of_the_root_is_not_followed(void **state)
 {
+    char own[80];
+
     (void)state;
-    assert_int_equal(symlink("/dev/shm", root), 0);
-    assert_warning("runtime directory");
-    unlink(root);
+    snprintf(own, sizeof(own), "%s-own", root);
+    assert_int_equal(mkdir(own, 0700), 0);
+    assert_int_equal(symlink(own, root), 0);
+    assert_warning(": Not a directory");
+    assert_int_equal(unlink(root), 0);
+    assert_int_equal(rmdir(own), 0); /* nothing was made in it */
+}
+
+static void a_link_in_place_of_a_name_is_not_followed(void **state)
+{
+    char path[160];
+    char warning[256];
+    struct claim claim;
+    struct error err = {0};
+
+    (void)state;
+    assert_int_equal(mkdir(root, 0700), 0);
+    make_directory("own");
+    path_in_root(path, "name");
+    assert_int_equal(symlink("own", path), 0);
+    assert_false(claim_take(&claim, "name", true, warning, sizeof(warning), &err));
+    assert_non_null(strstr(err.text, path));
+    assert_false(claim.active);
+    assert_int_equal(unlink(path), 0);
+    path_in_root(path, "own");
+    assert_int_equal(rmdir(path), 0);
+    take(&claim, "name");
+    give_up(&claim);
 }
 
 int main(void)
@@ -637,6 +665,7 @@ int main(void)
         CASE(a_root_that_others_can_write_gives_a_warning),
         CASE(a_root_that_others_can_read_is_closed),
         CASE(a_link_in_place_of_the_root_is_not_followed),
+        CASE(a_link_in_place_of_a_name_is_not_followed),
         CASE(the_lock_file_can_be_written_alone),
         CASE(no_sandbox_can_be_called_like_the_lock_file),
         CASE(a_chosen_name_whose_place_is_taken_by_something_else_is_refused),

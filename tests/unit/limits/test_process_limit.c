@@ -12,8 +12,10 @@
 #include "limits/limits.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/prctl.h>
 
 static int run(uint32_t maximum, int (*body)(void *data))
 {
@@ -151,6 +153,75 @@ static void test_a_process_without_its_first_thread_still_counts(void **state)
 {
     (void)state;
     assert_int_equal(run(2, end_first_thread), 0);
+}
+
+/* While this thread copies inside the kernel, and neither sleeps nor gains user time. */
+static int fork_beside_a_parent_that_copies(void *data)
+{
+    const size_t size = (size_t)64 << 20;
+    char *room = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int zero = open("/dev/zero", O_RDONLY), status;
+
+    (void)data;
+    EXPECT(room != MAP_FAILED && read(zero, room, size) > 0);
+    pid_t pid = fork();
+    EXPECT(pid >= 0);
+    if (pid == 0) {
+        for (int i = 0; i < 10; i++) {
+            pid_t child = fork();
+            if (child == 0)
+                _exit(0);
+            if (child < 0 || waitpid(child, NULL, 0) != child)
+                _exit(1);
+        }
+        _exit(0);
+    }
+    while (waitpid(pid, &status, WNOHANG) == 0)
+        EXPECT(read(zero, room, size) > 0);
+    EXPECT(status == 0);
+    return 0;
+}
+
+static void test_a_parent_inside_the_kernel_takes_one_place(void **state)
+{
+    (void)state;
+    assert_int_equal(run(3, fork_beside_a_parent_that_copies), 0);
+}
+
+/* By the child of vfork, while its parent waits for it. */
+static int fork_in_vforks_child(void *data)
+{
+    int status;
+
+    (void)data;
+    pid_t pid = vfork();
+    if (pid == 0) {
+        for (int i = 0; i < 5; i++) {
+            pid_t child = fork();
+            if (child == 0)
+                _exit(0);
+            if (child < 0 || waitpid(child, NULL, 0) != child)
+                _exit(1);
+        }
+        /* One that stays: now there are three. */
+        pid_t stays = fork();
+        if (stays == 0) {
+            pause();
+            _exit(0);
+        }
+        int refused = fork() == -1 && errno == EAGAIN;
+        kill(stays, SIGKILL);
+        waitpid(stays, NULL, 0);
+        _exit(stays > 0 && refused ? 0 : 1);
+    }
+    EXPECT(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+    return 0;
+}
+
+static void test_a_parent_that_waits_in_vfork_takes_one_place(void **state)
+{
+    (void)state;
+    assert_int_equal(run(3, fork_in_vforks_child), 0);
 }
 
 #define STORM_THREADS 8
@@ -311,6 +382,97 @@ static void test_a_sleeping_thread_has_no_fork_under_way(void **state)
     fork_ledger_free(&ledger);
 }
 
+/* The ledger's view of this process while it does not sleep. */
+static size_t settled_after(struct fork_ledger *ledger, void (*act)(void))
+{
+    assert_int_equal(fork_ledger_reserve(ledger, -1, sys_gettid(), getpid()), 0);
+    act();
+    size_t left = fork_ledger_settle(ledger, -1);
+    fork_ledger_settle_thread(ledger, sys_gettid());
+    return 1 - left;
+}
+
+static int gate[2]; /* its children stay until this is closed */
+
+static void stay(void)
+{
+    char byte;
+
+    close(gate[1]);
+    if (read(gate[0], &byte, 1) < 0)
+        _exit(1);
+    _exit(0);
+}
+
+static void add_child(void)
+{
+    if (fork() == 0)
+        stay();
+}
+
+static void do_nothing(void)
+{
+}
+
+/* A descendant makes it, and ends: the orphan is found as a child of this process. */
+static void add_orphan(void)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        if (fork() == 0)
+            stay();
+        _exit(0);
+    }
+    waitpid(pid, NULL, 0);
+}
+
+static void send_children_away(void)
+{
+    close(gate[1]);
+    while (wait(NULL) > 0) {
+    }
+    close(gate[0]);
+    assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
+}
+
+static int judge_children(void)
+{
+    struct fork_ledger ledger = FORK_LEDGER_INIT;
+    pthread_t thread;
+    int failed = 0;
+
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
+    failed |= settled_after(&ledger, do_nothing) == 0 ? 0 : 1;
+    failed |= settled_after(&ledger, add_child) == 1 ? 0 : 2;
+    /* Now it has a child, whose orphan may be what is found. */
+    failed |= settled_after(&ledger, do_nothing) == 0 ? 0 : 4;
+    failed |= settled_after(&ledger, add_orphan) == 0 ? 0 : 8;
+    send_children_away();
+    /* Who had no descendant has forked itself, if only to make who made that. */
+    failed |= settled_after(&ledger, add_orphan) == 1 ? 0 : 16;
+    send_children_away();
+    /* A sibling thread's children. */
+    pthread_create(&thread, NULL, sit, NULL);
+    failed |= settled_after(&ledger, add_child) == 0 ? 0 : 32;
+    send_children_away();
+    fork_ledger_free(&ledger);
+    return failed;
+}
+
+static void test_a_child_is_evidence_only_for_who_was_alone(void **state)
+{
+    int status;
+    pid_t pid = fork();
+
+    (void)state;
+    if (pid == 0)
+        _exit(judge_children());
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,11 +481,14 @@ int main(void)
         cmocka_unit_test(test_zombies_do_not_count),
         cmocka_unit_test(test_threads_do_not_count),
         cmocka_unit_test(test_a_process_without_its_first_thread_still_counts),
+        cmocka_unit_test(test_a_parent_inside_the_kernel_takes_one_place),
+        cmocka_unit_test(test_a_parent_that_waits_in_vfork_takes_one_place),
         cmocka_unit_test(test_threads_that_fork_at_once_do_not_exceed_the_limit),
         cmocka_unit_test(test_life_is_told_from_state_and_threads),
         cmocka_unit_test(test_a_tree_keeps_whom_it_knows_and_drops_who_is_gone),
         cmocka_unit_test(test_a_parent_that_ended_before_the_walk_leaves_no_doubt),
         cmocka_unit_test(test_a_sleeping_thread_has_no_fork_under_way),
+        cmocka_unit_test(test_a_child_is_evidence_only_for_who_was_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

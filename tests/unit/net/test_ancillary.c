@@ -182,9 +182,12 @@ static void bytes_that_hold_no_header_are_cut_off(void **state)
 static void harmless_options_pass_on_ip_sockets(void **state)
 {
     static const int options[][2] = {
-        {0, 1 /* IP_TOS */},          {0, 2 /* IP_TTL */},          {0, 8 /* IP_PKTINFO */},
-        {41, 50 /* IPV6_PKTINFO */},  {41, 52 /* IPV6_HOPLIMIT */}, {41, 67 /* IPV6_TCLASS */},
-        {41, 62 /* IPV6_DONTFRAG */}, {17, 103 /* UDP_SEGMENT */},  {1, 61 /* SCM_TXTIME */},
+        {0, 1 /* IP_TOS */},          {0, 2 /* IP_TTL */},
+        {0, 8 /* IP_PKTINFO */},      {41, 50 /* IPV6_PKTINFO */},
+        {41, 52 /* IPV6_HOPLIMIT */}, {41, 67 /* IPV6_TCLASS */},
+        {41, 62 /* IPV6_DONTFRAG */}, {17, 103 /* UDP_SEGMENT */},
+        {1, 61 /* SCM_TXTIME */},     {1, SCM_RIGHTS},
+        {1, 2 /* SCM_CREDENTIALS */},
     };
     struct control control = {0};
 
@@ -227,16 +230,9 @@ static void the_interface_is_taken_out_of_packet_information(void **state)
 static void what_reroutes_a_packet_is_refused(void **state)
 {
     static const int options[][2] = {
-        {0, 7 /* IP_RETOPTS */},
-        {41, 57 /* IPV6_RTHDR */},
-        {41, 54 /* IPV6_HOPOPTS */},
-        {41, 55 /* RTHDRDSTOPTS */},
-        {41, 59 /* IPV6_DSTOPTS */},
-        {41, 5 /* 2292RTHDR */},
-        {41, 11 /* IPV6_FLOWINFO */},
-        {1, 36 /* SO_MARK */},
-        {1, SCM_RIGHTS},
-        {0, 200},
+        {0, 7 /* IP_RETOPTS */},      {41, 57 /* IPV6_RTHDR */},   {41, 54 /* IPV6_HOPOPTS */},
+        {41, 55 /* RTHDRDSTOPTS */},  {41, 59 /* IPV6_DSTOPTS */}, {41, 5 /* 2292RTHDR */},
+        {41, 11 /* IPV6_FLOWINFO */}, {1, 36 /* SO_MARK */},       {0, 200},
     };
 
     (void)state;

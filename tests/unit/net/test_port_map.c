@@ -41,6 +41,39 @@ static void the_latest_bind_of_a_port_counts(void **state)
     port_map_free(map);
 }
 
+static void a_socket_is_named_by_its_own_bind_or_its_listener_s(void **state)
+{
+    struct port_map *map = port_map_new();
+
+    (void)state;
+    assert_true(port_map_record(map, NET_TCP, 80, 40000, 1));
+    assert_true(port_map_record(map, NET_UDP, 81, 40001, 2));
+    assert_int_equal(port_map_name(map, NET_TCP, 1, 40000), 80);
+    assert_int_equal(port_map_name(map, NET_TCP, 1, 40002), 0); /* it has got another one since */
+    assert_int_equal(port_map_name(map, NET_TCP, 9, 40000), 80);
+    assert_int_equal(port_map_name(map, NET_UDP, 2, 40001), 81);
+    assert_int_equal(port_map_name(map, NET_UDP, 9, 40001), 0); /* nobody accepts */
+    port_map_free(map);
+}
+
+static void a_port_that_the_kernel_gave_away_names_nobody_any_more(void **state)
+{
+    struct port_map *map = port_map_new();
+
+    (void)state;
+    assert_true(port_map_record(map, NET_TCP, 80, 40000, 1));
+    port_map_pass_on(map, NET_TCP, 1, 40000); /* its own */
+    port_map_pass_on(map, NET_UDP, 9, 40000);
+    port_map_pass_on(map, NET_TCP, 9, 40001);
+    assert_int_equal(port_map_name(map, NET_TCP, 9, 40000), 80);
+    port_map_pass_on(map, NET_TCP, 9, 40000);
+    assert_int_equal(port_map_name(map, NET_TCP, 9, 40000), 0);
+    assert_int_equal(port_map_virtual(map, NET_TCP, 40000), 0);
+    assert_true(port_map_record(map, NET_TCP, 82, 40000, 3));
+    assert_int_equal(port_map_name(map, NET_TCP, 10, 40000), 82);
+    port_map_free(map);
+}
+
 static void only_remapped_pairs_are_listed_once_and_sorted(void **state)
 {
     CLEANUP_BUFFER struct buffer json = BUFFER_INIT;
@@ -211,6 +244,31 @@ static void a_shared_port_is_told_from_an_own_one(void **state)
     port_map_free(map);
 }
 
+static void a_peer_is_known_by_its_real_port_where_nobody_else_has_it(void **state)
+{
+    struct host host = {
+        .places = {{4001, {.cookie = 1, .address = V4(127, 1)}},
+                   {4002, {.cookie = 2, .address = V4(127, 1)}},
+                   {4002, {.cookie = 11, .address = V4(0, 0)}}},
+        .count = 3,
+    };
+    struct port_map *map = port_map_new();
+
+    (void)state;
+    assert_non_null(map);
+    assert_true(port_map_record(map, NET_TCP, 80, 4001, 1));
+    assert_true(port_map_record(map, NET_TCP, 81, 4002, 2));
+    assert_true(port_map_record(map, NET_TCP, 82, 4003, 3));      /* gone */
+    assert_int_equal(port_map_peer(map, NET_TCP, &one, 4001), 0); /* nobody tells */
+    port_map_ask(map, &about_users, &host);
+    assert_int_equal(port_map_peer(map, NET_TCP, &one, 4001), 80);
+    assert_int_equal(port_map_peer(map, NET_TCP, &two, 4001), 0);
+    assert_int_equal(port_map_peer(map, NET_TCP, &one, 4002), 0);
+    assert_int_equal(port_map_peer(map, NET_TCP, &one, 4003), 0);
+    assert_int_equal(port_map_peer(map, NET_TCP, &one, 80), 0);
+    port_map_free(map);
+}
+
 /* Where the sandbox has 80 at 127.0.0.1 (elsewhere: 4001) and at ::1 (in place). */
 static void a_port_is_located_where_its_address_is_served(void **state)
 {
@@ -322,10 +380,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_directions_are_told_by_protocol),
         cmocka_unit_test(the_latest_bind_of_a_port_counts),
+        cmocka_unit_test(a_socket_is_named_by_its_own_bind_or_its_listener_s),
+        cmocka_unit_test(a_port_that_the_kernel_gave_away_names_nobody_any_more),
         cmocka_unit_test(only_remapped_pairs_are_listed_once_and_sorted),
         cmocka_unit_test(sockets_that_are_gone_hold_nothing),
         cmocka_unit_test(only_addresses_that_overlap_count),
         cmocka_unit_test(a_shared_port_is_told_from_an_own_one),
+        cmocka_unit_test(a_peer_is_known_by_its_real_port_where_nobody_else_has_it),
         cmocka_unit_test(a_port_is_located_where_its_address_is_served),
         cmocka_unit_test(sockets_that_do_not_listen_matter_to_a_bind_and_where_nothing_listens),
         cmocka_unit_test(what_was_learnt_about_a_socket_is_kept),

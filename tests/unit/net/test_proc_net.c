@@ -1,4 +1,5 @@
 /* The catalogue of /proc/net: names, contents, rows, records. */
+#include "member/kernel_place.h"
 #include "net/network_files.h"
 #include "net/proc_net.h"
 #include "net/proc_sockets.h"
@@ -9,6 +10,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -284,6 +286,60 @@ static void interfaces_in_sysfs_are_known(void **state)
     assert_non_null(sys_hides("/sys/devices/netx/y/net/z"));
 }
 
+static void what_the_kernel_keeps_to_itself_is_told_name_by_name(void **state)
+{
+    static const char *const kernel[] = {"kcore",       "kmsg",          "kallsyms",   "keys",
+                                         "key-users",   "sysrq-trigger", "kpagecount", "kpageflags",
+                                         "kpagecgroup", "locks",         "interrupts", "irq",
+                                         "sysvipc"};
+    static const char *const sysfs[] = {"/sys/class/net", "/sys/firmware", "/sys/kernel/security",
+                                        "/sys/kernel/irq"};
+    static const char *const lists[] = {"cgroup.procs", "cgroup.threads", "tasks"};
+    char path[64];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(kernel) / sizeof(kernel[0]); i++) {
+        snprintf(path, sizeof(path), "/proc/%s", kernel[i]);
+        assert_non_null(proc_hides(path));
+        snprintf(path, sizeof(path), "/proc/%s/x", kernel[i]);
+        assert_non_null(proc_hides(path));
+        snprintf(path, sizeof(path), "/proc/%sx", kernel[i]);
+        assert_null(proc_hides(path));
+    }
+    assert_null(proc_hides("/proc/cpuinfo"));
+    for (size_t i = 0; i < sizeof(sysfs) / sizeof(sysfs[0]); i++) {
+        assert_non_null(sys_hides(sysfs[i]));
+        snprintf(path, sizeof(path), "%s/x", sysfs[i]);
+        assert_non_null(sys_hides(path));
+        snprintf(path, sizeof(path), "%sx", sysfs[i]);
+        assert_null(sys_hides(path));
+    }
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        snprintf(path, sizeof(path), "/sys/fs/cgroup/a/%s", lists[i]);
+        assert_true(cgroup_tells_of_processes(path));
+    }
+    assert_false(cgroup_tells_of_processes("/sys/fs/cgroup/a/memory.max"));
+}
+
+static void what_an_entry_shows_or_does_depends_on_who_opens_it(void **state)
+{
+    static const char *const always[] = {"pagemap", "stack", "seccomp_cache"};
+    static const char *const written[] = {"mem",        "uid_map",        "gid_map",   "setgroups",
+                                          "projid_map", "attr/keycreate", "attr/exec", "attr/x/y"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
+        assert_true(proc_place_is_sensitive(&(struct proc_place){1, always[i]}, true, false));
+    for (size_t i = 0; i < sizeof(written) / sizeof(written[0]); i++) {
+        struct proc_place place = {1, written[i]};
+        assert_true(proc_place_is_sensitive(&place, true, true));
+        assert_true(proc_place_is_sensitive(&place, false, false));
+        assert_false(proc_place_is_sensitive(&place, true, false));
+    }
+    assert_true(proc_place_is_sensitive(&(struct proc_place){1, "task/2/attr/exec"}, true, true));
+    assert_false(proc_place_is_sensitive(&(struct proc_place){1, "comm"}, false, true));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -297,6 +353,8 @@ int main(void)
         cmocka_unit_test(places_of_processes_are_told),
         cmocka_unit_test(settings_of_the_hosts_interfaces_are_told_by_their_names),
         cmocka_unit_test(interfaces_in_sysfs_are_known),
+        cmocka_unit_test(what_the_kernel_keeps_to_itself_is_told_name_by_name),
+        cmocka_unit_test(what_an_entry_shows_or_does_depends_on_who_opens_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -157,7 +157,8 @@ static void test_rules_too_are_read_as_what_they_reach(void **state)
 {
     struct fixture f =
         fixture_of(WORDS("--net-allow=tcp://[::ffff:10.0.0.1]:1", "--net-allow=tcp://0.0.0.0:2",
-                         "--net-allow=tcp://[::]:3", "--net-allow=tcp://[::ffff:10.8.0.0/109]:4"));
+                         "--net-allow=tcp://[::]:3", "--net-allow=tcp://[::ffff:10.8.0.0/109]:4",
+                         "--net-allow=tcp://[::ffff:0.0.0.0/104]:5"));
 
     YES(NET_TCP, "10.0.0.1", 1);
     YES(NET_TCP, "127.0.0.1", 2);
@@ -165,6 +166,8 @@ static void test_rules_too_are_read_as_what_they_reach(void **state)
     YES(NET_TCP, "::1", 3);
     YES(NET_TCP, "10.15.0.1", 4);
     NO(NET_TCP, "10.16.0.1", 4);
+    YES(NET_TCP, "0.1.2.3", 5); /* a network is not what its first address is */
+    NO(NET_TCP, "127.0.0.2", 5);
     fixture_free(&f);
 }
 
@@ -189,6 +192,19 @@ static void test_deny_sees_the_address_inside_a_translated_one(void **state)
     YES(NET_TCP, "2002:0b01:0203::1", 80);
     YES(NET_TCP, "64:ff9b::10.1.2.3", 81);
     YES(NET_TCP, "64:ff9c::10.1.2.3", 80);
+    fixture_free(&f);
+}
+
+/* As what it reaches, like every address; loopback carries none. */
+static void test_an_address_inside_another_is_read_as_what_it_reaches(void **state)
+{
+    struct fixture f = fixture_of(WORDS("--net-deny=tcp://127.0.0.0/8:1", "--net-deny=0.0.0.1:2"));
+
+    NO(NET_TCP, "64:ff9b::0.0.0.0", 1);
+    NO(NET_TCP, "2002::1", 1);
+    YES(NET_TCP, "64:ff9b::0.0.0.1", 1);
+    NO(NET_TCP, "64:ff9b::0.0.0.1", 2);
+    YES(NET_TCP, "::1", 2);
     fixture_free(&f);
 }
 
@@ -245,6 +261,39 @@ static void test_what_is_allowed_needs_no_reason(void **state)
     assert_string_equal(verdict.rule, "");
     assert_string_equal(verdict.suggest, "");
     fixture_free(&f);
+}
+
+static bool names(const struct fixture *fixture, const char *address)
+{
+    struct net_address asked = address_of(address);
+
+    return net_allows_address(fixture->verdicts, &asked);
+}
+
+static void test_an_address_is_named_where_some_port_is_left_of_it(void **state)
+{
+    struct fixture none = fixture_of(WORDS("ls"));
+    struct fixture f =
+        fixture_of(WORDS("--net-allow=tcp://10.0.0.0/24:80-90", "--net-allow=udp://10.0.0.1:53",
+                         "--net-allow=icmp://10.0.0.3", "--net-deny=10.0.0.1:70-85",
+                         "--net-deny=tcp://10.0.0.0/30:86-100", "--net-deny=10.0.0.2"));
+    struct fixture denied = fixture_of(
+        WORDS("--net-deny=10.0.0.1", "--net-deny=10.0.0.2:1-65535", "--net-deny=tcp://10.0.0.3"));
+
+    assert_false(names(&none, "10.0.0.1"));
+    assert_true(names(&f, "10.0.0.1"));  /* for UDP */
+    assert_false(names(&f, "10.0.0.2")); /* what the first rule of denial leaves the second takes */
+    assert_true(names(&f, "10.0.0.3"));  /* for ping, and TCP up to 85 */
+    assert_true(names(&f, "::ffff:10.0.0.4"));
+    assert_false(names(&f, "10.0.1.1"));
+    assert_false(names(&f, "::1"));
+    assert_false(names(&denied, "10.0.0.1"));
+    assert_false(names(&denied, "10.0.0.2"));
+    assert_true(names(&denied, "10.0.0.3"));
+    assert_false(names(&denied, "64:ff9b::a00:1"));
+    fixture_free(&none);
+    fixture_free(&f);
+    fixture_free(&denied);
 }
 
 /* ---- Against a model ------------------------------------------------------------------------- */
@@ -321,6 +370,21 @@ static void compare_with_model(const struct policy *policy, const struct net_ver
     }
 }
 
+/* Rules of random_spec() name no port above 10 but all. */
+static void compare_addresses_with_model(const struct policy *policy,
+                                         const struct net_verdicts *verdicts, unsigned *seed)
+{
+    for (int i = 0; i < 30; i++) {
+        struct net_address address;
+        random_address(seed, &address);
+        bool any = policy->net_allow.count > 0 && net_allows(verdicts, NET_ICMP, &address, 0);
+        for (uint16_t port = 1; port <= 12; port++)
+            any = any || net_allows(verdicts, NET_TCP, &address, port) ||
+                  net_allows(verdicts, NET_UDP, &address, port);
+        assert_int_equal(net_allows_address(verdicts, &address), any);
+    }
+}
+
 static void test_random_rules_agree_with_a_linear_model(void **state)
 {
     unsigned seed = 20240607;
@@ -340,6 +404,7 @@ static void test_random_rules_agree_with_a_linear_model(void **state)
         struct net_verdicts *verdicts = net_verdicts_new(policy, NULL, 0);
         assert_non_null(verdicts);
         compare_with_model(policy, verdicts, &seed);
+        compare_addresses_with_model(policy, verdicts, &seed);
         net_verdicts_free(verdicts);
         policy_unref(policy);
     }
@@ -359,7 +424,9 @@ int main(void)
         cmocka_unit_test(test_rules_too_are_read_as_what_they_reach),
         cmocka_unit_test(test_families_do_not_match_each_other),
         cmocka_unit_test(test_deny_sees_the_address_inside_a_translated_one),
+        cmocka_unit_test(test_an_address_inside_another_is_read_as_what_it_reaches),
         cmocka_unit_test(test_allow_does_not_see_it),
+        cmocka_unit_test(test_an_address_is_named_where_some_port_is_left_of_it),
         cmocka_unit_test(test_a_refusal_names_the_rule_or_what_would_allow_it),
         cmocka_unit_test(test_what_is_allowed_needs_no_reason),
         cmocka_unit_test(test_random_rules_agree_with_a_linear_model),

@@ -261,6 +261,28 @@ static void test_deny_takes_no_hosts(void **state)
     assert_refused(NET_DENY, "icmp://example.com", TEXTS("hostnames are not allowed"));
 }
 
+static void test_a_protocol_alone_is_told_how_it_is_written(void **state)
+{
+    static const char *const names[] = {"tcp", "udp", "icmp"};
+    struct net_rules rules = {0};
+    struct error err = {0};
+    char spec[32];
+
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(spec, sizeof(spec), "written %s://*", names[i]);
+        assert_refused(NET_ALLOW, names[i], TEXTS(spec));
+        assert_refused(NET_DENY, names[i], TEXTS(spec));
+        snprintf(spec, sizeof(spec), "%s:*", names[i]); /* a host */
+        assert_true(net_rules_parse(&rules, spec, NET_ALLOW, &err));
+        snprintf(spec, sizeof(spec), "tcp://%s", names[i]);
+        assert_true(net_rules_parse(&rules, spec, NET_ALLOW, &err));
+    }
+    assert_true(net_rules_parse(&rules, "icmp.example", NET_ALLOW, &err));
+    net_rules_free(&rules);
+    assert_refused(NET_ALLOW, "raw", TEXTS("never raw sockets", "raw:*"));
+    assert_refused(NET_DENY, "raw", TEXTS("never raw sockets"));
+}
+
 static void test_lists_of_destinations_are_named_as_such(void **state)
 {
     REFUSES("a:80,b:443", "one destination per option");
@@ -443,6 +465,7 @@ int main(void)
         cmocka_unit_test(test_the_longest_host_has_253_bytes),
         cmocka_unit_test(test_host_patterns_are_refused_as_such),
         cmocka_unit_test(test_deny_takes_no_hosts),
+        cmocka_unit_test(test_a_protocol_alone_is_told_how_it_is_written),
         cmocka_unit_test(test_lists_of_destinations_are_named_as_such),
         cmocka_unit_test(test_a_bad_spec_adds_nothing_to_earlier_ones),
         cmocka_unit_test(test_a_rule_covers_what_it_names_entirely),

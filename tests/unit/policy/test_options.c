@@ -228,6 +228,12 @@ static void test_features_of_other_releases_are_answered_with_no_other_name(void
         assert_null(option_find_long(absent[i] + 2, strlen(absent[i]) - 2));
     }
     assert_words_refused(WORDS("--fs-raed=x"), TEXTS("did you mean '--fs-read'"));
+    assert_words_refused(WORDS("-m", "1G"), TEXTS("'-m': this release has no such feature"));
+    assert_words_refused(WORDS("-m1G"), TEXTS("'-m': this release has no such feature"));
+    assert_words_refused(WORDS("-c=50"), TEXTS("'-c': this release has no such feature"));
+    assert_words_refused(WORDS("-ic", "50"), TEXTS("'-c': this release has no such feature"));
+    for (char letter = '!'; letter <= '~'; letter++)
+        assert_false(option_letter_is_absent(letter) && option_find_short(letter) != NULL);
 }
 
 int main(void)

@@ -200,7 +200,8 @@ static void test_zero_limits_say_what_omitting_means(void **state)
     assert_setter_refused(OPTION_MAX_OPEN_FILES, "0", TEXTS("max_open_files", "omit"));
     assert_build_refused(WORDS("-P0"), TEXTS("--max-processes", "omit", "no limit"));
     assert_build_refused(WORDS("-P", "many"), TEXTS("--max-processes", "many"));
-    assert_build_refused(WORDS("-P4294967296"), TEXTS("--max-processes", "4294967296"));
+    assert_build_refused(WORDS("-P4294967296"),
+                         TEXTS("--max-processes", "4294967296", "1 to 4294967295"));
     struct policy *policy = build_words(WORDS("-P1", "--max-open-files=4294967295"));
     assert_int_equal(policy->max_processes, 1);
     assert_int_equal(policy->max_open_files, UINT32_MAX);

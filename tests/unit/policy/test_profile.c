@@ -141,6 +141,18 @@ static void test_unknown_fields(void **state)
                         TEXTS("unknown field 'time\\x00out'"));
 }
 
+static void test_a_section_of_other_releases_may_be_there_if_it_is_empty(void **state)
+{
+    struct record record;
+
+    load_text("[config]\n[http]\n[program]\nexec = \"true\"\n", &record);
+    assert_string_equal(record_text(&record, OPTION_EXEC), "true");
+    record_free(&record);
+    assert_text_refused("[http]\n[[config]]\n", TEXTS("p.toml:2:", "unknown field 'config'"));
+    assert_text_refused("config = 1\n", TEXTS("unknown field 'config'"));
+    assert_text_refused("[http]\n[bogus]\n", TEXTS("p.toml:2:", "unknown field 'bogus'"));
+}
+
 static void test_features_of_other_releases_are_answered_with_no_other_name(void **state)
 {
     static const struct {
@@ -178,7 +190,36 @@ static void test_flat_keys_of_old_profiles_name_the_new_place(void **state)
     assert_text_refused("name = \"x\"\n", TEXTS("unknown field 'name'", "--name"));
     assert_text_refused("clean_env = true\n",
                         TEXTS("unknown field 'clean_env'", "[program].clean_env"));
+    assert_text_refused("net_allow_hosts = [\"h\"]\n", TEXTS("it is written [network].allow ("));
+    assert_text_refused("net_connect = [80]\n",
+                        TEXTS("it is written [network].allow = [\"tcp://*:PORT\"]"));
+    assert_text_refused("no_raw_sockets = true\n", TEXTS("there are never raw sockets"));
+    assert_text_refused("no_udp = true\n", TEXTS("without rules in [network] there is no UDP"));
     assert_text_refused("[sandbox]\nfs_readable = []\n", TEXTS("unknown field 'sandbox'"));
+}
+
+static void test_flat_keys_of_absent_features_say_so(void **state)
+{
+    static const char *const absent[] = {"max_memory", "max_cpu",    "max_disk",   "fs_denied",
+                                         "workdir",    "http_ports", "http_allow", "http_ca",
+                                         "https_key",  "num_cpus",   "random_seed"};
+    char text[64], expected[96];
+
+    for (size_t i = 0; i < sizeof(absent) / sizeof(absent[0]); i++) {
+        snprintf(expected, sizeof(expected), "unknown field '%s'", absent[i]);
+        snprintf(text, sizeof(text), "%s = 1\n", absent[i]);
+        assert_text_refused(text, TEXTS(expected, "; this release has no such feature ("));
+        snprintf(text, sizeof(text), "[limits]\n%s = 1\n", absent[i]);
+        assert_text_refused(text, TEXTS(expected, "; this release has no such feature ("));
+    }
+}
+
+static void test_a_part_of_a_key_finds_the_key_of_its_section(void **state)
+{
+    assert_text_refused("[syscalls]\ndeny = []\n", TEXTS("did you mean 'extra_deny'"));
+    assert_text_refused("[syscalls]\nallow = []\n", TEXTS("did you mean 'extra_allow'"));
+    assert_text_refused("[filesystem]\nallow = []\n", TEXTS("it is written [network].allow"));
+    assert_text_refused("[program]\ncoredump = true\n", TEXTS("'coredump' in [program] (valid"));
 }
 
 static void test_type_mismatches(void **state)
@@ -552,8 +593,11 @@ int main(void)
         cmocka_unit_test(test_env_inline_or_as_a_table),
         cmocka_unit_test(test_durations_are_texts_or_seconds),
         cmocka_unit_test(test_unknown_fields),
+        cmocka_unit_test(test_a_section_of_other_releases_may_be_there_if_it_is_empty),
         cmocka_unit_test(test_features_of_other_releases_are_answered_with_no_other_name),
         cmocka_unit_test(test_flat_keys_of_old_profiles_name_the_new_place),
+        cmocka_unit_test(test_flat_keys_of_absent_features_say_so),
+        cmocka_unit_test(test_a_part_of_a_key_finds_the_key_of_its_section),
         cmocka_unit_test(test_type_mismatches),
         cmocka_unit_test(test_integers_out_of_range),
         cmocka_unit_test(test_text_that_is_no_toml),

@@ -222,6 +222,26 @@ static bool covers(struct scene *scene, const char *name, bool write)
     return covers_fd(scene, fd, write);
 }
 
+/* The roots of these have the same inode number everywhere. */
+static void the_number_of_an_object_says_nothing_without_its_file_system(void **state)
+{
+    struct scene *scene = *state;
+    CLEANUP_FD int proc = open("/proc", O_PATH | O_CLOEXEC), sys = open("/sys", O_PATH | O_CLOEXEC),
+                   below = open("/sys/kernel", O_PATH | O_CLOEXEC);
+    struct stat granted, other;
+
+    if (proc < 0 || sys < 0 || below < 0)
+        skip();
+    assert_int_equal(fstat(proc, &granted), 0);
+    assert_int_equal(fstat(sys, &other), 0);
+    if (granted.st_ino != other.st_ino)
+        skip();
+    assert_int_equal(grant(scene, "/proc", true), 0);
+    assert_true(covers_fd(scene, proc, true));
+    assert_false(covers_fd(scene, sys, true));
+    assert_false(covers_fd(scene, below, true)); /* found on the way up */
+}
+
 static void move_away_and_make_anew(struct scene *scene)
 {
     assert_int_equal(rename(path_in(scene, "dir"), path_in(scene, "moved")), 0);
@@ -429,6 +449,7 @@ int main(void)
         GRANTS_TEST(an_unlinked_file_keeps_its_last_name_and_tells),
         GRANTS_TEST(a_grant_covers_nothing_before_its_name_is_known),
         GRANTS_TEST(descriptors_of_some_write_grants_stay_open_and_no_others),
+        GRANTS_TEST(the_number_of_an_object_says_nothing_without_its_file_system),
         GRANTS_TEST(a_directory_that_moved_stays_granted_and_its_successor_is_not),
         GRANTS_TEST(the_same_holds_where_no_descriptor_was_kept),
         GRANTS_TEST(nested_grants_move_with_the_outer_one),

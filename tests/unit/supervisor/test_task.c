@@ -63,6 +63,7 @@ static int call_from_a_thread(void *data)
     if (pthread_create(&thread, NULL, call_once, data) != 0)
         return 1;
     pthread_join(thread, NULL);
+    syscall(SYS_getsid, 0);
     return 7;
 }
 
@@ -107,6 +108,7 @@ static void threads_belong_to_the_record_of_their_process(void **state)
 {
     struct task_index *index = task_index_new(-1);
     struct trapped_child child = trapped_spawn(getsid_only, 1, call_from_a_thread, NULL);
+    pid_t tid = 0;
     int error = 0;
 
     (void)state;
@@ -118,11 +120,23 @@ static void threads_belong_to_the_record_of_their_process(void **state)
     for (int i = 0; i < 2; i++) { /* resolved, then remembered */
         struct seccomp_notif thread = receive(child.listener);
         assert_int_not_equal(thread.pid, child.pid);
-        assert_ptr_equal(
-            task_index_find(index, (pid_t)thread.pid, child.listener, thread.id, &error), task);
+        tid = (pid_t)thread.pid;
+        for (int again = 0; again < 2; again++) { /* not by a call that has been answered */
+            error = 0;
+            assert_null(task_index_find(index, tid, child.listener, leader.id, &error));
+            assert_int_equal(error, ESRCH);
+            assert_ptr_equal(task_index_find(index, tid, child.listener, thread.id, &error), task);
+        }
         assert_int_equal(notify_continue(child.listener, thread.id), 0);
     }
     assert_int_equal(task_index_count(index), 1);
+    /* Its number is another caller's by now: the old process is not the one that waits. */
+    struct seccomp_notif later = receive(child.listener);
+    for (int i = 0; i < 1000 && syscall(SYS_tgkill, child.pid, tid, 0) == 0; i++)
+        usleep(10000);
+    assert_null(task_index_find(index, tid, child.listener, later.id, &error));
+    assert_int_equal(error, ESRCH);
+    assert_int_equal(notify_continue(child.listener, later.id), 0);
     assert_int_equal(trapped_wait(&child), 7);
     /* A thread that is gone is not found by memory alone. */
     assert_null(task_index_find(index, child.pid + 100000, child.listener, 1, &error));

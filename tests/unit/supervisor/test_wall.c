@@ -131,18 +131,25 @@ static void a_guardian_that_traces_has_its_own_list(void **state)
 
 /* ---- Conditions on arguments ------------------------------------------------------------------- */
 
-static uint32_t evaluate(const struct arch *arch, const struct wall_options *options,
-                         const char *call, uint64_t a, uint64_t b, uint64_t c)
+static uint32_t evaluate_all(const struct arch *arch, const struct wall_options *options,
+                             const char *call, const uint64_t args[6])
 {
     struct filter_plan *plan = wall_plan(arch, options);
     int number = arch_syscall_number(arch, call);
+    struct seccomp_data data = {.nr = number, .arch = arch->audit_arch};
 
     assert_non_null(plan);
     assert_true(number >= 0);
-    struct seccomp_data data = {.nr = number, .arch = arch->audit_arch, .args = {a, b, c}};
+    memcpy(data.args, args, sizeof(data.args));
     uint32_t action = filter_plan_evaluate(plan, &data);
     filter_plan_free(plan);
     return action;
+}
+
+static uint32_t evaluate(const struct arch *arch, const struct wall_options *options,
+                         const char *call, uint64_t a, uint64_t b, uint64_t c)
+{
+    return evaluate_all(arch, options, call, (const uint64_t[6]){a, b, c});
 }
 
 /* On every architecture, with garbage in the half that the kernel ignores. */
@@ -441,6 +448,104 @@ static void an_option_may_be_needed_alone(void **state)
     assert_answer(options, "setsockopt", 1, IPPROTO_IP, 24, FILTER_ALLOW);
     assert_answer(options, "setsockopt", 1, IPPROTO_IP, 25, NO);
     assert_answer(options, "setsockopt", 1, SOL_SOCKET, 24, NO);
+}
+
+/* A filter is locked without the power to attach one. */
+static void a_lock_may_be_needed_alone(void **state)
+{
+    static const char *const lock[] = {"setsockopt:lock", NULL};
+    static const struct feature feature = {.name = "lock", .needs = {.calls = lock}};
+    static const struct feature *const features[] = {&feature, NULL};
+    struct wall_options options = LIBRARY(ROLE_WORKER);
+
+    (void)state;
+    assert_answer(options, "setsockopt", 1, SOL_SOCKET, SO_LOCK_FILTER, NO);
+    options.features = features;
+    assert_answer(options, "setsockopt", 1, SOL_SOCKET, SO_LOCK_FILTER, FILTER_ALLOW);
+    assert_answer(options, "setsockopt", 1, SOL_SOCKET, SO_ATTACH_FILTER, NO);
+}
+
+/* Of every form that a feature may name: what it is, and what the rest of the call is. */
+static void a_form_of_a_call_is_not_the_whole_of_it(void **state)
+{
+    static const struct {
+        const char *need, *call;
+        uint64_t is[6], others[2][6];
+        enum wall_role role;
+    } forms[] = {
+        {"socketpair", "socketpair", {AF_UNIX}, {{AF_INET}, {AF_NETLINK}}},
+        {"bind:unix", "bind", {3, 1, 12}, {{3, 1, 16}, {3, 1, 28}}},
+        {"bind:ip6", "bind", {3, 1, 28}, {{3, 1, 16}, {3, 1, 12}}},
+        {"sendto:connected", "sendto", {3, 1, 1}, {{3, 1, 1, 0, 1, 16}, {3, 1, 1, 0, 1, 12}}},
+        {"recvfrom:connected", "recvfrom", {3, 1, 1}, {{3, 1, 1, 0, 1}, {3, 1, 1, 0, 1, 12}}},
+        {"sendto:netlink", "sendto", {3, 1, 1, 0, 1, 12}, {{3, 1, 1, 0, 1, 16}, {3, 1, 1}}},
+        {"socket:datagram",
+         "socket",
+         {AF_INET, SOCK_DGRAM},
+         {{AF_INET, SOCK_RAW}, {AF_UNIX, SOCK_DGRAM}}},
+        {"setsockopt:filter",
+         "setsockopt",
+         {3, SOL_SOCKET, SO_DETACH_FILTER},
+         {{3, SOL_SOCKET, 50 /* SO_ATTACH_BPF */}, {3, IPPROTO_IP, SO_DETACH_FILTER}}},
+        {"setsockopt:lock",
+         "setsockopt",
+         {3, SOL_SOCKET, SO_LOCK_FILTER},
+         {{3, SOL_SOCKET, SO_ATTACH_FILTER}, {3, IPPROTO_IP, SO_LOCK_FILTER}}},
+        {"setsockopt:send-timeout",
+         "setsockopt",
+         {3, SOL_SOCKET, SO_SNDTIMEO},
+         {{3, SOL_SOCKET, SO_RCVBUF}, {3, IPPROTO_IP, SO_SNDTIMEO}}},
+        {"setsockopt:linger",
+         "setsockopt",
+         {3, SOL_SOCKET, SO_LINGER},
+         {{3, SOL_SOCKET, SO_MARK}, {3, IPPROTO_IP, SO_LINGER}}},
+        {"setsockopt:reuse",
+         "setsockopt",
+         {3, SOL_SOCKET, SO_REUSEPORT},
+         {{3, SOL_SOCKET, SO_MARK}, {3, IPPROTO_IP, SO_REUSEPORT}}},
+        {"setsockopt:port",
+         "setsockopt",
+         {3, IPPROTO_IP, 24},
+         {{3, IPPROTO_IP, 25}, {3, SOL_SOCKET, 24}}},
+        {"sendmsg:no-wait",
+         "sendmsg",
+         {3, 1, MSG_DONTWAIT},
+         {{3, 1, 0}, {3, 1, MSG_DONTWAIT | 0x20000000 /* MSG_FASTOPEN */}}},
+        {"pidfd_send_signal:guardian",
+         "pidfd_send_signal",
+         {3, SIGUSR1},
+         {{3, SIGKILL}, {3, SIGPIPE}},
+         ROLE_WORKER},
+        {"pidfd_send_signal:pipe",
+         "pidfd_send_signal",
+         {3, SIGPIPE},
+         {{3, SIGKILL}, {3, SIGUSR1}},
+         ROLE_WORKER},
+        {"prlimit64:mark", "prlimit64", {7, 10, 1}, {{7, 7, 1}, {7, 0, 1}}},
+        {"fcntl:seal", "fcntl", {3, 1033}, {{3, F_SETOWN}, {3, F_SETLEASE}}},
+        {"ioctl", "ioctl", {3, 0x40086602}, {{3, TIOCSTI}, {3, TIOCSCTTY}}},
+        {"ioctl:terminal", "ioctl", {3, TCSETSW}, {{3, TIOCSTI}, {3, TIOCSPGRP}}, ROLE_WORKER},
+        {"kill:job", "kill", {7, SIGTTOU}, {{7, SIGKILL}, {(uint64_t)-1, SIGTERM}}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        const char *const needs[] = {forms[i].need, NULL};
+        const struct feature feature = {.name = "narrow", .needs = {.calls = needs}};
+        const struct feature *const features[] = {&feature, NULL};
+        struct wall_options options = LIBRARY(forms[i].role);
+        const char *call = forms[i].call;
+        if (evaluate_all(&arch_x86_64, &options, call, forms[i].is) != NO)
+            fail_msg("%s is allowed without a need", forms[i].need);
+        options.features = features;
+        for (size_t a = 0; arch_all[a] != NULL; a++) {
+            if (evaluate_all(arch_all[a], &options, call, forms[i].is) != FILTER_ALLOW)
+                fail_msg("%s is not allowed", forms[i].need);
+            for (int k = 0; k < 2; k++)
+                if (evaluate_all(arch_all[a], &options, call, forms[i].others[k]) != NO)
+                    fail_msg("%s allows more of %s: %d", forms[i].need, call, k);
+        }
+    }
 }
 
 static void the_programs_do_what_the_plans_say(void **state)
@@ -832,6 +937,8 @@ int main(void)
         cmocka_unit_test(inert_sockets_and_filters_are_all_that_is_made),
         cmocka_unit_test(members_messages_neither_wait_nor_connect),
         cmocka_unit_test(an_option_may_be_needed_alone),
+        cmocka_unit_test(a_lock_may_be_needed_alone),
+        cmocka_unit_test(a_form_of_a_call_is_not_the_whole_of_it),
         cmocka_unit_test(the_programs_do_what_the_plans_say),
         cmocka_unit_test(normal_work_goes_on_behind_the_walls),
         cmocka_unit_test(a_call_outside_the_list_has_the_promised_result),

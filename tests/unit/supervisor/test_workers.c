@@ -141,11 +141,110 @@ static void test_at_the_end_the_line_is_dropped_and_the_rest_waited_for(void **s
     workers_free(ending.workers);
 }
 
+/* A job whose last part waits until the next one is there. */
+struct following {
+    pthread_t thread;
+    atomic_bool finishing, next_is_there, ran;
+};
+
+static void note_thread(void *job, bool usable)
+{
+    struct following *following = job;
+
+    assert_true(usable);
+    following->thread = pthread_self();
+    atomic_store(&following->ran, true);
+}
+
+static void wait_for_the_next(void *job)
+{
+    struct following *following = job;
+
+    atomic_store(&following->finishing, true);
+    while (!atomic_load(&following->next_is_there))
+        sched_yield();
+}
+
+static void wait_for(atomic_bool *what)
+{
+    while (!atomic_load(what))
+        sched_yield();
+}
+
+static void test_a_thread_that_finishes_takes_the_next_job(void **state)
+{
+    struct gate gate;
+    struct workers *workers = make_workers(&gate);
+    struct following first = {0}, second = {0};
+
+    (void)state;
+    assert_true(workers_submit_in_two(workers, note_thread, wait_for_the_next, &first));
+    wait_for(&first.finishing);
+    atomic_store(&second.next_is_there, true);
+    assert_true(workers_submit_in_two(workers, note_thread, wait_for_the_next, &second));
+    atomic_store(&first.next_is_there, true);
+    wait_for(&second.finishing);
+    assert_true(pthread_equal(first.thread, second.thread));
+    assert_true(workers_shutdown(workers, PATIENCE));
+    workers_free(workers);
+}
+
+static void test_a_thread_that_still_works_does_not(void **state)
+{
+    struct gate gate;
+    struct workers *workers = make_workers(&gate);
+    struct following second = {0};
+
+    (void)state;
+    assert_true(workers_submit(workers, stand_before, &gate));
+    wait_until_inside(&gate, 1);
+    atomic_store(&second.next_is_there, true);
+    assert_true(workers_submit_in_two(workers, note_thread, wait_for_the_next, &second));
+    wait_for(&second.finishing); /* while the first stands */
+    open_gate(&gate);
+    assert_true(workers_shutdown(workers, PATIENCE));
+    workers_free(workers);
+}
+
+static void count_finish(void *job)
+{
+    struct gate *gate = job;
+
+    pthread_mutex_lock(&gate->lock);
+    gate->inside--;
+    pthread_mutex_unlock(&gate->lock);
+}
+
+static void test_dropped_jobs_are_finished_too(void **state)
+{
+    struct gate gate;
+    struct ending ending = {.workers = make_workers(&gate)};
+    pthread_t thread;
+
+    (void)state;
+    for (unsigned i = 0; i < WORKERS_MAX; i++)
+        assert_true(workers_submit(ending.workers, stand_before, &gate));
+    wait_until_inside(&gate, WORKERS_MAX);
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(workers_submit_in_two(ending.workers, stand_before, count_finish, &gate));
+    assert_int_equal(pthread_create(&thread, NULL, shut_down, &ending), 0);
+    while (atomic_load(&gate.dropped) < 3)
+        sched_yield();
+    open_gate(&gate);
+    pthread_join(thread, NULL);
+    assert_true(ending.all_ended);
+    assert_int_equal(gate.inside, WORKERS_MAX - 3);
+    workers_free(ending.workers);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_line_is_bounded_and_moves_on),
         cmocka_unit_test(test_at_the_end_the_line_is_dropped_and_the_rest_waited_for),
+        cmocka_unit_test(test_a_thread_that_finishes_takes_the_next_job),
+        cmocka_unit_test(test_a_thread_that_still_works_does_not),
+        cmocka_unit_test(test_dropped_jobs_are_finished_too),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

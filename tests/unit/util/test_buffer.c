@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "util/buffer.h"
+#include "util/key_index.h"
 #include "util/error.h"
 #include "util/fd.h"
 #include "util/strv.h"
@@ -102,6 +103,31 @@ static void a_key_is_found_by_its_whole_name(void **state)
     assert_int_equal(strv_find_key(&strv, "HOME", 4), -1);
     strv_replace(&strv, 2, strdup("PATH=/usr/bin"));
     assert_string_equal(strv.items[2], "PATH=/usr/bin");
+}
+
+static void an_index_finds_what_has_the_key_last(void **state)
+{
+    CLEANUP_STRV struct strv strv = STRV_INIT;
+    CLEANUP_KEY_INDEX struct key_index index = KEY_INDEX_INIT;
+    char text[32];
+
+    (void)state;
+    assert_true(key_index_reserve(&index, 1000));
+    assert_int_equal(key_index_find(&index, &strv, "K=1"), -1);
+    for (size_t i = 0; i < 1000; i++) {
+        snprintf(text, sizeof(text), "K%zu=%zu", i % 900, i);
+        assert_true(strv_add(&strv, text));
+        key_index_add(&index, &strv, i);
+    }
+    for (size_t i = 0; i < 900; i++) {
+        snprintf(text, sizeof(text), "K%zu=other", i);
+        assert_int_equal(key_index_find(&index, &strv, text), i < 100 ? i + 900 : i);
+        snprintf(text, sizeof(text), "K%zu", i);
+        assert_int_equal(key_index_find(&index, &strv, text), -1);
+    }
+    assert_int_equal(key_index_find(&index, &strv, "K=1"), -1);
+    assert_int_equal(key_index_find(&index, &strv, "K900=1"), -1);
+    assert_int_equal(key_index_find(&index, &strv, "=1"), -1);
 }
 
 static void vectors_are_sorted_copied_and_joined(void **state)
@@ -283,6 +309,7 @@ int main(void)
         cmocka_unit_test(a_failed_append_is_remembered),
         cmocka_unit_test(a_vector_is_a_terminated_argv),
         cmocka_unit_test(a_key_is_found_by_its_whole_name),
+        cmocka_unit_test(an_index_finds_what_has_the_key_last),
         cmocka_unit_test(vectors_are_sorted_copied_and_joined),
         cmocka_unit_test(an_error_tells_object_and_reason),
         cmocka_unit_test(a_configuration_error_has_no_errno),

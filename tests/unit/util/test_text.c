@@ -187,6 +187,9 @@ static void a_typing_error_finds_its_word(void **state)
     assert_string_equal(text_closest("max-mem", words), "max-memory");
     assert_string_equal(text_closest("cpus", words), "cpu");
     assert_null(text_closest("zzz", words));
+    assert_null(text_closest("upc", words));
+    assert_string_equal(text_closest("cup", words), "cpu");
+    assert_null(text_closest("nope", (const char *const[]){"open", NULL}));
     assert_null(text_closest("x", words));
     assert_null(text_closest("", words));
     assert_null(text_closest("fs-read", nothing));
