@@ -99,7 +99,7 @@ static bool is_own_terminal(int fd)
 static bool open_terminal(struct opening *opening, const char *path, bool write)
 {
     for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++) {
-        char name[32];
+        char name[48];
         if (!is_own_terminal(stream))
             continue;
         snprintf(name, sizeof(name), "/proc/thread-self/fd/%d", stream);

@@ -351,7 +351,7 @@ static bool read_body(struct part body, enum net_rule_side side, struct net_rule
     struct part inside;
     struct part after;
 
-    if (body.length == 0)
+    if (body.text == NULL || body.length == 0)
         return error_config(err, "empty rule; use * for any address");
     if (body.text[0] == '[') {
         if (!cut_bracket(body, &inside, &after) || (after.length > 0 && after.text[0] != ':') ||

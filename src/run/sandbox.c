@@ -120,7 +120,7 @@ static bool begin_on_caller(struct sandbox *sandbox, struct error *err)
     sandbox->phase = PHASE_RUNNING;
     /* Nobody would see that the terminal has stopped it before somebody waits, who may poll until it ends. */
     if (!sandbox->forward_signals && !sandbox->once && launch_report_fd(sandbox->launch) >= 0)
-        launch_command(sandbox->launch, COMMAND_ORPHAN);
+        sandbox_go_on(sandbox); /* it may have been stopped by now */
     return true;
 }
 

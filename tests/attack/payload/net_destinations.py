@@ -212,9 +212,11 @@ def asked(host, open_port, port):
                 results.append(write(fd))
         thread = threading.Thread(target=writer)
         thread.start()
-        for _ in range(300):
+        for tries in range(2000):
             dissolve(fd)
             connect(fd, question)
+            if tries >= 300 and max(results, default=0) > 0:
+                break
         over.set()
         thread.join()
         return max(results)
