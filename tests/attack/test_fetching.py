@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.skipif(platform.machine() != "x86_64", reason="tracing is written for x86-64"),
 ]
 
-SECONDS = 3
+SECONDS = 2
 
 
 @contextlib.contextmanager
