@@ -14,7 +14,7 @@ from witnesses import PATIENCE, StreamWitness, free_port, port_below, rules, sho
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="the payloads use x86-64 numbers")
 
 # Of every race; many more find more.
-SECONDS = float(os.environ.get("SANDLOCK_RACE_SECONDS", "0.2"))
+SECONDS = float(os.environ.get("SANDLOCK_RACE_SECONDS", "0.15"))
 
 
 class Stage:
