@@ -78,9 +78,6 @@ struct launch {
     int guardian_pidfd;
 };
 
-/* True if the child's own steps, or the supervisor, write below /proc. */
-bool launch_writes_proc(const struct launch *launch);
-
 /* Stacks and record, zeroed (memory.c). `same_space`: guardian and child share the host's memory until
  * the exec. Freed after the guardian is reaped; a launch without memory is accepted. */
 bool launch_memory_prepare(struct launch *launch, bool same_space, struct error *err);

@@ -333,7 +333,8 @@ static void fill_guardian_plan(struct launch *launch, const struct launch_spec *
     guardian->child_stack_top = launch->child_stack_top;
 }
 
-bool launch_writes_proc(const struct launch *launch)
+/* True if the child's own steps, or the supervisor, write below /proc. */
+static bool writes_proc(const struct launch *launch)
 {
     /* Results for members' memory go through /proc/TID/mem where a container refuses the call. */
     bool memory = launch->supervised && task_memory_write_method() == TASK_MEMORY_FILE;
@@ -407,7 +408,7 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
         .proc_fd = launch->supervised ? supervisor_proc_fd(launch->supervisor) : -1,
         .confined = launch->supervised && launch->confine,
         .verdicts = launch->supervised,
-        .proc_writes = launch_writes_proc(launch),
+        .proc_writes = writes_proc(launch),
     };
     /* The name before the domains: S needs rights on the directory. A wrong grant gives it up again. */
     if (!take_name(launch, spec->name, err) ||

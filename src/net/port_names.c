@@ -105,6 +105,24 @@ static int give_name(const struct request *request, const struct sockaddr_storag
     return task_memory_write_all(tid, length_at, &actual, sizeof(actual));
 }
 
+/* Pins the socket of the call. False: the verdict is made. Names of other kinds than IP are no secret: the
+ * kernel may tell them as they are. */
+static bool pin_ip_socket(const struct request *request, struct pinned_socket *socket,
+                          struct verdict *verdict)
+{
+    int result = socket_pin(request, (int)(uint32_t)request->notification.data.args[0], socket);
+
+    if (result < 0) {
+        *verdict = verdict_errno(-result);
+        return false;
+    }
+    if (socket->domain == AF_INET || socket->domain == AF_INET6)
+        return true;
+    socket_unpin(socket);
+    *verdict = verdict_next();
+    return false;
+}
+
 static struct verdict on_name(struct request *request)
 {
     struct network *network = request->state;
@@ -112,18 +130,13 @@ static struct verdict on_name(struct request *request)
     struct pinned_socket socket;
     struct sockaddr_storage name = {0};
     socklen_t length = sizeof(name);
+    struct verdict verdict;
 
-    int result = socket_pin(request, (int)(uint32_t)request->notification.data.args[0], &socket);
-    if (result < 0)
-        return verdict_errno(-result);
-    /* Names of other kinds are no secret: the kernel may tell them as they are. */
-    if (socket.domain != AF_INET && socket.domain != AF_INET6) {
-        socket_unpin(&socket);
-        return verdict_next();
-    }
+    if (!pin_ip_socket(request, &socket, &verdict))
+        return verdict;
     struct sockaddr *out = (struct sockaddr *)&name;
-    result = which == OWN_NAME ? getsockname(socket.fd, out, &length)
-                               : getpeername(socket.fd, out, &length);
+    int result = which == OWN_NAME ? getsockname(socket.fd, out, &length)
+                                   : getpeername(socket.fd, out, &length);
     result = result == 0 ? 0 : -errno;
     if (result == 0)
         make_virtual(network->ports, &socket, which, &name);
@@ -160,18 +173,14 @@ static struct verdict on_peer_option(struct request *request)
     struct network *network = request->state;
     struct pinned_socket socket;
     struct sockaddr_storage name = {0};
+    struct verdict verdict;
 
-    int result = socket_pin(request, (int)(uint32_t)request->notification.data.args[0], &socket);
-    if (result < 0)
-        return verdict_errno(-result);
-    if (socket.domain != AF_INET && socket.domain != AF_INET6) {
-        socket_unpin(&socket);
-        return verdict_next();
-    }
+    if (!pin_ip_socket(request, &socket, &verdict))
+        return verdict;
     /* The kernel gives no more than there is. */
     socklen_t length =
         socket.domain == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-    result = getsockopt(socket.fd, SOL_SOCKET, SO_PEERNAME, &name, &length) == 0 ? 0 : -errno;
+    int result = getsockopt(socket.fd, SOL_SOCKET, SO_PEERNAME, &name, &length) == 0 ? 0 : -errno;
     if (result == 0)
         make_virtual(network->ports, &socket, PEER_NAME, &name);
     socket_unpin(&socket);
