@@ -53,17 +53,17 @@ void launch_terminal_prepare(struct launch *launch, const struct launch_spec *sp
         launch->report_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (fd < 0)
         return;
-    launch->foreground_on_demand =
-        wanted && spec->own_process && !spec->force_terminal && caller_may_read();
-    launch->take_foreground = wanted && !launch->foreground_on_demand && tcgetpgrp(fd) == getpgrp();
+    bool later = spec->own_process && !spec->force_terminal && caller_may_read();
+    launch->foreground_wanted = wanted;
+    launch->take_foreground = wanted && !later && tcgetpgrp(fd) == getpgrp();
     launch->terminal = fd;
     launch->terminal_saved =
         launch->take_foreground && tcgetattr(fd, &launch->terminal_before) == 0;
 }
 
-bool launch_foreground_on_demand(const struct launch *launch)
+bool launch_foreground_is_wanted(const struct launch *launch)
 {
-    return launch->foreground_on_demand;
+    return launch->foreground_wanted;
 }
 
 bool launch_terminal_controls(void)

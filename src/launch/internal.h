@@ -54,8 +54,8 @@ struct launch {
     int terminal;
     struct termios terminal_before; /* valid if terminal_saved */
     bool terminal_saved;
-    bool take_foreground;      /* our own group is or was in front, so the command's may be */
-    bool foreground_on_demand; /* it is to be when the command uses the terminal, not before */
+    bool take_foreground;   /* our own group is or was in front, so the command's may be */
+    bool foreground_wanted; /* at the latest it is to be when the command uses the terminal */
     int report_fd;
     int lifeline[2];
     dev_t lifeline_device; /* of the pipe, which tells this descriptor table from others */

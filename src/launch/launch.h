@@ -128,7 +128,7 @@ int launch_take_stream(struct launch *launch, int stream);
 /* Terminal that the child's group has or may get, -1 if none; stop reports, -1 if there is none. */
 int launch_terminal(const struct launch *launch);
 int launch_report_fd(const struct launch *launch);
-bool launch_foreground_on_demand(const struct launch *launch); /* a stop asks for it */
+bool launch_foreground_is_wanted(const struct launch *launch); /* once the command uses it */
 int launch_foreground_give(struct launch *launch);       /* to the child's group; 0 or -errno */
 bool launch_foreground_take_back(struct launch *launch); /* if the child's group still has it */
 

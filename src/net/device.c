@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -149,23 +150,26 @@ static int dissolve(int fd)
 
 /*
  * Whether the socket has a peer is not asked: getpeername() tells none whose port is 0. One that has an interface
- * needs nothing, since its peer, if any, belongs to it, and a connect brings no other.
+ * needs nothing, since its peer, if any, belongs to it, and a connect brings no other. One that a failed connect
+ * has bound stays bound.
  */
 static int connect_to_scope(int fd, const struct socket_address *address)
 {
     int index = index_of(fd);
     int result = index < 0 ? -ENETUNREACH : index == 0 ? dissolve(fd) : 0;
 
-    if (result < 0)
-        return result;
-    result = connect_to(fd, address);
-    /* So that it can be connected elsewhere. If not, it is bound, and has no peer. */
-    if (result < 0 && index == 0)
-        dissolve(fd);
-    return result;
+    return result < 0 ? result : connect_to(fd, address);
 }
 
-static bool has_spoken_ipv4(int fd)
+/* A mark that the kernel keeps for us and nothing takes away: the socket takes no filter any more. */
+static int mark(int fd)
+{
+    static const int on = 1;
+
+    return setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof(on)) == 0 ? 0 : -errno;
+}
+
+static bool is_marked(int fd)
 {
     int locked = 0;
     socklen_t length = sizeof(locked);
@@ -176,33 +180,46 @@ static bool has_spoken_ipv4(int fd)
 /*
  * A TCP socket of IPv6 that is connected to an IPv4 address speaks IPv4 from then on, also when the connect fails: a
  * later one to an IPv6 address sends its first packet to the old address, at the new port and by the new interface.
- * The kernel tells nobody, so the socket gets a mark that nothing takes away: it takes no filter any more.
+ * The kernel tells nobody, so the socket gets a mark.
  */
-static int keep_family(const struct pinned_socket *socket, const struct socket_address *address)
+static int keep_family(int fd, const struct socket_address *address)
 {
-    static const int on = 1;
-
-    if (socket->domain != AF_INET6 || !is_stream(socket) || address->kind != ADDRESS_IP ||
-        address->family != AF_INET6)
+    if (address->kind != ADDRESS_IP || address->family != AF_INET6)
         return 0;
-    if (address->ip.family != 4)
-        return has_spoken_ipv4(socket->fd) ? -ENETUNREACH : 0;
-    return setsockopt(socket->fd, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof(on)) == 0 ? 0 : -errno;
+    if (address->ip.family == 4)
+        return mark(fd);
+    return is_marked(fd) ? -ENETUNREACH : 0;
+}
+
+/*
+ * A send without an address reads the socket's interface and then its peer, in the kernel, while another thread's
+ * connects change both. So a datagram socket has peers of one kind only: with a mark, of those without an
+ * interface; where a connect has bound it, it stays bound.
+ */
+static int keep_kind(const struct pinned_socket *socket, const struct socket_address *address)
+{
+    if (takes_interface(socket, address))
+        return is_marked(socket->fd) ? -ENETUNREACH : 0;
+    if (is_sent_to(address))
+        return mark(socket->fd);
+    return is_bound_elsewhere(socket->fd) ? -ENETUNREACH : 0;
 }
 
 int device_connect(pthread_mutex_t *lock, const struct pinned_socket *socket,
                    const struct socket_address *address, bool *refused)
 {
     bool may_be_bound = is_ping(socket) && is_sent_to(address);
-    int result = may_be_bound ? -ENETUNREACH : keep_family(socket, address);
+    int result = may_be_bound ? -ENETUNREACH : device_enter(lock, socket, address);
 
-    if (result == 0)
-        result = device_enter(lock, socket, address);
     *refused = result == -ENETUNREACH;
     if (result < 0)
         return result;
-    result = takes_interface(socket, address) ? connect_to_scope(socket->fd, address)
-                                              : connect_to(socket->fd, address);
+    if (is_concerned(socket, address))
+        result = is_stream(socket) ? keep_family(socket->fd, address) : keep_kind(socket, address);
+    *refused = result == -ENETUNREACH;
+    if (result == 0)
+        result = takes_interface(socket, address) ? connect_to_scope(socket->fd, address)
+                                                  : connect_to(socket->fd, address);
     device_leave(lock, socket, address);
     return result;
 }
@@ -240,8 +257,11 @@ static const char *reason_of(const struct pinned_socket *socket,
 
     if (connects && is_ping(socket))
         return "a ping socket can get bound to a network interface at any time";
-    if (connects && is_stream(socket) && address->ip.family != 4 && has_spoken_ipv4(socket->fd))
+    if (connects && is_stream(socket) && address->ip.family != 4 && is_marked(socket->fd))
         return "the socket was connected to an IPv4 address, to which it would send again";
+    if (connects && takes_interface(socket, address))
+        return "the socket was connected to an address without a network interface, to which it "
+               "could send by this one";
     return "the socket is bound to a network interface, by which it would leave";
 }
 
@@ -252,7 +272,10 @@ void device_refuse(const struct request *request, const struct pinned_socket *so
     enum net_protocol protocol = NET_UDP;
 
     net_protocol_of_socket(socket, &protocol);
-    name_local_address(object, protocol, address);
+    if (address->kind == ADDRESS_UNSPEC)
+        snprintf(object, sizeof(object), "%s socket", net_protocol_name(protocol));
+    else
+        name_local_address(object, protocol, address);
     request_record_denial(request, object, want, ENETUNREACH, "network-rules",
                           reason_of(socket, address, want), NULL);
 }

@@ -28,9 +28,10 @@ void device_leave(pthread_mutex_t *lock, const struct pinned_socket *socket,
 
 /*
  * connect(2) on behalf, kept apart from the sends and connects of the same datagram socket: 0 or -errno. *refused:
- * the socket's interface, or one that it can get, is the reason. Before an interface can come with the address a
- * datagram socket loses its peer, for good if the connect fails. A TCP socket of IPv6 that was connected to an IPv4
- * address is connected to no IPv6 address any more.
+ * the socket's interface, or one that it can get, is the reason. A datagram socket of IPv6 is connected either to
+ * addresses that need a scope or to others, whichever came first, and one that a connect, also a failed one, has bound to
+ * an interface stays bound; before an interface can come with an address it loses its peer, for good if the connect fails. A
+ * TCP socket of IPv6 that was connected to an IPv4 address is connected to no IPv6 address any more.
  */
 int device_connect(pthread_mutex_t *lock, const struct pinned_socket *socket,
                    const struct socket_address *address, bool *refused);

@@ -184,11 +184,12 @@ static void continue_command(void *data)
     launch_signal_group(terminal->launch, SIGCONT);
 }
 
-/* It uses the terminal that we have kept for ourselves so far. Who handles the signal (a prompt for a password
+/* It uses the terminal that we have kept for ourselves so far, or that a shell has given to our group after we gave it
+ * to the command: it does so for each process of a pipeline. Who handles the signal (a prompt for a password
  * restores settings first) stops itself by it a moment later, perhaps when the others go on already. */
 static bool serve_demand(struct terminal *terminal, int number)
 {
-    if (number == SIGTSTP || !launch_foreground_on_demand(terminal->launch) ||
+    if (number == SIGTSTP || !launch_foreground_is_wanted(terminal->launch) ||
         !is_in_front(terminal) || launch_foreground_give(terminal->launch) != 0)
         return false;
     continue_command(terminal);

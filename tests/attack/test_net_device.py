@@ -109,11 +109,11 @@ CONNECT_POLICIES = {
 
 @pytest.mark.parametrize("policy", CONNECT_POLICIES)
 def test_no_further_connect_ties_a_connected_socket_to_an_interface(attack, policy):
-    """One that fails does, and leaves the old peer in place."""
+    """One that fails does, and leaves the old peer in place. The other way round the interface stays."""
     port = free_port()
     words = attack.words("net_device_connect.py", "INDEX", port)
     free, seen = run_on_wire(attack, words)
-    ways = set(free) - {"plain", "again", "ping"}
+    ways = set(free) - {"plain", "again", "ping", "loosened"}
     assert set(free.values()) == {"OK"}, free.result
     assert seen == ways, "the control: the kernel sends each of them out"
 
@@ -121,8 +121,8 @@ def test_no_further_connect_ties_a_connected_socket_to_an_interface(attack, poli
     confined, seen = on_wire(attack, options, *words)
     assert seen == set(), confined.result
     assert confined["plain"] == "OK" and confined["again"] == "OK", confined.result
-    assert confined["link-local"] == "EDESTADDRREQ" and confined["tcp"] == "ENETUNREACH", confined.result
-    assert confined["ping"] == "ENETUNREACH" and set(confined) == set(free), confined.result
+    assert confined["link-local"] == "OK" and confined["tcp"] == "ENETUNREACH", confined.result
+    assert confined["ping"] == confined["loosened"] == "ENETUNREACH" and set(confined) == set(free), confined.result
 
 
 def test_no_tcp_socket_goes_back_to_an_ipv4_address_by_an_interface(attack):
@@ -137,7 +137,6 @@ def test_no_tcp_socket_goes_back_to_an_ipv4_address_by_an_interface(attack):
     assert seen == set() and set(confined) == {"plain", "tcp"}, confined.result
 
 
-@pytest.mark.xfail(strict=False, reason="a send that stands in the kernel between peer and interface: one run in some twenty")
 def test_no_connect_does_while_another_thread_sends(attack):
     words = attack.words("device_switch", "INDEX", free_port())
     free, seen = run_on_wire(attack, [*words, "400"])

@@ -132,9 +132,8 @@ os.wait()
 """
 
 
-def session_nice():
-    with open("/proc/self/autogroup", encoding="ascii") as stream:
-        return int(stream.read().split()[-1])
+# In a session of its own, since that of the tests can be one that has no group.
+AROUND = 'cat /proc/self/autogroup; "$@"; cat /proc/self/autogroup'
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/autogroup"), reason="the kernel has no groups by session")
@@ -144,10 +143,12 @@ def test_the_callers_session_keeps_its_share(sandlock):
     # Unconfined, from a session that is as foreign to this one as the other to the sandbox.
     control = subprocess.run([*words, "9"], capture_output=True, text=True, check=True, start_new_session=True)
     assert control.stdout.splitlines() == ["shared session: OK", "own session: OK", "member of it: OK"]
-    before = session_nice()
-    result = sandlock.run("-w", "/proc", "--explain", "--", *words, str(before + 3))
-    assert result.stdout.splitlines() == ["shared session: EACCES", "own session: OK", "member of it: OK"], result
-    assert session_nice() == before
+    confined = [sandlock.binary, "run", *sandlock.base, "-w", "/proc", "--explain", "--", *words, "3"]
+    result = subprocess.run(["setsid", "-w", "sh", "-c", AROUND, "sh", *confined], capture_output=True, text=True,
+                            env=sandlock.environment(None), check=False)
+    before, *told, after = result.stdout.splitlines()
+    assert told == ["shared session: EACCES", "own session: OK", "member of it: OK"], result
+    assert before == after and before.endswith(" nice 0"), result
     assert "autogroup: EACCES" in result.stderr and "--fs-write" not in result.stderr
 
 

@@ -218,7 +218,7 @@ REASONS = [
         ("prctl", "call(157, 28, 0, 0, 0, 0)", "option 0x1c", "capabilities", None),
         ("prctl", "call(157, 4, 0, 0, 0, 0)", "option 0x4", "hide the process", None),
         ("mknodat", "os.mknod('dev', 0o20600, os.makedev(1, 3))", "dev", "device files", None),
-        ("setpgid", "call(109, 0, os.getsid(0))", "process group ", "groups of members", None),
+        ("setpgid", "call(109, 0, 1)", "process group 1", "groups of members", None),
         ("socket", "socket.socket(2, 1, 262)", "AF_INET SOCK_STREAM MPTCP", "only TCP", None),
     ]),
     (["--no-huge-pages", "-P", "1"], [

@@ -635,6 +635,19 @@ def test_a_pipeline_has_the_terminal_from_the_start_if_it_is_told_to(terminal, m
     assert "wants the terminal" not in terminal.text
 
 
+def test_a_shell_that_is_late_does_not_keep_the_terminal(terminal, mode):
+    """It puts the group of a pipeline in front once more for each of its processes."""
+    late = "import os, signal, sys; signal.signal(signal.SIGTTOU, signal.SIG_IGN)\n" \
+           "sys.stdin.readline(); os.tcsetpgrp(os.open('/dev/tty', os.O_RDWR), os.getpgrp())"
+    ready = "sh -c 'echo go >&3; sleep 0.5; read -r x </dev/tty; echo \"inside $x\"'"
+    terminal.say("mkfifo $HOME/go")
+    terminal.say(f"python3 -I -S -c \"{late}\" <$HOME/go | run {' '.join(mode)} -i -w /dev/tty -- {ready} 3<>$HOME/go; echo code-$?")
+    terminal.say("a word")
+    terminal.expect("inside a word")
+    terminal.expect("code-0")
+    assert "wants the terminal" not in terminal.text
+
+
 def test_a_pipeline_that_leaves_the_terminal_alone_leaves_it_to_the_others(terminal, mode):
     """Another program of the pipeline asks for a password, say."""
     terminal.say(f"(read -r x </dev/tty; echo \"$x\") | run {' '.join(mode)} -w /dev/tty -- cat; echo code-$?")

@@ -25,7 +25,7 @@ def attempt(sock, address):
 
 
 def dissolve(sock):
-    libc.connect(sock.fileno(), struct.pack("H14x", socket.AF_UNSPEC), 16)
+    return libc.connect(sock.fileno(), struct.pack("H14x", socket.AF_UNSPEC), 16)
 
 
 def udp(own_port=0):
@@ -128,18 +128,31 @@ def ping(_text):
 
 def plain():
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as receiver, \
-            socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sender:
+            socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as far, \
+            socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as near:
         receiver.bind(("::1", port))
         receiver.settimeout(5)
-        for peer in (("ff02::fb", port, 0, index), LINK):
-            sender.connect(peer)
-            assert sender.getpeername()[:2] == peer[:2]
-            assert sender.getsockopt(socket.SOL_SOCKET, BIND_INDEX) == index
-            sender.send(b"plain")
-        dissolve(sender)
-        sender.connect(("::1", port))
-        sender.send(b"plain")
+        for peer in (GROUP, LINK):
+            far.connect(peer)
+            assert far.getpeername()[:2] == peer[:2]
+            assert far.getsockopt(socket.SOL_SOCKET, BIND_INDEX) == index
+            far.send(b"plain")
+        for peer in (("::1", 1), ("::1", port)):
+            near.connect(peer)
+            assert dissolve(near) == 0
+        near.connect(("::1", port))
+        near.send(b"plain")
         assert receiver.recv(100) == b"plain"
+
+
+def loosened(_text):
+    """From the interface that came with the peer."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sender:
+        sender.connect(GROUP)
+        result = dissolve(sender)
+        assert sender.getsockopt(socket.SOL_SOCKET, BIND_INDEX) == (index if result else 0)
+        if result:
+            raise OSError(ctypes.get_errno(), "dissolve")
 
 
 def again():
@@ -185,3 +198,4 @@ say("again", again)
 for name, way in WAYS.items():
     say(name, way, name.encode())
 say("ping", ping, b"")
+say("loosened", loosened, b"")
