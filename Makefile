@@ -81,7 +81,8 @@ sanitize: packages-check build-sanitize
 # Two parts of `make check` may come to a build at the same time.
 build-faults: packages-build
 	@flock Makefile sh -ec '[ -f $(BUILD)-faults/build.ninja ] || \
-		$(MESON) setup $(BUILD)-faults -Dfault_injection=true -Dtests=false -Doptimization=0 -Ddebug=false; \
+		$(MESON) setup $(BUILD)-faults -Dfault_injection=true -Dcli_libc=glibc -Dtests=false \
+			-Doptimization=0 -Ddebug=false; \
 		$(NINJA) -C $(BUILD)-faults -j $(JOBS) sandlock libsandlock_ffi.so'
 
 build-sanitize: packages-build

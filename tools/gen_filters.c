@@ -1,7 +1,7 @@
 /*
  * Build-time generator: compiles the members' filter for the policies of everyday use and the
  * guardian's filter, proves each against its plan, and prints them as C tables
- * (src/launch/precompiled.h).
+ * (src/launch/precompiled.h). With --unproven it leaves the proof out, which takes long without optimisation.
  */
 #include "filter/filter.h"
 #include "launch/registry.h"
@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* One policy of everyday use: options by id and value. */
 struct variant {
@@ -44,6 +45,9 @@ static const unsigned limits[] = {1024, 65536};
 /* Each limit with and without a terminal of the caller's. */
 #define KINDS (LIMIT_COUNT * 2)
 
+/* Of a build whose filters another one proves. */
+static bool unproven;
+
 static void stop(const char *what, const struct error *err)
 {
     fprintf(stderr, "gen-filters: %s: %s\n", what, err->text);
@@ -67,7 +71,7 @@ static struct bpf_program compile(const struct filter_plan *plan, const char *na
     struct error err = {0};
 
     if (plan == NULL || !filter_compile(plan, &program, &err) ||
-        !filter_verify(plan, &program, &err))
+        (!unproven && !filter_verify(plan, &program, &err)))
         stop(name, &err);
     return program;
 }
@@ -148,11 +152,12 @@ static void name_guardian(const char *label)
            label, label, label, label);
 }
 
-int main(void)
+int main(int words, char **word)
 {
     uint64_t keys[sizeof(variants) / sizeof(variants[0]) * KINDS];
     size_t count = sizeof(keys) / sizeof(keys[0]);
 
+    unproven = words > 1 && strcmp(word[1], "--unproven") == 0;
     printf("/* Written by tools/gen_filters.c. */\n#include \"launch/precompiled.h\"\n\n");
     for (size_t i = 0; i < count; i++)
         keys[i] = print_variant(i);

@@ -155,6 +155,7 @@ def test_nobody_outlives_the_supervisor_in_an_injected_call(attack, look, mark):
         assert survivors() == []
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("kind", ["free", "stuck"])
 def test_a_process_that_cannot_be_stopped_does_not_starve_others(attack, kind):
     """A thread waits for the end of its vfork(); the others ask without end."""

@@ -87,6 +87,7 @@ def test_no_bind_ties_a_socket_for_the_machine_itself_to_an_interface(attack, po
     assert confined["other family"] == "EPERM" and confined["name"] == "EPERM", confined.result
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("binds", [True, False])
 def test_no_bind_between_the_look_and_the_send_does(attack, binds):
     """A bind that fails, without taking the port that would keep it away."""

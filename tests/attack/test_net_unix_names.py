@@ -89,6 +89,7 @@ def test_no_spelling_reaches_a_socket_that_may_only_be_read(attack, place, kind)
         assert place.arrivals(kind) == 0, policy
 
 
+@pytest.mark.costly
 def test_every_spelling_reaches_a_socket_that_may_be_written(attack, place, kind):
     names = words(place.spellings(kind))
     outside = attack.outside("net_unix.py", "reach", place.open, kind, *names)

@@ -66,6 +66,7 @@ def test_wrong_arguments_get_the_kernels_answers(attack, target, area):
     assert inside.stdout == outside
 
 
+@pytest.mark.costly
 def test_a_flood_is_answered_and_the_supervisor_stays_small(attack, target, area, options, look):
     process = attack.start("trap_probe", "flood", 16, 2, target, options=["-w", area, *options])
     time.sleep(0.7)
@@ -97,6 +98,7 @@ def test_members_that_die_in_the_middle_of_a_call_do_no_harm(attack, target, are
     assert inside.result.code == 0
 
 
+@pytest.mark.costly
 def test_signals_in_the_middle_of_a_call_lose_no_call(attack, target, area, options):
     inside = attack.inside("trap_probe", "interrupt", 2, target, options=["-w", area, *options])
     assert int(inside["signals"]) > 200 and int(inside["good"]) > 200

@@ -157,6 +157,7 @@ def busy(request):
     return BUSY[request.param]
 
 
+@pytest.mark.costly
 def test_a_storm_is_over_soon_after_its_timeout(attack, look, mark, busy):
     kind, options = busy
     started = time.monotonic()
@@ -325,7 +326,7 @@ def test_a_storm_stays_within_the_process_limit(attack, look):
     assert most <= 2
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="takes long, and is the same for root")
+@pytest.mark.costly
 @pytest.mark.parametrize("idle, many, limit, who", [(50, 10, 63, "process"), (60, 60, 123, "process"),
                                                     (40, 10, 52, "thread")])
 def test_who_changes_its_parent_during_the_count_is_counted(sandlock, helpers, idle, many, limit, who):

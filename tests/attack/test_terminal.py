@@ -180,6 +180,7 @@ def test_a_background_sandbox_does_not_change_the_terminal(attack, way):
     assert typed == b"a secret\n"
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("way", ["switching", "exchanging"])
 def test_nothing_that_changes_meanwhile_lets_a_background_sandbox_change_the_terminal(attack, way):
     words = attack.words("terminal_change.py", way)

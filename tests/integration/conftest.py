@@ -25,6 +25,7 @@ BASE_PATHS = [path for path in ("/usr", "/lib", "/lib64", "/bin", "/etc") if os.
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "root: behaves differently for root, runs once more as root")
+    config.addinivalue_line("markers", "costly: takes long, and is the same for root, who leaves it out")
     config.addinivalue_line("markers", "soak: many runs; the long form is make soak")
     config.addinivalue_line("markers", "fault_injection: needs such a build, runs in make faults")
 
@@ -32,6 +33,8 @@ def pytest_configure(config):
 def pytest_runtest_setup(item):
     if item.get_closest_marker("fault_injection") and os.environ.get("SANDLOCK_FAULTS") != "1":
         pytest.skip("needs a build with fault injection: make faults")
+    if item.get_closest_marker("costly") and os.getuid() == 0:
+        pytest.skip("takes long, and is the same for root")
 
 
 class Result:

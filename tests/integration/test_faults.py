@@ -6,6 +6,7 @@ $SANDLOCK_FAULT (src/util/fault.h).
 """
 
 import ctypes
+import errno
 import itertools
 import json
 import os
@@ -26,7 +27,9 @@ if os.environ.get("SANDLOCK_FAULTS") != "1":
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RUNTIME = pathlib.Path(f"/dev/shm/sandlock-{os.getuid()}")
 BUILD = pathlib.Path(os.environ.get("SANDLOCK_BUILD", ROOT / "build-faults")).resolve()
-IO_ERROR = "I/O error"
+# The program of this build has the libc of Python and of the library.
+IO_ERROR = os.strerror(errno.EIO)
+NO_MEMORY = os.strerror(errno.ENOMEM)
 numbers = itertools.count(1)
 
 
@@ -135,25 +138,25 @@ STEPS = [
 
 # What is prepared before them: fault, message.
 PREPARATIONS = [
-    ("network", "network of the sandbox: Out of memory"),
-    ("denials", "denial records: Out of memory"),
-    ("proc", "open /proc: I/O error"),
-    ("wake", "the supervisor's event descriptor: I/O error"),
-    ("ruleset-members", "landlock ruleset: I/O error"),
-    ("ruleset-supervisor", "supervisor landlock ruleset: I/O error"),
-    ("ruleset-guardian", "guardian landlock ruleset: I/O error"),
-    ("grant", "grant --fs-read /usr: I/O error"),
-    ("rule", "landlock rule for /usr: I/O error"),
-    ("supervisor-rule", "landlock rule for the supervisor's own needs: I/O error"),
-    ("filter", "filter of the members: I/O error"),
-    ("streams", "descriptors: Out of memory"),
-    ("memory", "launch memory: I/O error"),
-    ("stacks", "launch stacks: I/O error"),
-    ("posture", "posture: Out of memory"),
-    ("feature", "start process-gate: I/O error"),
-    ("supervisor-privileges", "no_new_privs for the supervisor: I/O error"),
-    ("supervisor-domain", "landlock domain of the supervisor: I/O error"),
-    ("guardian-clone", "clone of the guardian: I/O error"),
+    ("network", f"network of the sandbox: {NO_MEMORY}"),
+    ("denials", f"denial records: {NO_MEMORY}"),
+    ("proc", f"open /proc: {IO_ERROR}"),
+    ("wake", f"the supervisor's event descriptor: {IO_ERROR}"),
+    ("ruleset-members", f"landlock ruleset: {IO_ERROR}"),
+    ("ruleset-supervisor", f"supervisor landlock ruleset: {IO_ERROR}"),
+    ("ruleset-guardian", f"guardian landlock ruleset: {IO_ERROR}"),
+    ("grant", f"grant --fs-read /usr: {IO_ERROR}"),
+    ("rule", f"landlock rule for /usr: {IO_ERROR}"),
+    ("supervisor-rule", f"landlock rule for the supervisor's own needs: {IO_ERROR}"),
+    ("filter", f"filter of the members: {IO_ERROR}"),
+    ("streams", f"descriptors: {NO_MEMORY}"),
+    ("memory", f"launch memory: {IO_ERROR}"),
+    ("stacks", f"launch stacks: {IO_ERROR}"),
+    ("posture", f"posture: {NO_MEMORY}"),
+    ("feature", f"start process-gate: {IO_ERROR}"),
+    ("supervisor-privileges", f"no_new_privs for the supervisor: {IO_ERROR}"),
+    ("supervisor-domain", f"landlock domain of the supervisor: {IO_ERROR}"),
+    ("guardian-clone", f"clone of the guardian: {IO_ERROR}"),
 ]
 
 
@@ -1006,11 +1009,9 @@ def test_a_failed_change_of_directory_gives_no_handle(host, fault):
              "working directory /usr: Input/output error", "cwd")
 
 
-@pytest.mark.parametrize("name, text", PREPARATIONS + [("lifeline", "lifeline pipe: I/O error"),
-                                                          ("pipe", "standard output: I/O error")])
+@pytest.mark.parametrize("name, text", PREPARATIONS + [("lifeline", f"lifeline pipe: {IO_ERROR}"),
+                                                          ("pipe", f"standard output: {IO_ERROR}")])
 def test_a_failed_preparation_gives_no_handle_and_leaks_nothing(host, fault, name, text):
-    text = text.replace(IO_ERROR, "Input/output error")
-    text = text.replace("Out of memory", "Cannot allocate memory")  # the CLI's libc and this one
     run_host(host, fault, name, "refused", text)
 
 
