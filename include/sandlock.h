@@ -27,10 +27,12 @@
  *              sandlock_string_free(), not with free(). A returned `const` pointer is borrowed.
  *   Bytes      Paths, arguments and environment are passed on byte by byte, whatever their encoding.
  *   Errors     are NULL, -1 or the value named at the function. sandlock_last_error() then has the
- *              reason. Calls that start or confine something also write one line beginning with
+ *              reason, except after setters, functions of results and those that return a plain number, which
+ *              only say that what they were given is NULL or unknown. Calls that start or confine something also write one line beginning with
  *              "sandlock: " to standard error. errno is unspecified after every call. A text names a
  *              setting by its setter or, since the command line uses the same texts, by its option:
- *              "--fs-read" is fs_read, "--fs-read-try" fs_read_if_exists, "--name" a parameter.
+ *              "--fs-read" is fs_read, "--fs-read-try" fs_read_if_exists, "--fs-write-try"
+ *              fs_write_if_exists, "--name" a parameter.
  *   Threads    Functions may be called from any thread. One builder belongs to one thread at a time.
  *              A policy never changes and may be used by any number of threads and runs at once.
  *              What may be done concurrently with one handle is said below. A thread that is cancelled
@@ -41,6 +43,10 @@
  *              helper processes and sandboxed commands are never reported to the host's own wait() calls,
  *              except that calls with __WALL or __WCLONE can see the helper processes; what the library
  *              reports stays right.
+ *   Commands   In a program that handles signals without SA_RESTART a call that the supervisor answers can
+ *              fail with EINTR while a signal arrives, having done nothing, also where the kernel's own never
+ *              does: changes of modes, owners, times and attributes in every run. docs/reference.md lists
+ *              the calls.
  *   Units      Sizes are bytes; times whose name ends in _ms are milliseconds.
  */
 #ifndef SANDLOCK_H
@@ -183,6 +189,10 @@ sandlock_builder_t *sandlock_sandbox_builder_fs_read_if_exists(sandlock_builder_
  * repeatedly. A path that does not exist makes the run fail. */
 sandlock_builder_t *sandlock_sandbox_builder_fs_write(sandlock_builder_t *b, const char *path);
 
+/* The same, but a path that does not exist when the run begins is left out. */
+sandlock_builder_t *sandlock_sandbox_builder_fs_write_if_exists(sandlock_builder_t *b,
+                                                                const char *path);
+
 /* Allows the GPUs with these numbers, replacing an earlier call. `len` 0 (then `devices` may be NULL):
  * every GPU. NULL with a `len` above 0: nothing happens. Default: no GPU. */
 sandlock_builder_t *sandlock_sandbox_builder_gpu_devices(sandlock_builder_t *b,
@@ -242,7 +252,8 @@ sandlock_builder_t *sandlock_sandbox_builder_env_var(sandlock_builder_t *b, cons
                                                      const char *value);
 
 /* Denies further system calls: a comma list of names and groups ("sysv_ipc"). Blanks around names and
- * empty items are ignored. May be called repeatedly. An unknown name is refused by the build. */
+ * empty items are ignored. May be called repeatedly. An unknown name is refused by the build, as is one that
+ * no command could start without ("read", "dup3", "fcntl", "prlimit64", ...). */
 sandlock_builder_t *sandlock_sandbox_builder_extra_deny_syscalls(sandlock_builder_t *b,
                                                                  const char *names);
 
@@ -282,6 +293,10 @@ sandlock_builder_t *sandlock_sandbox_builder_no_supervisor(sandlock_builder_t *b
  * May be called repeatedly; an unknown name is refused by the build. */
 sandlock_builder_t *sandlock_sandbox_builder_without(sandlock_builder_t *b, const char *feature);
 
+/* The start is refused unless these entries of sandlock_handle_posture() are active: a comma list of names. May be
+ * called repeatedly. */
+sandlock_builder_t *sandlock_sandbox_builder_require(sandlock_builder_t *b, const char *names);
+
 /* true: what the kernel refuses by itself is also recorded, for sandlock_handle_denials(). Costs time
  * in the command. Default: false. */
 sandlock_builder_t *sandlock_sandbox_builder_explain(sandlock_builder_t *b, bool v);
@@ -303,7 +318,7 @@ void sandlock_sandbox_free(sandlock_sandbox_t *policy);
  * 0, or -1 and nothing is changed. A policy that says more than file grants and protections is refused
  * and the settings are named. Call it before creating threads: in a process that has others all are
  * confined where the kernel can do that (Landlock ABI 8); elsewhere the call is refused, because they
- * would stay unconfined. */
+ * would stay unconfined. Threads that have been joined are none. */
 int sandlock_confine(const sandlock_sandbox_t *policy);
 
 /* The Landlock ABI that a protection needs; 0 for an unknown number. */
@@ -330,7 +345,8 @@ int64_t sandlock_syscall_nr(const char *name);
  *   argc    at least 1, at most 2^20
  *
  * A command that cannot be executed is not a failure of the call: it ends with exit code 127 and one
- * line beginning with "sandlock child: " on the command's standard error. It gets no descriptor of the host but
+ * line beginning with "sandlock child: " on the command's standard error; sandlock_last_error() of the call that
+ * waited for it has the reason, too. A command gets no descriptor of the host but
  * its three streams.
  *
  * The terminal goes only to a command that inherits all three streams while standard input is the terminal and the
@@ -350,7 +366,7 @@ sandlock_result_t *sandlock_run(const sandlock_sandbox_t *policy, const char *na
 
 /* The same with all three streams inherited. If standard input is a terminal the command gets it, and
  * the host gets it back. Returns the exit code; -1 if the command could not be started or was ended by
- * a signal. */
+ * a signal, which sandlock_last_error() tells. */
 int sandlock_run_interactive(const sandlock_sandbox_t *policy, const char *name,
                              const char *const *argv, unsigned int argc);
 
@@ -362,8 +378,13 @@ int sandlock_run_interactive(const sandlock_sandbox_t *policy, const char *name,
  * While one thread waits for a handle, other threads may call pid, kill, pause, resume, poll_fd,
  * posture, denials, port_mappings and start on it, and wait too. sandlock_handle_free() is called when no other call
  * is in progress. A handle may be used by another thread than the one that made it, and that thread
- * may end. The host may give up rights meanwhile (setresuid): handles made before stay usable, but
- * a name can then be had only by the former user again.
+ * may end. The host may become another user meanwhile, or root again (setresuid, seteuid): handles made before
+ * stay usable and their commands get nothing of that, but a name can then be had only by the former user again,
+ * and what would show the host's new user to others is refused (EACCES: connections of unix stream sockets, and
+ * unix sockets that the supervisor binds or makes listen). The host may also change its working directory, its
+ * umask and its root directory (chroot), which moves nothing of theirs. Where a container's profile refuses
+ * unshare(CLONE_FS), or no thread can be made, a new root directory ends the sandboxes that were made before
+ * (KILLED) with their next supervised call.
  *
  * A thread with a descriptor table of its own (unshare(CLONE_FILES)) can do less with handles that were made
  * on another table: port_mappings tells nothing, a popen without a supervisor cannot be waited for (EBADF), and
@@ -371,7 +392,7 @@ int sandlock_run_interactive(const sandlock_sandbox_t *policy, const char *name,
  * the table on which a handle was made its sandbox ends.
  *
  * Until it is freed a handle takes about 20 descriptors of the host, and supervised calls take some more for a
- * moment: for N handles at a time allow for 25 N (RLIMIT_NOFILE). Where too few are left a start fails (EMFILE). A limit
+ * moment: for N handles at a time allow for 30 N (RLIMIT_NOFILE). Where too few are left a start fails (EMFILE). A limit
  * that is lowered below what is in use can end a running sandbox (KILLED).
  */
 
@@ -387,8 +408,8 @@ sandlock_handle_t *sandlock_create(const sandlock_sandbox_t *policy, const char 
 sandlock_handle_t *sandlock_create_for_run(const sandlock_sandbox_t *policy, const char *name,
                                            const char *const *argv, unsigned int argc);
 
-/* Lets the parked command go. 0 once; -1 for NULL, a second time, and for a handle of
- * sandlock_popen(). */
+/* Lets the parked command go. 0 once; -1 for NULL, a second time, after sandlock_handle_kill(), and for a
+ * handle of sandlock_popen(). */
 int sandlock_start(sandlock_handle_t *handle);
 
 /* Starts the command with the given modes (enum sandlock_stdio_mode) for its standard streams. Each
@@ -408,11 +429,17 @@ sandlock_handle_t *sandlock_popen(const sandlock_sandbox_t *policy, const char *
  * NULL. Do not signal it after a wait has returned: the number may have been used again. */
 int32_t sandlock_handle_pid(const sandlock_handle_t *handle);
 
-/* SIGKILL to every process of the sandbox. 0, also if nothing was left; -1 for NULL or if it could not
- * be done. The status can still be waited for. */
+/* SIGKILL to every process of the sandbox; when the call returns it has been sent to all, and a command that
+ * was parked never runs. 0, also if nothing was left; -1 for NULL or if it could not be done. The status can still
+ * be waited for.
+ *
+ * This, pause and resume wait for the sandbox's guardian process, which takes no longer than the machine is
+ * busy. If it has not answered after 5 seconds (it was stopped by a signal, or frozen) they are -1 with
+ * ETIMEDOUT, and what was ordered is done as soon as it goes on. */
 int sandlock_handle_kill(sandlock_handle_t *handle);
 
-/* Stops every process of the sandbox, and lets those that pause stopped go on. Up to 256 that had been
+/* Stops every process of the sandbox, and lets those that pause stopped go on; done when the call returns. Of
+ * several calls, also on several threads, the last one counts. Up to 256 that had been
  * stopped before stay so; others, and all where /proc hides processes or is another pid namespace's, go
  * on as well. Pausing again stops those whom something has continued meanwhile: a program can arrange for
  * that by a timer whose signal is SIGCONT, as with every SIGSTOP. 0, or -1 for NULL, a command that is not
@@ -436,12 +463,18 @@ sandlock_result_t *sandlock_handle_wait_timeout(sandlock_handle_t *handle, uint6
 int sandlock_handle_poll_fd(const sandlock_handle_t *handle);
 
 /* What is enforced in this run and by what, as one JSON object: "v", "sandbox", "kernel", "landlock",
- * "mode", "entries", "methods", "exceptions". Owned string; NULL for NULL or on an error. */
+ * "mode", "entries", "methods", "exceptions" (docs/reference.md has their members). Owned string; NULL for NULL or on an error. */
 char *sandlock_handle_posture(const sandlock_handle_t *handle);
 
 /* The denials recorded so far as a JSON array, oldest first: what was refused, on which object, why,
- * and what would allow it. Owned string; NULL for NULL, and for a run that nothing supervises. */
+ * and what would allow it (docs/reference.md has the members). Equal ones are one record with a count. The first 4096
+ * different ones are kept as long as the handle; reading makes no room. Owned string; NULL for NULL, and for a run
+ * that nothing supervises. */
 char *sandlock_handle_denials(const sandlock_handle_t *handle);
+
+/* How many further denials there have been so far that are not recorded, as 4096 different ones were already or
+ * there was no memory. 0 also for NULL and for a run that nothing supervises. */
+uint64_t sandlock_handle_denials_dropped(const sandlock_handle_t *handle);
 
 /* With port_remap: the ports the sandbox has bound whose real port on the host is another one, as a JSON
  * object from virtual ports to real ones, {"80":9001,"443":9002}. Ports of sockets that are closed are

@@ -62,6 +62,7 @@ struct sandlock_result_t {
     sandlock_exit_reason reason;
     int code;                   /* -1 unless EXITED */
     int signal;                 /* -1 unless SIGNALED */
+    bool failed;                /* sandlock did, and has said why */
     struct captured streams[2]; /* standard output, standard error */
 };
 

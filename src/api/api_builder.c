@@ -186,6 +186,12 @@ sandlock_builder_t *sandlock_sandbox_builder_fs_write(sandlock_builder_t *b, con
     return add_text(b, OPTION_FS_WRITE, path);
 }
 
+sandlock_builder_t *sandlock_sandbox_builder_fs_write_if_exists(sandlock_builder_t *b,
+                                                                const char *path)
+{
+    return add_text(b, OPTION_FS_WRITE_TRY, path);
+}
+
 sandlock_builder_t *sandlock_sandbox_builder_gpu_devices(sandlock_builder_t *b,
                                                          const uint32_t *devices, uint32_t len)
 {
@@ -312,6 +318,11 @@ sandlock_builder_t *sandlock_sandbox_builder_allow_degraded(sandlock_builder_t *
 sandlock_builder_t *sandlock_sandbox_builder_disable(sandlock_builder_t *b, uint32_t protection)
 {
     return request_protection(b, OPTION_DISABLE, protection);
+}
+
+sandlock_builder_t *sandlock_sandbox_builder_require(sandlock_builder_t *b, const char *names)
+{
+    return add_text(b, OPTION_REQUIRE, names);
 }
 
 sandlock_builder_t *sandlock_sandbox_builder_no_supervisor(sandlock_builder_t *b, bool v)

@@ -30,7 +30,8 @@ static int answer(int result, const char *what)
 {
     if (result == 0)
         return 0;
-    api_fail(result < -1 || result == -EPERM ? -result : 0, "%s", what);
+    api_fail(-result, result == -ETIMEDOUT ? "%s: the guardian process does not answer" : "%s",
+             what);
     return -1;
 }
 
@@ -43,7 +44,7 @@ int sandlock_start(sandlock_handle_t *handle)
         return -1;
     if (sandbox_start(sandbox) == 0)
         return 0;
-    api_fail(0, "start: the command is not parked (any more)");
+    api_fail(0, "start: the command is not parked (any more), or was killed");
     return -1;
 }
 
@@ -59,12 +60,7 @@ int sandlock_handle_kill(sandlock_handle_t *handle)
     API_UNCANCELLED;
     struct sandbox *sandbox = sandbox_of(handle);
 
-    if (sandbox == NULL)
-        return -1;
-    if (sandbox_kill(sandbox) == 0)
-        return 0;
-    api_fail(0, "kill: the processes of the sandbox could not be reached");
-    return -1;
+    return sandbox != NULL ? answer(sandbox_kill(sandbox), "kill") : -1;
 }
 
 int sandlock_handle_pause(sandlock_handle_t *handle)
@@ -158,6 +154,14 @@ char *sandlock_handle_denials(const sandlock_handle_t *handle)
     }
     denial_log_json(log, &json);
     return give_text(&json);
+}
+
+uint64_t sandlock_handle_denials_dropped(const sandlock_handle_t *handle)
+{
+    API_UNCANCELLED;
+    struct sandbox *sandbox = sandbox_of(handle);
+
+    return sandbox != NULL ? denial_log_dropped(sandbox_denials(sandbox)) : 0;
 }
 
 char *sandlock_handle_port_mappings(const sandlock_handle_t *handle)

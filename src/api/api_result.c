@@ -44,6 +44,7 @@ sandlock_result_t *api_result_new(const struct outcome *outcome, const char *con
     result->reason = (sandlock_exit_reason)outcome->reason;
     result->code = outcome->reason == EXIT_EXITED ? outcome->code : -1;
     result->signal = outcome->reason == EXIT_SIGNALED ? outcome->signal : -1;
+    result->failed = outcome->failure != NULL;
     if (copy_bytes(&result->streams[0], output[0], length[0]) &&
         copy_bytes(&result->streams[1], output[1], length[1]))
         return result;

@@ -6,6 +6,7 @@
 
 #include "util/fd.h"
 
+#include <signal.h>
 #include <stdlib.h>
 
 _Static_assert((int)SANDLOCK_STDIO_INHERIT == (int)STREAM_INHERIT, "stdio mode");
@@ -136,6 +137,9 @@ int sandlock_run_interactive(const sandlock_sandbox_t *policy, const char *name,
     sandlock_result_t *result = api_result_wait(sandbox, 0);
     sandbox_free(sandbox);
     int code = sandlock_result_exit_code(result);
+    if (result != NULL && result->reason != SANDLOCK_EXIT_REASON_EXITED && !result->failed)
+        api_fail(0, "the command was ended by signal %d",
+                 result->signal > 0 ? result->signal : SIGKILL);
     sandlock_result_free(result);
     return code;
 }

@@ -209,6 +209,45 @@ static long keep_user(const struct child_plan *plan)
     return sys_call2(SYS_capset, (long)&header, (long)sets);
 }
 
+/* The kernel's struct landlock_path_beneath_attr. */
+struct path_beneath {
+    uint64_t rights;
+    int32_t fd;
+} __attribute__((packed));
+
+#define RULE_PATH_BENEATH 1
+
+/* "self" is this process only from here on. A path of procfs has no link that anybody could change but
+ * "self", and none is followed at its end. */
+static long add_own_rule(const struct child_plan *plan, const struct bare_own_rule *rule)
+{
+    const long flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
+    long fd = LAUNCH_TRY(plan->record, STEP_OWN_ENTRY,
+                         sys_call4(SYS_openat, AT_FDCWD, (long)rule->path, flags, 0));
+
+    if (rule->optional && (fd == -ENOENT || fd == -ENOTDIR))
+        return 0;
+    if (fd < 0)
+        return fd;
+    struct path_beneath beneath = {rule->rights, (int32_t)fd};
+    long result =
+        sys_call4(SYS_landlock_add_rule, plan->ruleset, RULE_PATH_BENEATH, (long)&beneath, 0);
+    sys_call1(SYS_close, fd);
+    return result;
+}
+
+static long add_own_rules(const struct child_plan *plan, const char **object)
+{
+    for (size_t i = 0; i < plan->own_rule_count; i++) {
+        *object = plan->own_rules[i].path;
+        plan->record->failed_own_rule = (uint32_t)i;
+        long result = add_own_rule(plan, &plan->own_rules[i]);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
 /* After this nothing can be undone. Landlock first: it needs no_new_privs and a system call that a
  * member may not make. */
 static long confine(const struct child_plan *plan, uint32_t *step)
@@ -268,8 +307,8 @@ static long private_table(const struct child_plan *plan)
     return 0;
 }
 
-/* A stream that cannot be wired is closed: the command then sees EBADF, never the host's own. */
-static void wire_descriptors(const struct child_plan *plan)
+/* The sources exist, so what is refused here a filter of the host's has refused. */
+static long wire_descriptors(const struct child_plan *plan)
 {
     for (size_t i = 0; i < plan->map_count; i++) {
         const struct bare_map *map = &plan->maps[i];
@@ -277,9 +316,11 @@ static void wire_descriptors(const struct child_plan *plan)
          * a number the host had closed, and must end at exec. */
         if (map->source < 0)
             continue;
-        if (sys_call3(SYS_dup3, map->source, map->target, 0) < 0)
-            sys_call1(SYS_close, map->target);
+        long result = sys_call3(SYS_dup3, map->source, map->target, 0);
+        if (result < 0)
+            return result;
     }
+    return 0;
 }
 
 /* The supervisor puts descriptors at high numbers. Growing the table here costs little; later, with
@@ -399,13 +440,18 @@ int child_main(void *argument)
         if (result < 0)
             return fail(plan, error_fd, STEP_CWD, plan->shown_cwd, result);
     }
+    const char *object = NULL;
+    result = add_own_rules(plan, &object);
+    if (result < 0)
+        return fail(plan, error_fd, STEP_OWN_ENTRY, object, result);
     result = confine(plan, &step);
     if (result < 0)
         return fail(plan, error_fd, step, NULL, result);
     result = private_table(plan);
+    if (result >= 0)
+        result = wire_descriptors(plan);
     if (result < 0)
         return fail(plan, error_fd, STEP_DESCRIPTORS, NULL, result);
-    wire_descriptors(plan);
     grow_table(plan);
     if (error_fd >= 0)
         error_fd = 2;

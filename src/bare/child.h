@@ -36,6 +36,13 @@ struct bare_map {
     int target;
 };
 
+/* A Landlock rule for something in the child's own entry of procfs: there is none before there is a child. */
+struct bare_own_rule {
+    const char *path; /* "/proc/self/comm", NUL-terminated */
+    uint64_t rights;  /* never 0 */
+    bool optional;    /* it may be missing */
+};
+
 struct child_plan {
     struct launch_record *record;
 
@@ -60,6 +67,8 @@ struct child_plan {
     bool keep_user; /* give up CAP_SETUID: the guardian cannot signal other users */
 
     int ruleset; /* -1: no Landlock domain (never for a sandbox; tests only) */
+    const struct bare_own_rule *own_rules; /* to be added to the ruleset */
+    size_t own_rule_count;
     struct sock_fprog program;
     bool listener;
 

@@ -20,6 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 #define KERNEL_SIGSET_SIZE 8
@@ -31,11 +32,23 @@
 /* Members that end, or stop for us, as fast as we can see to them must not keep us from all else. */
 #define REAPED_AT_ONCE 64
 
+/* At the end, when all of them are killed again in between: each time twice as many, or the time that many
+ * members take would grow with the square of their number. */
+#define REAPED_AT_ONCE_MAX 4096
+
+/* Of the CPU time that the caller allows each process the last second, or half of it if that is all, is for ending
+ * the members. */
+#define CPU_RESERVE_OF_ONE_SECOND_US 500000
+#define CPU_SECONDS_MAX 1000000000 /* more than any run takes */
+
 /* Rounds of killing, a millisecond each, in which nothing can be learned of the members. */
 #define REFUSALS_MAX 100
 
+/* Rounds of one kill without a signal scope, a millisecond each: a member that sleeps in the kernel may not die. */
+#define GENERATIONS_MAX 500
+
 /* Ordinary signals merge: no more of them than kinds can wait. */
-#define SIGNALS_WATCHED 3
+#define SIGNALS_WATCHED 4
 
 struct guardian {
     struct guardian_plan *plan;
@@ -135,6 +148,15 @@ static void kill_children_by_descent(struct guardian *guardian, int signal)
     children_close(&children);
 }
 
+/* The host is told that all has been done that it had ordered when that number was read. */
+static void acknowledge(struct launch_record *record, uint32_t ordered)
+{
+    if (atomic_load_explicit(&record->acknowledged, memory_order_relaxed) == ordered)
+        return;
+    atomic_store_explicit(&record->acknowledged, ordered, memory_order_release);
+    wake(&record->acknowledged);
+}
+
 static void signal_members(struct guardian *guardian, int signal)
 {
     if (guardian->plan->signal_scope)
@@ -143,19 +165,32 @@ static void signal_members(struct guardian *guardian, int signal)
         kill_children_by_descent(guardian, signal);
 }
 
+/* Ordered or not. Without the scope it has not reached all. */
+static void kill_at_the_end(struct guardian *guardian)
+{
+    uint32_t ordered = atomic_load_explicit(&guardian->record->ordered, memory_order_acquire);
+
+    signal_members(guardian, SIGKILL);
+    if (guardian->plan->signal_scope)
+        acknowledge(guardian->record, ordered);
+}
+
 /* Kills until the kernel says that no child is left. Every member is a descendant (CLONE_PARENT is
  * refused) and orphans are handed over before a zombie shows, so ECHILD is the proof. False: the kernel does not
  * say. check_calls() has seen it do so, so this is no more than a way out of the loop. */
 static bool kill_everything(struct guardian *guardian)
 {
+    int at_once = REAPED_AT_ONCE;
+
     for (int refused = 0; refused < REFUSALS_MAX;) {
         long result = 1;
-        for (int i = 0; i < REAPED_AT_ONCE && result > 0; i++)
+        for (int i = 0; i < at_once && result > 0; i++)
             result = sys_call4(SYS_wait4, -1, 0, WNOHANG | __WALL, 0);
         if (result == -ECHILD)
             return true;
+        at_once = at_once < REAPED_AT_ONCE_MAX ? at_once * 2 : at_once;
         refused += result < 0 && result != -EINTR;
-        signal_members(guardian, SIGKILL);
+        kill_at_the_end(guardian);
         if (guardian->plan->signal_scope && result == 0) {
             result = sys_call4(SYS_wait4, -1, 0, __WALL, 0);
         } else if (result <= 0) {
@@ -323,9 +358,44 @@ static void continue_members(struct guardian *guardian)
         kill_children_by_descent(guardian, SIGCONT);
 }
 
+/* True: a child may run. Of the command's zombie, which is kept, nobody needs to be told. */
+static bool has_live_children(const struct guardian *guardian)
+{
+    struct children children;
+    long process;
+
+    if (children_open(&children) < 0)
+        return false;
+    do {
+        process = children_next(&children);
+    } while (process > 0 && guardian->child_done && process == guardian->child);
+    children_close(&children);
+    return process > 0;
+}
+
+/* With the scope one call reaches all of them. Without it a generation dies, the next one becomes ours and is killed
+ * then; what does not die meanwhile is seen to when it does (look_around). */
+static void kill_members(struct guardian *guardian)
+{
+    const struct timespec moment = {0, 1000000};
+
+    guardian->killed = true;
+    signal_members(guardian, SIGKILL);
+    if (guardian->plan->signal_scope)
+        return;
+    for (int i = 0; i < GENERATIONS_MAX; i++) {
+        reap(guardian);
+        if ((guardian->child_done && guardian->finish) || !has_live_children(guardian))
+            return;
+        signal_members(guardian, SIGKILL);
+        sys_call2(SYS_nanosleep, (long)&moment, 0);
+    }
+}
+
 static void obey(struct guardian *guardian)
 {
     struct launch_record *record = guardian->record;
+    uint32_t ordered = atomic_load_explicit(&record->ordered, memory_order_acquire);
     uint32_t commands = atomic_exchange_explicit(&record->commands, 0, memory_order_acq_rel);
     uint64_t signals = atomic_exchange_explicit(&record->group_signals, 0, memory_order_acq_rel);
 
@@ -346,12 +416,9 @@ static void obey(struct guardian *guardian)
         continue_members(guardian);
     if (commands & COMMAND_FINISH)
         guardian->finish = true;
-    if (commands & COMMAND_KILL) {
-        guardian->killed = true;
-        signal_members(guardian, SIGKILL);
-    }
-    atomic_fetch_add_explicit(&record->acknowledged, 1, memory_order_release);
-    wake(&record->acknowledged);
+    if (commands & COMMAND_KILL)
+        kill_members(guardian);
+    acknowledge(record, ordered);
 }
 
 /* ---- Start ------------------------------------------------------------------------------------ */
@@ -453,8 +520,8 @@ static long start_child(struct guardian *guardian)
  * lifeline when it execs, by the death signal when only the supervising thread ended. */
 static long watch_host(const struct guardian_plan *plan, int *host_pidfd, int *signal_fd)
 {
-    uint64_t wanted =
-        SIGNAL_BIT(SIGCHLD) | SIGNAL_BIT(GUARDIAN_COMMAND_SIGNAL) | SIGNAL_BIT(SIGTERM);
+    uint64_t wanted = SIGNAL_BIT(SIGCHLD) | SIGNAL_BIT(GUARDIAN_COMMAND_SIGNAL) |
+                      SIGNAL_BIT(SIGTERM) | SIGNAL_BIT(SIGPROF);
 
     long fd = sys_call2(SYS_pidfd_open, plan->host, 0);
     if (fd < 0)
@@ -468,6 +535,22 @@ static long watch_host(const struct guardian_plan *plan, int *host_pidfd, int *s
         return fd;
     *signal_fd = (int)fd;
     return sys_call5(SYS_prctl, PR_SET_PDEATHSIG, plan->watch_thread ? SIGTERM : 0, 0, 0, 0);
+}
+
+/* The caller's limit of CPU time (RLIMIT_CPU) is ours too. At the hard one the kernel kills us, which members
+ * can bring about by giving us much to reap; so a while before it the run ends. What the soft one sends is
+ * blocked. The members were made before and have what the caller had; of it nothing changes. */
+static void watch_cpu_time(void)
+{
+    struct bare_rlimit limit = {0, 0};
+
+    if (sys_call4(SYS_prlimit64, 0, RLIMIT_CPU, 0, (long)&limit) < 0 ||
+        limit.hard > CPU_SECONDS_MAX)
+        return;
+    struct itimerval timer = {.it_value.tv_sec = (long)limit.hard - 1};
+    if (limit.hard <= 1) /* 0 counts as 1 */
+        timer.it_value = (struct timeval){.tv_usec = 1000000 - CPU_RESERVE_OF_ONE_SECOND_US};
+    sys_call3(SYS_setitimer, ITIMER_PROF, (long)&timer, 0);
 }
 
 /* False: not fit to serve. */
@@ -520,6 +603,8 @@ static bool read_signals(struct guardian *guardian, int signal_fd)
             const struct signalfd_siginfo *info = &infos[i];
             if (info->ssi_signo == GUARDIAN_COMMAND_SIGNAL && take_commands(guardian))
                 continue;
+            if (info->ssi_signo == SIGPROF && !guardian->child_done)
+                atomic_store_explicit(&guardian->record->cpu_spent, 1, memory_order_release);
             /* ordered to end, or not fit to serve */
             end = end || info->ssi_signo != SIGCHLD;
         }
@@ -642,17 +727,19 @@ int guardian_main(void *argument)
         return give_up(&guardian, STEP_GUARDIAN_WATCH, result);
     const struct bare_rlimit no_core = {0, 0};
     sys_call4(SYS_prlimit64, 0, RLIMIT_CORE, (long)&no_core, 0);
+    watch_cpu_time();
     lock_name(plan);
     tell_child(record, GUARDED_YES);
 
     misbehave(&guardian, FAULT_GUARDIAN_VIOLATION);
     misbehave(&guardian, FAULT_GUARDIAN_CRASH);
     serve(&guardian, host_pidfd, signal_fd);
+    atomic_store_explicit(&record->ending, 1, memory_order_release);
 
     /* The status may still be missing: the host died, or ordered the end. */
     guardian.finish = true;
     if (!guardian.child_done) {
-        signal_members(&guardian, SIGKILL);
+        kill_at_the_end(&guardian);
         while (!guardian.child_done) {
             siginfo_t info = {0};
             result = sys_call5(SYS_waitid, P_PID, guardian.child, (long)&info,

@@ -48,6 +48,7 @@ enum launch_step {
     STEP_SETGROUPS,
     STEP_GID_MAP,
     STEP_CWD,
+    STEP_OWN_ENTRY,
     STEP_NO_NEW_PRIVS,
     STEP_KEEP_USER,
     STEP_LANDLOCK,
@@ -78,7 +79,7 @@ enum guardian_command {
     COMMAND_KILL = 1 << 0,      /* SIGKILL to every member */
     COMMAND_TERMINATE = 1 << 1, /* SIGTERM to every member, then SIGCONT */
     COMMAND_FINISH = 1 << 2,    /* end as soon as the child is gone, killing what is left */
-    COMMAND_PAUSE = 1 << 3,
+    COMMAND_PAUSE = 1 << 3,     /* of these two the later one counts: it withdraws the other */
     COMMAND_RESUME = 1 << 4,
     COMMAND_ORPHAN = 1 << 5, /* nobody would let the command's group go on if it stopped */
 };
@@ -101,20 +102,24 @@ struct launch_record {
     /* First failure; valid when failed_step is not STEP_NONE. */
     _Atomic uint32_t failed_step;
     int32_t failed_errno;
+    uint32_t failed_own_rule; /* of STEP_OWN_ENTRY: which */
 
     /* Host to guardian. */
     _Atomic uint32_t commands;
     _Atomic uint64_t group_signals; /* bit s-1: send s to the child's process group */
-    _Atomic uint32_t acknowledged;  /* number of command rounds done, futex */
+    _Atomic uint32_t ordered;       /* number of commands given so far */
+    _Atomic uint32_t acknowledged;  /* ... of which so many have been done, futex */
 
     /* Guardian to host. */
-    _Atomic uint32_t news; /* futex: changes when it has finished, and when the host's threads
+    _Atomic uint32_t news;   /* futex: changes when it has finished, and when the host's threads
                               tell each other something */
+    _Atomic uint32_t ending; /* it does nothing but kill what is left, and end */
     _Atomic uint32_t child_exited; /* status and usage are valid */
     _Atomic uint32_t name_is_free; /* the runtime directory has been removed, by either */
     int32_t wait_status;
     struct rusage usage;          /* of the child and what it waited for */
     _Atomic uint32_t finished;    /* the guardian ended in order: no member is left */
+    _Atomic uint32_t cpu_spent;   /* ... and killed the child as it may use no more CPU time */
     _Atomic uint32_t stop_signal; /* signal that stopped the child, 0 while it runs */
 
     struct fetch_mailbox fetch; /* with a guardian that traces */
@@ -143,6 +148,7 @@ static inline const char *launch_step_name(uint32_t step)
         [STEP_SETGROUPS] = "setgroups",
         [STEP_GID_MAP] = "gid_map",
         [STEP_CWD] = "working directory",
+        [STEP_OWN_ENTRY] = "landlock rule for the command's own",
         [STEP_NO_NEW_PRIVS] = "no_new_privs",
         [STEP_KEEP_USER] = "capability to change users",
         [STEP_LANDLOCK] = "landlock",

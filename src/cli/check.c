@@ -39,6 +39,8 @@ static const struct {
     const char *key;
     size_t offset; /* of the probe_item */
 } host_items[] = {
+    {"Landlock domains:", "landlock_restrict_self",
+     offsetof(struct probe_result, landlock_restrict)},
     {"User notification:", "user_notification", offsetof(struct probe_result, user_notification)},
     {"Seccomp listener:", "listener", offsetof(struct probe_result, listener)},
     {"Killable receive:", "wait_killable_recv", offsetof(struct probe_result, wait_killable)},
@@ -52,6 +54,16 @@ static const struct {
     {"/proc/PID/mem:", "proc_mem", offsetof(struct probe_result, proc_mem)},
     {"ptrace:", "ptrace", offsetof(struct probe_result, ptrace)},
     {"kcmp:", "kcmp", offsetof(struct probe_result, kcmp)},
+#define CALL(name, number) name ":", name, offsetof(struct probe_result, calls[number])
+    {CALL("openat2", PROBE_OPENAT2)},
+    {CALL("faccessat2", PROBE_FACCESSAT2)},
+    {CALL("statx", PROBE_STATX)},
+    {CALL("close_range", PROBE_CLOSE_RANGE)},
+    {CALL("pidfd_send_signal", PROBE_PIDFD_SEND_SIGNAL)},
+    {CALL("memfd_create", PROBE_MEMFD_CREATE)},
+    {CALL("signalfd4", PROBE_SIGNALFD)},
+    {CALL("kill", PROBE_KILL)},
+#undef CALL
     {"User namespaces:", "user_namespaces", offsetof(struct probe_result, user_namespaces)},
     {"/dev/shm:", "dev_shm", offsetof(struct probe_result, dev_shm)},
 };
@@ -178,9 +190,9 @@ static void write_host_text(const struct probe_result *host, struct buffer *out)
     buffer_printf(out, "  %-22s %s\n", "Write memory by:", probe_memory_name(host->write_method));
 }
 
-/* What a supervised run loses for want of members' descriptors: the names of posture entries. Nothing where
- * calls are not supervised at all. */
-static void list_lost(const struct probe_result *host, struct strv *lost)
+/* What a supervised run loses, the names of posture entries: for want of members' descriptors, or of a call.
+ * Nothing where calls are not supervised at all. */
+static void list_unfetched(const struct probe_result *host, struct strv *lost)
 {
     if (host->fetch_method != PROBE_FETCH_NONE || !host->listener.available)
         return;
@@ -193,17 +205,40 @@ static void list_lost(const struct probe_result *host, struct strv *lost)
     }
 }
 
-static void write_lost_text(const struct probe_result *host, struct buffer *out)
+static void list_without_call(const struct probe_result *host, enum probe_call call,
+                              struct strv *lost)
 {
-    CLEANUP_STRV struct strv lost = STRV_INIT;
+    if (host->calls[call].available || !host->listener.available)
+        return;
+    for (size_t i = 0; feature_registry[i] != NULL; i++) {
+        const char *name =
+            feature_registry[i] == &feature_destinations ? "unix-gate" : feature_registry[i]->name;
+        if (feature_needs_call(name, call) && !strv_contains(lost, name))
+            strv_add(lost, name);
+    }
+}
 
-    list_lost(host, &lost);
-    if (lost.count == 0)
+static void write_lost_text(const struct strv *lost, const char *why, struct buffer *out)
+{
+    if (lost->count == 0)
         return;
     buffer_printf(out, "  %-22s ", "Lost here:");
-    for (size_t i = 0; i < lost.count; i++)
-        buffer_printf(out, "%s%s", i > 0 ? ", " : "", lost.items[i]);
-    buffer_append_text(out, " (" SUPERVISOR_UNFETCHED ")\n");
+    for (size_t i = 0; i < lost->count; i++)
+        buffer_printf(out, "%s%s", i > 0 ? ", " : "", lost->items[i]);
+    buffer_printf(out, " (%s)\n", why);
+}
+
+static void write_all_lost_text(const struct probe_result *host, struct buffer *out)
+{
+    CLEANUP_STRV struct strv unfetched = STRV_INIT;
+
+    list_unfetched(host, &unfetched);
+    write_lost_text(&unfetched, SUPERVISOR_UNFETCHED, out);
+    for (int i = 0; i < PROBE_CALLS; i++) {
+        CLEANUP_STRV struct strv lost = STRV_INIT;
+        list_without_call(host, (enum probe_call)i, &lost);
+        write_lost_text(&lost, host->calls[i].reason, out);
+    }
 }
 
 void check_text(const struct probe_result *host, const char *platform, struct buffer *out)
@@ -218,7 +253,7 @@ void check_text(const struct probe_result *host, const char *platform, struct bu
     }
     buffer_printf(out, "  Platform: %s\n", platform);
     write_host_text(host, out);
-    write_lost_text(host, out);
+    write_all_lost_text(host, out);
     buffer_append_text(out, "\n`sandlock run --print-policy` shows the rules of a run, "
                             "`sandlock check -p PROFILE` what they amount to here.\n");
 }
@@ -286,7 +321,9 @@ static void write_host_json(const struct probe_result *host, struct json *json)
     json_string_member(json, "write_memory", probe_memory_name(host->write_method));
     json_object_end(json);
     CLEANUP_STRV struct strv lost = STRV_INIT;
-    list_lost(host, &lost);
+    list_unfetched(host, &lost);
+    for (int i = 0; i < PROBE_CALLS; i++)
+        list_without_call(host, (enum probe_call)i, &lost);
     json_key(json, "lost");
     json_array_begin(json);
     for (size_t i = 0; i < lost.count; i++)

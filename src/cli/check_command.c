@@ -40,7 +40,7 @@ static int check_profile(const char *profile, bool json)
     int status;
 
     if (!preview(profile, &posture, &err)) {
-        status = cli_fail_plain(&err);
+        status = cli_fail(&err);
     } else {
         if (json) {
             posture_to_json(&posture, NULL, "preview", &text);
@@ -102,6 +102,10 @@ static int parse(int argc, const char *const *argv, struct check_options *option
                 return cli_usage_error("check", "--profile is given twice");
             if (!profile_value(argc, argv, &i, &options->profile))
                 return cli_usage_error("check", "option %s needs a value: %s NAME", word, word);
+        } else if (strncmp(word, "--json=", 7) == 0 || strncmp(word, "--help=", 7) == 0) {
+            return cli_usage_error("check", "option %.6s takes no value", word);
+        } else if (word[0] == '-' && word[1] != '\0' && strcmp(word, "--") != 0) {
+            return cli_usage_error("check", "unknown option %s", quote(word).text);
         } else {
             return cli_usage_error("check", "unexpected argument %s", quote(word).text);
         }

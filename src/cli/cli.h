@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Exit statuses of our own. Chosen as env(1), timeout(1) and the shells use them. */
 enum cli_status {
@@ -35,6 +36,16 @@ struct cli_command {
 extern const struct cli_command cli_commands[];
 
 const struct cli_command *cli_command_find(const char *name); /* NULL: there is none */
+
+/* Writes a report, in pieces that a pipe takes at once. A reader that lets its pipe fill up never keeps sandlock from
+ * ending: all waits together are at most some seconds long. `await_room`, if it is not NULL, waits in our place until
+ * the descriptor takes something and gives 0 or -errno. 0 or -errno; -ETIMEDOUT: what is left was not read. */
+int cli_write(int fd, const void *data, size_t size, int (*await_room)(void *data, int fd),
+              void *await_data);
+
+/* What is left of it, in nanoseconds, and what was used up elsewhere. */
+int64_t cli_patience(void);
+void cli_patience_spend(int64_t nanoseconds);
 
 /* "sandlock: TEXT\n" on standard error, in one write. It stays one line, whatever TEXT quotes. */
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));

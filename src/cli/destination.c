@@ -71,9 +71,10 @@ static int open_directory(const char *path, const char **name, struct grant_open
 static bool refuse_path(const char *path, const char *option, int error, const char *below,
                         struct error *err)
 {
-    const char *reason = error == ELOOP   ? "it is a symbolic link"
-                         : error == ENXIO ? "nobody reads this FIFO"
-                                          : strerror(error);
+    const char *reason = error == ELOOP ? "it is a symbolic link"
+                         : error == ENXIO
+                             ? "nobody reads this FIFO, or no device or file is behind it"
+                             : strerror(error);
 
     if (below != NULL)
         return error_config(
@@ -165,10 +166,8 @@ bool destination_open(const char *text, const char *option, enum destination_mod
     *destination = DESTINATION_NONE;
     if (text[0] == '\0')
         return error_config(err, "%s: empty destination; give a path, fd:N or -", option);
-    if (strcmp(text, "-") == 0) {
-        destination->fd = STDERR_FILENO;
-        return true;
-    }
+    if (strcmp(text, "-") == 0) /* which may be closed */
+        return destination_inherited("2", option, &destination->fd, err);
     if (strncmp(text, "fd:", 3) == 0)
         return destination_inherited(text + 3, option, &destination->fd, err);
     return open_path(text, option, mode, opener, destination, err);

@@ -39,9 +39,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What a slow reader of --log-denials gets after the end of the run. */
-#define LOG_PATIENCE_NS 5000000000LL
-
 struct run {
     struct record record; /* the options, laid over the profile */
     struct options_parsed parsed;
@@ -170,10 +167,11 @@ static bool settle(struct run *run, int argc, const char *const *argv, struct er
     const char *const *words = argv + run->parsed.command_index;
     size_t word_count = (size_t)(argc - run->parsed.command_index);
 
+    if (!load_profile(run, err))
+        return false;
+    /* With the profile: every key that is in the way is named at once, and before a missing command is. */
     if (record_given(&run->record, OPTION_NO_SUPERVISOR) &&
         !policy_check_unsupervised(&run->record, NULL, err))
-        return false;
-    if (!load_profile(run, err))
         return false;
     if (!record_given(&run->record, OPTION_PRINT_POLICY) &&
         !command_choose(&run->record, words, word_count, &run->argv, err))
@@ -196,7 +194,8 @@ static bool copy_option(struct record *to, const struct record *from, enum optio
     return true;
 }
 
-static int print_policy(const struct run *run)
+/* `own_command`: one was given, which takes the place of the profile's. */
+static int print_policy(const struct run *run, bool own_command)
 {
     static const enum option_id beside_policy[] = {OPTION_EXEC, OPTION_ARGS, OPTION_TIMEOUT,
                                                    OPTION_KILL_AFTER};
@@ -205,7 +204,9 @@ static int print_policy(const struct run *run)
 
     record_init(&effective);
     bool good = policy_to_record(run->policy, &effective);
-    for (size_t i = 0; good && i < sizeof(beside_policy) / sizeof(beside_policy[0]); i++)
+    /* The command that was given is not of the policy; the other one would not run. */
+    size_t first = own_command ? 2 : 0;
+    for (size_t i = first; good && i < sizeof(beside_policy) / sizeof(beside_policy[0]); i++)
         good = copy_option(&effective, &run->record, beside_policy[i]);
     good = good && record_to_toml(&effective, &text);
     record_free(&effective);
@@ -248,8 +249,8 @@ static void on_lost(const char *why)
 
 static void on_wanted_terminal(void)
 {
-    cli_say("the command wants the terminal, which is not its standard input: -i gives it to the "
-            "command, and so does fg where the shell has stopped it");
+    cli_say("the command wants the terminal, of which it is not in front: -i gives it to the "
+            "command from the start, and so does fg to a job that is stopped or in the background");
 }
 
 static bool note_device(void *data, const char *path, bool write, bool requested)
@@ -356,7 +357,19 @@ static const char *mode_text(const struct run *run)
     return sandbox_stats(run->sandbox) != NULL ? "supervised" : "kernel-only";
 }
 
-static bool write_posture(const struct run *run, struct error *err)
+/* Signals and the time limit are heard while nobody reads. */
+static int await_room_for_posture(void *data, int fd)
+{
+    const struct run *run = data;
+    int64_t patience = cli_patience();
+    uint64_t limit = remaining_ms(run);
+
+    if (limit > 0 && limit < (uint64_t)patience / 1000000)
+        patience = (int64_t)limit * 1000000;
+    return sandbox_await_room(run->sandbox, fd, patience);
+}
+
+static bool write_posture(struct run *run, struct error *err)
 {
     CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
 
@@ -368,10 +381,16 @@ static bool write_posture(const struct run *run, struct error *err)
     buffer_append_char(&text, '\n');
     if (!destination_empty(&run->posture, "--posture", err))
         return false;
-    int result = fd_write_all(run->posture.fd, buffer_text(&text), text.length);
-    if (result != 0)
+    int result =
+        cli_write(run->posture.fd, buffer_text(&text), text.length, await_room_for_posture, run);
+    if (result == -EINTR)
+        return sandbox_kill(run->sandbox) == 0 ||
+               error_runtime(err, 0, "the guardian process cannot be reached");
+    if (result == -ETIMEDOUT)
+        return error_runtime(err, 0, "writing --posture: nobody reads it");
+    if (result != 0 && result != -ESRCH)
         return error_runtime(err, -result, "writing --posture");
-    if (sandbox_start(run->sandbox) != 0)
+    if (result == -ESRCH || sandbox_start(run->sandbox) != 0)
         return error_runtime(err, 0, "the sandbox ended before its command could start");
     return true;
 }
@@ -411,7 +430,7 @@ static void say_ending(const struct run *run, const struct outcome *outcome)
 static void write_report(const struct buffer *text)
 {
     if (!buffer_failed(text))
-        fd_write_all(STDERR_FILENO, buffer_text(text), text->length);
+        cli_write(STDERR_FILENO, buffer_text(text), text->length, NULL, NULL);
 }
 
 static void report_statistics(const struct run *run)
@@ -440,7 +459,10 @@ static bool deserves_hint(const struct outcome *outcome, int status)
 static void finish_log(const struct run *run)
 {
     int error;
-    uint64_t lost = denial_log_finish(sandbox_denials(run->sandbox), LOG_PATIENCE_NS, &error);
+    int64_t started = sys_monotonic_ns();
+    uint64_t lost = denial_log_finish(sandbox_denials(run->sandbox), cli_patience(), &error);
+
+    cli_patience_spend(sys_monotonic_ns() - started);
 
     if (lost > 0)
         cli_say("%" PRIu64 " denial%s not written to the log%s%s", lost,
@@ -484,9 +506,9 @@ static void write_status(const struct run *run, const struct outcome *outcome, c
     result_record(outcome, &facts, &line);
     if (buffer_failed(&line))
         return;
-    int result = fd_write_all(run->status_fd, line.data, line.length);
+    int result = cli_write(run->status_fd, line.data, line.length, NULL, NULL);
     if (result != 0)
-        cli_say("--status-fd: %s", strerror(-result));
+        cli_say("--status-fd: %s", result == -ETIMEDOUT ? "nobody reads it" : strerror(-result));
 }
 
 /* A launch or configuration failure: message, record, status. */
@@ -524,6 +546,13 @@ static void die_by(int signal_number)
     raise(signal_number);
 }
 
+/* It may still live: its directory would stay. */
+static void end_sandbox(struct run *run)
+{
+    sandbox_free(run->sandbox);
+    run->sandbox = NULL;
+}
+
 static int execute(struct run *run, int *host_signal)
 {
     struct outcome outcome = {0};
@@ -532,7 +561,9 @@ static int execute(struct run *run, int *host_signal)
     raise_open_files(&run->inherited_nofile);
     bool created = create(run, &err);
     bool started = created && write_posture(run, &err);
-    if (!created && is_overdue(run)) {
+    if (!started && is_overdue(run)) {
+        if (created) /* nobody has read the posture, so the command has not run */
+            sandbox_kill(run->sandbox);
         outcome = (struct outcome){
             .code = -1,
             .command_code = -1,
@@ -541,13 +572,13 @@ static int execute(struct run *run, int *host_signal)
         };
         say_ending(run, &outcome);
         write_status(run, &outcome, NULL, result_exit_status(&outcome));
+        end_sandbox(run);
         return result_exit_status(&outcome);
     }
     if (!started ||
         !sandbox_wait(run->sandbox, remaining_ms(run), run->kill_after_ms, &outcome, &err)) {
         int status = fail(run, &err);
-        sandbox_free(run->sandbox); /* it may still live: its directory would stay */
-        run->sandbox = NULL;
+        end_sandbox(run);
         return status;
     }
     *host_signal = outcome.host_signal;
@@ -591,7 +622,8 @@ static int run_with(struct run *run, int argc, const char *const *argv, int *hos
     if (!settle(run, argc, argv, &err))
         return fail(run, &err);
     if (record_given(&run->record, OPTION_PRINT_POLICY))
-        return own_failure(print_policy(run));
+        return own_failure(print_policy(run, run->parsed.command_index < argc ||
+                                                 record_given(&run->record, OPTION_EXEC_SHELL)));
     return execute(run, host_signal);
 }
 

@@ -52,6 +52,12 @@ static const struct argument_rule clone_rules[] = {
     ROW_WHEN(RULE_TRACED, DENY(EPERM), ANY_BIT(0, CLONE_FILES)),
 };
 
+/* Refused under a supervisor only: a nested sandbox needs namespaces. By this flag alone nothing is unshared, it only
+ * asks whether the process has other threads, as does who is about to confine itself. */
+static const struct argument_rule unshare_rules[] = {
+    ROW_WHEN(RULE_SUPERVISED, DENY(EPERM), NOT_EQUAL(0, CLONE_THREAD)),
+};
+
 static const struct argument_rule prctl_rules[] = {
     ROW(DENY(EPERM), EQUAL(0, PR_SET_DUMPABLE)), /* the supervisor must be able to read memory */
     ROW(DENY(EPERM), EQUAL(0, PR_SET_SECUREBITS)),
@@ -309,11 +315,26 @@ static const struct argument_rule fastopen_arg3_rules[] = {
 struct argument_rules argument_rules_get(enum rule_set set)
 {
     static const struct argument_rules sets[] = {
-        [RULES_none] = {NULL, 0}, SET(clone),         SET(ioctl),         SET(prctl),
-        SET(personality),         SET(socket),        SET(socketpair),    SET(setsockopt),
-        SET(getsockopt),          SET(fastopen_arg2), SET(fastopen_arg3), SET(own_pid),
-        SET(own_affinity),        SET(mknod_arg1),    SET(mknod_arg2),    SET(own_prlimit),
-        SET(own_priority),        SET(own_ioprio),    SET(fcntl),
+        [RULES_none] = {NULL, 0},
+        SET(clone),
+        SET(unshare),
+        SET(ioctl),
+        SET(prctl),
+        SET(personality),
+        SET(socket),
+        SET(socketpair),
+        SET(setsockopt),
+        SET(getsockopt),
+        SET(fastopen_arg2),
+        SET(fastopen_arg3),
+        SET(own_pid),
+        SET(own_affinity),
+        SET(mknod_arg1),
+        SET(mknod_arg2),
+        SET(own_prlimit),
+        SET(own_priority),
+        SET(own_ioprio),
+        SET(fcntl),
     };
 
     return sets[set];

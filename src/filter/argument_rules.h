@@ -13,6 +13,7 @@
 /* When a row takes part at all. */
 enum rule_condition {
     RULE_ALWAYS,
+    RULE_SUPERVISED,
     RULE_UNGATED,       /* the process gate does not judge this number: no supervisor, gate off */
     RULE_SENDS_TRAPPED, /* sends are performed by the supervisor */
     RULE_UDP_CLOSED,    /* UDP sockets cannot be made (policy/network.h) */
@@ -40,6 +41,7 @@ struct argument_rules {
 enum rule_set {
     RULES_none,
     RULES_clone,
+    RULES_unshare,
     RULES_ioctl,
     RULES_prctl,
     RULES_personality,

@@ -119,6 +119,7 @@ struct member_filter_options {
     bool netlink_view;   /* a trap of `socket` answers routing sockets */
     bool interface_view; /* a trap of `ioctl` answers interface requests */
     bool traced;         /* no two processes may share a descriptor table (kernel/fetch.h) */
+    bool unexplained;    /* the plan as it would be without the policy's `explain` */
 };
 
 /* The plan for a policy: deny list, argument rules, traps, in that order of precedence, so that a

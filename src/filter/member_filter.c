@@ -200,6 +200,8 @@ static bool takes_part(const struct builder *builder, enum rule_condition when, 
     switch (when) {
     case RULE_ALWAYS:
         return true;
+    case RULE_SUPERVISED:
+        return builder->options->supervised;
     case RULE_UNGATED:
         return !gate || !trapped;
     case RULE_SENDS_TRAPPED:
@@ -251,7 +253,8 @@ static bool add_passing_row(struct builder *builder, int number,
 
 static bool is_explained(const struct builder *builder)
 {
-    return builder->policy->explain && builder->options->supervised;
+    return builder->policy->explain && builder->options->supervised &&
+           !builder->options->unexplained;
 }
 
 /* EPERM, and sockets that the kernel would have made, are worth a record; the other refusals repeat what

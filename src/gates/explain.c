@@ -70,6 +70,8 @@ static bool explain_start(struct supervisor *supervisor, void **state, struct er
     explain->files.grants = supervisor_grants(supervisor);
     explain->files.proc_fd = supervisor_proc_fd(supervisor);
     explain->files.handled = masks.fs;
+    explain->files.rights = own_rights_now();
+    explain->files.mapped = policy_maps_user(policy);
     explain->files.hard_links_protected = hard_links_are_protected();
     explain->handled_net = masks.net;
     explain->udp_exists = network_shape_of(policy).udp != UDP_CLOSED;
@@ -272,8 +274,8 @@ static const struct trap traps[] = {
 #undef EXPLAIN_CALL
 };
 
-static const char *const needs[] = {"faccessat2",  "fstatfs",    "pidfd_open",
-                                    "pidfd_getfd", "getsockopt", NULL};
+static const char *const needs[] = {"faccessat2", "capget",      "identity",   "fstatfs",
+                                    "pidfd_open", "pidfd_getfd", "getsockopt", NULL};
 
 const struct feature feature_explain = {
     .name = "explain",

@@ -193,6 +193,27 @@ int explain_pin(const struct question *question, bool cached_only)
     return (int)sys_call4(SYS_openat2, start, (long)question->object.path, (long)&how, sizeof(how));
 }
 
+int explain_member_reaches(const struct request *request, const struct explain_files *files,
+                           const struct question *question, int access, bool cached_only)
+{
+    CLEANUP_IDENTITY struct member_identity identity = {0};
+    struct lowered_rights lowered;
+    bool known = false;
+
+    if (own_rights_look(&files->rights, request, files->mapped, &known, &identity) < 0)
+        return 0;
+    if (!known || !identity_differs(&identity))
+        return 1;
+    if (identity_lower(&identity, &lowered) < 0)
+        return 0;
+    CLEANUP_FD int fd = explain_pin(question, cached_only);
+    bool allowed = fd >= 0 && explain_mode_bits_allow(fd, access);
+    identity_restore(&lowered);
+    if (fd == -EAGAIN && cached_only)
+        return fd;
+    return allowed || fd == -ENOENT; /* what is to be made */
+}
+
 bool explain_is_local(struct explain_files *files, int path_fd, bool cached_only)
 {
     if (!cached_only)
@@ -257,6 +278,11 @@ static enum outcome judge(const struct request *request, const struct explain_fi
     if (verdict != PATH_REFUSED)
         return question->executes ? turn_to_interpreter(request, files, question, path_fd, base)
                                   : ANSWERED;
+    int reaches = explain_member_reaches(request, files, question->first, 0, cached_only);
+    if (reaches == 1)
+        reaches = explain_member_reaches(request, files, question, question->access, cached_only);
+    if (reaches <= 0)
+        return outcome_of(reaches == 0);
     /* Of other kinds, and for the open of a socket, the kernel has an errno of its own behind it. */
     bool hopeless = (question->leaf_kinds != 0 && (kind & question->leaf_kinds) == 0) ||
                     (question->opens && S_ISSOCK(object.mode));
@@ -340,6 +366,7 @@ static bool ask(const struct request *request, struct explain_job *job, bool cac
     enum outcome outcome;
 
     *current = job->questions[0];
+    current->first = &job->questions[0];
     do
         outcome = ask_once(request, job->files, current, &base, cached_only);
     while (outcome == GOES_ON);

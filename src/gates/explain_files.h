@@ -8,6 +8,7 @@
 
 #include "kernel/landlock.h"
 #include "member/object.h"
+#include "member/own_rights.h"
 #include "supervisor/supervisor.h"
 
 #include <limits.h>
@@ -46,6 +47,8 @@ struct explain_files {
     int proc_fd;                 /* borrowed */
     uint64_t handled;            /* LL_FS_*: what Landlock judges */
     bool hard_links_protected;   /* fs.protected_hardlinks (proc(5)) */
+    struct own_rights rights;
+    bool mapped; /* members live in a user namespace */
     struct local_devices local;
 };
 
@@ -82,6 +85,7 @@ struct question {
     unsigned steps;      /* links and interpreters on the way here */
     bool executes;       /* the question goes on with what interprets the program */
     unsigned leaf_kinds; /* another kind fails even if it is granted; 0: any is as good */
+    const struct question *first; /* as it was asked, of one that goes on; borrowed */
 };
 
 /* The questions of one call. A rename or a link asks about two names at once. */

@@ -53,6 +53,7 @@ static enum step judge_end(const struct explain_files *files, struct end *end, b
     case PATH_UNDECIDED:
         return STEP_WAITS;
     case PATH_UNKNOWN:
+    case PATH_FAILED:
     case PATH_NAMELESS:
         return STEP_SILENT;
     case PATH_REFUSED:
@@ -213,7 +214,15 @@ bool explain_ask_pair(const struct request *request, struct explain_job *job, bo
     if (step != STEP_DONE)
         return step == STEP_SILENT;
     int error = pair_fits(job, &from, &to) ? refusal_of_pair(job, &from, &to) : 0;
-    if (error != 0)
-        record_pair(request, job, &from, &to, error);
+    if (error == 0)
+        return true;
+    for (int i = 0; i < 2; i++) {
+        int access = i == 0 && job->links ? 0 : W_OK | X_OK;
+        int reaches =
+            explain_member_reaches(request, files, &job->questions[i], access, cached_only);
+        if (reaches <= 0)
+            return reaches == 0;
+    }
+    record_pair(request, job, &from, &to, error);
     return true;
 }

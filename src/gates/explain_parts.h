@@ -27,6 +27,11 @@ unsigned explain_leaf_kind(const struct question *question, int directory);
 bool explain_leaf_fits(const struct question *question, unsigned kind);
 bool explain_mode_bits_allow(int path_fd, int access);
 
+/* The looks are the supervisor's. Before one is recorded: may the member, where it is less, find the object of the
+ * question and does its mode allow the access? 1; 0: the kernel refuses it by itself; -EAGAIN as explain_pin(). */
+int explain_member_reaches(const struct request *request, const struct explain_files *files,
+                           const struct question *question, int access, bool cached_only);
+
 /* The name of the record's object: `leaf` in `place`, or with "" `place` itself. */
 void explain_append_name(struct buffer *out, const char *place, const char *leaf);
 

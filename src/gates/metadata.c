@@ -5,13 +5,13 @@
  * because their paths and values lie in memory that other threads can change.
  *
  * The kernel sees the supervisor as the caller. It is the same user and inside the domain of the
- * policy; where it is root, what the member lacks is taken away before anything is performed
- * (member_identity.h), so nothing is lent.
+ * policy; where it is root, it takes the member's ids, groups and capabilities before it walks and before
+ * it performs anything (member/identity.h), so nothing is lent, whatever becomes of the object meanwhile.
  */
 #include "gates/gates.h"
 #include "gates/metadata_call.h"
 #include "member/advice.h"
-#include "member/identity.h"
+#include "member/own_rights.h"
 #include "member/path_verdict.h"
 #include "supervisor/supervisor.h"
 #include "util/fault.h"
@@ -37,9 +37,9 @@ struct gate {
     /* Never used: musl's allocator gives a mapping back with the last block of its size, so that without
      * this one each call would map, fault in and unmap its memory. */
     struct metadata_call *kept;
-    int proc_fd;     /* borrowed */
-    bool privileged; /* the supervisor has capabilities */
-    bool mapped;     /* members live in a user namespace where the user is `uid`, `gid` */
+    int proc_fd; /* borrowed */
+    struct own_rights rights;
+    bool mapped; /* members live in a user namespace where the user is `uid`, `gid` */
     uint32_t uid, gid;
 };
 
@@ -76,7 +76,7 @@ static bool gate_start(struct supervisor *supervisor, void **state, struct error
     pthread_mutex_init(&gate->local.lock, NULL);
     gate->grants = supervisor_grants(supervisor);
     gate->proc_fd = supervisor_proc_fd(supervisor);
-    gate->privileged = identity_is_privileged();
+    gate->rights = own_rights_now();
     gate->mapped = policy_maps_user(policy);
     gate->uid = policy->uid;
     gate->gid = policy->gid;
@@ -103,8 +103,8 @@ struct job {
     struct metadata_call *call; /* owned; NULL: to be read again */
     int path_fd;                /* the pinned and granted object, owned; -1: not looked at yet */
     bool on_block_device;       /* it lies there, for all that is known */
-    bool knows_identity;
-    struct member_identity identity;
+    bool knows_identity;        /* the supervisor may more than the member */
+    struct member_identity identity; /* owned, if known */
 };
 
 /* Only what the request itself tells is left. */
@@ -112,6 +112,7 @@ static void job_forget(struct job *job)
 {
     metadata_call_free(job->call);
     fd_close(job->path_fd);
+    identity_release(&job->identity);
     *job = (struct job){.gate = job->gate, .path_fd = -1};
 }
 
@@ -156,51 +157,29 @@ static int map_ids(const struct gate *gate, struct metadata_call *call)
     }
 }
 
-/* A member of a root sandbox that became another user: what an owner without capabilities may do to
- * its own file, and nothing else. */
-static int check_owner(const struct member_identity *identity, struct metadata_call *call,
-                       int path_fd)
+static int look_at_rights(const struct request *request, struct job *job)
 {
-    struct stat object;
-
-    if (!identity->differs_in_ids)
-        return 0;
-    if (fstat(path_fd, &object) != 0)
-        return -errno;
-    if (object.st_uid != identity->uid)
-        return -EPERM;
-    switch (call->spelling->operation) {
-    case METADATA_MODE:
-        if (object.st_gid != identity->gid)
-            call->mode &= ~(uint32_t)S_ISGID;
-        return 0;
-    case METADATA_TIMES_SECONDS:
-    case METADATA_TIMES_MICROSECONDS:
-    case METADATA_TIMES_NANOSECONDS:
-        return 0;
-    case METADATA_OWNER:
-        if (call->uid != UINT32_MAX && call->uid != identity->uid)
-            return -EPERM;
-        return call->gid == UINT32_MAX || call->gid == identity->gid ? 0 : -EPERM;
-    default:
-        return -EPERM;
-    }
+    return own_rights_look(&job->gate->rights, request, job->gate->mapped, &job->knows_identity,
+                           &job->identity);
 }
 
-static int perform_as_member(struct job *job, int path_fd)
+static int pin(const struct job *job, bool cached_only)
 {
-    struct lowered_rights lowered;
+    return identity_pin(job->knows_identity ? &job->identity : NULL, &job->call->object,
+                        cached_only);
+}
 
-    if (!job->knows_identity)
-        return metadata_perform(job->call, path_fd);
-    int result = check_owner(&job->identity, job->call, path_fd);
+/* The kernel judges when it has the inode's lock. A look of ours before that would say nothing: who holds the
+ * lock decides when it ends, and the owner may be another one by then. */
+static int perform_as_member(const struct request *request, struct job *job, int path_fd)
+{
+    struct lowered_rights lowered = {0};
+
+    int result = look_at_rights(request, job);
+    if (result == 0 && job->knows_identity)
+        result = identity_lower(&job->identity, &lowered);
     if (result < 0)
         return result;
-    /* Owner rights of another user need the supervisor's; check_owner() has judged those. */
-    if (job->identity.differs_in_ids)
-        return metadata_perform(job->call, path_fd);
-    if (identity_lower(&job->identity, &lowered) != 0)
-        return -EPERM;
     result = metadata_perform(job->call, path_fd);
     identity_restore(&lowered);
     return result;
@@ -249,14 +228,40 @@ static bool is_xattr_call(const struct metadata_call *call)
 static const char *refusal_of_nameless(const struct metadata_call *call, int path_fd)
 {
     unsigned type = object_type(path_fd);
+    bool is_mode = call->spelling->operation == METADATA_MODE;
 
-    /* The launch has closed the way back through inherited ones. */
-    if (type == S_IFIFO && call->spelling->operation == METADATA_MODE)
+    /* A memfd's are as private as its content, and a socket's mode is for the file of its name. Those of others
+     * would tell more to whoever shares the object, and the launch has closed the way back through inherited
+     * pipes. */
+    if (type == S_IFREG || (type == S_IFSOCK && is_mode))
+        return NULL;
+    if (type == S_IFIFO && is_mode)
         return "the mode of a pipe cannot be changed";
-    /* A memfd's are as private as its content; others would tell them to whoever shares the object. */
-    if (type != S_IFREG && is_xattr_call(call))
-        return "an object without a name gets no extended attributes";
-    return NULL;
+    return is_xattr_call(call) ? "an object without a name gets no extended attributes"
+                               : "owner and times of an object without a name cannot be changed";
+}
+
+/* An object whose own name is too long, say, is judged by the directory in which the member has named it. */
+static enum path_verdict find_verdict(const struct job *job, int path_fd, bool cached_only,
+                                      char path[PATH_MAX])
+{
+    const struct grants *grants = job->gate->grants;
+    struct object parent;
+    char name[NAME_MAX + 1];
+
+    enum path_verdict verdict = path_verdict_of(grants, path_fd, true, cached_only, path);
+    if (verdict != PATH_UNKNOWN || !object_parent(&job->call->object, &parent, name))
+        return verdict;
+    CLEANUP_FD int parent_fd =
+        identity_pin(job->knows_identity ? &job->identity : NULL, &parent, cached_only);
+    if (parent_fd == -EAGAIN && cached_only)
+        return PATH_UNDECIDED;
+    if (parent_fd == -EMFILE || parent_fd == -ENFILE || parent_fd == -ENOMEM) {
+        errno = -parent_fd;
+        return PATH_FAILED;
+    }
+    return parent_fd < 0 ? verdict
+                         : path_verdict_in(grants, path_fd, parent_fd, name, true, cached_only);
 }
 
 /* VERDICT_NEXT: granted, to be performed; or *undecided, because telling it would wait. */
@@ -265,18 +270,20 @@ static struct verdict judge(const struct request *request, const struct job *job
 {
     char path[PATH_MAX] = "";
 
-    enum path_verdict verdict =
-        path_verdict_of(job->gate->grants, path_fd, true, cached_only, path);
+    enum path_verdict verdict = find_verdict(job, path_fd, cached_only, path);
+    int failure = errno;
     const char *rule = job->on_block_device ? NULL : refusal_of_file_system(path_fd);
     *undecided = false;
     if (rule != NULL)
         return refuse(request, path, 0, rule);
     if (job->call->ioctl != NULL && job->call->ioctl->whole_file_system)
         return refuse(request, path, 0, "acts on the whole file system");
+    if (verdict == PATH_FAILED)
+        return verdict_errno(failure);
     if (verdict == PATH_REFUSED)
-        return refuse(request, path, object_type(path_fd), NULL);
+        return refuse(request, path, object_type(path_fd), path[0] == '\0' ? "no rule" : NULL);
     if (verdict == PATH_UNKNOWN)
-        return refuse(request, path, 0, "the object is outside the visible tree");
+        return refuse(request, path, 0, PATH_UNKNOWN_TEXT);
     rule = verdict == PATH_NAMELESS ? refusal_of_nameless(job->call, path_fd) : NULL;
     if (rule != NULL)
         return refuse(request, path, 0, rule);
@@ -289,7 +296,7 @@ static struct verdict perform(const struct request *request, struct job *job, in
     /* A caller that is gone, or was interrupted and will ask again, has no effect any more. */
     if (!request_is_valid(request))
         return verdict_errno(EPERM);
-    int result = perform_as_member(job, path_fd);
+    int result = perform_as_member(request, job, path_fd);
     return result < 0 ? verdict_errno(-result) : verdict_value(0);
 }
 
@@ -301,10 +308,8 @@ static int decode(const struct request *request, struct job *job)
     const struct metadata_spelling *spelling = &metadata_spellings[request->trap->detail];
 
     int result = metadata_decode(job->call, spelling, &view, &request->notification.data);
-    if (result == 0 && gate->privileged) {
-        result = identity_read(gate->proc_fd, tid, gate->mapped, &job->identity);
-        job->knows_identity = result == 0;
-    }
+    if (result == 0)
+        result = look_at_rights(request, job);
     return result == 0 ? map_ids(gate, job->call) : result;
 }
 
@@ -329,8 +334,10 @@ static struct verdict work(const struct request *request, void *data)
 
     if (result < 0)
         return verdict_errno(-result);
+    if (job->call->is_nothing)
+        return verdict_value(0);
     if (job->path_fd < 0) {
-        job->path_fd = object_pin(&job->call->object, false);
+        job->path_fd = pin(job, false);
         /* That may have taken until after the end of the run, and of the grants. */
         if (!request_is_valid(request))
             return verdict_errno(EPERM);
@@ -349,7 +356,7 @@ static bool refuse_at_once(const struct request *request, struct job *job, struc
 {
     if (job->call->takes_long || fault_is("use-workers"))
         return false;
-    CLEANUP_FD int path_fd = object_pin(&job->call->object, true);
+    CLEANUP_FD int path_fd = pin(job, true);
     if (path_fd == -EAGAIN)
         return false;
     if (path_fd < 0) {
@@ -381,6 +388,8 @@ static struct verdict on_metadata_call(struct request *request)
     int result = prepare(request, job);
     if (result < 0)
         verdict = verdict_errno(-result);
+    else if (job->call->is_nothing)
+        verdict = verdict_value(0);
     else if (!refuse_at_once(request, job, &verdict)) {
         if (request_would_wait(request))
             job_forget(job);
@@ -431,7 +440,7 @@ static const struct trap traps[] = {
 
 static const char *const needs[] = {
     "fchmodat",     "fchmodat2", "fchownat", "utimensat", "setxattr", "removexattr",
-    "file_setattr", "ioctl",     "fstatfs",  "capget",    "capset",   NULL,
+    "file_setattr", "ioctl",     "fstatfs",  "capget",    "identity", NULL,
 };
 
 const struct feature feature_metadata_gate = {

@@ -336,12 +336,24 @@ static int decode_values(struct metadata_call *call, const struct member_view *v
     return -EIO;
 }
 
+/* The kernel does not even look at the path then. */
+static bool omits_both(const struct metadata_call *call)
+{
+    return !call->times_are_now && call->times[1] == UTIME_OMIT && call->times[3] == UTIME_OMIT;
+}
+
 int metadata_decode(struct metadata_call *call, const struct metadata_spelling *spelling,
                     const struct member_view *view, const struct seccomp_data *data)
 {
+    bool times_first = spelling->operation == METADATA_TIMES_NANOSECONDS;
+
     call->spelling = spelling;
-    int result = decode_object(call, view, data);
-    return result < 0 ? result : decode_values(call, view, data);
+    int result = times_first ? decode_values(call, view, data) : 0;
+    call->is_nothing = result == 0 && times_first && omits_both(call);
+    if (result < 0 || call->is_nothing)
+        return result;
+    result = decode_object(call, view, data);
+    return result < 0 || times_first ? result : decode_values(call, view, data);
 }
 
 /* ---- Performing ----------------------------------------------------------------------------------- */

@@ -66,6 +66,7 @@ extern const size_t inode_ioctl_count;
 struct metadata_call {
     const struct metadata_spelling *spelling;
     struct object object;
+    bool is_nothing; /* succeeds without a look at the object, which is not held */
     bool takes_long; /* reads the whole file: never for the receiving thread */
 
     uint32_t mode;

@@ -39,6 +39,7 @@
 struct findings {
     int unshare, uid_map;
     int listener, addfd_send, sync_wake_up;
+    int restrict_self;
     int pidfd_open, pidfd_getfd, vm_read, vm_write, mem, ptrace, kcmp;
     uint64_t target; /* what the experiments on memory read and write */
 };
@@ -99,6 +100,9 @@ static void try_listener(struct findings *findings)
     struct sock_fprog program = {.len = sizeof(code) / sizeof(*code), .filter = code};
 
     long result = sys_call5(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    /* With no ruleset: the kernel goes on to look for one. */
+    long restricted = result == 0 ? sys_call2(SYS_landlock_restrict_self, -1, 0) : result;
+    findings->restrict_self = restricted == -EBADF ? 0 : (int)restricted;
     if (result == 0)
         result = sys_call3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
                            (long)&program);
@@ -155,26 +159,33 @@ static void try_on_child(struct findings *findings, pid_t pid, int shared_fd)
     findings->ptrace = (int)sys_call4(SYS_ptrace, PTRACE_SEIZE, pid, 0, 0);
 }
 
+/* The child ends with the pipe: kill may be refused here. */
 static void try_access(struct findings *findings)
 {
     int shared_fd = (int)sys_call2(SYS_eventfd2, 0, O_CLOEXEC);
-    long pid = clone_silently();
+    int ends[2];
+    char nothing;
 
+    if (sys_call2(SYS_pipe2, (long)ends, O_CLOEXEC) != 0)
+        return;
+    long pid = clone_silently();
     if (pid == 0) {
         sys_call5(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-        for (;;)
-            sys_call4(SYS_ppoll, 0, 0, 0, 0);
+        sys_call1(SYS_close, ends[1]);
+        while (sys_call3(SYS_read, ends[0], (long)&nothing, 1) == -EINTR)
+            continue;
+        exit_child();
     }
     if (pid < 0)
         return;
     try_on_child(findings, (pid_t)pid, shared_fd);
-    sys_call2(SYS_kill, pid, SIGKILL);
+    sys_call1(SYS_close, ends[1]);
     sys_call4(SYS_wait4, pid, 0, __WALL, 0);
 }
 
 /* ---- running an experiment ---- */
 
-/* Waits for the end of the child; one that does not end is killed. */
+/* Waits for the end of the child; one that does not end is killed, or left to itself where that is refused. */
 static void reap(pid_t pid)
 {
     const struct timespec step = {.tv_nsec = EXPERIMENT_STEP_NS};
@@ -184,7 +195,8 @@ static void reap(pid_t pid)
             return;
         nanosleep(&step, NULL);
     }
-    sys_call2(SYS_kill, pid, SIGKILL);
+    if (sys_call2(SYS_kill, pid, SIGKILL) != 0)
+        return;
     while (sys_call4(SYS_wait4, pid, 0, __WALL, 0) == -EINTR)
         continue;
 }
@@ -257,6 +269,7 @@ static void probe_seccomp_calls(struct probe_result *result)
 
 static void apply_listener(struct probe_result *result, const struct findings *findings)
 {
+    set_item(&result->landlock_restrict, findings->restrict_self, "landlock_restrict_self");
     set_item(&result->listener, findings->listener, "installing a filter with a listener");
     result->under_listener = findings->listener == -EBUSY;
     if (result->under_listener)
@@ -303,6 +316,7 @@ static void probe_in_children(struct probe_result *result)
         .listener = NOT_TRIED,
         .addfd_send = NOT_TRIED,
         .sync_wake_up = NOT_TRIED,
+        .restrict_self = NOT_TRIED,
         .pidfd_open = NOT_TRIED,
         .vm_read = NOT_TRIED,
         .pidfd_getfd = NOT_TRIED,
@@ -408,6 +422,98 @@ bool probe_parse_release(const char *release, int *major, int *minor)
     return true;
 }
 
+/* ---- calls that are there or refused ---- */
+
+static long closed(long fd)
+{
+    if (fd >= 0)
+        sys_call1(SYS_close, fd);
+    return fd;
+}
+
+static long try_openat2(void)
+{
+    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS};
+
+    return closed(sys_call4(SYS_openat2, AT_FDCWD, (long)"/", (long)&how, sizeof(how)));
+}
+
+static long try_faccessat2(void)
+{
+    return sys_call4(SYS_faccessat2, AT_FDCWD, (long)"/", F_OK, AT_EACCESS);
+}
+
+static long try_statx(void)
+{
+    struct sys_statx answer;
+
+    return sys_call5(SYS_statx, AT_FDCWD, (long)"/", 0, SYS_STATX_BASIC, (long)&answer);
+}
+
+/* No descriptor has that number. */
+static long try_close_range(void)
+{
+    return sys_close_range(UINT32_MAX, UINT32_MAX, 0);
+}
+
+static long try_pidfd_send_signal(void)
+{
+    int result = sys_pidfd_send_signal(-1, 0, 0);
+
+    return result == -EBADF ? 0 : result;
+}
+
+static long try_memfd_create(void)
+{
+    return closed(sys_memfd("sandlock-probe", 0));
+}
+
+static long try_signalfd(void)
+{
+    uint64_t none = 0;
+
+    return closed(sys_call4(SYS_signalfd4, -1, (long)&none, sizeof(none), O_CLOEXEC));
+}
+
+static long try_kill(void)
+{
+    return sys_call2(SYS_kill, sys_call0(SYS_getpid), 0);
+}
+
+static const struct {
+    const char *name;
+    long (*attempt)(void);
+} probed_calls[PROBE_CALLS] = {
+    [PROBE_OPENAT2] = {"openat2", try_openat2},
+    [PROBE_FACCESSAT2] = {"faccessat2", try_faccessat2},
+    [PROBE_STATX] = {"statx", try_statx},
+    [PROBE_CLOSE_RANGE] = {"close_range", try_close_range},
+    [PROBE_PIDFD_SEND_SIGNAL] = {"pidfd_send_signal", try_pidfd_send_signal},
+    [PROBE_MEMFD_CREATE] = {"memfd_create", try_memfd_create},
+    [PROBE_SIGNALFD] = {"signalfd4", try_signalfd},
+    [PROBE_KILL] = {"kill", try_kill},
+};
+
+/* 0 or -errno. A limit of the moment refuses nothing. */
+static int try_call(enum probe_call call)
+{
+    long result = probed_calls[call].attempt();
+
+    return result >= 0 || result == -EMFILE || result == -ENFILE || result == -ENOMEM ? 0
+                                                                                      : (int)result;
+}
+
+const char *probe_call_name(enum probe_call call)
+{
+    return probed_calls[call].name;
+}
+
+static void probe_calls(struct probe_result *result)
+{
+    for (int i = 0; i < PROBE_CALLS; i++)
+        set_item(&result->calls[i], try_call((enum probe_call)i), probed_calls[i].name);
+}
+
 /* ---- the way to a member's descriptor ---- */
 
 /* Seizing a thread and its injected call are written for this architecture alone. The caller must not be
@@ -425,17 +531,20 @@ static bool tracing_can_work(bool ptrace, bool wait_killable, int yama_scope)
 }
 
 static enum probe_fetch fetch_method;
-static pthread_once_t fetch_once = PTHREAD_ONCE_INIT;
+static bool call_refused[PROBE_CALLS];
+static pthread_once_t methods_once = PTHREAD_ONCE_INIT;
 
-static void find_fetch_method(void)
+static void find_methods(void)
 {
     pid_t self = (pid_t)sys_call0(SYS_getpid);
 
-    /* A kernel with Landlock has the call (Linux 5.6), and only a filter could refuse it. */
+    /* A kernel with Landlock has these calls (Linux 5.9), and only a filter could refuse them. */
     if (sys_call5(SYS_prctl, PR_GET_SECCOMP, 0, 0, 0, 0) == SECCOMP_MODE_DISABLED) {
         fetch_method = PROBE_FETCH_PIDFD;
         return;
     }
+    for (int i = 0; i < PROBE_CALLS; i++)
+        call_refused[i] = try_call((enum probe_call)i) != 0;
     CLEANUP_FD int pidfd = sys_pidfd_open(self, 0);
     CLEANUP_FD int copy = pidfd < 0 ? pidfd : sys_pidfd_getfd(pidfd, pidfd);
 
@@ -453,8 +562,14 @@ static void find_fetch_method(void)
 
 enum probe_fetch probe_fetch_method(void)
 {
-    pthread_once(&fetch_once, find_fetch_method);
+    pthread_once(&methods_once, find_methods);
     return fetch_method;
+}
+
+bool probe_has_call(enum probe_call call)
+{
+    pthread_once(&methods_once, find_methods);
+    return !call_refused[call];
 }
 
 void probe_host(struct probe_result *result)
@@ -472,6 +587,7 @@ void probe_host(struct probe_result *result)
     probe_own_confinement(result);
     probe_seccomp_calls(result);
     probe_in_children(result);
+    probe_calls(result);
     probe_proc(result);
     probe_dev_shm(result);
 

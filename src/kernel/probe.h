@@ -30,12 +30,27 @@ enum probe_fetch {
     PROBE_FETCH_PIDFD,  /* pidfd_getfd */
 };
 
+/* Calls that the supervisor makes and that a filter around this process may refuse, also one that is older
+ * than the call. */
+enum probe_call {
+    PROBE_OPENAT2,
+    PROBE_FACCESSAT2,
+    PROBE_STATX,
+    PROBE_CLOSE_RANGE,
+    PROBE_PIDFD_SEND_SIGNAL,
+    PROBE_MEMFD_CREATE,
+    PROBE_SIGNALFD,
+    PROBE_KILL,
+    PROBE_CALLS,
+};
+
 struct probe_result {
     char kernel_release[65]; /* uname -r */
     char machine[65];        /* uname -m */
     int kernel_major, kernel_minor;
 
     struct landlock_support landlock;
+    struct probe_item landlock_restrict; /* landlock_restrict_self() is not refused */
 
     struct probe_item user_notification; /* SECCOMP_RET_USER_NOTIF is known */
     struct probe_item listener;          /* a filter with a listener could really be installed */
@@ -50,6 +65,7 @@ struct probe_result {
     struct probe_item proc_mem; /* /proc/<pid>/mem of a child process */
     struct probe_item ptrace;   /* PTRACE_SEIZE of a child process */
     struct probe_item kcmp;
+    struct probe_item calls[PROBE_CALLS];
 
     struct probe_item proc; /* /proc is the procfs of our pid namespace */
 
@@ -75,9 +91,15 @@ struct probe_result {
  * few microseconds. What depends on the member (dumpable, traced already) shows when it is used. */
 enum probe_fetch probe_fetch_method(void);
 
+/* True unless the call is refused here; found out with the fetch method. */
+bool probe_has_call(enum probe_call call);
+
 /* Probes everything. Takes a few milliseconds; never fails as a whole: what could not be found out
  * is not available, with the reason. */
 void probe_host(struct probe_result *result);
+
+/* The kernel's name of the call. */
+const char *probe_call_name(enum probe_call call);
 
 /* For people: "pidfd_getfd", "tracer", "none"; "process_vm", "/proc/PID/mem", "none". */
 const char *probe_fetch_name(enum probe_fetch method);

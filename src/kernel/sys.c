@@ -5,6 +5,7 @@
 #include "kernel/sys.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -85,6 +86,15 @@ int64_t sys_monotonic_ns(void)
 
     sys_call2(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+bool sys_is_privileged(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+    return sys_call2(SYS_capget, (long)&header, (long)sets) != 0 ||
+           (sets[0].effective | sets[1].effective) != 0;
 }
 
 static ssize_t process_move(long number, pid_t tid, uint64_t address, void *data, size_t size)

@@ -13,6 +13,7 @@
 #include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -338,6 +339,9 @@ int64_t sys_monotonic_ns(void);
 /* An anonymous file, close-on-exec, sealable. Not executable unless MFD_EXEC is among the flags
  * (before 6.3 the kernel has no such distinction, and the file is an ordinary one). */
 int sys_memfd(const char *name, unsigned flags);
+
+/* True if the calling thread has any capability in force, and if that cannot be told. */
+bool sys_is_privileged(void);
 
 /* process_vm_readv/-writev of one range. Returns the bytes moved (a prefix if the range runs into
  * an unmapped page), or -errno. */

@@ -425,8 +425,9 @@ int claim_publish(struct claim *claim, pid_t child, pid_t supervisor)
     if (!claim->active)
         return 0;
     int length = snprintf(text, sizeof(text), "%ld\n%ld\n", (long)child, (long)supervisor);
-    if (FAULT_OR("pid-file", -1, pwrite(claim->pid_fd, text, (size_t)length, 0)) != length)
-        return -EIO;
+    ssize_t put = FAULT_OR("pid-file", -1, pwrite(claim->pid_fd, text, (size_t)length, 0));
+    if (put != length)
+        return put < 0 ? -errno : -ENOSPC;
     /* The lock follows the inode, so the name is never without one. */
     if (renameat(claim->directory_fd, PID_FILE_NEW, claim->directory_fd, PID_FILE) != 0)
         return -errno;

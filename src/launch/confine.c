@@ -10,11 +10,16 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* landlock_restrict_self() flag that confines all threads of the process (Linux 7.0, ABI 8). */
 #define RESTRICT_SELF_TSYNC (1U << 3)
 #define TSYNC_ABI 8
+
+/* A thread that has been joined leaves its group a moment later: others are looked for so often, a millisecond apart,
+ * before they count. */
+#define LOOKS_MAX 50
 
 /* Threads as far as /proc tells; 0: it does not. */
 static size_t count_threads(void)
@@ -41,6 +46,18 @@ static bool may_have_other_threads(void)
     return result != 0 && (result == -EINVAL || count_threads() != 1);
 }
 
+static bool has_other_threads_for_long(void)
+{
+    const struct timespec moment = {0, 1000000};
+
+    for (int looks = 0; may_have_other_threads(); looks++) {
+        if (looks == LOOKS_MAX)
+            return true;
+        nanosleep(&moment, NULL);
+    }
+    return false;
+}
+
 bool launch_confine(const struct policy *policy, struct error *err)
 {
     struct domains domains = DOMAINS_INIT;
@@ -50,13 +67,11 @@ bool launch_confine(const struct policy *policy, struct error *err)
 
     if (!policy_check_confine(policy, err))
         return false;
-    if (may_have_other_threads()) {
-        if (landlock_support_get()->abi < TSYNC_ABI)
-            return error_config(err,
-                                "confine: the process has other threads (or that cannot be told), "
-                                "which would stay unconfined; confine before creating threads");
+    if (may_have_other_threads() && landlock_support_get()->abi >= TSYNC_ABI)
         flags = RESTRICT_SELF_TSYNC;
-    }
+    else if (has_other_threads_for_long())
+        return error_config(err, "confine: the process has other threads (or that cannot be told), "
+                                 "which would stay unconfined; confine before creating threads");
     bool built = domains_build(&domains, &options, &posture, err);
     posture_free(&posture);
     if (!built)

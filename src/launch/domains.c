@@ -4,14 +4,13 @@
 #include "launch/domain_ports.h"
 #include "launch/domain_shadow.h"
 #include "launch/gpu.h"
-#include "member/kernel_place.h"
+#include "net/own_entry.h"
 #include "util/fault.h"
 #include "util/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <string.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,7 +20,8 @@ struct build {
     struct posture *posture;
     struct error *err;
     struct domain_ports ports;
-    bool own_entry_written; /* a write grant names /proc/self or something in it */
+    struct shadow kernel; /* where procfs and sysfs are, if nothing else tells */
+    bool has_view;
 };
 
 static bool rule_failed(struct error *err, const char *path, int result)
@@ -39,37 +39,62 @@ static int add_object(struct build *build, int fd, uint64_t rights)
     return result;
 }
 
-/* A write grant of our own entry in a procfs whose files the supervisor opens: it means each member's own, which
- * no rule can name. */
-static bool is_own_entry_written(const struct build *build, const struct granted *granted)
+static bool add_own_rule(struct domains *domains, struct bare_own_rule rule)
 {
-    const struct shadow *shadow = build->options->shadow;
-    struct proc_place place;
-    char path[PATH_MAX];
-    bool unlinked;
+    size_t size = (domains->own_rule_count + 1) * sizeof(*domains->own_rules);
+    struct bare_own_rule *rules = rule.path == NULL ? NULL : realloc(domains->own_rules, size);
 
-    return granted->write && granted->object.device == shadow->proc_device &&
-           grants_path_of(granted->fd, path, sizeof(path), &unlinked) == 0 &&
-           proc_place_parse(path, &place) && place.pid == getpid();
+    if (rules == NULL) {
+        free((char *)rule.path);
+        return false;
+    }
+    rules[domains->own_rule_count++] = rule;
+    domains->own_rules = rules;
+    return true;
 }
 
-/* The rules of a grant. What a view hides is left to the supervisor. */
-static int add_rules(struct build *build, const struct granted *granted)
+/* What the grant names is the caller's own: the child makes the rule, for its own. S covers what the child's
+ * entry lies in, since nothing tells it from others before there is a child. */
+static int leave_to_child(struct build *build, const struct granted *granted, uint64_t rights,
+                          const struct own_entry *entry)
+{
+    struct domains *domains = build->domains;
+    struct bare_own_rule rule = {own_entry_path(entry), rights, granted->optional};
+
+    if (!add_own_rule(domains, rule))
+        return -ENOMEM;
+    domains->own_entry_written = domains->own_entry_written || granted->write;
+    domains->own_entry_with_net = domains->own_entry_with_net || own_entry_shows_net(entry);
+    if (domains->supervisor < 0)
+        return 0;
+    CLEANUP_FD int proc = open(entry->proc, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return proc < 0 ? -errno : landlock_add_path(domains->supervisor, proc, rights);
+}
+
+/* The rules of a grant, and for the supervisor's verdicts whether it names an object of the host's. What a view
+ * hides is left to the supervisor. `own`: it lies in the caller's own entry. */
+static int add_rules(struct build *build, const struct granted *granted,
+                     const struct own_entry *own, bool *of_host)
 {
     const struct shadow *shadow = build->options->shadow;
-    uint64_t handled = build->domains->masks.fs;
+    struct domains *domains = build->domains;
+    uint64_t handled = domains->masks.fs;
     bool directory = S_ISDIR(granted->object.mode);
     uint64_t rights = granted->write ? landlock_write_rights(handled, directory)
                                      : landlock_read_rights(handled, directory);
     enum shadow_kind kind = shadow == NULL ? SHADOW_NONE : shadow_kind_of(shadow, granted);
 
+    *of_host = kind != SHADOW_NONE || own == NULL;
+    if (!*of_host)
+        return leave_to_child(build, granted, rights, own);
     if (kind == SHADOW_NONE)
         return add_object(build, granted->fd, rights);
-    build->own_entry_written = build->own_entry_written || is_own_entry_written(build, granted);
-    int result = FAULT_OR(
-        "rule", -EIO, domain_shadow_add(shadow, build->domains->members, handled, granted, kind));
-    if (result == 0 && build->domains->supervisor >= 0)
-        result = landlock_add_path(build->domains->supervisor, granted->fd, rights);
+    /* The supervisor opens it for each process, where no rule can name it. */
+    domains->own_entry_written = domains->own_entry_written || (own != NULL && granted->write);
+    int result =
+        FAULT_OR("rule", -EIO, domain_shadow_add(shadow, domains->members, handled, granted, kind));
+    if (result == 0 && domains->supervisor >= 0)
+        result = landlock_add_path(domains->supervisor, granted->fd, rights);
     return result;
 }
 
@@ -103,14 +128,24 @@ static bool pin(struct build *build, const char *path, int *fd, bool write, bool
 static bool add_one(void *data, struct granted *granted)
 {
     struct build *build = data;
-    int result = add_rules(build, granted);
+    struct own_entry entry;
+    bool of_host;
 
+    /* Who confines itself means its own entry. */
+    int own = build->options->confine_only ? 0 : own_entry_find(granted->fd, &entry);
+    if (own < 0)
+        return error_runtime(build->err, -own, "grant %s: cannot tell whose entry of procfs it is",
+                             granted->path);
+    if (!build->has_view && own == 0 && shadow_shows_kernel(&build->kernel, granted))
+        build->domains->shows_kernel = true;
+    int result = add_rules(build, granted, own == 0 ? NULL : &entry, &of_host);
     if (result == -EBADFD)
         return lies_in_no_tree(build, granted);
     if (granted->write && granted->optional && !strv_add(&build->domains->optional, granted->path))
         return error_runtime(build->err, ENOMEM, "grants");
     return (result == 0 || rule_failed(build->err, granted->path, result)) &&
-           pin(build, granted->path, &granted->fd, granted->write, S_ISDIR(granted->object.mode));
+           (!of_host ||
+            pin(build, granted->path, &granted->fd, granted->write, S_ISDIR(granted->object.mode)));
 }
 
 static bool add_granted(struct build *build)
@@ -157,10 +192,10 @@ static bool add_supervisor_needs(struct build *build)
 
     if (domains->supervisor < 0)
         return true;
-    domains->writes_proc = build->options->proc_writes || build->own_entry_written;
+    domains->writes_proc = build->options->proc_writes || domains->own_entry_written;
     if (domains->writes_proc)
         proc |= LL_FS_WRITE_FILE;
-    if (build->own_entry_written)
+    if (domains->own_entry_written)
         proc |= LL_FS_TRUNCATE;
     result =
         FAULT_OR("supervisor-rule", -EIO,
@@ -244,6 +279,9 @@ bool domains_build(struct domains *domains, const struct domains_options *option
     if (options->confine_only)
         domains->masks.net = 0;
     build.ports = domain_ports_plan(policy, domains->masks.net);
+    build.has_view = options->confine_only || (options->shadow != NULL && options->shadow->kernel);
+    if (!build.has_view)
+        shadow_find_kernel(&build.kernel);
 
     bool built = add_everything(&build);
     if (!built)
@@ -263,5 +301,10 @@ void domains_free(struct domains *domains)
 {
     domains_close_rulesets(domains);
     grants_free(&domains->grants);
+    for (size_t i = 0; i < domains->own_rule_count; i++)
+        free((char *)domains->own_rules[i].path);
+    free(domains->own_rules);
+    domains->own_rules = NULL;
+    domains->own_rule_count = 0;
     strv_free(&domains->optional);
 }

@@ -1,11 +1,13 @@
 /*
  * The three Landlock domains of a run, built from one list of opened grants: C for the members, S for
  * the supervisor (everything C grants plus what the run needs), G for the guardian (scopes only).
- * Every path is opened once, before any member exists, so later renames do not widen a grant.
+ * Every path is opened once, before any member exists, so later renames do not widen a grant. Only what
+ * a grant means in the command's own entry of procfs exists later, with the child.
  */
 #ifndef SANDLOCK_LAUNCH_DOMAINS_H
 #define SANDLOCK_LAUNCH_DOMAINS_H
 
+#include "bare/child.h"
 #include "kernel/landlock.h"
 #include "launch/claim.h"
 #include "launch/granted.h"
@@ -25,6 +27,13 @@ struct domains {
     struct grants grants; /* pinned until grants_resolve(), for verdicts */
     bool writes_proc;     /* S lets the supervisor write below /proc */
     struct strv optional; /* write grants that could have been missing, and were not */
+    /* Where no view shows each process its own entry of procfs: rules for the child's, which it adds to the
+     * members' ruleset itself. Owned, with the paths. */
+    struct bare_own_rule *own_rules;
+    size_t own_rule_count;
+    bool own_entry_written;  /* a write grant names the own entry or something in it */
+    bool own_entry_with_net; /* one without a view shows the network, which is the host's */
+    bool shows_kernel;       /* without a view a grant shows more of procfs or sysfs than that */
 };
 
 #define DOMAINS_INIT ((struct domains){.members = -1, .supervisor = -1, .guardian = -1})

@@ -3,15 +3,22 @@
  */
 #include "launch/internal.h"
 
+#include "kernel/procfs.h"
 #include "util/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/major.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* Processes of one job above each other: scripts that run scripts. */
+#define ANCESTORS_MAX 64
 
 static bool is_ignored(int number)
 {
@@ -20,22 +27,91 @@ static bool is_ignored(int number)
     return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
-/* A program that collects all output of its command (the tools of an interactive agent) may read the terminal
- * itself meanwhile, which it could not if somebody else were in front. It is not the shell of an interactive job:
- * that has groups of its own for jobs, or, where it reads their output, ignores what would stop it. Who ignores that
- * cannot be seen to use the terminal either. */
-static bool caller_may_read(void)
+/* Who reads the output may use the terminal meanwhile: a pager in the same pipeline, or a program that collects what
+ * its tools print (an interactive agent). It could not if somebody else were in front. There is none where the session began
+ * with us. Where what would stop the command is ignored (a shell that reads the output of a command does so) it could
+ * not be seen to use the terminal. */
+static bool reader_may_use_terminal(void)
 {
     pid_t parent = getppid();
 
-    return !isatty(1) && !isatty(2) && parent > 0 && getpgid(parent) == getpgrp() &&
+    return (!isatty(1) || !isatty(2)) && parent > 0 && getsid(parent) == getsid(0) &&
            !is_ignored(SIGTTIN) && !is_ignored(SIGTTOU);
+}
+
+/* A group of another pid namespace has the number 0 here. Two of them could not be told apart, nor could the terminal be
+ * given back. */
+static bool is_own_group(pid_t owner)
+{
+    pid_t own = getpgrp();
+
+    return own > 0 && owner == own;
+}
+
+/* True if what the path names is the terminal, /dev/tty, or a directory where one of them is. */
+static bool leads_to_terminal(const struct stat *named, unsigned terminal)
+{
+    static const char *const directories[] = {"/", "/dev", "/dev/pts"};
+    struct stat directory;
+
+    if (S_ISCHR(named->st_mode))
+        return named->st_rdev == terminal || named->st_rdev == makedev(TTYAUX_MAJOR, 0);
+    for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++) {
+        if (stat(directories[i], &directory) == 0 && directory.st_dev == named->st_dev &&
+            directory.st_ino == named->st_ino)
+            return true;
+    }
+    return false;
+}
+
+/* What neither has the terminal nor may open it is not stopped by it. */
+static bool may_use_terminal(const struct policy *policy, const struct launch_spec *spec,
+                             int terminal)
+{
+    const struct strv *const lists[] = {&policy->fs_read, &policy->fs_read_try, &policy->fs_write,
+                                        &policy->fs_write_try};
+    CLEANUP_FD int start =
+        policy->cwd == NULL ? -1 : open(policy->cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    unsigned device = 0;
+    struct stat named;
+
+    for (int fd = 0; fd < 3; fd++) {
+        if (spec->streams[fd].mode == STREAM_INHERIT && tcgetsid(fd) == getsid(0))
+            return true;
+    }
+    if (spec->force_terminal || ioctl(terminal, TIOCGDEV, &device) != 0)
+        return true;
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        for (size_t j = 0; j < lists[i]->count; j++) {
+            if (fstatat(start < 0 ? AT_FDCWD : start, lists[i]->items[j], &named, 0) == 0 &&
+                leads_to_terminal(&named, device))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Who could let our job go on when it is stopped: the first process above us that is in another group. 0: nobody, as
+ * it is in another session (setpgid(2), "orphaned"), or ours is a group of another pid namespace. */
+static pid_t job_keeper(void)
+{
+    pid_t own = getpgrp();
+    pid_t process = getppid();
+    struct procfs_stat stat;
+
+    for (int i = 0; own > 0 && process > 0 && i < ANCESTORS_MAX; i++) {
+        pid_t group = getpgid(process);
+        if (group != own)
+            return group >= 0 && getsid(process) == getsid(0) ? process : 0;
+        process = procfs_stat(-1, process, &stat) == 0 ? stat.parent : 0;
+    }
+    return 0;
 }
 
 /* The terminal goes to the child only if all three streams are inherited, standard input is a
  * terminal, and our own group is its foreground group: a captured or background run never takes it. Nor does
- * one in a pipeline, of which other programs may ask their user for something, unless it is told to. One whose caller
- * may read the terminal gets it when it uses it. */
+ * one in a pipeline, of which other programs may ask their user for something, unless it is told to. One whose output
+ * is read by who may use the terminal gets it when it uses it. */
 void launch_terminal_prepare(struct launch *launch, const struct launch_spec *spec)
 {
     bool inherits = true;
@@ -51,19 +127,61 @@ void launch_terminal_prepare(struct launch *launch, const struct launch_spec *sp
     /* Also for other runs: if one uses the terminal it is stopped, and that is answered. */
     if (fd >= 0 || (!spec->own_process && launch_terminal_controls()))
         launch->report_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (spec->own_process && launch->report_fd >= 0) {
+        launch->uses_terminal = may_use_terminal(launch->policy, spec, fd);
+        launch->job_keeper = job_keeper();
+    }
     if (fd < 0)
         return;
-    bool later = spec->own_process && !spec->force_terminal && caller_may_read();
+    bool later = spec->own_process && !spec->force_terminal && reader_may_use_terminal();
+    pid_t owner = tcgetpgrp(fd);
     launch->foreground_wanted = wanted;
-    launch->take_foreground = wanted && !later && tcgetpgrp(fd) == getpgrp();
+    /* Who says so has it also where it cannot be given back. */
+    launch->take_foreground =
+        wanted && !later &&
+        (is_own_group(owner) || (spec->force_terminal && owner == 0 && getpgrp() == 0));
+    launch->foreground_at_once = launch->take_foreground;
     launch->terminal = fd;
     launch->terminal_saved =
         launch->take_foreground && tcgetattr(fd, &launch->terminal_before) == 0;
 }
 
+bool launch_terminal_is_used(const struct launch *launch)
+{
+    return launch->uses_terminal;
+}
+
+bool launch_job_can_go_on(const struct launch *launch)
+{
+    return launch->job_keeper > 0 && getsid(launch->job_keeper) == getsid(0);
+}
+
 bool launch_foreground_is_wanted(const struct launch *launch)
 {
     return launch->foreground_wanted;
+}
+
+bool launch_foreground_is_ours(const struct launch *launch)
+{
+    pid_t owner = -1;
+
+    return launch->terminal >= 0 && ioctl(launch->terminal, TIOCGPGRP, &owner) == 0 &&
+           is_own_group(owner);
+}
+
+bool launch_foreground_is_given(const struct launch *launch)
+{
+    return launch->take_foreground;
+}
+
+bool launch_foreground_was_given_at_once(const struct launch *launch)
+{
+    return launch->foreground_at_once;
+}
+
+bool launch_foreground_ended_in_front(const struct launch *launch)
+{
+    return launch->ended_in_front;
 }
 
 bool launch_terminal_controls(void)
@@ -103,30 +221,47 @@ int launch_foreground_give(struct launch *launch)
     return set_foreground(launch->terminal, launch->record->child);
 }
 
-/* The command's own group, or one that a member put in front and that died with it. */
+/* The command's own group, or one that a member put in front and that died with it: of other groups the first process
+ * may have ended before the rest, as in a pipeline. */
 static bool is_left_behind(const struct launch *launch, pid_t owner)
 {
-    return owner == launch->record->child || (getpgid(owner) < 0 && errno == ESRCH);
+    return owner > 0 &&
+           (owner == launch->record->child || (kill(-owner, 0) != 0 && errno == ESRCH));
 }
 
 bool launch_foreground_take_back(struct launch *launch)
 {
     pid_t owner = -1;
 
-    if (!launch->take_foreground || launch->record == NULL || launch->record->child <= 0)
+    launch->ended_in_front = false;
+    if (!launch->take_foreground || launch->record == NULL || launch->record->child <= 0 ||
+        ioctl(launch->terminal, TIOCGPGRP, &owner) != 0 || !is_left_behind(launch, owner))
         return false;
-    return ioctl(launch->terminal, TIOCGPGRP, &owner) == 0 && is_left_behind(launch, owner) &&
-           set_foreground(launch->terminal, getpgrp()) == 0;
+    launch->ended_in_front = owner == launch->record->child;
+    if (getpgrp() <= 0 || set_foreground(launch->terminal, getpgrp()) != 0)
+        return false;
+    launch->take_foreground = false;
+    return true;
+}
+
+void launch_foreground_leave(struct launch *launch)
+{
+    launch->take_foreground = false;
+}
+
+/* Of a command whose guardian was killed nobody knows how it ended, if it had not by then: it died with it. */
+static bool command_was_killed(const struct launch_record *record)
+{
+    return atomic_load(&record->child_exited) != 0 ? WIFSIGNALED(record->wait_status)
+                                                   : atomic_load(&record->finished) == 0;
 }
 
 /* A program that was killed had no time to undo raw mode or to switch the echo on again. The settings of a
  * job that is not in front (any more) are whoever's is. */
 void launch_terminal_restore(struct launch *launch)
 {
-    const struct launch_record *record = launch->record;
-
-    if (launch->terminal_saved && atomic_load(&record->child_exited) != 0 &&
-        WIFSIGNALED(record->wait_status) && tcgetpgrp(launch->terminal) == getpgrp()) {
+    if (launch->terminal_saved && command_was_killed(launch->record) &&
+        launch_foreground_is_ours(launch)) {
         sigset_t before = block_background_stop();
         tcsetattr(launch->terminal, TCSANOW, &launch->terminal_before);
         pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -1,6 +1,7 @@
 /* Opening the path grants: see granted.h. */
 #include "launch/granted.h"
 
+#include "kernel/sys.h"
 #include "launch/grant_open.h"
 #include "util/buffer.h"
 #include "util/fault.h"
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <termios.h>
@@ -32,6 +34,20 @@ static enum option_id option_of(bool write, bool optional)
     if (write)
         return optional ? OPTION_FS_WRITE_TRY : OPTION_FS_WRITE;
     return optional ? OPTION_FS_READ_TRY : OPTION_FS_READ;
+}
+
+/* Each grant has a descriptor until the run has begun. */
+static void describe_open_files(const struct policy *policy, struct buffer *text)
+{
+    size_t grants = policy->fs_read.count + policy->fs_read_try.count + policy->fs_write.count +
+                    policy->fs_write_try.count;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+        buffer_printf(text,
+                      "; %zu grants need more than the %llu open files of this process: "
+                      "raise ulimit -n, or grant directories above them",
+                      grants, (unsigned long long)limit.rlim_cur);
 }
 
 /* Where a relative path was looked for, and which spelling would have said what was meant. `below`: the
@@ -66,6 +82,8 @@ static void grant_failed(struct opening *opening, int error, bool write, bool op
                            "; the shell expands ~ only unquoted, $HOME also in double quotes");
     else if (!write && !in_profile && strcmp(path, "w") == 0)
         buffer_append_text(&text, "; -rw is -r with the value w, -w alone grants both");
+    else if (error == EMFILE)
+        describe_open_files(opening->policy, &text);
     else if (error == ENOENT && !optional && in_profile)
         buffer_printf(&text, "; if it may be missing put it into %s_try", option_specs[id].key);
     else if (error == ENOENT && !optional)
@@ -115,6 +133,18 @@ static bool open_terminal(struct opening *opening, const char *path, bool write)
     return true;
 }
 
+/* 0 or -errno. */
+static int identify(int path_fd, struct object_identity *object)
+{
+    struct sys_statx unused;
+
+    if (object_identify(path_fd, object))
+        return 0;
+    long result = sys_call5(SYS_statx, path_fd, (long)"", AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
+                            SYS_STATX_BASIC, (long)&unused);
+    return result < 0 ? (int)result : -EIO;
+}
+
 static bool open_one(struct opening *opening, const char *path, size_t index, bool write,
                      bool optional)
 {
@@ -124,8 +154,9 @@ static bool open_one(struct opening *opening, const char *path, size_t index, bo
 
     if (optional && (fd == -ENOENT || fd == -ENOTDIR))
         return true;
-    if (fd < 0 || !object_identify(fd, &item.object)) {
-        grant_failed(opening, fd < 0 ? -fd : EIO, write, optional, index, path, below);
+    int result = fd < 0 ? fd : identify(fd, &item.object);
+    if (result < 0) {
+        grant_failed(opening, -result, write, optional, index, path, below);
         return false;
     }
     bool of_terminal = stands_for_terminal(fd, &item.object);

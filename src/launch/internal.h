@@ -54,8 +54,12 @@ struct launch {
     int terminal;
     struct termios terminal_before; /* valid if terminal_saved */
     bool terminal_saved;
-    bool take_foreground;   /* our own group is or was in front, so the command's may be */
-    bool foreground_wanted; /* at the latest it is to be when the command uses the terminal */
+    bool take_foreground;    /* the command's group was put in front, and has not been taken back */
+    bool foreground_at_once; /* that was so from the start */
+    bool foreground_wanted;  /* at the latest it is to be when the command uses the terminal */
+    bool ended_in_front;     /* the command's group was there when the terminal was taken back */
+    bool uses_terminal;      /* of the command line: it has the terminal, or may open it */
+    pid_t job_keeper;        /* of the command line: who could let our job go on, 0: nobody */
     int report_fd;
     int lifeline[2];
     dev_t lifeline_device; /* of the pipe, which tells this descriptor table from others */

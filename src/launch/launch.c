@@ -186,12 +186,21 @@ static bool report_failed_step(struct launch *launch, struct error *err)
                "field no_supervisor) on one of the two levels";
     else if ((step == STEP_LANDLOCK || step == STEP_GUARDIAN_DOMAIN) && error == E2BIG)
         hint = "; too many nested sandboxes";
+    else if ((step == STEP_UID_MAP || step == STEP_GID_MAP) && (error == EROFS || error == ENOENT))
+        hint = "; it is written in /proc, which has to be mounted, and not read-only";
+    else if (step == STEP_UID_MAP && error == EPERM && getuid() == 0)
+        hint = "; mapping root wants CAP_SETFCAP, which this root may lack";
     else if (step == STEP_USER_NAMESPACE || step == STEP_UID_MAP || step == STEP_GID_MAP)
         hint = "; unprivileged user namespaces may be restricted (sysctl "
                "kernel.apparmor_restrict_unprivileged_userns=1 or user.max_user_namespaces=0, or a "
                "container's seccomp profile)";
-    error_runtime(err, error, "%s%s%s", launch_step_name(step), step == STEP_CWD ? " " : "",
-                  step == STEP_CWD ? launch->policy->cwd : "");
+    const char *object = NULL;
+    if (step == STEP_CWD)
+        object = launch->policy->cwd;
+    else if (step == STEP_OWN_ENTRY)
+        object = launch->domains.own_rules[launch->record->failed_own_rule].path;
+    error_runtime(err, error, "%s%s%s", launch_step_name(step), object == NULL ? "" : " ",
+                  object == NULL ? "" : object);
     size_t length = strlen(err != NULL ? err->text : "");
     if (err != NULL)
         snprintf(err->text + length, sizeof(err->text) - length, "%s", hint);
@@ -302,12 +311,11 @@ bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
 
 /* ---- Commands ----------------------------------------------------------------------------------- */
 
-/* From a thread whose descriptors are others. */
-static int notify_by_number(const struct launch *launch)
+/* From a thread whose descriptors are others, or where a filter refuses signals by descriptor. The number is the
+ * guardian's until we reap it. */
+static int notify_by_number(pid_t guardian)
 {
-    if (guardian_has_ended(launch))
-        return -ESRCH;
-    return kill(launch->guardian, GUARDIAN_COMMAND_SIGNAL) == 0 ? 0 : -errno;
+    return kill(guardian, GUARDIAN_COMMAND_SIGNAL) == 0 ? 0 : -errno;
 }
 
 /* By signal; a host that has become another user since (a daemon that gave up root), or has a filter that refuses
@@ -316,16 +324,20 @@ static int notify_guardian(struct launch *launch)
 {
     if (launch->guardian_pidfd < 0)
         return -ESRCH;
+    pid_t guardian = launch->guardian;
     if (!launch_descriptors_are_here(launch))
-        return notify_by_number(launch);
+        return guardian_has_ended(launch) ? -ESRCH : notify_by_number(guardian);
     int result =
         FAULT_OR("guardian-signal", -EPERM,
                  sys_pidfd_send_signal(launch->guardian_pidfd, GUARDIAN_COMMAND_SIGNAL, 0));
     /* A filter of the host's may refuse it, with any number. */
-    if (result == 0 || result == -ESRCH || result == -EBADF || launch->own_process)
+    if (result == 0 || result == -ESRCH || result == -EBADF)
         return result;
-    if (launch_guardian_is_gone(launch))
+    if (launch_guardian_is_gone(launch) || guardian <= 0)
         return -ESRCH;
+    if (launch
+            ->own_process) /* its filter may well be the caller's: kill() the guardian has tried */
+        return notify_by_number(guardian);
     if (launch->lifeline[1] < 0)
         return 0; /* cut: it ends, and everything with it */
     ssize_t written =
@@ -340,9 +352,24 @@ static void cut_lifeline(struct launch *launch)
     fd_close(__atomic_exchange_n(&launch->lifeline[1], -1, __ATOMIC_ACQ_REL));
 }
 
+/* The bits first, then the number: who reads this number finds these bits, or has obeyed them before. */
+static void give_order(struct launch_record *record, enum guardian_command command)
+{
+    uint32_t withdrawn = command == COMMAND_PAUSE    ? COMMAND_RESUME
+                         : command == COMMAND_RESUME ? COMMAND_PAUSE
+                                                     : 0;
+    uint32_t before = atomic_load_explicit(&record->commands, memory_order_relaxed);
+
+    while (!atomic_compare_exchange_weak_explicit(&record->commands, &before,
+                                                  (before & ~withdrawn) | (uint32_t)command,
+                                                  memory_order_acq_rel, memory_order_relaxed))
+        continue;
+    atomic_fetch_add_explicit(&record->ordered, 1, memory_order_acq_rel);
+}
+
 int launch_command(struct launch *launch, enum guardian_command command)
 {
-    atomic_fetch_or_explicit(&launch->record->commands, (uint32_t)command, memory_order_acq_rel);
+    give_order(launch->record, command);
     int result = notify_guardian(launch);
     if (result < 0 && result != -ESRCH && command == COMMAND_KILL && launch->lifeline[1] >= 0 &&
         launch_descriptors_are_here(launch)) {

@@ -95,7 +95,8 @@ void launch_release(struct launch *launch);
 bool launch_supervised(const struct launch *launch);
 
 /* Guardian commands; safe from any thread. 0 or -errno (-ESRCH when the guardian is gone). A kill comes
- * also where no other command does: the guardian is then told that the host has ended. */
+ * also where no other command does: the guardian is then told that the host has ended. A command is done when
+ * `acknowledged` in the record has come to what `ordered` is after the call. */
 int launch_command(struct launch *launch, enum guardian_command command);
 int launch_signal_group(struct launch *launch, int signal);
 
@@ -128,9 +129,23 @@ int launch_take_stream(struct launch *launch, int stream);
 /* Terminal that the child's group has or may get, -1 if none; stop reports, -1 if there is none. */
 int launch_terminal(const struct launch *launch);
 int launch_report_fd(const struct launch *launch);
+
+/* Of the command line: the command has the terminal of the session by a stream, or may open it. */
+bool launch_terminal_is_used(const struct launch *launch);
+/* Of the command line: there is who could let its job go on, if that is stopped. */
+bool launch_job_can_go_on(const struct launch *launch);
+
 bool launch_foreground_is_wanted(const struct launch *launch); /* once the command uses it */
+bool launch_foreground_is_ours(const struct launch *launch);   /* our own group is in front */
+bool launch_foreground_is_given(
+    const struct launch *launch); /* to the child's group, by us, to this moment */
+bool launch_foreground_was_given_at_once(const struct launch *launch);
 int launch_foreground_give(struct launch *launch);       /* to the child's group; 0 or -errno */
 bool launch_foreground_take_back(struct launch *launch); /* if the child's group still has it */
+void launch_foreground_leave(struct launch *launch);     /* it is whose somebody else has made it */
+
+/* After the end: the child's group was in front, by us. */
+bool launch_foreground_ended_in_front(const struct launch *launch);
 
 /* After the guardian ended (or to end it): kills what is left if it did not end in order, reaps it,
  * gives up the name. Idempotent. Where the descriptors are others it only ends it. */

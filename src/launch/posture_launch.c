@@ -210,9 +210,12 @@ static void describe_supervision(struct launch *launch)
             why = "the calling thread supervises and must not be confined for good";
     }
     describe_unix_gate(launch);
-    posture_set(posture, "supervisor-landlock", why == NULL ? POSTURE_ACTIVE : POSTURE_OFF,
+    bool switched_off =
+        launch->supervised && (launch->policy->without & FEATURE_SUPERVISOR_CONFINEMENT) != 0;
+    enum posture_state unconfined = switched_off ? POSTURE_DISABLED : POSTURE_OFF;
+    posture_set(posture, "supervisor-landlock", why == NULL ? POSTURE_ACTIVE : unconfined,
                 why == NULL ? "landlock" : NULL, why);
-    posture_set(posture, "supervisor-filter", why == NULL ? POSTURE_ACTIVE : POSTURE_OFF,
+    posture_set(posture, "supervisor-filter", why == NULL ? POSTURE_ACTIVE : unconfined,
                 why == NULL ? "filter" : NULL, why);
     if (why != NULL && launch->supervised)
         posture_exception(posture, "the supervisor itself is not confined: %s", why);
@@ -281,22 +284,48 @@ static void describe_shown_names(struct launch *launch)
                           "the grant on /sys shows interfaces of the host by name, to stat");
 }
 
+static bool has_no_view(const struct policy *policy)
+{
+    return policy->no_supervisor || (policy->without & FEATURE_PROC_VIEW) != 0;
+}
+
+static const char *why_no_view(const struct policy *policy)
+{
+    return policy->no_supervisor ? "without a supervisor" : "--without proc-view:";
+}
+
+static void describe_own_entry(struct launch *launch)
+{
+    struct posture *posture = &launch->posture;
+    const char *why = why_no_view(launch->policy);
+
+    posture_exception(posture, "%s the grant of /proc/self covers the first process only", why);
+    if (launch->domains.own_entry_with_net)
+        posture_exception(
+            posture, "%s the grant of /proc/self shows the host's network (/proc/self/net)", why);
+    if (launch->domains.own_entry_written)
+        posture_exception(posture,
+                          "%s the write grant of /proc/self lets the first process change the "
+                          "scheduling group (autogroup) of the whole session",
+                          why);
+}
+
 /* What the proc view does not hide, or what its absence shows. */
 static void describe_kernel_files(struct launch *launch)
 {
-    bool shown = launch->network != NULL ? launch->network->shadow.shows_kernel
-                                         : shadow_grants_show_kernel(launch->policy);
-
-    if (!shown)
+    if (!has_no_view(launch->policy)) {
+        if (launch->network != NULL && launch->network->shadow.shows_kernel)
+            describe_shown_names(launch);
         return;
-    if (launch->policy->no_supervisor || (launch->policy->without & FEATURE_PROC_VIEW) != 0)
+    }
+    if (launch->domains.shows_kernel)
         posture_exception(
             &launch->posture,
             "%s the grant on /proc or /sys shows other processes of the user and the host's "
             "network (/proc/net, /sys/class/net)",
-            launch->policy->no_supervisor ? "without a supervisor" : "--without proc-view:");
-    else
-        describe_shown_names(launch);
+            why_no_view(launch->policy));
+    if (launch->domains.own_rule_count > 0)
+        describe_own_entry(launch);
 }
 
 /* What write grants give besides the content of files. */
@@ -311,8 +340,7 @@ static void describe_write_grants(struct launch *launch)
         posture_exception(&launch->posture,
                           "a write grant covers /dev/shm: members can list and remove the runtime "
                           "files of the user's sandboxes, whose names then are not protected");
-    if ((policy->no_supervisor || (policy->without & FEATURE_PROC_VIEW) != 0) &&
-        grant_reaches_for_writing(&opener, "/sys/fs/cgroup"))
+    if (has_no_view(policy) && grant_reaches_for_writing(&opener, "/sys/fs/cgroup"))
         posture_exception(&launch->posture,
                           "a write grant covers /sys/fs/cgroup: where file modes allow it, control "
                           "groups end and stop processes outside");

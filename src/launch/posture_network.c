@@ -146,7 +146,8 @@ static void describe_bind(struct launch *launch, const struct network_shape *sha
                     shape->bind_on_behalf && policy->port_remap
                         ? "every TCP port is allowed, remapped where the host has it"
                         : "every TCP port is allowed");
-    if (policy->bind_any)
+    bool all_but_denied = policy->bind_port_count == 0 && policy->deny_bind_port_count > 0;
+    if (policy->bind_any || all_but_denied)
         posture_exception(posture, "every TCP port%s can be bound",
                           policy->deny_bind_port_count > 0 ? " that is not denied" : "");
 }

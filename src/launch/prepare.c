@@ -109,6 +109,22 @@ static void prepare_open_files(struct launch *launch, const struct launch_spec *
     }
 }
 
+/* The command line keeps signals back for the command. Until there is one, and while nothing of the run exists, they do
+ * what they do to any program; not those that would be news to the command alone. */
+static void let_signals_end_us(const struct launch_spec *spec, sigset_t *before)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU};
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        if (spec->own_process && spec->signal_mask != NULL &&
+            !sigismember(spec->signal_mask, numbers[i]))
+            sigaddset(&set, numbers[i]);
+    }
+    pthread_sigmask(SIG_UNBLOCK, &set, before);
+}
+
 static bool prepare_supervisor(struct launch *launch, const struct launch_spec *spec,
                                struct error *err)
 {
@@ -130,9 +146,12 @@ static bool prepare_supervisor(struct launch *launch, const struct launch_spec *
     if (policy->no_supervisor)
         return true;
     /* Asks resolvers, on this thread and before anything is confined. */
+    sigset_t before;
+    let_signals_end_us(spec, &before);
     launch->network = FAULT_OR(
         "network", NULL,
         network_new(policy, launch->granted.items, launch->granted.count, spec->resolve_ms, err));
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (launch->network == NULL)
         return fault_is("network") ? error_runtime(err, ENOMEM, "network of the sandbox") : false;
     config.network = launch->network;
@@ -257,6 +276,8 @@ static void fill_child_plan(struct launch *launch, const struct launch_spec *spe
     child->cwd = policy->cwd;
     child->keep_user = must_keep_user(launch);
     child->ruleset = launch->domains.members;
+    child->own_rules = launch->domains.own_rules;
+    child->own_rule_count = launch->domains.own_rule_count;
     child->program.len = (unsigned short)launch->filter->length;
     child->program.filter = launch->filter->instructions;
     child->listener = launch->supervised;
@@ -377,6 +398,21 @@ static bool check_descent(const struct launch *launch, struct error *err)
     return error_wrap(err, "without the signal scope processes can be ended by descent only");
 }
 
+/* What no run can do without and old container filters refuse; later only some grant or step would fail. */
+static bool check_calls(struct error *err)
+{
+    static const enum probe_call needed[] = {PROBE_STATX, PROBE_CLOSE_RANGE};
+
+    for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
+        if (!probe_has_call(needed[i]))
+            return error_runtime(
+                err, 0,
+                "the system call %s is refused here (by a container's filter?), and "
+                "every run needs it",
+                probe_call_name(needed[i]));
+    return true;
+}
+
 static bool prepare_all(struct launch *launch, const struct launch_spec *spec, struct error *err)
 {
     const struct policy *policy = launch->policy;
@@ -384,14 +420,15 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
     if (spec->argc > LAUNCH_ARGV_MAX)
         return error_config(err, "command has more than %d arguments", LAUNCH_ARGV_MAX);
     if (spec->name != NULL && !grammar_name(spec->name, err))
-        return error_wrap(err, "sandbox name");
-    if (!command_prepare(&launch->command, policy, spec->argv, spec->argc, environ, err))
+        return false;
+    if (!check_calls(err) ||
+        !command_prepare(&launch->command, policy, spec->argv, spec->argc, environ, err))
         return false;
     launch_terminal_prepare(launch, spec); /* before the supervisor, whose filter depends on it */
     prepare_open_files(launch, spec);
     /* A function of the host's keeps the record, which an exec takes away. */
     launch->traced =
-        !policy->no_supervisor && spec->entry == NULL && probe_fetch_method() == PROBE_FETCH_TRACER;
+        !policy->no_supervisor && probe_fetch_method() == PROBE_FETCH_TRACER && spec->entry == NULL;
     /* Without a supervisor only the rulesets need them. */
     if ((!policy->no_supervisor && !granted_open(&launch->granted, policy, err)) ||
         !prepare_supervisor(launch, spec, err))

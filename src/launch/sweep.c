@@ -7,6 +7,7 @@
  */
 #include "launch/internal.h"
 
+#include "kernel/procfs.h"
 #include "kernel/sys.h"
 #include "util/fd.h"
 
@@ -21,12 +22,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Passes without an end mean that something is wrong; each pass kills all it sees. */
+/* Passes that find nothing but what was killed before mean that something is wrong. Of those by access, which see no
+ * end of a member, all count. */
 #define SWEEP_PASSES_MAX 1000
 #define SWEEP_PAUSE_US 1000
+/* Ended children that are reaped between two passes: first, and at most. */
+#define REAPED_AT_ONCE 64
+#define REAPED_AT_ONCE_MAX 4096
+/* Descendants looked at in one pass, more than there can be at a time. */
+#define DESCENT_MAX (1 << 23)
+#define DESCENT_SPARE 256
 /* Births looked at one after the other before the whole list is read again; of a burst the newest. */
 #define CHASE_STEPS_MAX 20000
 #define CHASE_WINDOW 64
+
+/* ---- Members by access --------------------------------------------------------------------------- */
 
 /* Reading the link needs PTRACE_MODE_READ, which Landlock gives for nested domains only. */
 static bool is_member(int proc_fd, const char *number)
@@ -119,49 +129,119 @@ static void sweep_by_access(void)
     }
 }
 
-/* By a pidfd: the wall around the supervisor does not let it name processes by number. A child of ours
- * keeps its number until we reap it. */
-static void end_child(pid_t pid)
-{
-    CLEANUP_FD int pidfd = sys_pidfd_open(pid, 0);
+/* ---- Children of the command line ---------------------------------------------------------------- */
 
-    if (pidfd >= 0)
-        sys_pidfd_send_signal(pidfd, SIGKILL, 0);
+struct descendant {
+    pid_t pid, parent;
+};
+
+/* All that live below us, parents first. */
+struct descent {
+    struct descendant *items;
+    size_t count, capacity;
+    pid_t *children; /* of one of them */
+    size_t children_capacity;
+};
+
+/* One that has another parent than when it was found is not the same process, unless it is ours by now. A child
+ * of ours keeps its number until we reap it. */
+static void end_descendant(const struct descendant *descendant)
+{
+    CLEANUP_FD int pidfd = sys_pidfd_open(descendant->pid, 0);
+
+    if (descendant->parent != getpid()) {
+        pid_t parent = procfs_parent(-1, descendant->pid);
+        if (parent != descendant->parent && parent != getpid())
+            return;
+    }
+    /* A filter of the caller's may refuse the one; where it refuses the other nothing was started. */
+    if (pidfd < 0 || sys_pidfd_send_signal(pidfd, SIGKILL, 0) < 0)
+        kill(descendant->pid, SIGKILL);
+}
+
+/* The number of children, all of them in `children`, or -errno. */
+static ssize_t list_children(struct descent *descent, pid_t parent)
+{
+    for (;;) {
+        ssize_t count = procfs_children(-1, parent, descent->children, descent->children_capacity);
+        if (count <= (ssize_t)descent->children_capacity)
+            return count;
+        size_t capacity = (size_t)count + DESCENT_SPARE;
+        pid_t *larger = realloc(descent->children, capacity * sizeof(*larger));
+        if (larger == NULL)
+            return -ENOMEM;
+        descent->children = larger;
+        descent->children_capacity = capacity;
+    }
+}
+
+static void add_children(struct descent *descent, pid_t parent)
+{
+    ssize_t count = list_children(descent, parent);
+
+    if (count <= 0)
+        return; /* it has ended, and its children are ours */
+    if (descent->count + (size_t)count > descent->capacity) {
+        size_t capacity = 2 * (descent->count + (size_t)count);
+        struct descendant *larger = realloc(descent->items, capacity * sizeof(*larger));
+        if (capacity > DESCENT_MAX || larger == NULL) {
+            descent->items = larger != NULL ? larger : descent->items;
+            return;
+        }
+        descent->items = larger;
+        descent->capacity = capacity;
+    }
+    for (ssize_t i = 0; i < count; i++)
+        descent->items[descent->count++] =
+            (struct descendant){.pid = descent->children[i], .parent = parent};
+}
+
+/* Each is killed before its children are read, and can then make no more: so who forks without end is caught up
+ * with, however deep the tree is. */
+static void kill_descendants(struct descent *descent)
+{
+    descent->count = 0;
+    add_children(descent, getpid());
+    for (size_t i = 0; i < descent->count; i++) {
+        end_descendant(&descent->items[i]);
+        add_children(descent, descent->items[i].pid);
+    }
+}
+
+/* Some of those that ended, not all: as many may be made meanwhile. False: no child is left. */
+static bool reap_children(int at_once, int *reaped)
+{
+    for (*reaped = 0; *reaped < at_once; ++*reaped) {
+        pid_t pid = RETRY_ON_EINTR(waitpid(-1, NULL, WNOHANG | __WALL));
+        if (pid < 0)
+            return false;
+        if (pid == 0)
+            break;
+    }
+    return true;
 }
 
 /* The command line made itself a subreaper before the guardian existed: what it inherits are the
  * sandbox's orphans, and it has no other children. */
 static void sweep_children(void)
 {
-    for (int pass = 0; pass < SWEEP_PASSES_MAX; pass++) {
-        int result = waitpid(-1, NULL, WNOHANG | __WALL);
-        if (result < 0)
-            return;
-        if (result > 0)
-            continue;
-        char path[64];
-        char text[4096];
-        snprintf(path, sizeof(path), "/proc/self/task/%ld/children", (long)getpid());
-        CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0)
-            return;
-        ssize_t length = fd_read_full(fd, text, sizeof(text) - 1);
-        if (length <= 0)
-            return;
-        text[length] = '\0';
-        char *cursor = text;
-        for (;;) {
-            char *end;
-            long pid = strtol(cursor, &end, 10);
-            if (end == cursor || *end != ' ')
-                break;
-            if (pid > 1)
-                end_child((pid_t)pid);
-            cursor = end;
-        }
-        usleep(SWEEP_PAUSE_US);
+    struct descent descent = {0};
+    int at_once = REAPED_AT_ONCE;
+    int reaped;
+
+    for (int idle = 0; idle < SWEEP_PASSES_MAX && reap_children(at_once, &reaped);) {
+        kill_descendants(&descent);
+        /* Twice as many each time, or the time would grow with the square of their number. */
+        at_once = at_once < REAPED_AT_ONCE_MAX ? at_once * 2 : at_once;
+        idle = reaped == 0 ? idle + 1 : 0;
+        if (reaped == 0)
+            usleep(SWEEP_PAUSE_US);
     }
+    free(descent.items);
+    free(descent.children);
 }
+
+/* ---- Which of them ------------------------------------------------------------------------------- */
 
 /* Without the domain every process of the user would pass for a member. The domain is a thread's: others of
  * this process, and what was forked from it, have none. */

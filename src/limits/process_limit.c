@@ -178,8 +178,9 @@ static size_t recount(struct limit *limit)
     return unsettled;
 }
 
-/* The permission, except for the answer. False: not even a reservation can be made. */
-static bool permit(struct limit *limit, const struct request *request)
+/* The permission, except for the answer. 0, or -errno: not even a reservation can be made (-EAGAIN: the limit
+ * is reached after all). */
+static int permit(struct limit *limit, const struct request *request)
 {
     pid_t tid = (pid_t)request->notification.pid;
     int noted = process_tree_note_fork(&limit->tree, limit->proc_fd, request->tgid);
@@ -187,13 +188,14 @@ static bool permit(struct limit *limit, const struct request *request)
     if (noted == -E2BIG) { /* full of processes that have ended */
         recount(limit);
         if (limit->used >= limit->maximum)
-            return false;
+            return -EAGAIN;
         noted = process_tree_note_fork(&limit->tree, limit->proc_fd, request->tgid);
     }
-    if (noted != 0 || fork_ledger_reserve(&limit->ledger, limit->proc_fd, tid, request->tgid) != 0)
-        return false;
-    limit->used++;
-    return true;
+    if (noted == 0)
+        noted = fork_ledger_reserve(&limit->ledger, limit->proc_fd, tid, request->tgid);
+    if (noted == 0)
+        limit->used++;
+    return noted;
 }
 
 static void record(const struct limit *limit, const struct request *request)
@@ -204,6 +206,15 @@ static void record(const struct limit *limit, const struct request *request)
              limit->maximum == 1 ? "" : "es");
     snprintf(suggest, sizeof(suggest), "--max-processes %zu", limit->maximum + 1);
     request_record_denial(request, NULL, "create", EAGAIN, LAYER, rule, suggest);
+}
+
+/* The call waits for its answer, so whoever seems to be gone is hidden. */
+static void record_hidden(const struct request *request)
+{
+    if (request_is_valid(request))
+        request_record_denial(request, NULL, "create", EAGAIN, LAYER,
+                              "/proc hides the process (hidepid): its program is not readable",
+                              NULL);
 }
 
 /* ---- Calls that wait ------------------------------------------------------------------------------ */
@@ -227,14 +238,18 @@ static bool decide(struct limit *limit, const struct waiting_call *call, size_t 
         request_answer_errno(request, EAGAIN); /* heard by nobody */
         return true;
     }
-    if (limit->used < limit->maximum && permit(limit, request)) {
+    int permitted = limit->used < limit->maximum ? permit(limit, request) : -EAGAIN;
+    if (permitted == 0) {
         request_answer_continue(request);
         return true;
     }
     int64_t patience = unsettled > 0 ? UNKNOWN_PATIENCE : REFUSAL_PATIENCE;
     if (now - call->since < patience)
         return false;
-    record(limit, request);
+    if (permitted == -ESRCH)
+        record_hidden(request);
+    else
+        record(limit, request);
     request_answer_errno(request, EAGAIN);
     return true;
 }
@@ -306,7 +321,10 @@ static struct verdict on_fork(struct request *request)
         recount(limit);
     if (limit->used >= limit->maximum || limit->first != NULL)
         return wait_for_room(limit, request);
-    return permit(limit, request) ? verdict_next() : verdict_errno(EAGAIN);
+    int permitted = permit(limit, request);
+    if (permitted == -ESRCH)
+        record_hidden(request);
+    return permitted == 0 ? verdict_next() : verdict_errno(EAGAIN);
 }
 
 static const struct filter_rule threads[] = {

@@ -1,6 +1,7 @@
 /* What to grant so that the next run may do what this one was refused: see advice.h. */
 #include "member/advice.h"
 
+#include "kernel/probe.h"
 #include "kernel/procfs.h"
 #include "member/kernel_place.h"
 #include "member/path_verdict.h"
@@ -94,7 +95,9 @@ bool advice_grant(struct buffer *out, const struct request *request, bool write,
 {
     char place[PATH_MAX];
 
-    if (path[0] == '\0' || !place_to_grant(request, write, path, place))
+    /* Without that call a grant that is there already is not seen to cover the path. */
+    if (path[0] == '\0' || !probe_has_call(PROBE_OPENAT2) ||
+        !place_to_grant(request, write, path, place))
         return false;
     path_advice(out, write ? "--fs-write" : "--fs-read", place, itself);
     return !buffer_failed(out);

@@ -282,6 +282,25 @@ int object_pin(const struct object *object, bool cached_only)
     return cached_only && result == -EINVAL ? -EAGAIN : (int)result;
 }
 
+bool object_parent(const struct object *object, struct object *parent, char name[NAME_MAX + 1])
+{
+    *parent = *object;
+    if (object->is_base)
+        return false;
+    char *slash = strrchr(parent->path, '/');
+    const char *last = slash == NULL ? parent->path : slash + 1;
+    if (last[0] == '\0' || strcmp(last, ".") == 0 || strcmp(last, "..") == 0 ||
+        strlen(last) > NAME_MAX)
+        return false;
+    memcpy(name, last, strlen(last) + 1);
+    if (slash == NULL)
+        memcpy(parent->path, ".", sizeof("."));
+    else
+        slash[slash == parent->path ? 1 : 0] = '\0';
+    parent->no_follow = false;
+    return true;
+}
+
 void object_release(struct object *object)
 {
     fd_close(object->base);

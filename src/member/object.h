@@ -44,6 +44,10 @@ int object_by_path(struct object *object, const struct member_view *view, int di
  * (which object_by_path() has taken apart) are -ELOOP. Can be repeated. */
 int object_pin(const struct object *object, bool cached_only);
 
+/* The directory that holds what the path names, and its name there: `parent` borrows the base and is not
+ * released. False: there is no last name, or it is "." or "..". */
+bool object_parent(const struct object *object, struct object *parent, char name[NAME_MAX + 1]);
+
 void object_release(struct object *object);
 
 /* ---- Where a look at an object may wait --------------------------------------------------------- */

@@ -2,7 +2,6 @@
  * one that a member wrote. */
 #include "member/path_verdict.h"
 
-#include "kernel/procfs.h"
 #include "util/fault.h"
 #include "util/text.h"
 
@@ -13,13 +12,13 @@
 
 /* What the kernel prints for objects outside every tree. "(unreachable)/x" is none of these: that one
  * lies in a tree that our root does not reach. */
-static bool is_nameless(int path_fd)
+static bool is_nameless(const struct grants *grants, int path_fd)
 {
     static const char *const prefixes[] = {"pipe:[", "socket:[",       "anon_inode:", "/memfd:",
                                            "/SYSV",  "/anon_hugepage", "/[aio]",      "/dmabuf:"};
     char text[PATH_MAX];
 
-    if (procfs_read_fd_link(-1, 0, path_fd, text, sizeof(text)) < 0)
+    if (grants_text_of(grants, path_fd, text, sizeof(text)) < 0)
         return false;
     for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
         if (strncmp(text, prefixes[i], strlen(prefixes[i])) == 0)
@@ -28,29 +27,59 @@ static bool is_nameless(int path_fd)
     return false;
 }
 
+static enum path_verdict verdict_from(enum grants_answer answer)
+{
+    switch (answer) {
+    case GRANTS_COVER:
+        return PATH_GRANTED;
+    case GRANTS_WOULD_WAIT:
+        return PATH_UNDECIDED;
+    case GRANTS_CANNOT_TELL:
+        return PATH_UNKNOWN;
+    case GRANTS_FAILED:
+        return PATH_FAILED;
+    case GRANTS_DO_NOT_COVER:
+        break;
+    }
+    return PATH_REFUSED;
+}
+
+/* The kernel gives no name that could be used. */
+static enum path_verdict judge_unnamed(const struct grants *grants, int path_fd, int error,
+                                       bool write, bool cached_only)
+{
+    if (error == -ENOMEM) {
+        errno = ENOMEM;
+        return PATH_FAILED;
+    }
+    if (error == -ENOENT && is_nameless(grants, path_fd))
+        return PATH_NAMELESS;
+    return path_verdict_in(grants, path_fd, -1, NULL, write, cached_only);
+}
+
+enum path_verdict path_verdict_in(const struct grants *grants, int path_fd, int parent_fd,
+                                  const char *name, bool write, bool cached_only)
+{
+    if (grants == NULL)
+        return PATH_UNKNOWN;
+    return verdict_from(grants_judge_in(grants, path_fd, parent_fd, name, write, cached_only));
+}
+
 enum path_verdict path_verdict_of(const struct grants *grants, int path_fd, bool write,
                                   bool cached_only, char path[PATH_MAX])
 {
     bool unlinked;
-    int result = grants_path_of(path_fd, path, PATH_MAX, &unlinked);
+    int result = grants_name_of(grants, path_fd, path, PATH_MAX, &unlinked);
 
     if (result < 0) {
         path[0] = '\0';
-        return result == -ENOENT && is_nameless(path_fd) ? PATH_NAMELESS : PATH_UNKNOWN;
+        return judge_unnamed(grants, path_fd, result, write, cached_only);
     }
     if (fault_is("verdict-allow"))
         return PATH_GRANTED;
     if (grants == NULL)
         return PATH_REFUSED;
-    switch (grants_judge(grants, path_fd, path, unlinked, write, cached_only)) {
-    case GRANTS_COVER:
-        return PATH_GRANTED;
-    case GRANTS_WOULD_WAIT:
-        return PATH_UNDECIDED;
-    case GRANTS_DO_NOT_COVER:
-        break;
-    }
-    return PATH_REFUSED;
+    return verdict_from(grants_judge(grants, path_fd, path, unlinked, write, cached_only));
 }
 
 void path_advice(struct buffer *out, const char *option, const char *path, bool is_directory)

@@ -10,7 +10,7 @@
 #include "net/bind.h"
 
 #include "kernel/landlock.h"
-#include "member/identity.h"
+#include "member/own_rights.h"
 #include "net/device.h"
 #include "net/net.h"
 #include "net/network.h"
@@ -45,8 +45,8 @@ struct binder {
     struct port_map *ports; /* NULL without port_remap */
     struct sock_diag *diag; /* NULL where it is refused, or not needed */
     bool kernel_guards_tcp; /* the members' domain handles the TCP bind right */
-    bool privileged, mapped;
-    int proc_fd;
+    bool mapped;
+    struct own_rights rights;
 };
 
 static bool bind_wanted(const struct policy *policy, const struct network *network)
@@ -83,9 +83,8 @@ static bool bind_start(struct supervisor *supervisor, void **state, struct error
     binder->shape = network_shape_of(policy);
     binder->ports = network == NULL ? NULL : network->ports;
     binder->kernel_guards_tcp = (masks.net & LL_NET_BIND_TCP) != 0;
-    binder->privileged = identity_is_privileged();
+    binder->rights = own_rights_now();
     binder->mapped = policy_maps_user(policy);
-    binder->proc_fd = supervisor_proc_fd(supervisor);
     if (binder->ports != NULL) {
         binder->diag = fault_is("sock-diag") ? NULL : sock_diag_new(&refused);
         if (binder->diag != NULL)
@@ -122,7 +121,6 @@ struct job {
     struct socket_address address;
     enum net_protocol protocol;
     uint16_t port;
-    struct member_identity identity;
 };
 
 static void job_free(void *data)
@@ -367,15 +365,21 @@ static int perform_unlowered(const struct job *job)
     return result == 0 && in_map ? record(job, 0) : result;
 }
 
-static int perform(const struct job *job)
+static int perform(const struct request *request, const struct job *job)
 {
+    CLEANUP_IDENTITY struct member_identity identity = {0};
     struct lowered_rights lowered;
+    bool known = false;
 
-    if (!job->binder->privileged)
+    int result =
+        own_rights_look(&job->binder->rights, request, job->binder->mapped, &known, &identity);
+    if (result < 0)
+        return result;
+    if (!known)
         return perform_unlowered(job);
-    if (identity_lower(&job->identity, &lowered) != 0)
+    if (identity_lower(&identity, &lowered) != 0)
         return -EPERM;
-    int result = perform_unlowered(job);
+    result = perform_unlowered(job);
     identity_restore(&lowered);
     return result;
 }
@@ -389,14 +393,20 @@ static struct verdict verdict_of(int result)
 
 static int bind_path(const struct request *request, const struct job *job)
 {
+    CLEANUP_IDENTITY struct member_identity identity = {0};
     struct lowered_rights lowered;
+    bool known = false;
 
-    if (!job->binder->privileged)
+    int result =
+        own_rights_look(&job->binder->rights, request, job->binder->mapped, &known, &identity);
+    if (result < 0)
+        return result;
+    if (!known)
         return unix_bind(request, &job->socket, &job->address);
     /* The file would belong to the supervisor's user. */
-    if (job->identity.differs_in_ids || identity_lower(&job->identity, &lowered) != 0)
+    if (identity.differs_in_ids || identity_lower(&identity, &lowered) != 0)
         return -EACCES;
-    int result = unix_bind(request, &job->socket, &job->address);
+    result = unix_bind(request, &job->socket, &job->address);
     identity_restore(&lowered);
     return result;
 }
@@ -422,8 +432,6 @@ static int prepare(const struct request *request, struct job *job)
     if (result < 0 || is_kernels(job))
         return result;
     result = address_read(tid, args[1], args[2], &job->address);
-    if (result == 0 && job->binder->privileged)
-        result = identity_read(job->binder->proc_fd, tid, job->binder->mapped, &job->identity);
     if (result == 0 && !request_is_valid(request))
         result = -ESRCH;
     if (result == 0 && job->address.length >= PORT_END)
@@ -477,7 +485,7 @@ static struct verdict decide(const struct request *request, struct job *job, boo
         *submit = false;
         return refuse_device(request, job);
     }
-    return *submit ? verdict_next() : verdict_of(perform(job));
+    return *submit ? verdict_next() : verdict_of(perform(request, job));
 }
 
 static struct verdict look(const struct request *request, struct job *job, bool *submit)
@@ -498,7 +506,7 @@ static int carry_on(const struct request *request, const struct job *job)
         return bind_path(request, job);
     if (port_map_is_crowded(job->binder->ports))
         port_map_clean(job->binder->ports);
-    return perform(job);
+    return perform(request, job);
 }
 
 static void work(const struct request *request, void *data)
@@ -576,7 +584,7 @@ static const struct trap traps[] = {{.syscall = "bind", .handle = on_bind}};
 
 static const char *const needs[] = {
     "pidfd_getfd", "getsockopt", "getsockname", "bind",   "sendto:netlink",
-    "recvmsg",     "capget",     "capset",      "fchmod", "setsockopt:reuse",
+    "recvmsg",     "capget",     "identity",    "fchmod", "setsockopt:reuse",
     "listen",      "shutdown",   NULL,
 };
 

@@ -17,8 +17,8 @@ bool bind_protocol_of(const struct pinned_socket *socket, enum net_protocol *pro
 /*
  * Binds the unix socket to the path in `address` (ADDRESS_UNIX_NAMED) as the calling thread of the
  * member would: the directory is resolved in its view and must lie in a write grant, the file's mode
- * follows its umask. The socket's own name then shows the way through the supervisor's descriptor. May
- * walk slow file systems: for workers. 0 or -errno.
+ * is the socket's own less its umask (and the supervisor's). The socket's own name then shows the way
+ * through the supervisor's descriptor. May walk slow file systems: for workers. 0 or -errno.
  */
 int unix_bind(const struct request *request, const struct pinned_socket *socket,
               const struct socket_address *address);

@@ -55,7 +55,8 @@ struct connect_call {
     int unfinished;                /* what the kernel said when it was not done at once; > 0 */
     unsigned ended_before;         /* begun_ended_count() when this one began */
     bool admitted;                 /* counted by the holder */
-    bool elsewhere;                /* refused, because of the socket's interface */
+    bool asks;                     /* the socket cannot send: see net/question.h */
+    bool kept;                     /* refused, because of the socket's interface or peer */
 };
 
 static void call_release(struct connect_call *call)
@@ -120,6 +121,13 @@ static int refuse_unknown(const struct request *request, int error)
     request_record_denial(request, NULL, "connect", error, LAYER, "not a TCP, UDP or ping socket",
                           NULL);
     return -error;
+}
+
+static int refuse_no_port(const struct request *request)
+{
+    request_record_denial(request, NULL, "connect", ECONNREFUSED, LAYER,
+                          "at port 0 a socket only asks for the way, and this one is in use", NULL);
+    return -ECONNREFUSED;
 }
 
 /* The ports of the sandbox's own sockets, if they can make a difference here. */
@@ -193,9 +201,13 @@ static int judge_ip(const struct request *request, struct connect_call *call)
         return judge_without_rules(request, call, known, protocol);
     if (!known)
         return refuse_unknown(request, ECONNREFUSED);
-    bool allowed =
-        net_allows(network->verdicts, protocol, &call->address.ip, call->address.port) ||
-        (protocol == NET_UDP && question_is_harmless(network, &call->socket, &call->address));
+    bool allowed = net_allows(network->verdicts, protocol, &call->address.ip, call->address.port);
+    bool at_no_port = protocol == NET_UDP && call->address.port == QUESTION_NO_PORT;
+    call->asks = protocol == NET_UDP && (!allowed || at_no_port) &&
+                 question_is_harmless(network, &call->socket, &call->address);
+    if (at_no_port && allowed && !call->asks)
+        return refuse_no_port(request);
+    allowed = allowed || call->asks;
     struct port_map *ports = own_ports(call, protocol);
     if (!allowed) {
         call->by_real_port = call->may_be_own =
@@ -207,14 +219,16 @@ static int judge_ip(const struct request *request, struct connect_call *call)
 }
 
 /* The peer of a stream is told who connects (SO_PEERCRED), and that would be the supervisor's user. A
- * datagram socket tells nothing when it connects. */
-static int check_user(const struct request *request, const struct connect_call *call,
-                      const struct member_identity *identity)
+ * datagram socket tells nothing when it connects. The target knows who asks, also where it has no name. */
+static bool would_be_mistaken(const struct connect_call *call)
+{
+    return is_stream(call) && call->target.knows_identity && call->target.identity.differs_in_ids;
+}
+
+static int refuse_user(const struct request *request, const struct connect_call *call)
 {
     const char *path = (const char *)call->address.bytes + offsetof(struct sockaddr_un, sun_path);
 
-    if (!is_stream(call) || !identity->differs_in_ids)
-        return 0;
     request_record_denial(request, is_named_unix(call) ? path : NULL, "connect", EACCES,
                           "unix-gate",
                           "the peer would see the supervisor's user instead of the member's", NULL);
@@ -224,33 +238,18 @@ static int check_user(const struct request *request, const struct connect_call *
 /* The scope is the kernel's verdict on the thread that connects; without it nobody would give one. */
 static int judge_abstract(const struct request *request, const struct connect_call *call)
 {
-    struct destinations *shared = call->shared;
-    struct member_identity identity;
-
     if (call->socket.domain != AF_UNIX)
         return -EAFNOSUPPORT;
-    if (!shared->abstract_scope) {
+    if (!call->shared->abstract_scope) {
         refuse_abstract(request, &call->address, "connect", EPERM, LAYER, ABSTRACT_UNJUDGED);
         return -EPERM;
     }
-    int result = own_domain_judge_abstract(request, &call->address, "connect");
-    if (result < 0 || !shared->privileged || !is_stream(call))
-        return result;
-    result =
-        identity_read(shared->proc_fd, (pid_t)request->notification.pid, shared->mapped, &identity);
-    if (result == 0 && !request_is_valid(request))
-        result = -ESRCH;
-    return result < 0 ? result : check_user(request, call, &identity);
+    return own_domain_judge_abstract(request, &call->address, "connect");
 }
 
 static int pin_target(const struct request *request, struct connect_call *call, bool cached_only)
 {
-    struct unix_target *target = &call->target;
-    int result = unix_target_pin(request, &call->address, cached_only, target);
-
-    if (result == 0 && target->knows_identity)
-        result = check_user(request, call, &target->identity);
-    return result;
+    return unix_target_pin(request, &call->address, cached_only, &call->target);
 }
 
 /* 0: to be performed. 1: nothing to do, success. Or -errno. */
@@ -291,7 +290,7 @@ static int settle(struct connect_call *call, int result)
 {
     int settled = device_settle(&call->socket, &call->address, result);
 
-    call->elsewhere = settled != result;
+    call->kept = settled != result;
     return settled;
 }
 
@@ -310,25 +309,56 @@ static void note_port(const struct connect_call *call, int result)
     port_map_pass_on(ports, NET_TCP, socket_cookie_of(call->socket.fd), ntohs(name.sin6_port));
 }
 
-static int connect_now(struct connect_call *call)
+/* Where rules exist of which none is for UDP, its sockets are inert. */
+static enum device_peers peers_of(const struct connect_call *call)
+{
+    const struct network *network = call->shared->network;
+    bool udp = call->socket.protocol == IPPROTO_UDP;
+
+    if (call->asks || (udp && network->shape.udp == UDP_INERT))
+        return PEERS_ANY;
+    return udp && net_allows_everything(network->verdicts, NET_UDP) ? PEERS_ALIKE : PEERS_SAME;
+}
+
+static int connect_named(const struct request *request, struct connect_call *call)
 {
     const struct unix_target *target = &call->target;
-    struct lowered_rights lowered = {0};
+    struct lowered_rights lowered;
 
-    if (!is_named_unix(call)) {
-        int result = device_connect(&call->shared->device_lock, &call->socket, &call->address,
-                                    &call->elsewhere);
-        note_port(call, result);
-        return call->elsewhere ? result : settle(call, result);
-    }
-    int result = unix_target_enter(&call->target, &lowered);
+    int result = unix_target_enter(request, &call->target, 0, &lowered);
     if (result < 0)
         return result;
-    result = connect(call->socket.fd, (const struct sockaddr *)&target->name, target->length) == 0
-                 ? 0
-                 : -errno;
+    bool refused = would_be_mistaken(call);
+    if (!refused &&
+        connect(call->socket.fd, (const struct sockaddr *)&target->name, target->length) != 0)
+        result = -errno;
     unix_target_leave(&lowered);
-    return result;
+    return refused ? refuse_user(request, call) : result;
+}
+
+/* Nobody's rights are asked for, but the peer is told. */
+static int look_at_user(const struct request *request, struct connect_call *call)
+{
+    struct destinations *shared = call->shared;
+
+    if (!is_stream(call))
+        return 0;
+    int result = own_rights_look(&shared->rights, request, shared->mapped,
+                                 &call->target.knows_identity, &call->target.identity);
+    return result == 0 && would_be_mistaken(call) ? refuse_user(request, call) : result;
+}
+
+static int connect_now(const struct request *request, struct connect_call *call)
+{
+    if (is_named_unix(call))
+        return connect_named(request, call);
+    int result = call->address.kind == ADDRESS_UNIX_ABSTRACT ? look_at_user(request, call) : 0;
+    if (result < 0)
+        return result;
+    result = device_connect(&call->shared->device_lock, &call->socket, &call->address,
+                            peers_of(call), &call->kept);
+    note_port(call, result);
+    return call->kept ? result : settle(call, result);
 }
 
 static bool is_unfinished(const struct connect_call *call, int result)
@@ -364,7 +394,7 @@ static pthread_mutex_t *timeout_lock(struct connect_call *call)
 }
 
 /* The kernel waits as long as the socket's send timeout says, and 0 means for ever. With the lock. */
-static int connect_locked(struct connect_call *call)
+static int connect_locked(const struct request *request, struct connect_call *call)
 {
     static const struct timeval shortest = {.tv_usec = 1};
     struct timeval timeout = {0};
@@ -380,17 +410,17 @@ static int connect_locked(struct connect_call *call)
             set_deadline(call, &timeout);
             call->ended_before = begun_ended_count(&call->shared->ended);
         }
-        result = collects ? collect(call) : connect_now(call);
+        result = collects ? collect(call) : connect_now(request, call);
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
     }
     return result;
 }
 
 /* On a worker: another one may be in the middle of the same socket's call. */
-static int connect_briefly(struct connect_call *call)
+static int connect_briefly(const struct request *request, struct connect_call *call)
 {
     pthread_mutex_lock(timeout_lock(call));
-    int result = connect_locked(call);
+    int result = connect_locked(request, call);
     pthread_mutex_unlock(timeout_lock(call));
     return result;
 }
@@ -406,8 +436,8 @@ static void answer(const struct request *request, int result)
 static void note_refusal(const struct request *request, const struct connect_call *call, int result)
 {
     note_abstract_scope(request, &call->address, "connect", result);
-    if (call->elsewhere)
-        device_refuse(request, &call->socket, &call->address, "connect");
+    if (call->kept)
+        device_refuse(request, &call->socket, &call->address, "connect", -result);
 }
 
 /* The member's socket has no other holder when the call returns: closing it ends the connection. */
@@ -431,7 +461,7 @@ static bool step(struct held *held, bool expired)
     int result = -call->unfinished;
 
     if (pthread_mutex_trylock(timeout_lock(call)) == 0) {
-        result = connect_locked(call);
+        result = connect_locked(held->request, call);
         pthread_mutex_unlock(timeout_lock(call));
     } else if (!expired) { /* a worker holds it, perhaps for long: its call waits for a disk */
         if (held->retry != 0)
@@ -515,7 +545,7 @@ static void work(const struct request *request, void *data)
     if (call->may_be_own)
         result = judge_own(request, call);
     if (result == 0)
-        result = request_is_valid(request) ? connect_briefly(call) : -ESRCH;
+        result = request_is_valid(request) ? connect_briefly(request, call) : -ESRCH;
     if (!call->blocks || !is_unfinished(call, result))
         conclude(request, call, result);
     else if (request_is_valid(request) && hold(request, call, result)) /* the run may be over */
@@ -575,7 +605,7 @@ static bool is_quick(const struct connect_call *call)
 
 /* A worker or the holder can be in the middle of the same socket's call only if it has a call at all.
  * False in *done: it is, and nothing happened. */
-static int connect_alone(struct connect_call *call, bool *done)
+static int connect_alone(const struct request *request, struct connect_call *call, bool *done)
 {
     pthread_mutex_t *lock = NULL;
 
@@ -587,7 +617,7 @@ static int connect_alone(struct connect_call *call, bool *done)
     }
     *done = true;
     bool may_wait = call->blocks || fault_is("connect-waits");
-    int result = may_wait ? connect_locked(call) : connect_now(call);
+    int result = may_wait ? connect_locked(request, call) : connect_now(request, call);
     if (lock != NULL)
         pthread_mutex_unlock(lock);
     return result;
@@ -604,7 +634,7 @@ static bool connect_here(const struct request *request, struct connect_call *cal
         !holder_start(shared->network->holder, request))
         return false;
     supervisor_watch_socket(request->supervisor, WATCH_RECEIVER, call->socket.fd);
-    *result = connect_alone(call, &done);
+    *result = connect_alone(request, call, &done);
     supervisor_watch_socket(request->supervisor, WATCH_RECEIVER, -1);
     if (!done)
         return false;
@@ -651,7 +681,7 @@ struct verdict on_connect(struct request *request)
     if (result == 0 && ends && holder_is_busy(call.shared->network->holder))
         begun_note_ended(&call.shared->ended, &call.socket); /* first: whoever waits runs at once */
     if (result == 0)
-        result = connect_now(&call);
+        result = connect_now(request, &call);
     note_refusal(request, &call, result);
     call_release(&call);
     return result < 0 ? verdict_errno(-result) : verdict_value(0);

@@ -9,8 +9,8 @@
 #include "supervisor/feature.h"
 
 /* System calls the handler makes beyond everybody's, for feature.needs. */
-#define CONNECT_CALLS                                                                      \
-    "connect", "getsockopt", "setsockopt:send-timeout", "pidfd_getfd", "capget", "capset", \
+#define CONNECT_CALLS                                                                        \
+    "connect", "getsockopt", "setsockopt:send-timeout", "pidfd_getfd", "capget", "identity", \
         "pidfd_send_signal:guardian", "shutdown", "faccessat2"
 
 struct verdict on_connect(struct request *request);

@@ -5,7 +5,6 @@
 #include "net/destinations.h"
 
 #include "kernel/landlock.h"
-#include "member/identity.h"
 #include "net/ancillary.h"
 #include "net/connect.h"
 #include "net/device.h"
@@ -42,7 +41,7 @@ static bool destinations_start(struct supervisor *supervisor, void **state, stru
     landlock_resolve(landlock_support_get(), policy->protections, &masks);
     shared->network = network_of(supervisor);
     shared->proc_fd = supervisor_proc_fd(supervisor);
-    shared->privileged = identity_is_privileged();
+    shared->rights = own_rights_now();
     shared->mapped = policy_maps_user(policy);
     shared->judge_unix = (policy->without & FEATURE_UNIX_GATE) == 0;
     shared->abstract_scope =

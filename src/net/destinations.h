@@ -6,6 +6,7 @@
 #define SANDLOCK_NET_DESTINATIONS_H
 
 #include "member/object.h"
+#include "member/own_rights.h"
 #include "net/begun.h"
 #include "net/network.h"
 #include "supervisor/supervisor.h"
@@ -17,14 +18,14 @@
 #define TIMEOUT_LOCKS 32
 
 struct destinations {
-    struct network *network; /* borrowed: rules, ports, holder */
-    int proc_fd;             /* borrowed */
-    bool privileged;         /* the supervisor has capabilities: lower them before acting */
-    bool mapped;             /* members live in a user namespace */
-    bool judge_unix;         /* named unix sockets need a write grant */
-    bool abstract_scope;     /* the kernel keeps abstract unix sockets inside the sandbox, or nobody
+    struct network *network;  /* borrowed: rules, ports, holder */
+    int proc_fd;              /* borrowed */
+    struct own_rights rights; /* where it has more than the member: lower them before acting */
+    bool mapped;              /* members live in a user namespace */
+    bool judge_unix;          /* named unix sockets need a write grant */
+    bool abstract_scope; /* the kernel keeps abstract unix sockets inside the sandbox, or nobody
                                 is to: the scope was disabled by name */
-    bool tcp_protected;      /* without rules no TCP connection is allowed */
+    bool tcp_protected;  /* without rules no TCP connection is allowed */
     const struct grants *grants; /* borrowed */
     struct local_devices local;  /* has a lock of its own */
     pthread_mutex_t timeout_locks[TIMEOUT_LOCKS];

@@ -1,10 +1,11 @@
-/* Interfaces that sockets are bound to: see device.h. */
+/* Interfaces that sockets are bound to, and their peers: see device.h. */
 #include "net/device.h"
 
 #include "net/refusal.h"
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,9 +32,14 @@ bool device_needs_scope(const struct net_address *address)
     return bytes[0] == 0xFF || (bytes[0] == 0xFE && (bytes[1] & 0xC0) == 0x80);
 }
 
+static bool is_udp(const struct pinned_socket *socket)
+{
+    return socket->protocol == IPPROTO_UDP;
+}
+
 static bool is_concerned(const struct pinned_socket *socket, const struct socket_address *address)
 {
-    return socket->domain == AF_INET6 &&
+    return (socket->domain == AF_INET6 || (socket->domain == AF_INET && is_udp(socket))) &&
            (address->kind == ADDRESS_IP || address->kind == ADDRESS_UNSPEC);
 }
 
@@ -110,7 +116,7 @@ int device_enter(pthread_mutex_t *lock, const struct pinned_socket *socket,
         return 0;
     if (!is_stream(socket))
         pthread_mutex_lock(lock);
-    if (is_sent_to(address)) {
+    if (socket->domain == AF_INET6 && is_sent_to(address)) {
         result = is_stream(socket) ? 0 : fix(socket->fd);
         if (result == 0 && is_bound_elsewhere(socket->fd))
             result = -ENETUNREACH;
@@ -127,15 +133,6 @@ void device_leave(pthread_mutex_t *lock, const struct pinned_socket *socket,
         pthread_mutex_unlock(lock);
 }
 
-/* Where the address brings an interface, the kernel's connect binds the socket to it, or to the one that multicast
- * is sent by, before it can fail, and then leaves the old peer in place. */
-static bool takes_interface(const struct pinned_socket *socket,
-                            const struct socket_address *address)
-{
-    return socket->domain == AF_INET6 && !is_stream(socket) && address->kind == ADDRESS_IP &&
-           device_needs_scope(&address->ip);
-}
-
 static int connect_to(int fd, const struct socket_address *address)
 {
     return connect(fd, (const struct sockaddr *)address->bytes, address->length) == 0 ? 0 : -errno;
@@ -146,19 +143,6 @@ static int dissolve(int fd)
     const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
 
     return connect(fd, &nobody, sizeof(nobody)) == 0 ? 0 : -errno;
-}
-
-/*
- * Whether the socket has a peer is not asked: getpeername() tells none whose port is 0. One that has an interface
- * needs nothing, since its peer, if any, belongs to it, and a connect brings no other. One that a failed connect
- * has bound stays bound.
- */
-static int connect_to_scope(int fd, const struct socket_address *address)
-{
-    int index = index_of(fd);
-    int result = index < 0 ? -ENETUNREACH : index == 0 ? dissolve(fd) : 0;
-
-    return result < 0 ? result : connect_to(fd, address);
 }
 
 /* A mark that the kernel keeps for us and nothing takes away: the socket takes no filter any more. */
@@ -177,6 +161,16 @@ static bool is_marked(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &locked, &length) != 0 || locked != 0;
 }
 
+/* Also of a connection that was accepted, which has never been connected, and can be only once it is dissolved. */
+static bool speaks_ipv4(int fd)
+{
+    struct sockaddr_in6 own = {0};
+    socklen_t length = sizeof(own);
+
+    return getsockname(fd, (struct sockaddr *)&own, &length) == 0 && own.sin6_family == AF_INET6 &&
+           IN6_IS_ADDR_V4MAPPED(&own.sin6_addr);
+}
+
 /*
  * A TCP socket of IPv6 that is connected to an IPv4 address speaks IPv4 from then on, also when the connect fails: a
  * later one to an IPv6 address sends its first packet to the old address, at the new port and by the new interface.
@@ -184,29 +178,159 @@ static bool is_marked(int fd)
  */
 static int keep_family(int fd, const struct socket_address *address)
 {
-    if (address->kind != ADDRESS_IP || address->family != AF_INET6)
+    if (address->kind == ADDRESS_UNSPEC)
+        return speaks_ipv4(fd) ? mark(fd) : 0;
+    if (address->family != AF_INET6)
         return 0;
     if (address->ip.family == 4)
         return mark(fd);
     return is_marked(fd) ? -ENETUNREACH : 0;
 }
 
-/*
- * A send without an address reads the socket's interface and then its peer, in the kernel, while another thread's
- * connects change both. So a datagram socket has peers of one kind only: with a mark, of those without an
- * interface; where a connect has bound it, it stays bound.
- */
-static int keep_kind(const struct pinned_socket *socket, const struct socket_address *address)
+/* -ENOTCONN: it has none, or one at port 0, where no socket that sends is connected to (see net/question.h). */
+static int find_peer(int fd, struct socket_address *peer)
 {
-    if (takes_interface(socket, address))
-        return is_marked(socket->fd) ? -ENETUNREACH : 0;
-    if (is_sent_to(address))
-        return mark(socket->fd);
-    return is_bound_elsewhere(socket->fd) ? -ENETUNREACH : 0;
+    struct sockaddr_in6 name = {0};
+    socklen_t length = sizeof(name);
+
+    if (getpeername(fd, (struct sockaddr *)&name, &length) != 0)
+        return -errno;
+    address_decode(&name, length < sizeof(name) ? length : sizeof(name), peer);
+    return peer->kind == ADDRESS_IP ? 0 : -EAFNOSUPPORT;
+}
+
+enum kind { KIND_LOOPBACK, KIND_SCOPE, KIND_LOW, KIND_OTHER };
+
+/* An address of which one half could make a loopback address is alone of its kind. */
+static enum kind kind_of(const struct net_address *address)
+{
+    static const uint8_t low[8];
+
+    if (net_address_is_loopback(address))
+        return KIND_LOOPBACK;
+    if (device_needs_scope(address))
+        return KIND_SCOPE;
+    return address->family == 6 && memcmp(address->bytes, low, sizeof(low)) == 0 ? KIND_LOW
+                                                                                 : KIND_OTHER;
+}
+
+static bool is_alike(const struct net_address *peer, const struct net_address *address)
+{
+    enum kind kind = kind_of(address);
+
+    return peer->family == address->family && kind_of(peer) == kind && kind != KIND_LOW;
+}
+
+static int keep_peer(const struct pinned_socket *socket, const struct socket_address *address,
+                     enum device_peers peers)
+{
+    struct socket_address peer;
+
+    if (peers == PEERS_ANY)
+        return 0;
+    int result = find_peer(socket->fd, &peer);
+    if (result == -ENOTCONN) /* ping has no ports, and few peers: whatever it is, it stays */
+        return is_ping(socket) && is_marked(socket->fd) ? -EISCONN : 0;
+    if (result < 0)
+        return result;
+    if (address->kind ==
+        ADDRESS_UNSPEC) /* without a mark it cannot send, or was given to the sandbox */
+        return is_marked(socket->fd) ? -EISCONN : 0;
+    if (peer.port == address->port && net_address_equal(&peer.ip, &address->ip))
+        return 0;
+    return peers == PEERS_ALIKE && is_alike(&peer.ip, &address->ip) ? 0 : -EISCONN;
+}
+
+/* The interface that a connect has brought goes with the peer, and a failed one's would go alone. */
+static int keep_interface(const struct pinned_socket *socket, const struct socket_address *address)
+{
+    return socket->domain == AF_INET6 && address->kind == ADDRESS_UNSPEC &&
+                   is_bound_elsewhere(socket->fd)
+               ? -ENETUNREACH
+               : 0;
+}
+
+int device_send_begun(int fd)
+{
+    int on = 0;
+    socklen_t length = sizeof(on);
+
+    if (getsockopt(fd, IPPROTO_UDP, UDP_CORK, &on, &length) != 0 ||
+        setsockopt(fd, IPPROTO_UDP, UDP_CORK, &(int){0}, sizeof(int)) != 0)
+        return -errno;
+    if (on != 0) /* for what comes */
+        setsockopt(fd, IPPROTO_UDP, UDP_CORK, &on, sizeof(on));
+    return 0;
+}
+
+/* Without a port it has no peer, and has begun nothing: what is dissolved loses its port, and sends that before. */
+static bool is_fresh(const struct pinned_socket *socket)
+{
+    struct sockaddr_in6 name = {0}; /* the port of both families lies at the same place */
+    socklen_t length = sizeof(name);
+
+    return is_udp(socket) && getsockname(socket->fd, (struct sockaddr *)&name, &length) == 0 &&
+           name.sin6_port == 0;
+}
+
+/*
+ * The kernel sends for an IPv4 peer of an IPv6 socket by IPv6 where another thread ends a begun datagram in that
+ * moment, and no route says that ::ffff:127.0.0.1 is here. Of an interface nothing goes elsewhere.
+ */
+static int stay_here(const struct pinned_socket *socket, const struct socket_address *address)
+{
+    static const int here = LOOPBACK_INDEX;
+
+    if (socket->domain != AF_INET6 || !is_udp(socket) || address->kind != ADDRESS_IP ||
+        address->ip.family != 4 || !net_address_is_loopback(&address->ip) ||
+        index_of(socket->fd) == here)
+        return 0;
+    return setsockopt(socket->fd, SOL_SOCKET, SO_BINDTOIFINDEX, &here, sizeof(here)) == 0 ? 0
+                                                                                          : -errno;
+}
+
+/* With the lock. */
+static int connect_datagrams(const struct pinned_socket *socket,
+                             const struct socket_address *address, enum device_peers peers,
+                             bool *refused)
+{
+    int fd = socket->fd;
+    bool dissolves = address->kind == ADDRESS_UNSPEC;
+    bool is_used = !is_fresh(socket), may_have_begun = is_used && is_udp(socket);
+    int result = is_used ? keep_peer(socket, address, peers) : 0;
+
+    if (result == 0)
+        result = keep_interface(socket, address);
+    *refused = result == -ENETUNREACH || result == -EISCONN;
+    if (result == 0 && may_have_begun)
+        result = device_send_begun(fd);
+    if (result == 0 && peers != PEERS_ANY)
+        result = stay_here(socket, address);
+    if (result == 0)
+        result = connect_to(fd, address);
+    if (result == 0 && dissolves && may_have_begun) /* until then it had a peer to begin for */
+        result = device_send_begun(fd);
+    if (result < 0 || dissolves || peers == PEERS_ANY)
+        return result;
+    result = mark(fd);
+    if (result < 0) { /* whoever has seen the peer has nothing to send to it */
+        shutdown(fd, SHUT_WR);
+        dissolve(fd);
+    }
+    return result;
+}
+
+static int connect_plainly(const struct pinned_socket *socket, const struct socket_address *address,
+                           bool *refused)
+{
+    int result = is_concerned(socket, address) ? keep_family(socket->fd, address) : 0;
+
+    *refused = result == -ENETUNREACH;
+    return result == 0 ? connect_to(socket->fd, address) : result;
 }
 
 int device_connect(pthread_mutex_t *lock, const struct pinned_socket *socket,
-                   const struct socket_address *address, bool *refused)
+                   const struct socket_address *address, enum device_peers peers, bool *refused)
 {
     bool may_be_bound = is_ping(socket) && is_sent_to(address);
     int result = may_be_bound ? -ENETUNREACH : device_enter(lock, socket, address);
@@ -214,12 +338,9 @@ int device_connect(pthread_mutex_t *lock, const struct pinned_socket *socket,
     *refused = result == -ENETUNREACH;
     if (result < 0)
         return result;
-    if (is_concerned(socket, address))
-        result = is_stream(socket) ? keep_family(socket->fd, address) : keep_kind(socket, address);
-    *refused = result == -ENETUNREACH;
-    if (result == 0)
-        result = takes_interface(socket, address) ? connect_to_scope(socket->fd, address)
-                                                  : connect_to(socket->fd, address);
+    result = is_concerned(socket, address) && !is_stream(socket)
+                 ? connect_datagrams(socket, address, peers, refused)
+                 : connect_plainly(socket, address, refused);
     device_leave(lock, socket, address);
     return result;
 }
@@ -251,22 +372,23 @@ bool device_is_bound_by(const struct pinned_socket *socket, const struct socket_
 }
 
 static const char *reason_of(const struct pinned_socket *socket,
-                             const struct socket_address *address, const char *want)
+                             const struct socket_address *address, const char *want, int error)
 {
     bool connects = strcmp(want, "connect") == 0;
 
-    if (connects && is_ping(socket))
+    if (error == EISCONN)
+        return "a connected socket keeps its peer: what another thread sends meanwhile could go to "
+               "a mixture of "
+               "both addresses";
+    if (connects && is_ping(socket) && address->kind == ADDRESS_IP)
         return "a ping socket can get bound to a network interface at any time";
     if (connects && is_stream(socket) && address->ip.family != 4 && is_marked(socket->fd))
         return "the socket was connected to an IPv4 address, to which it would send again";
-    if (connects && takes_interface(socket, address))
-        return "the socket was connected to an address without a network interface, to which it "
-               "could send by this one";
     return "the socket is bound to a network interface, by which it would leave";
 }
 
 void device_refuse(const struct request *request, const struct pinned_socket *socket,
-                   const struct socket_address *address, const char *want)
+                   const struct socket_address *address, const char *want, int error)
 {
     char object[ENDPOINT_TEXT_MAX];
     enum net_protocol protocol = NET_UDP;
@@ -276,6 +398,6 @@ void device_refuse(const struct request *request, const struct pinned_socket *so
         snprintf(object, sizeof(object), "%s socket", net_protocol_name(protocol));
     else
         name_local_address(object, protocol, address);
-    request_record_denial(request, object, want, ENETUNREACH, "network-rules",
-                          reason_of(socket, address, want), NULL);
+    request_record_denial(request, object, want, error, "network-rules",
+                          reason_of(socket, address, want, error), NULL);
 }

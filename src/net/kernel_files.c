@@ -116,29 +116,36 @@ static bool spells(const char *path, pid_t pid)
 /* ---- Grants ---------------------------------------------------------------------------------------- */
 
 /* A grant of /proc/self was opened by the supervisor, so it names the supervisor's entry; it means each
- * process's own. The host's network behind "net" is reached by a grant that names it, or all of /proc. */
+ * process's own. The host's network behind "net" is reached by a grant that names it, or all of /proc.
+ * `thread` is "/task/N" of the thread that opened the grants, or "". */
+static bool own_is_granted(const struct file_views *views, const char *thread,
+                           const struct proc_place *place, bool write)
+{
+    char spelled[PATH_MAX + 48];
+    struct proc_place granted;
+
+    snprintf(spelled, sizeof(spelled), PROC "/%d%s%s%s", (int)views->own, thread,
+             place->rest[0] == '\0' ? "" : "/", place->rest);
+    const struct grant *grant = grants_find(views->grants, spelled, write);
+    return grant != NULL &&
+           (!proc_place_is_net(place) || !proc_place_parse(grant->path, &granted) ||
+            proc_place_is_net(&granted));
+}
+
 static bool proc_is_granted(const struct file_views *views, const char *path, bool own, bool write)
 {
     struct proc_place place;
-    char spelled[PATH_MAX + 32];
-    const struct grant *grant;
+    char thread[32];
 
     if (views->grants == NULL)
         return false;
     if (!proc_place_parse(path, &place))
         return grants_find(views->grants, path, write) != NULL;
-    if (own) {
-        snprintf(spelled, sizeof(spelled), PROC "/%d%s%s", (int)views->own,
-                 place.rest[0] == '\0' ? "" : "/", place.rest);
-        grant = grants_find(views->grants, spelled, write);
-        struct proc_place granted;
-        if (grant != NULL &&
-            (!proc_place_is_net(&place) || !proc_place_parse(grant->path, &granted) ||
-             proc_place_is_net(&granted)))
-            return true;
-    }
-    grant = grants_find(views->grants, PROC, write);
-    return grant != NULL;
+    snprintf(thread, sizeof(thread), "/task/%d", (int)views->own_thread);
+    if (own && (own_is_granted(views, "", &place, write) ||
+                (strstr(path, "/task/") != NULL && own_is_granted(views, thread, &place, write))))
+        return true;
+    return grants_find(views->grants, PROC, write) != NULL;
 }
 
 /* ---- Verdicts -------------------------------------------------------------------------------------- */
@@ -221,6 +228,7 @@ struct open_decision proc_decide(const struct file_views *views, const struct re
     if (write && !open_call_has(call, O_PATH) && proc_place_reaches_out(request, &place))
         return refuse(EACCES, "it is the whole session's, which began outside the sandbox");
     struct open_decision decision = decide_reopen(call, granted);
+    decision.own = own;
     decision.may_wait = !own; /* the other may be in the middle of an exec */
     return decision;
 }
@@ -265,4 +273,25 @@ struct open_decision cgroup_decide(const struct file_views *views, const struct 
         return decision;
     }
     return decide_reopen(call, grant != NULL);
+}
+
+struct open_decision mount_decide(const struct file_views *views, const struct open_call *call,
+                                  int path_fd, char path[PATH_MAX])
+{
+    bool kernels = strncmp(call->path, "/proc/", 6) == 0 || strncmp(call->path, "/sys/", 5) == 0;
+    struct object_identity object;
+    bool unlinked;
+
+    /* Who goes there by a link gets the kernel's refusal without a word: every open would pay for that. */
+    if ((call->path[0] == '/' && !kernels) || views->grants == NULL ||
+        open_call_has(call, O_PATH) || !object_identify(path_fd, &object) || S_ISLNK(object.mode) ||
+        (!kernels && object.device == views->shadow->root.device) ||
+        grants_path_of(path_fd, path, PATH_MAX, &unlinked) < 0 || unlinked)
+        return answer(ANSWER_CONTINUE);
+    const struct grant *grant = grants_find(views->grants, path, open_call_writes(call));
+    if (grant == NULL || !shadow_hides_mount(views->shadow, path, grant->path, grant->device))
+        return answer(ANSWER_CONTINUE);
+    struct open_decision decision = refuse_without_grant();
+    decision.rule = "another file system is mounted there: a grant of its own is needed";
+    return decision;
 }

@@ -4,7 +4,7 @@
  * socket, and only if it is bound: what its name says proves nothing, because a connect that failed or
  * was undone leaves a port there that the socket no longer holds.
  */
-#include "member/identity.h"
+#include "member/own_rights.h"
 #include "member/socket.h"
 #include "net/bind.h"
 #include "net/net.h"
@@ -29,8 +29,8 @@ struct gate {
     bool any_port;          /* the bind list is not empty, so a socket can be bound */
     struct port_map *ports; /* NULL without port_remap */
     struct sock_diag *diag; /* NULL: it cannot list bound sockets here, or is not needed */
-    int proc_fd;            /* borrowed */
-    bool privileged, mapped;
+    bool mapped;
+    struct own_rights rights;
 };
 
 static bool gate_wanted(const struct policy *policy, const struct network *network)
@@ -53,8 +53,7 @@ static bool gate_start(struct supervisor *supervisor, void **state, struct error
     if (gate == NULL)
         return error_runtime(err, ENOMEM, "listen gate");
     gate->policy = policy;
-    gate->proc_fd = supervisor_proc_fd(supervisor);
-    gate->privileged = identity_is_privileged();
+    gate->rights = own_rights_now();
     gate->mapped = policy_maps_user(policy);
     gate->any_port = !shape.tcp_allow_layer || policy->bind_port_count > 0;
     gate->ports = network == NULL ? NULL : network->ports;
@@ -213,15 +212,11 @@ static int is_bound(const struct gate *gate, const struct pinned_socket *socket,
 static int listen_unix(const struct request *request, const struct gate *gate,
                        const struct pinned_socket *socket, int backlog)
 {
-    struct member_identity identity = {0};
-    int result = 0;
+    CLEANUP_IDENTITY struct member_identity identity = {0};
+    bool known = false;
 
-    if (gate->privileged)
-        result =
-            identity_read(gate->proc_fd, (pid_t)request->notification.pid, gate->mapped, &identity);
-    if (result == 0 && gate->privileged && !request_is_valid(request))
-        result = -ESRCH;
-    if (result == 0 && identity.differs_in_ids)
+    int result = own_rights_look(&gate->rights, request, gate->mapped, &known, &identity);
+    if (result == 0 && known && identity.differs_in_ids)
         result = -EACCES;
     return result < 0 ? result : perform(socket, backlog);
 }

@@ -10,6 +10,7 @@
  */
 #include "net/network_files.h"
 
+#include "kernel/sys.h"
 #include "member/advice.h"
 #include "member/identity.h"
 #include "net/file_look.h"
@@ -181,7 +182,7 @@ static struct open_decision decide(const struct file_views *views, const struct 
     if (S_ISREG(object.mode) && object.changed >= views->started - CLOCK_SLACK &&
         shadow_has_device(shadow, object.device))
         return decide_late(views, call, *path_fd, path);
-    return answer(ANSWER_CONTINUE);
+    return shadow->kernel ? mount_decide(views, call, *path_fd, path) : answer(ANSWER_CONTINUE);
 }
 
 /* ---- Answers --------------------------------------------------------------------------------------- */
@@ -210,9 +211,10 @@ static struct verdict refuse(const struct request *request, const struct open_ca
     return verdict_errno(decision->error);
 }
 
+/* `waits` as for view_reopen(). */
 static struct verdict carry_out(struct file_views *views, const struct request *request,
                                 const struct open_call *call, const struct open_decision *decision,
-                                int path_fd, const char *path)
+                                int path_fd, const char *path, bool *waits)
 {
     /* No rule of the members' ruleset is on what is served here, so a domain inside theirs has none. */
     bool serves = decision->answer != ANSWER_CONTINUE && decision->answer != ANSWER_REFUSE;
@@ -228,8 +230,10 @@ static struct verdict carry_out(struct file_views *views, const struct request *
         return hand_over(request, call, view_open_hosts(views));
     case ANSWER_NET:
         return hand_over(request, call, view_open_net(views, decision->file));
-    case ANSWER_REOPEN:
-        return hand_over(request, call, view_reopen(views, request, call, path_fd));
+    case ANSWER_REOPEN: {
+        int fd = view_reopen(views, request, call, path_fd, decision->own, waits);
+        return waits != NULL && *waits ? verdict_next() : hand_over(request, call, fd);
+    }
     }
     return verdict_next();
 }
@@ -293,7 +297,7 @@ static struct verdict look(const struct request *request, struct job *job)
         job->walk = job->path_fd < 0 && walk_is_needed(job->views, call, job->path_fd);
     }
     if (job->walk)
-        job->path_fd = walk_as_caller(job->views, request, call);
+        job->path_fd = walk_as_caller(job->views, request, call, NULL);
     /* The kernel's files are files; in the view they are all there is. */
     if (job->path_fd == -ENOTDIR && file_look_is_below_net(job->views, call))
         return verdict_errno(ENOENT);
@@ -302,7 +306,7 @@ static struct verdict look(const struct request *request, struct job *job)
     if (is_look(request))
         return file_look_answer(job->views, request, call, job->path_fd);
     struct open_decision decision = decide(job->views, request, call, &job->path_fd, path);
-    return carry_out(job->views, request, call, &decision, job->path_fd, path);
+    return carry_out(job->views, request, call, &decision, job->path_fd, path, NULL);
 }
 
 static void work(const struct request *request, void *data)
@@ -373,7 +377,7 @@ static struct verdict judge(struct file_views *views, const struct request *requ
 
     if (!is_look(request) && is_plainly_hosts(views, call)) {
         struct open_decision decision = decide_hosts(call);
-        return carry_out(views, request, call, &decision, -1, "");
+        return carry_out(views, request, call, &decision, -1, "", NULL);
     }
     CLEANUP_FD int path_fd = fault_is("use-workers") ? -EAGAIN : pin_now(views, request, call);
 
@@ -385,7 +389,7 @@ static struct verdict judge(struct file_views *views, const struct request *requ
     if (path_fd == -ENOENT && !is_look(request) && views->shadow->hosts_path[0] == '\0' &&
         shadow_names_hosts(views->shadow, call->path)) {
         struct open_decision decision = decide_hosts(call);
-        return carry_out(views, request, call, &decision, -1, "");
+        return carry_out(views, request, call, &decision, -1, "", NULL);
     }
     if (path_fd < 0)
         return give_up(views, request, path_fd);
@@ -394,7 +398,9 @@ static struct verdict judge(struct file_views *views, const struct request *requ
     struct open_decision decision = decide(views, request, call, &path_fd, path);
     if (decision.may_wait && decision.answer != ANSWER_REFUSE)
         return submit(views, request, call, &path_fd, false);
-    return carry_out(views, request, call, &decision, path_fd, path);
+    bool waits = false;
+    struct verdict verdict = carry_out(views, request, call, &decision, path_fd, path, &waits);
+    return waits ? submit(views, request, call, &path_fd, false) : verdict;
 }
 
 struct verdict on_open(struct request *request)
@@ -447,7 +453,8 @@ struct file_views *views_new(struct supervisor *supervisor, struct error *err)
     views->grants = supervisor_grants(supervisor);
     views->proc_fd = supervisor_proc_fd(supervisor);
     views->own = getpid();
-    views->privileged = identity_is_privileged();
+    views->own_thread = sys_gettid();
+    views->rights = own_rights_now();
     views->mapped = policy_maps_user(supervisor_policy(supervisor));
     views->hosts_fd = -1;
     for (unsigned i = 0; i < NET_FILE_COUNT; i++)
@@ -548,11 +555,12 @@ static const struct trap hosts_writable_traps[] = {OPENS(hosts_writable), CREAT}
 static const struct trap proc_traps[] = {OPENS(proc), LISTINGS};
 static const struct trap proc_writable_traps[] = {OPENS(proc_writable), CREAT, LISTINGS};
 
-static const char *const hosts_needs[] = {"capget", "capset", "fstatfs", NULL};
+static const char *const hosts_needs[] = {"capget", "identity", "fstatfs", NULL};
 
 static const char *const proc_needs[] = {
-    "memfd_create", "fchmod",         "utimensat", "fcntl:seal", "capget",  "capset", "pidfd_getfd",
-    "getsockopt",   "sendto:netlink", "recvmsg",   "getdents",   "fstatfs", NULL,
+    "memfd_create", "fchmod",      "utimensat",  "fcntl:seal",     "capget",
+    "identity",     "pidfd_getfd", "getsockopt", "sendto:netlink", "recvmsg",
+    "getdents",     "fstatfs",     NULL,
 };
 
 #define VIEW(name_, view, needs_, wanted_, start_, describe_)                         \

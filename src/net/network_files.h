@@ -3,6 +3,7 @@
 #define SANDLOCK_NET_NETWORK_FILES_H
 
 #include "member/kernel_place.h"
+#include "member/own_rights.h"
 #include "net/open_call.h"
 #include "net/proc_net.h"
 #include "net/proc_sockets.h"
@@ -19,12 +20,13 @@ struct file_views {
     struct local_devices local;  /* whose listings do not wait */
     int proc_fd;                 /* borrowed */
     pid_t own;                   /* whom "self" in /proc names when the supervisor walks */
+    pid_t own_thread;            /* whom "thread-self" named when the grants were opened */
     int64_t started;             /* wall clock, seconds: what lies beside the hosts file since
                                    before has a rule */
-    bool reached;    /* a write grant covers the hosts file: what continues may open it */
-    bool privileged; /* the supervisor has capabilities */
-    bool mapped;     /* members live in a user namespace */
-    int hosts_fd;    /* sealed memory; -1 if the hosts view is off */
+    bool reached; /* a write grant covers the hosts file: what continues may open it */
+    struct own_rights rights;
+    bool mapped;                  /* members live in a user namespace */
+    int hosts_fd;                 /* sealed memory; -1 if the hosts view is off */
     struct proc_sockets sockets;  /* without a guardian */
     pthread_mutex_t sockets_lock; /* one look at the sockets at a time; for workers alone */
     pthread_mutex_t fixed_lock;   /* guards net_fds; never held over anything that waits */
@@ -48,6 +50,7 @@ struct open_decision {
     bool of_hosts;      /* the hosts view refuses */
     enum net_file file; /* ANSWER_NET */
     bool may_wait;      /* to be carried out by a worker */
+    bool own;           /* ANSWER_REOPEN: what it shows is the caller's own process */
 };
 
 /* Judges a pinned object of procfs. *path_fd may be replaced by the object that the caller means.
@@ -63,6 +66,10 @@ struct open_decision sys_decide(const struct file_views *views, const struct ope
 struct open_decision cgroup_decide(const struct file_views *views, const struct open_call *call,
                                    int path_fd, char path[PATH_MAX]);
 
+/* The same for what is neither, and may be mounted below /proc or /sys all the same. */
+struct open_decision mount_decide(const struct file_views *views, const struct open_call *call,
+                                  int path_fd, char path[PATH_MAX]);
+
 /* Pins a path below /proc without waiting for a disk, where that can be told from its text: -EAGAIN if
  * it cannot. */
 int proc_pin(const struct file_views *views, const struct request *request,
@@ -73,10 +80,11 @@ int proc_pin(const struct file_views *views, const struct request *request,
 bool walk_is_needed(const struct file_views *views, const struct open_call *call, int error);
 
 /* Pins the object of the call by a walk of its own, which knows the caller's "self" and the magic links
- * of all members; those of others are -EACCES. May wait: for workers. An O_PATH descriptor, owned by the
+ * of all members; those of others are -EACCES. May wait: for workers. `identity`: with the rights of the
+ * member, but in the entries of its own process; NULL: with the supervisor's. An O_PATH descriptor, owned by the
  * caller, or -errno. */
 int walk_as_caller(const struct file_views *views, const struct request *request,
-                   const struct open_call *call);
+                   const struct open_call *call, const struct member_identity *identity);
 
 /* ---- view_contents.c: descriptors to hand over, owned by the caller, or -errno ------------------- */
 
@@ -88,9 +96,11 @@ int view_open_hosts(const struct file_views *views);
 /* Tables of sockets are made for this open alone, which takes a while: for workers. */
 int view_open_net(struct file_views *views, enum net_file file);
 
-/* The pinned object, with the flags of the call and the rights of the member. */
+/* The pinned object, with the flags of the call and the rights of the member, who has to find the way there with
+ * them, too. `own`: it is the caller's own process that it shows. `waits` NULL: on a worker; else *waits, and
+ * nothing is done, where looking for that way would wait. */
 int view_reopen(const struct file_views *views, const struct request *request,
-                const struct open_call *call, int path_fd);
+                const struct open_call *call, int path_fd, bool own, bool *waits);
 
 /* ---- network_files.c: for features of looks alone ------------------------------------------------- */
 

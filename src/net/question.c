@@ -12,10 +12,11 @@
 #define SO_LOCK_FILTER 44
 #endif
 
-/* On a socket without a peer it says ENOTCONN, and takes effect all the same. Nothing undoes it. */
+/* On a socket without a peer it says ENOTCONN, and takes effect all the same. Nothing undoes it. A datagram that was
+ * begun before would still be continued, and go to the next peer: it is sent now, and none can be begun any more. */
 static bool stop_sending(int fd)
 {
-    return shutdown(fd, SHUT_WR) == 0 || errno == ENOTCONN;
+    return (shutdown(fd, SHUT_WR) == 0 || errno == ENOTCONN) && device_send_begun(fd) == 0;
 }
 
 /* The kernel lets nothing leave such a socket. That its sending side is shut down cannot be asked, and a
@@ -62,7 +63,7 @@ static bool is_question(const struct network *network, const struct socket_addre
     case QUESTION_FAMILY_PORT:
         return is_loopback_itself(ip) || is_named(network, ip);
     case QUESTION_NO_PORT:
-        return is_named(network, ip);
+        return is_named(network, ip) || net_allows(network->verdicts, NET_UDP, ip, 0);
     case QUESTION_ROUTE_PORT:
         return network->shape.udp == UDP_INERT && net_allows(network->verdicts, NET_ICMP, ip, 0);
     default:

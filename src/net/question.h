@@ -16,9 +16,10 @@
 #define QUESTION_ROUTE_PORT 1025
 #define QUESTION_FAMILY_PORT 65535
 
-/* True if the connect of the UDP socket, which no rule allows, is such a question about an address that the rules
- * name, or about loopback, and the socket cannot send any more: one that is not inert loses its sending side
- * here, unless it has been used for something already. */
+/* True if the connect of the UDP socket, which no rule allows or which is one to port 0, is such a question about an
+ * address that the rules name, or about loopback, and the socket cannot send any more: one that is not inert loses its
+ * sending side here, unless it has been used for something already. A peer at port 0 the kernel tells nobody, so no
+ * socket that sends is connected to one, whatever the rules say. */
 bool question_is_harmless(const struct network *network, const struct pinned_socket *socket,
                           const struct socket_address *address);
 

@@ -10,7 +10,7 @@
 
 /* System calls these handlers make beyond everybody's, for feature.needs. */
 #define SEND_CALLS \
-    "sendmsg:no-wait", "pidfd_send_signal:pipe", "getsockopt", "pidfd_getfd", "capget", "capset"
+    "sendmsg:no-wait", "pidfd_send_signal:pipe", "getsockopt", "pidfd_getfd", "capget", "identity"
 
 /* Only calls with an address arrive: a NULL address passes in the filter. */
 struct verdict on_sendto(struct request *request);

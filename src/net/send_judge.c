@@ -12,7 +12,6 @@
 #include "util/fd.h"
 
 #include <errno.h>
-#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -310,25 +309,25 @@ static int introduce(const struct request *request, struct send *send)
         memcpy(send->introduction, message->control, message->control_length);
     ancillary_put_credentials(send->introduction + send->credentials_at, &member);
     send->lowers = send->passed_count > 0;
-    send->identity.effective |= 1ULL << CAP_SETUID | 1ULL << CAP_SETGID;
-    if (send->name == SEND_TO_TARGET) /* whose mode is judged by unix_target_enter() */
-        send->identity.effective |= 1ULL << CAP_DAC_OVERRIDE;
+    send->identity.effective |= SEND_INTRODUCES;
     return 0;
 }
 
-static int find_rights(const struct request *request, struct send *send)
+int send_find_rights(const struct request *request, struct send *send)
 {
     struct destinations *shared = send->shared;
     bool may_ask = send->name != SEND_TO_TARGET && may_ask_for_rights(send);
 
-    if (!shared->privileged || (send->socket.domain != AF_UNIX && !may_ask))
+    if (send->looked || (send->socket.domain != AF_UNIX && !may_ask))
         return 0;
-    int result = identity_read(shared->proc_fd, send->tid, shared->mapped, &send->identity);
-    send->lowers = result == 0 && may_ask;
-    send->looked = true;
-    if (result == 0 && send->socket.domain == AF_UNIX && is_another_user(&send->identity))
-        result = introduce(request, send);
-    return result;
+    int result =
+        own_rights_look(&shared->rights, request, shared->mapped, &send->looked, &send->identity);
+    if (result < 0 || !send->looked)
+        return result;
+    send->lowers = may_ask;
+    return send->socket.domain == AF_UNIX && is_another_user(&send->identity)
+               ? introduce(request, send)
+               : 0;
 }
 
 int send_judge(const struct request *request, struct send *send, bool cached_only)
@@ -340,10 +339,8 @@ int send_judge(const struct request *request, struct send *send, bool cached_onl
     if (result < 0)
         return result;
     result = judge_control(request, send);
-    if (result == 0)
-        result = find_rights(request, send);
-    /* Descriptors and rights were looked at by number. */
-    if (result == 0 && (send->passed_count > 0 || send->looked) && !request_is_valid(request))
+    /* Descriptors were looked at by number. */
+    if (result == 0 && send->passed_count > 0 && !request_is_valid(request))
         result = -ESRCH;
     return result == SEND_SLOW && cached_only ? -EIO : result; /* said above, or by the name */
 }

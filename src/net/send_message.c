@@ -82,6 +82,8 @@ void send_next(struct send *send)
     free(send->introduction);
     send->introduction = NULL;
     send->lowers = false;
+    if (send->looked)
+        identity_release(&send->identity);
     send->looked = false;
     send->done = 0;
 }
@@ -105,11 +107,18 @@ bool send_admit(struct send *send)
 
 /* ---- One attempt -------------------------------------------------------------------------------- */
 
-static int enter_rights(struct send *send, struct lowered_rights *lowered)
+static int enter_rights(const struct request *request, struct send *send,
+                        struct lowered_rights *lowered)
 {
     lowered->active = false;
+    int result = send_find_rights(request, send);
+    if (result < 0)
+        return result;
     if (send->done == 0 && send->name == SEND_TO_TARGET) {
-        int result = unix_target_enter(&send->target, lowered);
+        uint64_t kept = send->introduction == NULL ? 0 : SEND_INTRODUCES;
+        if (kept != 0 && send->passed_count == 0) /* another process's number */
+            kept |= 1ULL << CAP_SYS_ADMIN;
+        result = unix_target_enter(request, &send->target, kept, lowered);
         if (result < 0 || lowered->active)
             return result;
     }
@@ -173,14 +182,15 @@ static unsigned flags_of_piece(const struct send *send, size_t size)
 }
 
 /* Name and control data go with the first byte. */
-static int64_t transmit(struct send *send, const void *data, size_t size)
+static int64_t transmit(const struct request *request, struct send *send, const void *data,
+                        size_t size)
 {
     struct iovec range = {.iov_base = (void *)(uintptr_t)data, .iov_len = size};
     struct kernel_message message = {.ranges = &range, .range_count = 1};
     struct lowered_rights lowered;
     unsigned flags = flags_of_piece(send, size);
 
-    int result = enter_rights(send, &lowered);
+    int result = enter_rights(request, send, &lowered);
     if (result < 0)
         return result;
     if (send->done == 0) {
@@ -224,7 +234,7 @@ static bool finish(const struct request *request, struct send *send, int64_t out
     if (send->name == SEND_TO_COPY)
         note_abstract_scope(request, &send->message.name, "send", outcome);
     if (send->elsewhere)
-        device_refuse(request, &send->socket, &send->message.name, "send");
+        device_refuse(request, &send->socket, &send->message.name, "send", ENETUNREACH);
     *result = outcome < 0 ? send_partial(send, (int)-outcome) : outcome;
     if (*result == -EPIPE)
         raise_pipe(request, send);
@@ -288,7 +298,7 @@ bool send_push(const struct request *request, struct send *send, const void *rea
             return finish(request, send, failed, result);
         if (send->done > 0 && error_waits(send))
             return finish(request, send, (int64_t)send->done, result);
-        int64_t sent = transmit(send, ready != NULL ? ready : buffer, size);
+        int64_t sent = transmit(request, send, ready != NULL ? ready : buffer, size);
         if (sent == -EAGAIN)
             return false;
         if (sent < 0)

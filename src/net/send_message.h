@@ -11,9 +11,14 @@
 #include "net/message.h"
 #include "net/unix_target.h"
 
+#include <linux/capability.h>
+
 /* Payload copied along with the other parts of a message, so that the usual small one needs no copy of
  * its own. */
 #define SEND_READY_MAX 4096U
+
+/* Capabilities that it takes to say who the member is. */
+#define SEND_INTRODUCES (1ULL << CAP_SETUID | 1ULL << CAP_SETGID)
 
 enum send_name {
     SEND_WITHOUT_NAME, /* there is none, or the socket takes none */
@@ -37,7 +42,7 @@ struct send {
     bool looked;    /* at the member's identity */
     bool lowers;    /* the kernel would ask for capabilities: act with the member's */
     bool elsewhere; /* refused, because of the socket's interface */
-    struct member_identity identity;
+    struct member_identity identity; /* owned, if looked at */
 
     /* A peer must not take a member of another user for the supervisor: control data that says who it
      * is, with the member's own (owned), and alone, for the further pieces of a stream. NULL: the same user. */
@@ -68,6 +73,9 @@ void send_next(struct send *send);
 /* Decides on the name and the control data of send->message; afterwards the notification was
  * validated. 0; SEND_SLOW with `cached_only`; -errno to be answered, recorded where a rule refused. */
 int send_judge(const struct request *request, struct send *send, bool cached_only);
+
+/* Before each piece is sent: by whose rights. 0 or -errno. */
+int send_find_rights(const struct request *request, struct send *send);
 
 /* Sends what the kernel takes now. `ready` is the whole payload if the caller has it, copied before the
  * notification was last validated; otherwise it is copied here, `windows` pieces at most. True: finished,

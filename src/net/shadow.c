@@ -219,13 +219,15 @@ static void look_at_policy(struct shadow *host, const struct policy *policy)
     look_at_paths(host, &policy->fs_write_try, start, true);
 }
 
-bool shadow_grants_show_kernel(const struct policy *policy)
+void shadow_find_kernel(struct shadow *shadow)
 {
-    struct shadow host = {0};
+    memset(shadow, 0, sizeof(*shadow));
+    find_kernel(shadow);
+}
 
-    find_kernel(&host);
-    look_at_policy(&host, policy);
-    return host.shows_kernel;
+bool shadow_shows_kernel(const struct shadow *shadow, const struct granted *granted)
+{
+    return shows_kernel(shadow, &granted->object) && !is_harmless(granted->path);
 }
 
 void shadow_init(struct shadow *shadow, const struct policy *policy, const struct granted *granted,
@@ -277,6 +279,33 @@ const char *shadow_sysfs_entry(unsigned index)
     static const char *const names[] = {"fs", "kernel/mm", "module", "power", "hypervisor", NULL};
 
     return names[index];
+}
+
+static bool lies_below(const char *path, const char *directory)
+{
+    size_t length = strlen(directory);
+
+    return strncmp(path, directory, length) == 0 && path[length] == '/';
+}
+
+bool shadow_hides_mount(const struct shadow *shadow, const char *path, const char *granted,
+                        uint64_t device)
+{
+    bool by_root = strcmp(granted, "/") == 0;
+    char entry[64];
+
+    if (!shadow->kernel)
+        return false;
+    if (lies_below(path, "/proc"))
+        return by_root || device == shadow->proc_device;
+    if (!lies_below(path, "/sys"))
+        return false;
+    for (unsigned i = 0; shadow_sysfs_entry(i) != NULL; i++) {
+        snprintf(entry, sizeof(entry), "/sys/%s", shadow_sysfs_entry(i));
+        if (lies_below(path, entry))
+            return false;
+    }
+    return by_root || (device == shadow->sys_device && !is_harmless(granted));
 }
 
 bool shadow_hides_listing(const struct shadow *shadow, const struct object_identity *object)

@@ -61,8 +61,14 @@ struct shadow {
 void shadow_init(struct shadow *shadow, const struct policy *policy, const struct granted *granted,
                  size_t count);
 
-/* True if a grant of the policy shows something of procfs or sysfs that a view must judge. */
-bool shadow_grants_show_kernel(const struct policy *policy);
+/* Where no view is on: what only the following needs, and whether a grant shows something of procfs or sysfs. */
+void shadow_find_kernel(struct shadow *shadow);
+bool shadow_shows_kernel(const struct shadow *shadow, const struct granted *granted);
+
+/* True if something else that is mounted at `path`, below /proc or /sys, has no rule in the members' ruleset
+ * although the grant of `granted`, which lies on `device`, covers the name. */
+bool shadow_hides_mount(const struct shadow *shadow, const char *path, const char *granted,
+                        uint64_t device);
 
 enum shadow_kind {
     SHADOW_NONE,   /* an ordinary object: a rule as it is granted */

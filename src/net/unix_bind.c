@@ -18,8 +18,8 @@
 
 #define STATUS_SIZE 8192
 
-/* 0777 less the umask of the member; -errno. */
-static int mode_of(int proc_fd, pid_t tid)
+/* The umask of the member; -errno. */
+static int mask_of(int proc_fd, pid_t tid)
 {
     char status[STATUS_SIZE];
     ssize_t length = procfs_read(proc_fd, tid, "status", status, sizeof(status));
@@ -29,7 +29,25 @@ static int mode_of(int proc_fd, pid_t tid)
     uint64_t mask;
     if (!procfs_status_number(status, "Umask", 8, &mask))
         return -EINVAL;
-    return 0777 & ~(int)mask;
+    return (int)mask & 0777;
+}
+
+/* The file gets the socket's own mode, which the member may have changed to keep others out, less the umask of
+ * the thread that binds: ours, so the member's is taken off before. */
+static int bind_masked(int socket, const struct sockaddr_un *address, int mask)
+{
+    struct stat before;
+
+    if (fstat(socket, &before) != 0)
+        return -errno;
+    mode_t mode = before.st_mode & 07777;
+    bool masks = (mode & (mode_t)mask) != 0;
+    if (masks && fchmod(socket, mode & ~(mode_t)mask) != 0)
+        return -errno;
+    int result = bind(socket, (const struct sockaddr *)address, sizeof(*address)) == 0 ? 0 : -errno;
+    if (masks)
+        fchmod(socket, mode);
+    return result;
 }
 
 /* Cuts a path into directory and name: the name is a pointer into `path`, which then is the directory.
@@ -72,8 +90,11 @@ static int pin_directory(const struct request *request, const char *directory)
     object_release(&object);
     if (fd < 0)
         return fd;
-    if (path_verdict_of(supervisor_grants(request->supervisor), fd, true, false, path) ==
-        PATH_GRANTED)
+    enum path_verdict verdict =
+        path_verdict_of(supervisor_grants(request->supervisor), fd, true, false, path);
+    if (verdict == PATH_FAILED)
+        return -errno;
+    if (verdict == PATH_GRANTED)
         return object_type(fd) == S_IFDIR ? fd_steal(&fd) : -ENOTDIR;
     CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
     bool usable = advice_grant(&advice, request, true, path, true);
@@ -95,9 +116,9 @@ int unix_bind(const struct request *request, const struct pinned_socket *socket,
     const char *name = cut_name(path, &directory);
     if (name == NULL)
         return -EADDRINUSE; /* as the kernel says of a name that is there */
-    int mode = mode_of(supervisor_proc_fd(request->supervisor), (pid_t)request->notification.pid);
-    if (mode < 0)
-        return mode;
+    int mask = mask_of(supervisor_proc_fd(request->supervisor), (pid_t)request->notification.pid);
+    if (mask < 0)
+        return mask;
     CLEANUP_FD int fd = pin_directory(request, directory);
     if (fd < 0)
         return fd;
@@ -105,11 +126,5 @@ int unix_bind(const struct request *request, const struct pinned_socket *socket,
                           fd, name);
     if (length < 0 || (size_t)length >= sizeof(through.sun_path))
         return -ENAMETOOLONG;
-    /* The file takes its mode from the socket, less the supervisor's own umask. */
-    if (fchmod(socket->fd, (mode_t)mode) != 0)
-        return -errno;
-    int result =
-        bind(socket->fd, (const struct sockaddr *)&through, sizeof(through)) == 0 ? 0 : -errno;
-    fchmod(socket->fd, 0777);
-    return result;
+    return bind_masked(socket->fd, &through, mask);
 }

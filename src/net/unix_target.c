@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -71,6 +70,8 @@ static int judge_existence(const struct destinations *shared, int path_fd, bool 
         return if_granted;
     case PATH_UNDECIDED:
         return -EAGAIN;
+    case PATH_FAILED:
+        return -errno;
     default:
         return -EACCES;
     }
@@ -113,20 +114,24 @@ static int refuse(const struct request *request, const char *path, const char *r
 }
 
 /* The kernel looks at the mode first, then at what it is. */
-static int answer_no_socket(int path_fd)
+static int answer_no_socket(int path_fd, const struct member_identity *identity)
 {
-    long result = sys_call4(SYS_faccessat2, path_fd, (long)"", W_OK, AT_EMPTY_PATH | AT_EACCESS);
+    struct lowered_rights lowered = {0};
 
+    if (identity != NULL && identity_lower(identity, &lowered) != 0)
+        return -EPERM;
+    long result = sys_call4(SYS_faccessat2, path_fd, (long)"", W_OK, AT_EMPTY_PATH | AT_EACCESS);
+    identity_restore(&lowered);
     return result == -EACCES ? -EACCES : -ECONNREFUSED;
 }
 
 static int judge(const struct request *request, const struct destinations *shared, int path_fd,
-                 bool cached_only)
+                 bool cached_only, const struct member_identity *identity)
 {
     char path[PATH_MAX] = "";
 
     if (object_type(path_fd) != S_IFSOCK) {
-        int error = answer_no_socket(path_fd);
+        int error = answer_no_socket(path_fd, identity);
         return shared->judge_unix ? judge_existence(shared, path_fd, cached_only, error) : error;
     }
     if (!shared->judge_unix)
@@ -140,18 +145,22 @@ static int judge(const struct request *request, const struct destinations *share
         return refuse(request, path, NULL);
     case PATH_UNDECIDED:
         return -EAGAIN;
+    case PATH_FAILED:
+        return -errno;
     case PATH_UNKNOWN:
         break;
     }
-    return refuse(request, path, "the object is outside the visible tree");
+    return refuse(request, path, PATH_UNKNOWN_TEXT);
 }
 
 /* ---- Pinning --------------------------------------------------------------------------------------- */
 
+/* As the member: the modes of the directories are its own concern. */
 static int pin(const struct request *request, struct destinations *shared,
-               const struct object *object, bool cached_only)
+               const struct object *object, bool cached_only,
+               const struct member_identity *identity)
 {
-    CLEANUP_FD int path_fd = object_pin(object, cached_only);
+    CLEANUP_FD int path_fd = identity_pin(identity, object, cached_only);
 
     if (path_fd == -EAGAIN)
         return path_fd;
@@ -164,24 +173,8 @@ static int pin(const struct request *request, struct destinations *shared,
         local_devices_learn(&shared->local, path_fd);
     else if (!local_devices_has(&shared->local, path_fd))
         return -EAGAIN;
-    int result = judge(request, shared, path_fd, cached_only);
+    int result = judge(request, shared, path_fd, cached_only, identity);
     return result < 0 ? result : fd_steal(&path_fd);
-}
-
-static int pin_as_member(const struct request *request, struct destinations *shared,
-                         const struct object *object, bool cached_only,
-                         const struct unix_target *target)
-{
-    struct lowered_rights lowered;
-
-    /* Another user's rights cannot be had: enter() judges the socket's mode. */
-    if (!target->knows_identity || target->identity.differs_in_ids)
-        return pin(request, shared, object, cached_only);
-    if (identity_lower(&target->identity, &lowered) != 0)
-        return -EPERM;
-    int result = pin(request, shared, object, cached_only);
-    identity_restore(&lowered);
-    return result;
 }
 
 int unix_target_pin(const struct request *request, const struct socket_address *address,
@@ -197,55 +190,48 @@ int unix_target_pin(const struct request *request, const struct socket_address *
     if (address->length > sizeof(struct sockaddr_un))
         return -EINVAL;
     int result = object_by_path(&object, &view, AT_FDCWD, path, 0);
-    if (result == 0 && shared->privileged) {
-        result = identity_read(shared->proc_fd, view.tid, shared->mapped, &target->identity);
-        target->knows_identity = result == 0;
-    }
+    if (result == 0)
+        result = own_rights_look(&shared->rights, request, shared->mapped, &target->knows_identity,
+                                 &target->identity);
     if (result == 0 && !request_is_valid(request))
         result = -ESRCH;
     if (result == 0)
-        result = pin_as_member(request, shared, &object, cached_only, target);
+        result = pin(request, shared, &object, cached_only,
+                     target->knows_identity ? &target->identity : NULL);
     object_release(&object);
-    if (result < 0)
+    if (result < 0) {
+        unix_target_release(target);
         return result;
+    }
     target->path_fd = result;
     return 0;
 }
 
 /* ---- Acting ---------------------------------------------------------------------------------------- */
 
-/* The kernel asks for write permission on the socket's inode. Groups other than the file system group
- * are not counted for the member. */
-static bool member_may_write(const struct member_identity *identity, int path_fd)
+int unix_target_enter(const struct request *request, struct unix_target *target, uint64_t kept,
+                      struct lowered_rights *lowered)
 {
-    struct stat socket;
+    const struct destinations *shared = request->state;
 
-    if ((identity->effective & (1ULL << CAP_DAC_OVERRIDE)) != 0)
-        return true;
-    if (fstat(path_fd, &socket) != 0)
-        return false;
-    if (socket.st_uid == identity->uid)
-        return (socket.st_mode & S_IWUSR) != 0;
-    if (socket.st_gid == identity->gid)
-        return (socket.st_mode & S_IWGRP) != 0;
-    return (socket.st_mode & S_IWOTH) != 0;
-}
-
-int unix_target_enter(struct unix_target *target, struct lowered_rights *lowered)
-{
     lowered->active = false;
+    int result = own_rights_look(&shared->rights, request, shared->mapped, &target->knows_identity,
+                                 &target->identity);
+    if (result < 0)
+        return result;
     target->name = (struct sockaddr_un){.sun_family = AF_UNIX};
     int length = snprintf(target->name.sun_path, sizeof(target->name.sun_path),
                           "/proc/thread-self/fd/%d", target->path_fd);
     target->length = (unsigned)(offsetof(struct sockaddr_un, sun_path) + (size_t)length + 1);
     if (!target->knows_identity)
         return 0;
-    if (target->identity.differs_in_ids)
-        return member_may_write(&target->identity, target->path_fd) ? 0 : -EACCES;
-    return identity_lower(&target->identity, lowered) == 0 ? 0 : -EPERM;
+    struct member_identity identity = target->identity; /* borrows the groups */
+    identity.effective |= kept;
+    /* The kernel asks for write permission on the socket's inode. */
+    return identity_lower(&identity, lowered) == 0 ? 0 : -EPERM;
 }
 
-void unix_target_leave(const struct lowered_rights *lowered)
+void unix_target_leave(struct lowered_rights *lowered)
 {
     identity_restore(lowered);
 }
@@ -254,4 +240,5 @@ void unix_target_release(struct unix_target *target)
 {
     fd_close(target->path_fd);
     target->path_fd = -1;
+    identity_release(&target->identity);
 }

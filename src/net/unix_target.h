@@ -16,8 +16,8 @@ struct unix_target {
     int path_fd;             /* O_PATH, owned; the address below goes through it */
     struct sockaddr_un name; /* /proc/thread-self/fd/N: only for the thread that fills it */
     unsigned length;
-    bool knows_identity; /* the supervisor is privileged and must not lend it */
-    struct member_identity identity;
+    bool knows_identity; /* the supervisor may more than the member, and must not lend it */
+    struct member_identity identity; /* owned */
 };
 
 #define UNIX_TARGET_INIT ((struct unix_target){.path_fd = -1})
@@ -29,10 +29,11 @@ struct unix_target {
 int unix_target_pin(const struct request *request, const struct socket_address *address,
                     bool cached_only, struct unix_target *target);
 
-/* Around the operation, on the thread that performs it: fills target->name and takes away what the
- * member may not use. 0, or -errno and nothing may be performed. */
-int unix_target_enter(struct unix_target *target, struct lowered_rights *lowered);
-void unix_target_leave(const struct lowered_rights *lowered);
+/* Around the operation, on the thread that performs it: fills target->name and takes the member's
+ * identity, but for the capabilities in `kept`. 0, or -errno and nothing may be performed. */
+int unix_target_enter(const struct request *request, struct unix_target *target, uint64_t kept,
+                      struct lowered_rights *lowered);
+void unix_target_leave(struct lowered_rights *lowered);
 
 void unix_target_release(struct unix_target *target);
 

@@ -381,6 +381,15 @@ bool net_allows(const struct net_verdicts *verdicts, enum net_protocol protocol,
            !is_denied(verdicts, protocol, &reached, port);
 }
 
+bool net_allows_everything(const struct net_verdicts *verdicts, enum net_protocol protocol)
+{
+    const struct destination_set *deny = &verdicts->deny[protocol];
+    bool denies = deny->entry_count > 0 || deny->any.all || deny->any.count > 0;
+
+    return !denies &&
+           (verdicts->allow_layer ? verdicts->allow[protocol].any.all : verdicts->deny_layer);
+}
+
 /* ---- Whether an address is named at all ---------------------------------------------------------- */
 
 /* Of every address (0), and of the network with each prefix length that occurs (1 to span_count); NULL: of

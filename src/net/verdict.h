@@ -34,6 +34,9 @@ struct net_verdict {
 bool net_allows(const struct net_verdicts *verdicts, enum net_protocol protocol,
                 const struct net_address *address, uint16_t port);
 
+/* True if no destination of the protocol is refused, as by a rule for all of it and no rule of denial. */
+bool net_allows_everything(const struct net_verdicts *verdicts, enum net_protocol protocol);
+
 /* True if some port of the address may be reached over TCP or UDP, or an allow rule opens it for ping: what
  * rules of denial leave to ping alone is denied. */
 bool net_allows_address(const struct net_verdicts *verdicts, const struct net_address *address);

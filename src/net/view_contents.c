@@ -6,13 +6,13 @@
 
 #include "kernel/procfs.h"
 #include "kernel/sys.h"
-#include "member/identity.h"
 #include "net/network.h"
 #include "util/fault.h"
 #include "util/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -100,39 +100,78 @@ int view_open_net(struct file_views *views, enum net_file file)
     return fd;
 }
 
-/* A member that is another user than the supervisor has the rights of "others". */
-static bool modes_allow(const struct member_identity *identity, int path_fd, bool write)
+static bool is_same(int path_fd, int other_fd)
 {
-    struct object_identity object;
+    struct object_identity object, other;
 
-    if (!identity->differs_in_ids)
-        return true;
-    if (!object_identify(path_fd, &object))
-        return false;
-    unsigned wanted = (write ? S_IWOTH : S_IROTH) * (object.uid == identity->uid ? 0100U : 1U);
-    return (object.mode & wanted) != 0;
+    return object_identify(path_fd, &object) && object_identify(other_fd, &other) &&
+           object.device == other.device && object.inode == other.inode;
 }
 
-int view_reopen(const struct file_views *views, const struct request *request,
-                const struct open_call *call, int path_fd)
+/* The pinned object was found with the supervisor's rights. 0: the member finds it, too. -EAGAIN with
+ * `cached_only`: telling would wait. */
+static int find_as_member(const struct file_views *views, const struct request *request,
+                          const struct open_call *call, int path_fd, bool cached_only,
+                          const struct member_identity *identity)
 {
-    struct member_identity identity;
-    struct lowered_rights lowered = {0};
-    uint64_t flags = call->flags & (uint64_t)KEPT_FLAGS;
+    struct lowered_rights lowered;
 
-    if (!views->privileged)
-        return open_again(views, path_fd, flags);
-    int result =
-        identity_read(views->proc_fd, (pid_t)request->notification.pid, views->mapped, &identity);
+    int result = identity_lower(identity, &lowered);
     if (result < 0)
         return result;
-    if (!modes_allow(&identity, path_fd, open_call_writes(call)))
-        return -EACCES;
-    if (identity_lower(&identity, &lowered) != 0)
-        return -EPERM;
+    CLEANUP_FD int fd = open_call_pin(call, cached_only);
+    identity_restore(&lowered);
+    if (fd < 0 && fd != -EAGAIN && walk_is_needed(views, call, fd)) {
+        if (cached_only)
+            return -EAGAIN;
+        fd = walk_as_caller(views, request, call, identity);
+    }
+    if (fd < 0)
+        return fd;
+    return is_same(path_fd, fd) ? 0 : -EACCES;
+}
+
+static int open_as_member(const struct file_views *views, int path_fd, uint64_t flags,
+                          const struct member_identity *identity)
+{
+    struct lowered_rights lowered;
+
+    int result = identity_lower(identity, &lowered);
+    if (result < 0)
+        return result;
     int fd = open_again(views, path_fd, flags);
     identity_restore(&lowered);
     return fd;
+}
+
+/* The kernel asks nobody about the caller's own process (ptrace(2)), and lets it list its own entries. */
+static int open_own(const struct file_views *views, int path_fd, uint64_t flags,
+                    struct member_identity *identity)
+{
+    if (object_type(path_fd) == S_IFDIR)
+        return open_again(views, path_fd, flags);
+    identity->effective |= 1ULL << CAP_SYS_PTRACE;
+    return open_as_member(views, path_fd, flags, identity);
+}
+
+int view_reopen(const struct file_views *views, const struct request *request,
+                const struct open_call *call, int path_fd, bool own, bool *waits)
+{
+    CLEANUP_IDENTITY struct member_identity identity = {0};
+    uint64_t flags = call->flags & (uint64_t)KEPT_FLAGS;
+    bool known = false;
+
+    int result = own_rights_look(&views->rights, request, views->mapped, &known, &identity);
+    if (result < 0)
+        return result;
+    if (!known || !identity_differs(&identity))
+        return open_again(views, path_fd, flags);
+    if (own)
+        return open_own(views, path_fd, flags, &identity);
+    result = find_as_member(views, request, call, path_fd, waits != NULL, &identity);
+    if (result == -EAGAIN && waits != NULL)
+        *waits = true;
+    return result < 0 ? result : open_as_member(views, path_fd, flags, &identity);
 }
 
 bool view_seal_hosts(struct file_views *views, struct error *err)

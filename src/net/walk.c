@@ -28,6 +28,7 @@
 struct walk {
     const struct file_views *views;
     const struct request *request;
+    const struct member_identity *identity; /* NULL: with our own rights */
     bool no_follow;
     unsigned links;
     char rest[2 * PATH_MAX]; /* what is still to be walked */
@@ -49,6 +50,35 @@ bool walk_is_needed(const struct file_views *views, const struct open_call *call
                            .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_CACHED};
     CLEANUP_FD int fd = (int)sys_call4(SYS_openat2, start, (long)path, (long)&how, sizeof(how));
     return fd != -ENOENT;
+}
+
+static bool is_callers_own(const struct walk *walk, int place)
+{
+    char path[PATH_MAX];
+    struct proc_place process;
+    bool unlinked;
+
+    return object_is_in_procfs(place) &&
+           grants_path_of(place, path, sizeof(path), &unlinked) >= 0 &&
+           proc_place_parse(path, &process) &&
+           (process.pid == walk->request->tgid ||
+            (uint32_t)process.pid == walk->request->notification.pid);
+}
+
+/* What the kernel asks about other processes it does not ask about the own one: there our rights do. */
+static int open_step(const struct walk *walk, int place, const char *name, int flags)
+{
+    struct lowered_rights lowered = {0};
+    int result = 0;
+
+    if (walk->identity != NULL && !is_callers_own(walk, place))
+        result = identity_lower(walk->identity, &lowered);
+    if (result < 0)
+        return result;
+    int fd = openat(place, name, O_PATH | O_CLOEXEC | flags);
+    result = fd < 0 ? -errno : fd;
+    identity_restore(&lowered);
+    return result;
 }
 
 /* Moves to what the component means; takes the new place over. */
@@ -102,9 +132,9 @@ static int follow_in_proc(struct walk *walk, int *place, const char *name)
         return strncmp(directory, "/proc/", 6) == 0 ? -ENOLINK : -EACCES;
     if (!proc_is_member(walk->request, process.pid))
         return -EACCES;
-    int fd = openat(*place, name, O_PATH | O_CLOEXEC);
+    int fd = open_step(walk, *place, name, 0);
     if (fd < 0)
-        return -errno;
+        return fd;
     move(place, fd);
     return 0;
 }
@@ -152,10 +182,10 @@ static bool take_name(struct walk *walk, char name[NAME_MAX + 1], int *error)
 
 static int step(struct walk *walk, int *place, const char *name)
 {
-    CLEANUP_FD int fd = openat(*place, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    CLEANUP_FD int fd = open_step(walk, *place, name, O_NOFOLLOW);
 
     if (fd < 0)
-        return -errno;
+        return fd;
     if (object_type(fd) == S_IFLNK && !(walk->no_follow && walk->rest[0] == '\0'))
         return follow(walk, place, fd, name);
     move(place, fd_steal(&fd));
@@ -163,12 +193,14 @@ static int step(struct walk *walk, int *place, const char *name)
 }
 
 int walk_as_caller(const struct file_views *views, const struct request *request,
-                   const struct open_call *call)
+                   const struct open_call *call, const struct member_identity *identity)
 {
     const struct object *object = &call->object;
     const char *path = call->resolve == 0 ? object->path : call->path;
-    struct walk walk = {
-        .views = views, .request = request, .no_follow = open_call_has(call, O_NOFOLLOW)};
+    struct walk walk = {.views = views,
+                        .request = request,
+                        .identity = identity,
+                        .no_follow = open_call_has(call, O_NOFOLLOW)};
     char name[NAME_MAX + 1];
     int result;
 

@@ -18,7 +18,8 @@
 
 #define NAME_LENGTH_MAX 64
 
-/* 292 years: every duration also fits signed 64 bits when it is counted in nanoseconds. */
+/* 292 years: every duration also fits signed 64 bits when it is counted in nanoseconds. What is longer is as
+ * good as this. */
 #define DURATION_MS_MAX ((uint64_t)INT64_MAX / 1000000)
 
 /* A part of a text; not terminated. */
@@ -174,13 +175,14 @@ bool grammar_duration(const char *text, bool may_be_zero, uint64_t *milliseconds
                             "invalid duration: %s (expected a whole number and ms, s, m or h; "
                             "without a unit it is seconds)",
                             quote(text).text);
-    if (!text_parse_uint(text, digits, DURATION_MS_MAX / unit, &number))
-        return error_config(err, "duration out of range: %s", quote(text).text);
+    if (!text_parse_uint(text, digits, UINT64_MAX, &number))
+        return error_config(err, "duration out of range: %s (the number is at most %" PRIu64 ")",
+                            quote(text).text, UINT64_MAX);
     if (number == 0 && !may_be_zero)
         return error_config(err,
                             "%s: a duration of zero is not accepted; omit the option for no limit",
                             quote(text).text);
-    *milliseconds = number * unit;
+    *milliseconds = number > DURATION_MS_MAX / unit ? DURATION_MS_MAX : number * unit;
     return true;
 }
 

@@ -35,6 +35,9 @@ static const struct {
     const char *key;
 } absent_settings[] = {
     {"fs-deny", "filesystem", "deny"},
+    {"fs-deny-glob", "filesystem", "deny_glob"},
+    {"fs-protect", "filesystem", "protect"},
+    {"fs-hide", "filesystem", "hide"},
     {"fs-mount", "filesystem", "mount"},
     {"chroot", "filesystem", "chroot"},
     {"on-exit", "filesystem", "on_exit"},
@@ -44,6 +47,7 @@ static const struct {
     {"fs-isolation", NULL, NULL},
     {"dry-run", NULL, NULL},
     {"image", NULL, NULL},
+    {"joinable", NULL, NULL},
     {"http-allow", "http", "allow"},
     {"http-deny", "http", "deny"},
     {"http-port", "http", "ports"},

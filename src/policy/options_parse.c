@@ -53,6 +53,7 @@ static bool is_negative(const char *name)
 static bool may_mean(const char *name, const char *candidate)
 {
     return (strstr(name, "deny") != NULL) == (strstr(candidate, "deny") != NULL) &&
+           (strstr(name, "allow") == NULL || strstr(candidate, "allow") != NULL) &&
            is_negative(name) == is_negative(candidate);
 }
 

@@ -272,6 +272,20 @@ void policy_unref(struct policy *policy)
 
 /* ---- Rules of special modes ------------------------------------------------------------------ */
 
+/* A destination that Landlock can judge alone: it knows TCP ports, of any address. A spec that does not parse
+ * is left to those who name its fault. */
+static bool kernel_can_judge(const char *spec)
+{
+    struct net_rules rules = {0};
+    bool can = true;
+
+    net_rules_parse(&rules, spec, NET_ALLOW, NULL);
+    for (size_t i = 0; i < rules.count; i++)
+        can = can && rules.items[i].protocol == NET_TCP && rules.items[i].target == NET_TARGET_ANY;
+    net_rules_free(&rules);
+    return can;
+}
+
 /* Appends the names under which a row was given, once per kind of origin. */
 static void name_offender(struct buffer *names, const struct record *record, enum option_id id,
                           const char **profile)
@@ -282,6 +296,8 @@ static void name_offender(struct buffer *names, const struct record *record, enu
     for (size_t i = 0; i < list->count; i++) {
         const struct origin *origin = &list->values[i].origin;
         char name[64];
+        if (id == OPTION_NET_ALLOW && kernel_can_judge(list->values[i].text))
+            continue;
         if (origin->kind == ORIGIN_PROFILE && *profile == NULL)
             *profile = origin->file;
         if (named[origin->kind])
@@ -292,19 +308,11 @@ static void name_offender(struct buffer *names, const struct record *record, enu
     }
 }
 
-/* The first of the destinations that Landlock cannot judge alone, NULL if there is none: it knows TCP
- * ports, of any address. A spec that does not parse is left to those who name its fault. */
+/* The first of the destinations that the kernel cannot judge, NULL if there is none. */
 static const char *first_beyond_kernel(const struct raw_list *specs)
 {
     for (size_t i = 0; i < specs->count; i++) {
-        bool judged = true;
-        struct net_rules rules = {0};
-        net_rules_parse(&rules, specs->values[i].text, NET_ALLOW, NULL);
-        for (size_t rule = 0; rule < rules.count; rule++)
-            judged = judged && rules.items[rule].protocol == NET_TCP &&
-                     rules.items[rule].target == NET_TARGET_ANY;
-        net_rules_free(&rules);
-        if (!judged)
+        if (!kernel_can_judge(specs->values[i].text))
             return specs->values[i].text;
     }
     return NULL;

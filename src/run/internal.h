@@ -3,10 +3,12 @@
 #define SANDLOCK_RUN_INTERNAL_H
 
 #include "run/capture.h"
+#include "run/cpu_time.h"
 #include "run/sandbox.h"
 #include "run/terminal.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -25,7 +27,8 @@ struct sandbox {
     struct launch *launch;
     struct loop *loop;
     bool own_thread;
-    bool hosted; /* in somebody else's process */
+    bool hosted;   /* in somebody else's process */
+    bool own_root; /* the supervising thread's root directory and umask are no other thread's */
     bool capture_output;
     bool forward_signals;
     bool end_with_child;
@@ -33,6 +36,7 @@ struct sandbox {
 
     struct capture captures[3]; /* 1 and 2 are used */
     struct terminal terminal;
+    struct cpu_time cpu_time; /* with forward_signals: that of a process of ours */
     int64_t started_ns;
 
     pthread_t thread;
@@ -40,6 +44,7 @@ struct sandbox {
     pthread_mutex_t lock; /* guards what follows, and guardian commands against the finish */
     enum phase phase;
     bool parked;
+    _Atomic bool killed; /* or about to be: so it is not started any more */
     bool paused;
     bool stopped_by_terminal; /* while it was paused, so it goes on only then */
     bool once;
@@ -47,6 +52,7 @@ struct sandbox {
     bool timed_out;
     int64_t timed_out_at; /* CLOCK_MONOTONIC */
     bool failed;          /* the supervisor failed */
+    bool cpu_spent;       /* it may use no more CPU time */
     bool lost; /* the supervising thread is stuck for good, and the run is over without it */
     uint64_t kill_after_ms;
     struct error create_error;
@@ -77,7 +83,7 @@ void *sandbox_supervise(void *sandbox);
 
 /* ---- sandbox.c ---- */
 
-/* -ESRCH when the run has ended. Lock held. */
+/* -ESRCH when the run has ended. Returns at once. Lock held. */
 int sandbox_command_locked(struct sandbox *sandbox, enum guardian_command command);
 
 /* The terminal has stopped the command, and nobody here does what a shell does about a job: it goes on as one that

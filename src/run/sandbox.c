@@ -10,15 +10,23 @@
 #include "util/thread_stack.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The supervising thread runs shallow code; its buffers are on the heap. */
 #define SUPERVISOR_STACK (256 * 1024)
+
+/* What the guardian may need to obey: more than a busy machine and a fetch (kernel/fetch.h) keep it from that. Who
+ * waits looks as often whether it is still there. */
+#define OBEDIENCE_NS (5 * NS_PER_S)
+#define ALIVE_CHECK_NS (20 * NS_PER_MS)
 
 bool sandbox_is_ours(const struct sandbox *sandbox)
 {
@@ -57,6 +65,7 @@ static struct sandbox *sandbox_new(const struct sandbox_spec *spec, struct error
     for (int i = 0; i < 3; i++)
         sandbox->captures[i] = CAPTURE_INIT;
     sandbox->terminal = TERMINAL_INIT;
+    sandbox->cpu_time = CPU_TIME_INIT;
     sandbox->hosted = spec->supervision != SUPERVISE_CALLER;
     sandbox->capture_output = spec->capture;
     sandbox->forward_signals = spec->forward_signals;
@@ -192,7 +201,7 @@ int sandbox_start(struct sandbox *sandbox)
     int result = -1;
 
     pthread_mutex_lock(&sandbox->lock);
-    if (sandbox->parked && sandbox->phase == PHASE_RUNNING) {
+    if (sandbox->parked && !sandbox->killed && sandbox->phase == PHASE_RUNNING) {
         sandbox->parked = false;
         launch_release(sandbox->launch);
         result = 0;
@@ -203,22 +212,55 @@ int sandbox_start(struct sandbox *sandbox)
 
 int sandbox_command_locked(struct sandbox *sandbox, enum guardian_command command)
 {
+    if (command == COMMAND_KILL)
+        sandbox->killed = true;
     return sandbox->phase == PHASE_RUNNING ? launch_command(sandbox->launch, command) : -ESRCH;
 }
 
-static int command(struct sandbox *sandbox, enum guardian_command what)
+static bool guardian_is_gone(struct sandbox *sandbox)
 {
     pthread_mutex_lock(&sandbox->lock);
-    int result = sandbox_command_locked(sandbox, what);
+    bool gone = sandbox->phase != PHASE_RUNNING || launch_guardian_is_gone(sandbox->launch);
     pthread_mutex_unlock(&sandbox->lock);
-    return result;
+    return gone;
+}
+
+/* Returns when the guardian has done all that had been ordered when `ordered` was read. Without the lock: the run
+ * may end meanwhile, and others wait for that. -ESRCH: it has ended, or is about to; -ETIMEDOUT. */
+static int await_obedience(struct sandbox *sandbox, uint32_t ordered)
+{
+    struct launch_record *record = launch_record_of(sandbox->launch);
+    const struct timespec slice = {0, ALIVE_CHECK_NS};
+    int64_t deadline = sys_monotonic_ns() + OBEDIENCE_NS;
+
+    for (;;) {
+        uint32_t done = atomic_load_explicit(&record->acknowledged, memory_order_acquire);
+        if ((int32_t)(done - ordered) >= 0) /* at its end it does no more than kill */
+            return atomic_load_explicit(&record->ending, memory_order_acquire) != 0 ? -ESRCH : 0;
+        if (guardian_is_gone(sandbox))
+            return -ESRCH;
+        if (sys_monotonic_ns() > deadline)
+            return -ETIMEDOUT;
+        sys_call6(SYS_futex, (long)&record->acknowledged, FUTEX_WAIT, done, (long)&slice, 0, 0);
+    }
+}
+
+/* Gives up the lock, waits for what was ordered with `result`, and returns how that ended. */
+static int unlock_and_await(struct sandbox *sandbox, int result)
+{
+    uint32_t ordered =
+        atomic_load_explicit(&launch_record_of(sandbox->launch)->ordered, memory_order_acquire);
+
+    pthread_mutex_unlock(&sandbox->lock);
+    return result == 0 ? await_obedience(sandbox, ordered) : result;
 }
 
 int sandbox_kill(struct sandbox *sandbox)
 {
-    int result = command(sandbox, COMMAND_KILL);
-
-    return result == 0 || result == -ESRCH ? 0 : -1;
+    pthread_mutex_lock(&sandbox->lock);
+    int result = sandbox_command_locked(sandbox, COMMAND_KILL);
+    result = unlock_and_await(sandbox, result);
+    return result == -ESRCH ? 0 : result;
 }
 
 int sandbox_pause(struct sandbox *sandbox)
@@ -226,20 +268,18 @@ int sandbox_pause(struct sandbox *sandbox)
     pthread_mutex_lock(&sandbox->lock);
     int result = sandbox_command_locked(sandbox, COMMAND_PAUSE);
     sandbox->paused = sandbox->paused || result == 0;
-    pthread_mutex_unlock(&sandbox->lock);
-    return result;
+    return unlock_and_await(sandbox, result);
 }
 
 int sandbox_resume(struct sandbox *sandbox)
 {
     pthread_mutex_lock(&sandbox->lock);
-    int result = sandbox_command_locked(sandbox, COMMAND_RESUME);
-    if (result == 0 && sandbox->stopped_by_terminal)
+    if (sandbox->phase == PHASE_RUNNING && sandbox->stopped_by_terminal)
         launch_signal_group(sandbox->launch, SIGCONT);
+    int result = sandbox_command_locked(sandbox, COMMAND_RESUME);
     sandbox->paused = sandbox->paused && result != 0;
     sandbox->stopped_by_terminal = sandbox->stopped_by_terminal && result != 0;
-    pthread_mutex_unlock(&sandbox->lock);
-    return result;
+    return unlock_and_await(sandbox, result);
 }
 
 void sandbox_go_on(struct sandbox *sandbox)
@@ -367,6 +407,7 @@ void sandbox_free(struct sandbox *sandbox)
         if (!launch_descriptors_are_here(sandbox->launch))
             return; /* what is left are the descriptors, and their numbers */
     }
+    cpu_time_finish(&sandbox->cpu_time);
     terminal_finish(&sandbox->terminal);
     for (int i = 0; i < 3; i++)
         capture_free(&sandbox->captures[i]);

@@ -89,7 +89,11 @@ bool sandbox_is_ours(const struct sandbox *sandbox);
  * any step failed; nothing is left behind then. */
 struct sandbox *sandbox_create(const struct sandbox_spec *spec, struct error *err);
 
-/* Releases a parked command. 0, or -1 if it is not parked (any more). */
+/* CLI, before it releases the command: waits until the descriptor takes something and hears signals meanwhile. 0, or
+ * -EINTR when a signal came that is to end the run, -ESRCH when it has ended, -ETIMEDOUT. */
+int sandbox_await_room(struct sandbox *sandbox, int fd, int64_t nanoseconds);
+
+/* Releases a parked command. 0, or -1 if it is not parked (any more), or was killed. */
 int sandbox_start(struct sandbox *sandbox);
 
 /* Waits for the end of the run: the command has exited, every other member is dead, the output is
@@ -99,10 +103,12 @@ int sandbox_start(struct sandbox *sandbox);
 bool sandbox_wait(struct sandbox *sandbox, uint64_t timeout_ms, uint64_t kill_after_ms,
                   struct outcome *outcome, struct error *err);
 
-/* SIGKILL to every member. 0, also when nothing is left; -1 if it could not be done. */
-int sandbox_kill(struct sandbox *sandbox);
-int sandbox_pause(struct sandbox *sandbox);  /* 0 or -errno */
-int sandbox_resume(struct sandbox *sandbox); /* 0 or -errno */
+/* These return when it is done: 0, or -errno; -ETIMEDOUT when the guardian does not answer for seconds, and the
+ * command is carried out if it ever does. Of pause and resume the later one counts, also of another thread. */
+int sandbox_kill(
+    struct sandbox *sandbox); /* SIGKILL to every member. 0 also when nothing is left */
+int sandbox_pause(struct sandbox *sandbox);  /* -ESRCH: no process is left */
+int sandbox_resume(struct sandbox *sandbox); /* the same */
 
 pid_t sandbox_pid(const struct sandbox *sandbox); /* also the process group */
 const char *sandbox_name(const struct sandbox *sandbox);

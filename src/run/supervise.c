@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
@@ -25,6 +26,10 @@ static const char *failure_text(const struct sandbox *sandbox)
         return supervisor_failure(supervisor);
     if (sandbox->failed)
         return "the event loop of the supervisor failed";
+    if (sandbox->cpu_spent)
+        return "the supervisor has used up the CPU time of a process (ulimit -t)";
+    if (atomic_load_explicit(&record->cpu_spent, memory_order_acquire) != 0)
+        return "the guardian process has used up the CPU time of a process (ulimit -t)";
     if (atomic_load_explicit(&record->finished, memory_order_acquire) == 0)
         return "the guardian process died";
     return NULL;
@@ -145,6 +150,24 @@ static bool watch_terminal(struct sandbox *sandbox, struct error *err)
            error_runtime(err, ENOMEM, "event loop");
 }
 
+static void on_cpu_spent(void *data, short revents)
+{
+    struct sandbox *sandbox = data;
+
+    (void)revents;
+    cpu_time_finish(&sandbox->cpu_time);
+    sandbox->cpu_spent = true;
+    launch_command(sandbox->launch, COMMAND_FINISH);
+    launch_command(sandbox->launch, COMMAND_KILL);
+}
+
+static bool watch_cpu_time(struct sandbox *sandbox, struct error *err)
+{
+    return !sandbox->forward_signals ||
+           cpu_time_watch(&sandbox->cpu_time, sandbox->loop, on_cpu_spent, sandbox) ||
+           error_runtime(err, errno, "watch the CPU time");
+}
+
 static bool watch_streams(struct sandbox *sandbox, struct error *err)
 {
     for (int stream = 1; sandbox->capture_output && stream <= 2; stream++) {
@@ -164,11 +187,15 @@ bool sandbox_begin(struct sandbox *sandbox, struct error *err)
         supervisor_on_failure(launch_supervisor(launch), on_supervisor_failure, sandbox);
         supervisor_on_stuck(launch_supervisor(launch), on_supervisor_stuck, on_supervisor_lost,
                             sandbox);
+        if (sandbox->hosted && !sandbox->own_root)
+            supervisor_watch_root(launch_supervisor(launch));
     }
     /* All that can fail before the command may run. */
     if (!watch_streams(sandbox, err) || !watch_terminal(sandbox, err) ||
-        !launch_begin(launch, sandbox->loop, err))
+        !watch_cpu_time(sandbox, err) || !launch_begin(launch, sandbox->loop, err))
         return false;
+    if (sandbox->forward_signals)
+        cpu_time_count(&sandbox->cpu_time);
     if (!loop_add_quiet(sandbox->loop, launch_guardian_pidfd(launch), POLLIN, on_guardian_gone,
                         sandbox)) {
         launch_finish(launch); /* here: a sweep for members needs this thread's domain */
@@ -182,6 +209,7 @@ static void finish(struct sandbox *sandbox)
 {
     pthread_mutex_lock(&sandbox->lock);
     launch_finish(sandbox->launch);
+    cpu_time_finish(&sandbox->cpu_time);
     terminal_finish(&sandbox->terminal);
     if (!sandbox->lost) { /* else the result has been read */
         for (int stream = 1; stream <= 2; stream++)
@@ -212,6 +240,10 @@ void *sandbox_supervise(void *data)
 {
     struct sandbox *sandbox = data;
 
+    /* The host may change its root directory (chroot), its working directory or its umask later: paths of members
+     * and "/proc" then still mean what they meant. Threads that this one makes share these with it. Some container
+     * profiles refuse this. */
+    sandbox->own_root = unshare(CLONE_FS) == 0;
     if (!sandbox_begin(sandbox, &sandbox->create_error)) {
         set_phase(sandbox, PHASE_FAILED);
         return NULL;

@@ -1,7 +1,9 @@
 /*
  * What the command line does with signals and the terminal while the command runs: forwards signals
- * to the command's group, stops itself when the command stops (Ctrl-Z) and hands the terminal back
- * and forth. Where no shell would let us go on the kernel does not stop us, nor then the command.
+ * to the command's group, stops itself when the terminal stops the command (Ctrl-Z) and hands the terminal back
+ * and forth. Where no shell would let us go on the kernel does not stop us, nor then the command. Processes beside us
+ * are stopped and interrupted only where the terminal would do so: when the command is in front, or our job is and
+ * the command may use the terminal.
  */
 #ifndef SANDLOCK_RUN_TERMINAL_H
 #define SANDLOCK_RUN_TERMINAL_H
@@ -18,9 +20,11 @@ struct terminal {
     struct launch *launch;
     struct loop *loop;
     void (*on_want)(
-        void);       /* the command was stopped because it uses a terminal that it was not given */
-    bool wanted;     /* that was said */
-    bool stop_asked; /* by a SIGTSTP to this process */
+        void);      /* the command was stopped because it uses a terminal that it was not given */
+    bool wanted;    /* that was said */
+    int stop_asked; /* by this signal to this process: SIGTSTP, SIGTTIN or SIGTTOU; 0: not */
+    int waits;      /* looks so far at whether our job is in front, for which the command waits */
+    bool waiting;
     int signal_fd;
     bool blocked;
     sigset_t mask_before;
@@ -37,6 +41,9 @@ bool terminal_block_signals(struct terminal *terminal, struct error *err);
 /* Watches signals and stop reports once the command exists. */
 bool terminal_watch(struct terminal *terminal, struct loop *loop, struct launch *launch,
                     struct error *err);
+
+/* Does what the loop does about signals, once, while it does not run. */
+void terminal_hear(struct terminal *terminal);
 
 /* Stops watching and restores the mask. */
 void terminal_finish(struct terminal *terminal);

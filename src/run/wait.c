@@ -38,6 +38,7 @@ static void on_deadline(void *data)
         return;
     sandbox->timed_out = true;
     sandbox->timed_out_at = sys_monotonic_ns();
+    sandbox->killed = true;
     launch_command(sandbox->launch, COMMAND_FINISH);
     if (sandbox->kill_after_ms == 0) {
         launch_command(sandbox->launch, COMMAND_KILL);
@@ -67,6 +68,33 @@ static bool order_finish(struct sandbox *sandbox, struct error *err)
     int result = sandbox_command_locked(sandbox, COMMAND_FINISH);
     return result == 0 || result == -ESRCH ||
            error_runtime(err, -result, "the guardian process cannot be reached");
+}
+
+int sandbox_await_room(struct sandbox *sandbox, int fd, int64_t nanoseconds)
+{
+    int64_t deadline = sys_monotonic_ns() + nanoseconds;
+    struct pollfd polled[] = {
+        {.fd = fd, .events = POLLOUT},
+        {.fd = sandbox->terminal.signal_fd, .events = POLLIN},
+        {.fd = launch_guardian_pidfd(sandbox->launch), .events = POLLIN},
+    };
+
+    for (;;) {
+        int64_t left = deadline - sys_monotonic_ns();
+        int ready = poll(polled, 3, left > 0 ? (int)((left + NS_PER_MS - 1) / NS_PER_MS) : 0);
+        if (ready < 0 && errno != EINTR)
+            return -errno;
+        if (ready > 0 && polled[1].revents != 0)
+            terminal_hear(&sandbox->terminal);
+        if (sandbox->terminal.fatal_signal != 0)
+            return -EINTR;
+        if (ready > 0 && polled[2].revents != 0)
+            return -ESRCH;
+        if (ready > 0 && polled[0].revents != 0)
+            return 0;
+        if (ready <= 0 && left <= 0)
+            return -ETIMEDOUT;
+    }
 }
 
 static bool wait_on_caller(struct sandbox *sandbox, uint64_t timeout_ms, struct error *err)

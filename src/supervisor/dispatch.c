@@ -7,6 +7,7 @@
 #include "util/fault.h"
 
 #include "kernel/notify.h"
+#include "kernel/sys.h"
 #include "supervisor/fault_probe.h"
 #include "util/fd.h"
 
@@ -14,8 +15,10 @@
 #include <poll.h>
 #include <string.h>
 
-/* Notifications answered before other descriptors get their turn. */
+/* Notifications answered before other descriptors get their turn, and how many of them are received before
+ * the first is looked at. */
 #define RECEIVE_BATCH 64
+#define RECEIVE_AHEAD 16
 
 /* And for so long, in nanoseconds: timers, signals and the end of the run come in between however slow
  * members make each of them. */
@@ -99,6 +102,17 @@ static void drain_exits(struct supervisor *supervisor)
         supervisor_fail(supervisor, "watching processes failed: %s", strerror(-result));
 }
 
+/* In tests, as if something did not come back. */
+static void get_stuck(void)
+{
+    int64_t begin = fault_is("handler-burns") ? sys_monotonic_ns() : 0;
+
+    while (begin != 0 && sys_monotonic_ns() < begin + 60000000000)
+        continue;
+    if (fault_is("handler-waits"))
+        poll(NULL, 0, 60000);
+}
+
 static struct verdict judge(struct supervisor *supervisor, struct request *request)
 {
     if (request->notification.pid == 0) /* not visible in our pid namespace */
@@ -107,15 +121,14 @@ static struct verdict judge(struct supervisor *supervisor, struct request *reque
      * that is used of it; only state of a feature behind it would be another's. */
     if (supervisor->features_keep_tasks)
         drain_exits(supervisor);
-    if (atomic_load(&supervisor->failed))
+    if (atomic_load(&supervisor->failed) || !supervisor_keeps_root(supervisor))
         return verdict_errno(EIO);
     /* Members can use up the user's threads. Only a host that may not create any goes unwatched: there the
      * caller supervises, and has no walls either. */
     if (!watch_start(supervisor) && supervisor->config.confined)
         return verdict_errno(EAGAIN);
     supervisor_start_log_writer(supervisor);
-    if (fault_is("handler-waits"))
-        poll(NULL, 0, 60000);
+    get_stuck();
 
     int error = EPERM;
     request->task = task_index_find(supervisor->tasks, (pid_t)request->notification.pid,
@@ -158,18 +171,13 @@ static void stop_watching(struct supervisor *supervisor)
 }
 
 /* False: nothing more to receive now. */
-static bool receive_one(struct supervisor *supervisor)
+static bool receive_one(struct supervisor *supervisor, struct seccomp_notif *notification)
 {
-    struct seccomp_notif notification;
-    int result = notify_receive(supervisor->listener, &notification);
+    int result = notify_receive(supervisor->listener, notification);
 
-    if (result > 0) {
-        handle(supervisor, &notification);
-        return true;
-    }
     if (result < 0 && !supervisor_check_violation(supervisor, result, "ioctl"))
         supervisor_fail(supervisor, "receiving a notification failed: %s", strerror(-result));
-    return false;
+    return result > 0;
 }
 
 static bool more_are_queued(const struct supervisor *supervisor)
@@ -179,6 +187,22 @@ static bool more_are_queued(const struct supervisor *supervisor)
     /* A lone process is still busy with the answer it got. The loop's own wait finds the rest. */
     return task_index_count(supervisor->tasks) > 1 && poll(&listener, 1, 0) == 1 &&
            (listener.revents & POLLIN) != 0;
+}
+
+/* Until a call is received, a signal can make it fail with EINTR: so where calls wait, more are received ahead
+ * before the first is handled. A lone one waits for no look at the others. How many were handled. */
+static size_t receive_and_handle(struct supervisor *supervisor, size_t ahead)
+{
+    struct seccomp_notif notifications[RECEIVE_AHEAD];
+    size_t count = 0;
+
+    while (count < ahead && (count == 0 || more_are_queued(supervisor)) &&
+           receive_one(supervisor, &notifications[count]))
+        count++;
+    for (size_t i = 0; i < count;
+         i++) /* after a failure, too: whoever is received gets an answer */
+        handle(supervisor, &notifications[i]);
+    return count;
 }
 
 /* Before the first verdict, which most runs never need: see grants_resolve(). */
@@ -226,9 +250,10 @@ void dispatch_on_listener(void *data, short revents)
         return;
     }
     int64_t begin = loop_now();
-    for (int i = 0; i < RECEIVE_BATCH && !atomic_load(&supervisor->failed); i++) {
-        if (!receive_one(supervisor) || !more_are_queued(supervisor) ||
-            loop_now() - begin > RECEIVE_TIME)
+    for (size_t all = 0; all < RECEIVE_BATCH && !atomic_load(&supervisor->failed);) {
+        size_t received = receive_and_handle(supervisor, all == 0 ? 1 : RECEIVE_AHEAD);
+        all += received;
+        if (received == 0 || !more_are_queued(supervisor) || loop_now() - begin > RECEIVE_TIME)
             break;
     }
     if (atomic_load(&supervisor->failed))

@@ -78,12 +78,24 @@ static bool is_kernel_internal(const char *path)
     return false;
 }
 
+ssize_t grants_text_of(const struct grants *grants, int fd, char *text, size_t size)
+{
+    bool by_name = grants == NULL || grants->proc_fd == NULL;
+
+    return procfs_read_fd_link(by_name ? -1 : *grants->proc_fd, 0, fd, text, size);
+}
+
 int grants_path_of(int fd, char *path, size_t size, bool *unlinked)
+{
+    return grants_name_of(NULL, fd, path, size, unlinked);
+}
+
+int grants_name_of(const struct grants *grants, int fd, char *path, size_t size, bool *unlinked)
 {
     struct sys_statx object;
 
     *unlinked = false;
-    ssize_t length = procfs_read_fd_link(-1, 0, fd, path, size);
+    ssize_t length = grants_text_of(grants, fd, path, size);
     if (length < 0)
         return (int)length;
     /* "pipe:[1]", "anon_inode:…", or "(unreachable)/…": nothing that a grant could name. */
@@ -136,7 +148,7 @@ static bool is_in_procfs(int fd)
 }
 
 /* Fills in the name. The name of an unlinked object would cover whatever is created there next. */
-static int resolve(struct grant *grant)
+static int resolve(const struct grants *grants, struct grant *grant)
 {
     char path[PATH_MAX];
     struct sys_statx object;
@@ -144,7 +156,7 @@ static int resolve(struct grant *grant)
 
     int result = look_at(grant->path_fd, "", &object);
     if (result == 0)
-        result = grants_path_of(grant->path_fd, path, sizeof(path), &unlinked);
+        result = grants_name_of(grants, grant->path_fd, path, sizeof(path), &unlinked);
     if (result < 0)
         return result;
     grant->device = device_of(&object);
@@ -167,7 +179,7 @@ int grants_resolve(struct grants *grants)
     for (size_t i = 0; i < grants->count; i++) {
         struct grant grant = grants->items[i];
         if (!grant.resolved) {
-            int result = resolve(&grant);
+            int result = resolve(grants, &grant);
             if (result < 0 || !grant.writable || open == GRANTS_KEPT_MAX) {
                 fd_close(grant.path_fd);
                 grant.path_fd = -1;
@@ -235,8 +247,10 @@ struct question {
     const struct grants *grants;
     int path_fd;
     struct sys_statx object;
-    char *path; /* PATH_MAX bytes */
+    char *path; /* PATH_MAX bytes; NULL: it has no name that could be used */
     bool unlinked, write, cached_only;
+    int failed;      /* -errno: there were too few descriptors, or too little memory */
+    bool hidden;     /* a directory on the way cannot be searched */
     bool would_wait; /* something was not found out because of `cached_only` */
     bool named;      /* `path` lies below the name of a grant */
     bool renamed;    /* `path` does not lead to the object any more */
@@ -264,6 +278,10 @@ static int open_path(struct question *question, int directory, const char *name,
     /* Before 5.12 there is no cached walk. */
     if (question->cached_only && (fd == -EAGAIN || fd == -EINVAL))
         question->would_wait = true;
+    if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM)
+        question->failed = fd;
+    if (fd == -EACCES)
+        question->hidden = true;
     return fd;
 }
 
@@ -301,12 +319,29 @@ static bool is_at(struct question *question, int directory, const char *name, ui
     return fd >= 0 && look_at(fd, "", &found) == 0 && is_same_object(&found, &question->object);
 }
 
-static bool keeps_its_name(const struct grant *grant)
+static bool has_name(const struct question *question, int fd, const char *name)
 {
     char path[PATH_MAX];
 
-    return procfs_read_fd_link(-1, 0, grant->path_fd, path, sizeof(path)) > 0 &&
-           strcmp(path, grant->path) == 0;
+    return grants_text_of(question->grants, fd, path, sizeof(path)) > 0 && strcmp(path, name) == 0;
+}
+
+static bool keeps_its_name(const struct question *question, const struct grant *grant)
+{
+    return has_name(question, grant->path_fd, grant->path);
+}
+
+/* Of two objects in one mount the kernel's names tell which lies below the other, if both still have them: for
+ * one that cannot be walked to, because a directory on the way may not be searched any more. */
+static bool is_below_by_names(const struct question *question, const struct grant *grant,
+                              int directory)
+{
+    uint64_t mount = mount_of(&question->object);
+    struct sys_statx above;
+
+    return mount != 0 && look_at(directory, "", &above) == 0 && mount_of(&above) == mount &&
+           has_name(question, directory, grant->path) &&
+           has_name(question, question->path_fd, question->path);
 }
 
 /* The object's name begins with the grant's. That either leads to what it led to is not certain, so the
@@ -320,8 +355,18 @@ static bool is_below_named(struct question *question, const struct grant *grant,
     if (directory < 0)
         return false;
     if (question->unlinked)
-        return grant->path_fd < 0 || keeps_its_name(grant);
-    return is_at(question, directory, rest, RESOLVE_BENEATH);
+        return grant->path_fd < 0 || keeps_its_name(question, grant);
+    question->hidden = false;
+    return is_at(question, directory, rest, RESOLVE_BENEATH) ||
+           (question->hidden && is_below_by_names(question, grant, directory));
+}
+
+/* The root directory of the calling thread is the granted one: every object with a name lies below. */
+static bool is_below_root(const struct grant *grant)
+{
+    struct sys_statx root;
+
+    return look_at(AT_FDCWD, "/", &root) == 0 && is_object_of(grant, &root);
 }
 
 /* Some file systems number a file anew when it is first written to (overlayfs). */
@@ -343,8 +388,11 @@ static bool is_covered_by_name(struct question *question)
         if (!grant_covers(grant, length, question->path))
             continue;
         question->named = true;
-        if (length == 1) /* nobody moves the root */
-            return true;
+        if (length == 1) {
+            if (is_below_root(grant))
+                return true;
+            continue;
+        }
         const char *rest = question->path + length;
         if (*rest == '\0' ? is_renumbered(question, grant)
                           : is_below_named(question, grant, rest + 1))
@@ -387,9 +435,9 @@ static bool is_granted_directory(const struct question *question, const struct s
 
 /* Landlock's own way, from the object to the root: for grants that were moved, and for names that lead
  * through another mount of a granted directory. */
-static bool is_covered_from_above(struct question *question)
+static bool is_covered_from(struct question *question, int start)
 {
-    CLEANUP_FD int at = open_parent(question);
+    CLEANUP_FD int at = start;
     struct sys_statx here, below = {0};
 
     for (int level = 0; at >= 0 && look_at(at, "", &here) == 0; level++) {
@@ -409,6 +457,11 @@ static bool is_covered_from_above(struct question *question)
     return false;
 }
 
+static bool is_covered_from_above(struct question *question)
+{
+    return is_covered_from(question, open_parent(question));
+}
+
 /* True if the names have told that nothing covers the object: no grant was moved, and no other mount
  * can show the granted directories where the object lies. The same as the way up would tell, for less. */
 static bool names_tell_all(const struct question *question)
@@ -426,7 +479,7 @@ static bool names_tell_all(const struct question *question)
             continue;
         bool elsewhere = in_root_mount && grant->device != device_of(&question->object);
         if (grant->path_fd < 0 || grant->path == NULL || (grant->mount != mount && !elsewhere) ||
-            asked++ == NAMES_ASKED_MAX || !keeps_its_name(grant))
+            asked++ == NAMES_ASKED_MAX || !keeps_its_name(question, grant))
             return false;
     }
     return true;
@@ -441,6 +494,32 @@ static bool has_any(const struct question *question)
     return false;
 }
 
+static bool begin(struct question *question, enum grants_answer *answer)
+{
+    *answer = GRANTS_DO_NOT_COVER;
+    if (!has_any(question))
+        return false;
+    if (look_at(question->path_fd, "", &question->object) < 0)
+        *answer = GRANTS_CANNOT_TELL;
+    else if (is_granted_itself(question))
+        *answer = GRANTS_COVER;
+    else
+        return true;
+    return false;
+}
+
+/* Nothing was found that covers the object. */
+static enum grants_answer give_up(const struct question *question)
+{
+    if (question->would_wait)
+        return GRANTS_WOULD_WAIT;
+    if (question->failed != 0) {
+        errno = -question->failed;
+        return GRANTS_FAILED;
+    }
+    return question->hidden ? GRANTS_CANNOT_TELL : GRANTS_DO_NOT_COVER;
+}
+
 enum grants_answer grants_judge(const struct grants *grants, int path_fd, char path[PATH_MAX],
                                 bool unlinked, bool write, bool cached_only)
 {
@@ -452,23 +531,44 @@ enum grants_answer grants_judge(const struct grants *grants, int path_fd, char p
         .write = write,
         .cached_only = cached_only,
     };
+    enum grants_answer answer;
 
-    if (!has_any(&question) || look_at(path_fd, "", &question.object) < 0)
-        return GRANTS_DO_NOT_COVER;
-    if (is_granted_itself(&question))
-        return GRANTS_COVER;
+    if (!begin(&question, &answer))
+        return answer;
     for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-        question.named = question.renamed = false;
+        question.named = question.renamed = question.hidden = false;
         if (is_covered_by_name(&question))
             return GRANTS_COVER;
         if (names_tell_all(&question))
             return GRANTS_DO_NOT_COVER;
         if (is_covered_from_above(&question))
             return GRANTS_COVER;
-        if (question.would_wait)
-            return GRANTS_WOULD_WAIT;
-        if (!question.renamed || grants_path_of(path_fd, path, PATH_MAX, &question.unlinked) < 0)
+        if (question.would_wait || question.failed != 0 || !question.renamed ||
+            grants_name_of(grants, path_fd, path, PATH_MAX, &question.unlinked) < 0)
             break;
     }
-    return GRANTS_DO_NOT_COVER;
+    return give_up(&question);
+}
+
+enum grants_answer grants_judge_in(const struct grants *grants, int path_fd, int parent_fd,
+                                   const char *name, bool write, bool cached_only)
+{
+    struct question question = {
+        .grants = grants, .path_fd = path_fd, .write = write, .cached_only = cached_only};
+    enum grants_answer answer;
+    bool found = true;
+
+    if (!begin(&question, &answer))
+        return answer;
+    CLEANUP_FD int start = -1;
+    if ((question.object.mode & S_IFMT) == S_IFDIR)
+        start = open_path(&question, path_fd, "..", 0);
+    else if (parent_fd >= 0 && is_at(&question, parent_fd, name, 0))
+        start = open_path(&question, parent_fd, ".", 0);
+    else
+        found = false;
+    if (start >= 0 && is_covered_from(&question, fd_steal(&start)))
+        return GRANTS_COVER;
+    answer = give_up(&question);
+    return answer == GRANTS_DO_NOT_COVER && !found ? GRANTS_CANNOT_TELL : answer;
 }

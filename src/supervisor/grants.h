@@ -30,6 +30,9 @@ struct grants {
     struct grant *items;
     size_t count, capacity;
     uint64_t root_mount; /* the mount of the root directory; 0: not known */
+    /* Where names are asked for, borrowed: a procfs that stays where the caller's root directory goes.
+     * NULL: "/proc". */
+    const int *proc_fd;
 };
 
 #define GRANTS_INIT ((struct grants){0})
@@ -56,7 +59,9 @@ int grants_resolve(struct grants *grants);
 enum grants_answer {
     GRANTS_COVER,
     GRANTS_DO_NOT_COVER,
-    GRANTS_WOULD_WAIT, /* with `cached_only`: only a thread that may wait can tell */
+    GRANTS_WOULD_WAIT,  /* with `cached_only`: only a thread that may wait can tell */
+    GRANTS_CANNOT_TELL, /* no way that can be walked leads to the object, so nothing may cover it */
+    GRANTS_FAILED,      /* too few descriptors or too little memory: errno says which */
 };
 
 /* Whether a grant covers the object behind a descriptor, as Landlock would say: the object is a granted
@@ -65,6 +70,11 @@ enum grants_answer {
  * nothing waits for a file system. Threads: any, after grants_resolve(). */
 enum grants_answer grants_judge(const struct grants *grants, int path_fd, char path[PATH_MAX],
                                 bool unlinked, bool write, bool cached_only);
+
+/* The same without a name, for one that is too long or leads nowhere: the object is a directory, or is what
+ * `name` in the directory behind `parent_fd` is now. */
+enum grants_answer grants_judge_in(const struct grants *grants, int path_fd, int parent_fd,
+                                   const char *name, bool write, bool cached_only);
 
 /* The grant whose name covers an absolute canonical path, NULL if none does: of names alone, for objects
  * that grants_judge() is not asked about (entries of processes in /proc). With `write` only write
@@ -78,5 +88,11 @@ bool grants_write_all(const struct grants *grants);
  * removed for unlinked files, *unlinked tells. Objects without a path (pipes, sockets, anonymous
  * inodes) give -ENOENT. Returns 0 or -errno. */
 int grants_path_of(int fd, char *path, size_t size, bool *unlinked);
+
+/* The same by the procfs of `grants`, which may be NULL: for verdicts. */
+int grants_name_of(const struct grants *grants, int fd, char *path, size_t size, bool *unlinked);
+
+/* As the kernel prints it, whatever it is. The length, or -errno. */
+ssize_t grants_text_of(const struct grants *grants, int fd, char *text, size_t size);
 
 #endif

@@ -46,7 +46,11 @@ struct supervisor {
     /* With explain: what the members' filter would answer by itself. NULL otherwise. */
     struct filter_plan *explained;
 
+    bool privileged; /* its thread has capabilities */
     int proc_fd;
+    bool root_watched; /* the root directory may change, and is to be this one */
+    dev_t root_device;
+    ino_t root_inode;
     struct task_index *tasks;
     struct stats stats;
 
@@ -84,6 +88,9 @@ struct supervisor {
 /* Ends the run: the first reason is kept, the callback is called on the loop's thread. Any thread. */
 void supervisor_fail(struct supervisor *supervisor, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* False, and the run is ended: the root directory is watched and is another one now. Any thread. */
+bool supervisor_keeps_root(struct supervisor *supervisor);
 
 /* The role of the calling thread, for messages. */
 const char *supervisor_role_here(const struct supervisor *supervisor);

@@ -262,6 +262,7 @@ static void run_job(void *job, bool usable)
 
     if (usable)
         fault_misbehave(owned->request.supervisor, ROLE_WORKER);
+    usable = usable && supervisor_keeps_root(owned->request.supervisor);
     if (usable && owned->judge != NULL)
         owned->verdict = owned->judge(&owned->request, owned->data);
     else if (usable)
@@ -293,7 +294,8 @@ static bool enter_worker(void *data)
         return true;
     struct wall_options options = {.role = ROLE_WORKER,
                                    .violation = supervisor->config.violation,
-                                   .features = supervisor->wanted};
+                                   .features = supervisor->wanted,
+                                   .privileged = supervisor->privileged};
     struct bpf_program program = {0};
     struct error err = {0};
     if (!wall_program(&options, &program, &err)) {
@@ -475,6 +477,12 @@ static void note_recorded(const struct request *request)
         *request->recorded = true;
 }
 
+/* Where that is refused nothing is seen to be covered, also what a grant does cover. */
+static bool lacks_openat2(const char *layer)
+{
+    return feature_needs_call(layer, PROBE_OPENAT2) && !probe_has_call(PROBE_OPENAT2);
+}
+
 void request_record_denial(const struct request *request, const char *object, const char *want,
                            int error, const char *layer, const char *rule, const char *suggest)
 {
@@ -485,7 +493,7 @@ void request_record_denial(const struct request *request, const char *object, co
         .want = want,
         .error = error,
         .layer = layer,
-        .rule = rule,
+        .rule = rule == NULL && lacks_openat2(layer) ? "openat2 is refused here" : rule,
         .suggest = (char *)suggest,
     };
 

@@ -7,6 +7,7 @@
 #include "kernel/notify.h"
 #include "kernel/probe.h"
 #include "kernel/procfs.h"
+#include "kernel/sys.h"
 #include "supervisor/wall.h"
 #include "util/fault.h"
 #include "util/fd.h"
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 
 /* What a worker that is stuck in a blocking call may cost the end of a run. */
 #define WORKER_PATIENCE 2000000000LL
@@ -163,9 +165,8 @@ static bool build_explained(struct supervisor *supervisor, struct error *err)
 
     if (!policy->explain || policy->no_supervisor)
         return true;
-    struct policy silent = *policy;
-    silent.explain = false;
-    supervisor->explained = member_filter_plan(arch_native, &silent, &options, err);
+    options.unexplained = true;
+    supervisor->explained = member_filter_plan(arch_native, policy, &options, err);
     return supervisor->explained != NULL;
 }
 
@@ -223,6 +224,8 @@ static bool open_tasks(struct supervisor *supervisor, struct error *err)
         error_runtime(err, -supervisor->proc_fd, "open /proc");
         return proc_failed(supervisor, err);
     }
+    if (supervisor->config.grants != NULL)
+        supervisor->config.grants->proc_fd = &supervisor->proc_fd;
     supervisor->tasks = task_index_new(supervisor->proc_fd);
     if (supervisor->tasks == NULL)
         return error_runtime(err, errno, "create the process index");
@@ -245,6 +248,7 @@ struct supervisor *supervisor_new(const struct supervisor_config *config, struct
         return NULL;
     }
     supervisor->config = *config;
+    supervisor->privileged = sys_is_privileged();
     supervisor->proc_fd = supervisor->listener = supervisor->wake_fd = -1;
     pthread_mutex_init(&supervisor->failure_lock, NULL);
     pthread_mutex_init(&supervisor->borrowed_lock, NULL);
@@ -337,6 +341,37 @@ bool supervisor_cannot_fetch(const struct supervisor *supervisor)
     return !supervisor_fetches(supervisor) && probe_fetch_method() != PROBE_FETCH_PIDFD;
 }
 
+/* What they judge they reach without following a link of /proc. */
+static const struct {
+    const char *entry;
+    enum probe_call call;
+} needed_calls[] = {
+    {"explain", PROBE_OPENAT2},   {"explain", PROBE_FACCESSAT2}, {"metadata-gate", PROBE_OPENAT2},
+    {"unix-gate", PROBE_OPENAT2}, {"hosts-view", PROBE_OPENAT2}, {"proc-view", PROBE_OPENAT2},
+};
+#define NEEDED_CALL_COUNT (sizeof(needed_calls) / sizeof(needed_calls[0]))
+
+bool feature_needs_call(const char *entry, enum probe_call call)
+{
+    for (size_t i = 0; i < NEEDED_CALL_COUNT; i++)
+        if (needed_calls[i].call == call && strcmp(needed_calls[i].entry, entry) == 0)
+            return true;
+    return false;
+}
+
+static void describe_refused_calls(struct posture *posture)
+{
+    char why[64];
+
+    for (size_t i = 0; i < NEEDED_CALL_COUNT; i++) {
+        const struct posture_entry *entry = posture_find(posture, needed_calls[i].entry);
+        if (entry == NULL || entry->state != POSTURE_ACTIVE || probe_has_call(needed_calls[i].call))
+            continue;
+        snprintf(why, sizeof(why), "%s is refused here", probe_call_name(needed_calls[i].call));
+        posture_set(posture, entry->name, POSTURE_DEGRADED, NULL, why);
+    }
+}
+
 static void describe_wanted(const struct supervisor *supervisor, const struct feature *feature,
                             struct posture *posture)
 {
@@ -384,6 +419,7 @@ void supervisor_describe(const struct supervisor *supervisor, struct posture *po
     }
     for (size_t i = 0; supervisor_cannot_fetch(supervisor) && i < supervisor->feature_count; i++)
         describe_unfetched(supervisor, supervisor->wanted[i], posture);
+    describe_refused_calls(posture);
 }
 
 /* ---- Failure ----------------------------------------------------------------------------------- */
@@ -421,6 +457,31 @@ void supervisor_fail(struct supervisor *supervisor, const char *format, ...)
         /* The counter cannot be full, and there is no other way to tell. The members of a run whose
          * supervisor failed get no more answers. */
     }
+}
+
+void supervisor_watch_root(struct supervisor *supervisor)
+{
+    struct stat root = {0};
+
+    supervisor->root_watched = true;
+    if (stat("/", &root) == 0) { /* else no root directory is the right one */
+        supervisor->root_device = root.st_dev;
+        supervisor->root_inode = root.st_ino;
+    }
+}
+
+bool supervisor_keeps_root(struct supervisor *supervisor)
+{
+    struct stat root;
+
+    if (!supervisor->root_watched)
+        return true;
+    if (stat("/", &root) == 0 && root.st_dev == supervisor->root_device &&
+        root.st_ino == supervisor->root_inode)
+        return true;
+    supervisor_fail(supervisor, "the process has changed its root directory, "
+                                "and the supervisor may not have one of its own (unshare)");
+    return false;
 }
 
 void supervisor_on_wake(void *data, short revents)
@@ -483,6 +544,7 @@ static int enter_filter(struct supervisor *supervisor, struct error *err)
         .violation = supervisor->config.violation,
         .features = supervisor->wanted,
         .interactive = supervisor->config.interactive,
+        .privileged = supervisor->privileged,
         .traced = supervisor->config.traced,
     };
     struct bpf_program program = {0};

@@ -10,6 +10,7 @@
 #ifndef SANDLOCK_SUPERVISOR_SUPERVISOR_H
 #define SANDLOCK_SUPERVISOR_SUPERVISOR_H
 
+#include "kernel/probe.h"
 #include "policy/policy.h"
 #include "supervisor/denial.h"
 #include "supervisor/feature.h"
@@ -74,7 +75,7 @@ bool supervisor_start_features(struct supervisor *supervisor, struct error *err)
 bool supervisor_check_proc(const struct supervisor *supervisor, struct error *err);
 
 /* Posture entries of the features, wanted or not. Those that need descriptors of members are degraded where
- * these cannot be fetched. */
+ * these cannot be fetched, and those that need a call that is refused here. */
 void supervisor_describe(const struct supervisor *supervisor, struct posture *posture);
 
 /* Why calls are refused, and features degraded, where no method duplicates a member's descriptor. */
@@ -88,6 +89,9 @@ bool supervisor_cannot_fetch(const struct supervisor *supervisor);
 /* True if the feature is of no use without descriptors of members. */
 bool feature_needs_descriptors(const struct feature *feature);
 
+/* True if the feature behind this posture entry is of no use without the call. */
+bool feature_needs_call(const char *entry, enum probe_call call);
+
 /* Takes over the listener, sets the synchronous wake-up flag, adds it to the loop. `guardian` and
  * `child` are for features that walk the tree; `guardian_pidfd` is borrowed. The role filter goes
  * in before the first notification is received. When the listener hangs up (no task uses the filter
@@ -100,6 +104,10 @@ bool supervisor_attach(struct supervisor *supervisor, struct loop *loop, int lis
  * shares, which must live as long as the loop. Before attach. */
 int supervisor_fetch_fd(const struct supervisor *supervisor);
 void supervisor_share_mailbox(struct supervisor *supervisor, struct fetch_mailbox *mailbox);
+
+/* For threads that share their root directory with others, which may change it: from here on no member's call
+ * is answered in another root directory than the present one, the run ends instead. Before attach. */
+void supervisor_watch_root(struct supervisor *supervisor);
 
 /* The first error that ends the run (a violated role filter, a failed receive); NULL if none. */
 const char *supervisor_failure(const struct supervisor *supervisor);

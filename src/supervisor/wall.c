@@ -30,10 +30,12 @@
 
 enum wall_condition {
     ALWAYS = 0,
-    IN_LIBRARY,  /* VIOLATION_ERRNO: libc runs these on every thread of the host */
-    INTERACTIVE, /* terminal hand-over and job control */
-    TRACED,      /* descriptors are fetched by tracing */
+    IN_LIBRARY,     /* VIOLATION_ERRNO: libc runs these on every thread of the host */
+    IN_OWN_PROCESS, /* VIOLATION_TRAP: the command line, which has no lifeline */
+    INTERACTIVE,    /* terminal hand-over and job control */
+    TRACED,         /* descriptors are fetched by tracing */
     NEEDED, /* only if a wanted feature names the call; narrower than naming it alone would be */
+    NEEDED_PRIVILEGED, /* and the supervisor has capabilities, or its host may get some */
 };
 
 /* Names and not pointers to names: the static program would have to relocate each at every start, and
@@ -45,7 +47,7 @@ struct wall_row {
     uint8_t test_count;
     struct arg_test tests[2];
     bool own_process; /* tests[0].value is our process id */
-    /* NEEDED: the name in a feature's list, if it is not the call's: "bind:unix". */
+    /* NEEDED*: the name in a feature's list, if it is not the call's: "bind:unix". */
     char need[28];
 };
 
@@ -66,6 +68,10 @@ struct wall_row {
 #define OWN_PROCESS(number) \
     .own_process = true, .test_count = 1, .tests = {{.arg = (number), .op = ARG_EQUAL}}
 
+#define TO_ONE_PROCESS(signal)                                                     \
+    .test_count = 2,                                                               \
+    .tests = {{.arg = 0, .op = ARG_IN_RANGE, .value = 1, .value_high = INT32_MAX}, \
+              {.arg = 1, .op = ARG_EQUAL, .value = (signal)}}
 #define DATAGRAMS_OF(family)                                                   \
     .test_count = 2, .tests = {{.arg = 0, .op = ARG_EQUAL, .value = (family)}, \
                                {.arg = 1, .op = ARG_EQUAL, .mask = 0xf, .value = 2}}
@@ -150,7 +156,11 @@ static const struct wall_row rows[] = {
     {"tgkill", S | W, OWN_PROCESS(0)}, /* abort() */
     {"tkill", S, OWN_PROCESS(0)},
     {"kill", S, OWN_PROCESS(0)},
+    /* The same two signals by number, where a filter of the caller's refuses the other call: to one process. */
+    {"kill", S, IN_OWN_PROCESS, TO_ONE_PROCESS(SIGUSR1)},
+    {"kill", S, IN_OWN_PROCESS, TO_ONE_PROCESS(SIGKILL)},
     {"kill", S, INTERACTIVE, EQUALS(0, 0)}, /* stop with the job: our own process group */
+    {"kill", S, INTERACTIVE, EQUALS(1, 0)}, /* is anybody left in the group in front? */
 
     /* Memory, never executable. */
     {"mmap", S | W, LACKS_BIT(2, PROT_EXEC)},
@@ -226,6 +236,8 @@ static const struct wall_row rows[] = {
     /* Without the power to attach any: a mark on a member's socket. */
     {"setsockopt", S | W, NEEDED, SOCKET_OPTION(44 /* SO_LOCK_FILTER */),
      .need = "setsockopt:lock"},
+    {"setsockopt", S | W, NEEDED, SOCKET_OPTION(62 /* SO_BINDTOIFINDEX */),
+     .need = "setsockopt:here"},
     /* A member's blocking connect, so that it does not block us. */
     {"setsockopt", S | W, NEEDED, SOCKET_OPTION(SO_SNDTIMEO), .need = "setsockopt:send-timeout"},
     /* Members' sockets are closed in the background. */
@@ -238,6 +250,7 @@ static const struct wall_row rows[] = {
      .need = "sendmsg:no-wait"},
     /* A command to the guardian, when the supervisor's thread is stuck. */
     {"pidfd_send_signal", W, NEEDED, EQUALS(1, SIGUSR1), .need = "pidfd_send_signal:guardian"},
+    {"kill", W, NEEDED, TO_ONE_PROCESS(SIGUSR1), .need = "pidfd_send_signal:guardian"},
     {"pidfd_send_signal", S | W, NEEDED, EQUALS(1, SIGPIPE), .need = "pidfd_send_signal:pipe"},
     /* The mark of processes that have confined themselves: RLIMIT_LOCKS, which limits nothing. */
     {"prlimit64", S, NEEDED, EQUALS(1, 10), .need = "prlimit64:mark"},
@@ -249,6 +262,11 @@ static const struct wall_row rows[] = {
      .tests = {{.arg = 1, .op = ARG_EQUAL, .value = 0 /* IPPROTO_IP */},
                {.arg = 2, .op = ARG_EQUAL, .value = 24 /* IP_BIND_ADDRESS_NO_PORT */}},
      .need = "setsockopt:port"},
+    /* What a member has begun to send is sent. */
+    {"setsockopt", S | W, NEEDED, .test_count = 2,
+     .tests = {{.arg = 1, .op = ARG_EQUAL, .value = 17 /* IPPROTO_UDP */},
+               {.arg = 2, .op = ARG_EQUAL, .value = 1 /* UDP_CORK */}},
+     .need = "setsockopt:cork"},
     /* Questions to the sock_diag socket: no other address is as long. */
     {"sendto", S | W, NEEDED, EQUALS(5, 12 /* sockaddr_nl */), .need = "sendto:netlink"},
     /* Files of a view, in sealed memory. */
@@ -276,6 +294,13 @@ static const struct wall_row rows[] = {
     {"ioctl", S | W, NEEDED, BETWEEN(1, 0x5427, 0x5428), .need = "ioctl:terminal"},
     {"ioctl", S | W, NEEDED, BETWEEN(1, 0x402C542B, 0x402C542D), .need = "ioctl:terminal"},
     {"kill", S | W, NEEDED, EQUALS(1, SIGTTOU), .need = "kill:job"},
+
+    /* A thread that acts for a member takes its ids, groups and capabilities meanwhile. */
+    {"capset", S | W, NEEDED_PRIVILEGED, .need = "identity"},
+    {"setfsuid", S | W, NEEDED_PRIVILEGED, .need = "identity"},
+    {"setfsgid", S | W, NEEDED_PRIVILEGED, .need = "identity"},
+    {"getgroups", S | W, NEEDED_PRIVILEGED, .need = "identity"},
+    {"setgroups", S | W, NEEDED_PRIVILEGED, .need = "identity"},
 
     /* The guardian: parent, reaper and killer of the members. No libc, one thread. */
     {"kill", G},
@@ -340,12 +365,17 @@ static bool row_applies(const struct wall_row *row, const struct wall_options *o
         return true;
     case IN_LIBRARY:
         return options->violation == VIOLATION_ERRNO;
+    case IN_OWN_PROCESS:
+        return options->violation == VIOLATION_TRAP;
     case INTERACTIVE:
         return options->interactive;
     case TRACED:
         return options->traced;
     case NEEDED:
         return is_needed(options, row->need[0] != '\0' ? row->need : row->call);
+    case NEEDED_PRIVILEGED:
+        return (options->privileged || options->violation == VIOLATION_ERRNO) &&
+               is_needed(options, row->need);
     }
     return false;
 }

@@ -23,7 +23,8 @@ struct wall_options {
     enum violation_policy violation;
     const struct feature *const *features; /* wanted ones, NULL-terminated; may be NULL */
     bool interactive;                      /* terminal hand-over and job control are possible */
-    bool traced; /* the guardian fetches descriptors as a tracer (kernel/fetch.h) */
+    bool privileged; /* acting for a member may take giving up rights that the supervisor has */
+    bool traced;     /* the guardian fetches descriptors as a tracer (kernel/fetch.h) */
 };
 
 /* The allow list of a role as a plan (testable without a kernel) and as a program. */

@@ -1,18 +1,24 @@
 /* Watching threads that might get stuck: see watch.h. */
 #include "supervisor/watch.h"
 
+#include "kernel/procfs.h"
+#include "kernel/sys.h"
 #include "supervisor/internal.h"
 
+#include <stdio.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
-/* After how many looks that find a thread in the same call it is taken for stuck: looks and not time,
- * which goes on while the process is stopped. */
-#define LOOK_INTERVAL_MS 250
-#define STUCK_LOOKS 8
+/* How long a thread is in the same call until it is taken for stuck: counted in looks, since time goes on
+ * while the process is stopped, and without what it waited for a processor. */
+#define STUCK_MS 2000
 
-/* So many more, and the receiving thread is not waited for any longer. */
-#define LOST_LOOKS 16
+/* So long, and the receiving thread is not waited for any longer. */
+#define LOST_MS 4000
+
+/* A thread that runs for this part of the time has a processor; others wait for one. */
+#define RUNNING_SHARE 10
 
 void watch_init(struct watch *watch)
 {
@@ -57,6 +63,8 @@ void supervisor_watch_begin(struct supervisor *supervisor, enum watched_thread t
     struct watch *watch = &supervisor->watch;
     struct watched *watched = &watch->threads[thread];
 
+    if (atomic_load_explicit(&watched->tid, memory_order_relaxed) == 0)
+        atomic_store_explicit(&watched->tid, (int)sys_call0(SYS_gettid), memory_order_relaxed);
     atomic_store_explicit(&watched->number, number, memory_order_relaxed);
     step(watched, memory_order_seq_cst); /* against look_at_all() */
     if (!atomic_load(&watch->looking))
@@ -95,6 +103,36 @@ static void end_wait(const struct watched *watched)
         shutdown(fd, SHUT_RDWR);
 }
 
+unsigned watch_time_spent(const struct procfs_stat *now, uint64_t ticks_before,
+                          long ticks_per_second)
+{
+    uint64_t ticks = now->user_ticks + now->system_ticks;
+
+    if (now->state != 'R')
+        return LOOK_INTERVAL_MS;
+    if (ticks <= ticks_before || ticks_per_second <= 0)
+        return 0;
+    uint64_t ran = (ticks - ticks_before) * 1000 / (uint64_t)ticks_per_second;
+    return ran < LOOK_INTERVAL_MS / RUNNING_SHARE ? (unsigned)ran : LOOK_INTERVAL_MS;
+}
+
+/* Of the time since the last look, which found the thread in the same call. Where /proc does not tell, all
+ * of it. */
+static unsigned time_spent(const struct supervisor *supervisor, struct watched *watched)
+{
+    struct procfs_stat now;
+    char name[32];
+    char text[1024];
+
+    snprintf(name, sizeof(name), "task/%d/stat", atomic_load(&watched->tid));
+    if (procfs_read(supervisor->proc_fd, getpid(), name, text, sizeof(text)) <= 0 ||
+        procfs_parse_stat(text, &now) != 0)
+        return LOOK_INTERVAL_MS;
+    unsigned spent = watch_time_spent(&now, watched->ticks, sysconf(_SC_CLK_TCK));
+    watched->ticks = now.user_ticks + now.system_ticks;
+    return spent;
+}
+
 /* True if the thread is in a call, or was since the last look. */
 static bool look_at(struct supervisor *supervisor, enum watched_thread thread)
 {
@@ -105,14 +143,14 @@ static bool look_at(struct supervisor *supervisor, enum watched_thread thread)
     bool moved = count != watched->seen;
 
     watched->seen = count;
-    watched->looks = inside && !moved ? watched->looks + 1 : 0;
-    if (watched->looks >= STUCK_LOOKS && !watch->reported) {
+    watched->spent_ms = inside && !moved ? watched->spent_ms + time_spent(supervisor, watched) : 0;
+    if (watched->spent_ms >= STUCK_MS && !watch->reported) {
         watch->reported = true;
         report(supervisor, watched);
-    } else if (watched->looks > STUCK_LOOKS) {
+    } else if (watched->spent_ms > STUCK_MS) {
         end_wait(watched);
     }
-    if (watched->looks >= LOST_LOOKS && thread == WATCH_RECEIVER && !watch->given_up) {
+    if (watched->spent_ms >= LOST_MS && thread == WATCH_RECEIVER && !watch->given_up) {
         watch->given_up = true;
         if (supervisor->on_lost != NULL)
             supervisor->on_lost(supervisor->on_stuck_data);

@@ -3,25 +3,30 @@
  * time limit and the signals, and the thread of the held calls. A member's memory can be a file of a
  * server that never answers, and a socket can be changed in the moment of a call; when such a call does
  * not come back, nobody would see a time limit or a request to stop. A thread of its own then ends the
- * run. Internal to the supervisor: see supervisor_watch_begin().
+ * run. One that only gets no processor is not stuck: its time counts while it sleeps or runs. Internal to the supervisor: see supervisor_watch_begin().
  */
 #ifndef SANDLOCK_SUPERVISOR_WATCH_H
 #define SANDLOCK_SUPERVISOR_WATCH_H
 
+#include "kernel/procfs.h"
 #include "supervisor/supervisor.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
+
+#define LOOK_INTERVAL_MS 250
 
 struct watched {
     /* By the watched thread. */
     atomic_uint count; /* odd while it is inside */
     atomic_int number; /* the system call that is handled */
     atomic_int socket; /* the member's socket it is at, or -1 */
+    atomic_int tid;    /* 0: not known yet */
 
     /* By the watching thread. */
     unsigned seen;
-    unsigned looks; /* that found the same call */
+    unsigned spent_ms; /* in the same call, as looks tell */
+    uint64_t ticks;    /* of processor time at the last of them */
 };
 
 struct watch {
@@ -36,6 +41,12 @@ struct watch {
 
 void watch_init(struct watch *watch);
 void watch_destroy(struct watch *watch);
+
+/* Pure: what counts, in milliseconds, of the time between two looks at a thread, of which the later saw
+ * `now` and the earlier `ticks_before` of processor time: all of it if the thread sleeps or runs, next to
+ * nothing if it waits for a processor. */
+unsigned watch_time_spent(const struct procfs_stat *now, uint64_t ticks_before,
+                          long ticks_per_second);
 
 /* On the receiving thread: makes the watching thread, a worker. False: there is none. */
 bool watch_start(struct supervisor *supervisor);

@@ -3,10 +3,16 @@ own file rules do not cover them."""
 
 import ctypes
 import errno
+import fcntl
+import mmap
 import os
+import pathlib
+import select
 import stat
+import struct
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -190,28 +196,117 @@ for name in sys.argv[1:]:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root: members of another user and group")
 def test_the_gate_lends_no_groups(attack, granted, grants):
-    """An owner without capabilities gives its file to groups of its own alone and sets no id of another's."""
-    files = {"own": (1234, 1234), "foreign": (1234, 4321), "roots": (0, 1234), "any": (1234, 4321)}
-    bare = "--clear-groups --bounding-set=-all --inh-caps=-all"
-    script = (f"setpriv --reuid=1234 --regid=1234 {bare} \"$@\" own foreign; "
-              f"setpriv --regid=1234 {bare} \"$@\" roots; \"$@\" any")
+    """An owner without capabilities gives its file to groups of its own alone and sets no id of another's; nor has it
+    those that the supervisor is in."""
+    files = {"own": (1234, 1234), "foreign": (1234, 4321), "roots": (0, 1234), "other": (1234, 1234), "any": (1234, 4321)}
+    bare = "--bounding-set=-all --inh-caps=-all"
+    script = (f"setpriv --reuid=1234 --regid=1234 --clear-groups {bare} \"$@\" own foreign; "
+              f"setpriv --regid=1234 --clear-groups {bare} \"$@\" roots; "
+              f"setpriv --reuid=1234 --regid=1234 --groups 4321 {bare} \"$@\" other; \"$@\" any")
     words = ["sh", "-c", script, "sh", *attack.words("raw.py")[:-1], "-c", GROUPS]
     directory = granted.path.parent
     os.chmod(directory, 0o711)
+    kept, no = os.getgroups(), "Operation not permitted"
+    os.setgroups([4321])
+    try:
+        for where in ("outside", "inside"):
+            for name, ids in files.items():
+                (directory / name).write_text("text")
+                os.chown(directory / name, *ids)
+            run = attack.sandlock.run(*grants, "--", *words, cwd=directory) if where == "inside" else \
+                subprocess.run(words, cwd=directory, capture_output=True, encoding="utf-8", check=True)
+            assert run.stdout.splitlines() == [
+                f"own {no}", f"own {no}", "own OK", f"foreign {no}", "foreign OK", "foreign OK", f"roots {no}",
+                f"roots {no}", "roots OK", f"other {no}", "other OK", "other OK", "any OK", "any OK", "any OK"], (where, run)
+            seen = {name: (directory / name).stat() for name in files}
+            assert {name: (status.st_gid, oct(status.st_mode)) for name, status in seen.items()} == {
+                "own": (1234, "0o102755"), "foreign": (4321, "0o100755"), "roots": (1234, "0o102755"),
+                "other": (4321, "0o102755"), "any": (4321, "0o102755")}, where
+    finally:
+        os.setgroups(kept)
+
+
+class Held:
+    """Holds a file's lock in the kernel: a write whose bytes are not there yet (userfaultfd(2))."""
+
+    SIZE = 65536
+
+    def __init__(self, path):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        number = {"x86_64": 323}.get(os.uname().machine, 282)
+        self.faults = self.libc.syscall(number, os.O_CLOEXEC)
+        if self.faults < 0:
+            pytest.skip("no userfaultfd")
+        self.memory = mmap.mmap(-1, self.SIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
+        fcntl.ioctl(self.faults, 0xC018AA3F, struct.pack("QQQ", 0xAA, 0, 0))  # UFFDIO_API
+        fcntl.ioctl(self.faults, 0xC020AA00, struct.pack("QQQQ", self.address, self.SIZE, 1, 0))  # UFFDIO_REGISTER
+        self.fd = os.open(path, os.O_WRONLY)
+        self.writer = threading.Thread(target=lambda: self.libc.pwrite(
+            self.fd, ctypes.c_void_p(self.address), ctypes.c_size_t(self.SIZE), ctypes.c_long(0)))
+        self.writer.start()
+        assert select.select([self.faults], [], [], 10)[0], "it waits for its bytes"
+
+    def release(self):
+        fcntl.ioctl(self.faults, 0xC020AA04, struct.pack("QQQQQ", self.address, self.SIZE, 0, 0, 0))  # UFFDIO_ZEROPAGE
+        self.writer.join()
+        os.close(self.fd)
+        os.close(self.faults)
+
+
+def wait_until_blocked(entry):
+    """In the kernel, uninterruptibly: one of the threads in a directory of /proc, or the thread whose directory it is."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        threads = entry.glob("*/stat") if entry.name == "task" else [entry / "stat"]
+        if any(thread.read_text().rsplit(")", 1)[1].split()[0] == "D" for thread in threads):
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"nothing waits in {entry}")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root: members of another user")
+@pytest.mark.parametrize("act", ["chmod", "utime", "chown"])
+def test_who_loses_a_file_while_it_waits_for_it_changes_nothing_of_it(attack, tmp_path, act):
+    """Root takes a member's file over, and the change that the member asked for comes behind that."""
+    tmp_path.chmod(0o755)
+    script = ("import os, sys\nos.setgroups([4321])\nos.setresgid(1234, 1234, 1234)\nos.setresuid(1234, 1234, 1234)\n"
+              "acts = {'chmod': lambda name: os.chmod(name, 0o6777), 'utime': lambda name: os.utime(name, (1, 1)),\n"
+              "        'chown': lambda name: os.chown(name, -1, 4321)}\n"
+              "for line in sys.stdin:\n"
+              "  try: acts[sys.argv[1]](line.strip()); print('OK', flush=True)\n"
+              "  except OSError as error: print(os.strerror(error.errno), flush=True)\n")
+    command = [*attack.words("raw.py")[:-1], "-c", script, act]
     for where in ("outside", "inside"):
-        for name, ids in files.items():
-            (directory / name).write_text("text")
-            os.chown(directory / name, *ids)
-        run = attack.sandlock.run(*grants, "--", *words, cwd=directory) if where == "inside" else \
-            subprocess.run(words, cwd=directory, capture_output=True, encoding="utf-8", check=True)
-        refused = [f"{name} Operation not permitted" for name in ("own", "foreign", "roots")]
-        assert run.stdout.splitlines() == [
-            refused[0], refused[0], "own OK", refused[1], refused[1] if where == "inside" else "foreign OK", "foreign OK",
-            refused[2], refused[2], "roots OK", "any OK", "any OK", "any OK"], (where, run)
-        seen = {name: (directory / name).stat() for name in files}
-        assert {name: (status.st_gid, oct(status.st_mode)) for name, status in seen.items()} == {
-            "own": (1234, "0o102755"), "foreign": (4321, "0o100755"), "roots": (1234, "0o102755"),
-            "any": (4321, "0o102755")}, where
+        file = tmp_path / where
+        file.write_text("text")
+        os.chown(file, 1234, 1234)
+        file.chmod(0o755)
+        words = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
+        member = attack.sandlock.start("-w", tmp_path, "--", *command, stdin=subprocess.PIPE, cwd=tmp_path) \
+            if where == "inside" else subprocess.Popen(command, cwd=tmp_path, **words)
+
+        def ask(member=member, name=where):
+            member.stdin.write(f"{name}\n")
+            member.stdin.flush()
+
+        ask()
+        assert member.stdout.readline() == "OK\n", "its own it may change"
+        held = Held(file)
+        root = threading.Thread(target=os.chown, args=(file, 0, 0))
+        root.start()
+        wait_until_blocked(pathlib.Path(f"/proc/self/task/{root.native_id}"))
+        ask()
+        wait_until_blocked(pathlib.Path(f"/proc/{member.pid}/task"))
+        held.release()
+        root.join()
+        assert member.stdout.readline() == "Operation not permitted\n", where
+        status = file.stat()
+        assert (status.st_uid, status.st_gid, status.st_mtime == 1) == (0, 0, False), where
+        assert stat.S_IMODE(status.st_mode) == (0o777 if act == "chmod" else 0o755), where
+        member.stdin.close()
+        member.wait(timeout=20)
+        member.stdout.close()
 
 
 LONG_WALK = """
@@ -423,6 +518,45 @@ def test_a_descriptor_that_stands_for_a_process_takes_no_attributes(attack):
         os.close(descriptor)
 
 
+SHARED = """
+import ctypes, os, socket, struct
+def attempt(name, act):
+    try:
+        act()
+        print(f"{name}: OK")
+    except OSError as error:
+        print(f"{name}: {os.strerror(error.errno)}")
+for name, fd in (("pipe", 0), ("memory", os.memfd_create("x"))):
+    attempt(f"{name} times", lambda: os.utime(fd, (1, 1)))
+    attempt(f"{name} owner", lambda: os.fchown(fd, os.getuid(), os.getgid()))
+    attempt(f"{name} mode", lambda: os.fchmod(fd, 0o600))
+unix = socket.socket(socket.AF_UNIX)
+attempt("socket mode", lambda: os.fchmod(unix.fileno(), 0o600))
+libc, nothing = ctypes.CDLL(None, use_errno=True), struct.pack("qqqq", 0, 0x3ffffffe, 0, 0x3ffffffe)
+print("no times:", libc.utimensat(-100, b"/none/at/all", nothing, 0), libc.utimensat(-1, b"x", nothing, 0))
+"""
+
+
+def test_a_pipe_of_the_caller_keeps_owner_and_times(attack):
+    """What others hold, too, and no tree contains. What is the member's alone, and a call that asks for nothing, go on."""
+    words = [*attack.words("raw.py")[:-1], "-c", SHARED]
+    for where in ("inside", "outside"):
+        reader, writer = os.pipe()
+        try:
+            before = os.fstat(reader)
+            result = attack.sandlock.run("--", *words, stdin=reader) if where == "inside" else \
+                subprocess.run(words, stdin=reader, capture_output=True, encoding="utf-8", check=True)
+            after = os.fstat(reader)
+        finally:
+            os.close(reader)
+            os.close(writer)
+        said = [REFUSED if where == "inside" else "OK"] * 3 + ["OK"] * 4
+        names = ("pipe times", "pipe owner", "pipe mode", "memory times", "memory owner", "memory mode", "socket mode")
+        assert result.stdout.splitlines() == [*map(": ".join, zip(names, said)), "no times: 0 0"], (where, result)
+        kept = (after.st_uid, after.st_gid, after.st_mtime) == (before.st_uid, before.st_gid, before.st_mtime)
+        assert kept == (where == "inside"), where
+
+
 OWN_IDS = """
 import os, struct, sys
 path, other = sys.argv[1], int(sys.argv[2])
@@ -494,3 +628,93 @@ def test_a_fifo_is_not_opened_for_a_call_about_flags(attack, granted):
         assert come.wait(10), "with a reader it goes on"
     finally:
         member.communicate("\n\n\n", timeout=20)
+
+
+PLACES = """
+import errno, os, sys
+def attempt(name, function, *arguments):
+    try:
+        function(*arguments)
+        print(f"{name}: OK")
+    except OSError as error:
+        print(f"{name}: {errno.errorcode[error.errno]}")
+def times(file):
+    os.utime(file, (1, 1))
+os.chdir(sys.argv[1])
+"""
+
+# Deeper than any name can be long. Twice, so that the way there is the test's own as well.
+DEEP = PLACES + """
+for level in range(24):
+    os.makedirs("d" * 200, exist_ok=True)
+    os.chdir("d" * 200)
+if sys.argv[2] == "make":
+    open("f", "w").close()
+    sys.exit()
+attempt("mode", os.chmod, "f", 0o640)
+attempt("times", times, "f")
+attempt("directory", os.chmod, ".", 0o750)
+directory = os.open(".", os.O_RDONLY)
+attempt("open directory", os.fchmod, directory, 0o700)
+attempt("open directory's file", lambda: os.chmod("f", 0o600, dir_fd=directory))
+os.symlink("f", "link")
+attempt("link", times, "link")
+os.unlink("link")
+"""
+
+# A directory that nobody may pass any more.
+CLOSED = PLACES + """
+os.makedirs("closed", exist_ok=True)
+os.chmod("closed", 0o700)
+file, directory = os.open("closed/f", os.O_RDONLY | os.O_CREAT, 0o644), os.open("closed", os.O_RDONLY)
+if sys.argv[2] != "open":
+    os.fchmod(directory, 0)
+print("ready", flush=True)
+sys.stdin.readline()
+attempt("mode", os.fchmod, file, 0o640)
+attempt("times", times, file)
+attempt("directory", os.fchmod, directory, 0o700)
+"""
+
+
+def words(attack, script, *arguments):
+    return [*attack.words("raw.py")[:-1], "-c", script, *map(str, arguments)]
+
+
+def test_places_too_deep_for_a_name_are_judged_as_others(attack, tmp_path):
+    trees = {name: tmp_path / name for name in ("granted", "outside")}
+    for tree in trees.values():
+        tree.mkdir()
+        subprocess.run(words(attack, DEEP, tree, "make"), check=True)
+    options = ["-w", trees["granted"], "-r", trees["outside"], "--"]
+    inside = attack.sandlock.run(*options, *words(attack, DEEP, trees["granted"], "try"))
+    assert inside.stdout == ("mode: OK\ntimes: OK\ndirectory: OK\nopen directory: OK\nopen directory's file: OK\n"
+                             "link: EACCES\n"), inside
+    deep = words(attack, DEEP.replace('os.symlink("f", "link")', "sys.exit()"), trees["outside"], "try")
+    inside = attack.sandlock.run(*options, *deep)
+    names = ("mode", "times", "directory", "open directory", "open directory's file")
+    assert inside.stdout == "".join(f"{name}: EACCES\n" for name in names), inside
+    assert subprocess.run(deep, capture_output=True, text=True, check=True).stdout == \
+        "".join(f"{name}: OK\n" for name in names)
+    for tree in trees.values():
+        subprocess.run(["rm", "-rf", tree], check=True)
+
+
+def test_a_directory_that_lets_nobody_through_hides_nothing_from_its_owner(attack, tmp_path):
+    for name in ("granted", "outside"):
+        (tmp_path / name).mkdir()
+    options = ["-w", tmp_path / "granted", "--"]
+    closed = attack.sandlock.run(*options, *words(attack, CLOSED, tmp_path / "granted", "close"))
+    assert closed.stdout == "ready\nmode: OK\ntimes: OK\ndirectory: OK\n", closed
+    subprocess.run(words(attack, CLOSED, tmp_path / "outside", "open"), check=True, stdin=subprocess.DEVNULL,
+                   stdout=subprocess.DEVNULL)
+    os.utime(tmp_path / "outside/closed/f", (TIME, TIME))
+    reading = CLOSED.replace('os.chmod("closed", 0o700)', "pass").replace(" | os.O_CREAT, 0o644", "")
+    member = attack.sandlock.start("-r", tmp_path / "outside", *options,
+                                   *words(attack, reading, tmp_path / "outside", "open"), stdin=subprocess.PIPE)
+    assert member.stdout.readline() == "ready\n"
+    (tmp_path / "outside/closed").chmod(0)
+    out, _ = member.communicate("go\n", timeout=20)
+    (tmp_path / "outside/closed").chmod(0o700)
+    assert out == "mode: EACCES\ntimes: EACCES\ndirectory: EACCES\n"
+    assert (tmp_path / "outside/closed/f").stat().st_mtime == TIME

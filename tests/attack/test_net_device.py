@@ -1,14 +1,15 @@
 """Leaving the machine by a socket's interface: a packet to a loopback address that is bound to another interface
-goes to whoever is on that wire."""
+goes to whoever is on that wire. And by its peer, when that changes under a send."""
 
 import ast
+import contextlib
 import os
 import subprocess
 import sys
 
 import pytest
 
-from witnesses import free_port, rules
+from witnesses import free_port, rules, udp_witness, udp_witness_at
 
 pytestmark = pytest.mark.root
 
@@ -61,11 +62,11 @@ BIND_POLICIES = {
 }
 
 
-def on_wire(attack, options, *payload_words):
+def on_wire(attack, options, *payload_words, everywhere=False):
     """The attempts in the sandbox, and what was seen on the wire."""
     return run_on_wire(attack, [
-        attack.sandlock.binary, "run", *attack.sandlock.base, *attack.grants("net_device.py"),
-        *attack.grants("device_race"), *options, "--", *payload_words])
+        *(["--everywhere"] if everywhere else []), attack.sandlock.binary, "run", *attack.sandlock.base,
+        *attack.grants("net_device.py"), *attack.grants("device_race"), *options, "--", *payload_words])
 
 
 @pytest.mark.parametrize("policy", BIND_POLICIES)
@@ -123,13 +124,15 @@ def test_no_further_connect_ties_a_connected_socket_to_an_interface(attack, poli
     assert seen == set(), confined.result
     assert confined["plain"] == "OK" and confined["again"] == "OK", confined.result
     assert confined["link-local"] == "OK" and confined["tcp"] == "ENETUNREACH", confined.result
-    assert confined["ping"] == confined["loosened"] == "ENETUNREACH" and set(confined) == set(free), confined.result
+    assert (confined["ping"], confined["loosened"]) == ("ENETUNREACH", "EISCONN"), confined.result
+    assert set(confined) == set(free)
 
 
-def test_no_tcp_socket_goes_back_to_an_ipv4_address_by_an_interface(attack):
+@pytest.mark.parametrize("how", ["connected", "accepted"])
+def test_no_tcp_socket_goes_back_to_an_ipv4_address_by_an_interface(attack, how):
     """Its connect to an IPv6 address sends a packet to the IPv4 address before."""
     port = free_port()
-    words = attack.words("net_device_connect.py", "INDEX", port, "ipv4")
+    words = attack.words("net_device_connect.py", "INDEX", port, how)
     free, seen = run_on_wire(attack, words)
     assert set(free.values()) == {"OK"} and seen == {"tcp"}, free.result
 
@@ -145,6 +148,77 @@ def test_no_connect_does_while_another_thread_sends(attack):
 
     confined, seen = on_wire(attack, rules("udp://127.0.0.1", "udp://[::1]", "udp://[ff02::fb]"), *words, "1000")
     assert int(confined["cycles"]) > 100 and seen == set(), (confined.result, seen)
+
+
+def test_a_datagram_goes_where_it_was_begun(attack):
+    """Whatever its socket is connected to before it ends, for a libc's question as well."""
+    port = free_port()
+    words = attack.words("net_device_begun.py", port)
+    free, seen = run_on_wire(attack, ["--everywhere", *words])
+    begun = {f"{'fd99::1' if way == 'mixed' else '10.8.8.8'} {port} {way}" for way in free}
+    assert {text.split(" ", 2)[2].rstrip("+") for text in seen} == set(free), (free.result, seen)
+    assert not seen & begun and free["failed"] == "EACCES", "the control: the kernel sends each of them elsewhere"
+
+    options = rules(f"udp://10.8.8.8:{port}", f"udp://127.0.0.0/8:{port}", f"udp://[fd99::1]:{port}", "tcp://10.7.7.7:443")
+    confined, seen = on_wire(attack, options, *words, everywhere=True)
+    assert seen == begun, (confined.result, seen)
+    assert confined["refused"] == "ECONNREFUSED" and confined["asked"] == "OK", confined.result
+    assert set(confined) == set(free)
+
+
+@contextlib.contextmanager
+def two_peers():
+    """Where to connect to, and the witnesses of what came to them and to their mixtures."""
+    with contextlib.ExitStack() as stack:
+        first, second = (stack.enter_context(udp_witness(host)) for host in ("127.0.0.1", "127.0.0.2"))
+        mixed = [stack.enter_context(udp_witness_at(host, port))
+                 for host, port in (("127.0.0.1", second.port), ("127.0.0.2", first.port))]
+        yield ("127.0.0.1", first.port, "127.0.0.2", second.port), first, mixed
+
+
+def came_to(witnesses):
+    return [text for witness in witnesses for text in witness.arrivals()]
+
+
+@pytest.mark.costly
+def test_no_datagram_goes_to_a_mixture_of_two_peers(attack, look):
+    """While another thread connects the sender to both in turn."""
+    with two_peers() as (peers, first, mixed):
+        def mixes():
+            attack.outside("device_torn", 300, *peers)
+            return came_to(mixed)
+        assert look.eventually(mixes, 20), "the control: the kernel sends there"
+        first.arrivals()
+
+        confined = attack.inside("device_torn", 1000, *peers, options=rules(
+            f"udp://{peers[0]}:{peers[1]}", f"udp://{peers[2]}:{peers[3]}"))
+        assert int(confined["connects"]) > 100 and first.arrivals(), confined.result
+        assert came_to(mixed) == []
+
+
+def test_an_ipv6_socket_for_an_ipv4_loopback_address_is_tied_to_loopback(sandlock):
+    """A datagram that another thread ends in that moment is sent by IPv6, and no route keeps ::ffff:127.0.0.1 here. The
+    race is won too rarely for a test."""
+    code = """
+import socket
+receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+receiver.bind(("127.0.0.1", 0))
+receiver.settimeout(5)
+sender = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+for _ in range(2):
+    sender.connect(("::ffff:127.0.0.1", receiver.getsockname()[1]))
+sender.send(b"text")
+text, source = receiver.recvfrom(10)
+receiver.sendto(b"answer", source)
+sender.settimeout(5)
+print(text, sender.recv(10), sender.getsockopt(socket.SOL_SOCKET, 62))
+"""
+    words = ["/usr/bin/python3", "-I", "-S", "-c", code]
+    free = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert free == "b'text' b'answer' 0\n"
+    for policy in (["udp://127.0.0.1"], ["udp://*"]):
+        told = sandlock.run(*rules(*policy), "--", *words)
+        assert told.stdout == "b'text' b'answer' 1\n", told
 
 
 def test_names_of_interfaces_are_not_asked_back(sandlock):

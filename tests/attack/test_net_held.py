@@ -129,6 +129,42 @@ def test_peers_see_a_member_that_gave_up_root(attack):
                 private.recv(100, socket.MSG_DONTWAIT)
 
 
+BY_MODES = """
+import os, socket
+os.setgroups([4321])
+os.setresgid(1234, 1234, 1234)
+os.setresuid(1234, 1234, 1234)
+for name in ("group", "owner", "closed/all"):
+    sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    for act in (lambda: sender.sendto(b"x", name), lambda: sender.connect(name)):
+        try:
+            act()
+            print(name, "OK")
+        except OSError as error:
+            print(name, os.strerror(error.errno))
+"""
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a member of another user")
+def test_the_way_to_a_socket_is_judged_with_the_rights_of_a_member_that_gave_up_root(attack):
+    with short_directory() as directory:
+        (directory / "closed").mkdir(mode=0o700)
+        os.chmod(directory, 0o755)
+        modes = {"group": (0o660, 4321), "owner": (0o600, 0), "closed/all": (0o666, 0)}
+        sockets = [bound(socket.AF_UNIX, socket.SOCK_DGRAM, str(directory / name)) for name in modes]
+        with sockets[0] as group, sockets[1], sockets[2]:
+            for name, (mode, owners) in modes.items():
+                os.chmod(directory / name, mode)
+                os.chown(directory / name, -1, owners)
+            words = [*attack.words("raw.py")[:-1], "-c", BY_MODES]
+            inside = attack.sandlock.run("-w", directory, "--", *words, cwd=directory)
+            unconfined = subprocess.run(words, cwd=directory, capture_output=True, encoding="utf-8", check=True)
+            assert inside.stdout.splitlines() == unconfined.stdout.splitlines() == [
+                "group OK", "group OK", *["owner Permission denied"] * 2, *["closed/all Permission denied"] * 2], inside
+            assert [group.recv(9, socket.MSG_DONTWAIT) for _ in range(2)] == [b"x", b"x"]
+
+
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a member of another user")
 def test_nobody_who_gave_up_root_listens_with_its_name(attack):

@@ -4,6 +4,7 @@ import ctypes
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import struct
@@ -113,6 +114,47 @@ def test_sigkill_of_the_guardian_ends_all(attack, look, mark, witness, kind, opt
     assert finish(process) == 125
     assert look.eventually(lambda: look.processes_with(mark) == []), look.processes_with(mark)
     assert witness.signals() == {}
+
+
+@pytest.mark.costly
+def test_sigkill_of_the_guardian_ends_all_of_a_crowd(attack, look, mark):
+    """More of them than is patience for any that do not end."""
+    process = begin(attack, look, mark, ["groups", "2000"], [])
+    assert len(look.processes_with(mark)) > 2000
+    os.kill(look.children_of(process.pid)[0], signal.SIGKILL)
+    assert finish(process) == 125
+    assert look.processes_with(mark) == []
+
+
+def test_sigkill_of_the_guardian_ends_all_where_signals_by_descriptor_are_refused(attack, sandlock, look, mark, mode):
+    supervised = [] if mode else ["-P", "20"]  # which has put up its own walls, too
+    words = ["run", *sandlock.base, *attack.grants("survivor"), *supervised, *mode, "--",
+             *attack.words("survivor", "groups", "10", mark)]
+    process = subprocess.Popen([attack.helpers / "container_filter", "pidfd-signal", "--", sandlock.binary, *words],
+                               stdout=subprocess.PIPE, text=True, env=sandlock.environment())
+    assert process.stdout.readline() == "up\n"
+    assert len(look.processes_with(mark)) > 10
+    os.kill(look.children_of(process.pid)[0], signal.SIGKILL)
+    assert finish(process) == 125
+    assert look.processes_with(mark) == []
+
+
+# Who gives guardian or supervisor so much to do that they use up the CPU time that the caller allows a process.
+CPU = {"guardian": (["litters", "6"], []), "guardian-unsupervised": (["litters", "6"], ["--no-supervisor"]),
+       "supervisor": (["asking", "6"], ["-w", "/dev/null"])}
+
+
+@pytest.mark.costly
+@pytest.mark.parametrize("who", CPU)
+def test_the_callers_limit_of_cpu_time_ends_the_run_and_not_its_warden(attack, look, mark, who):
+    kind, options = CPU[who]
+    process = attack.start("survivor", *kind, mark, options=[*options, "-t", "100s"], stderr=subprocess.PIPE,
+                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (1, 1)))
+    assert process.stdout.readline() == "up\n"
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 125 and said.startswith(f"sandlock: the {who.partition('-')[0]} ")
+    assert said.endswith(" has used up the CPU time of a process (ulimit -t)\n")
+    assert look.processes_with(mark) == []
 
 
 def test_the_command_dies_with_its_guardian_even_while_sandlock_cannot_act(attack, look, mark):
@@ -333,6 +375,7 @@ def test_who_changes_its_parent_during_the_count_is_counted(sandlock, helpers, i
     """A process or thread forks many and ends while the tree is walked: they go where was looked already."""
     rounds = 30
     result = sandlock.run("-r", helpers, "-P", limit, "--", helpers / "fork_race", idle, many, rounds, who, timeout=120)
+    assert result.code == 0, result
     most, reached = map(int, result.stdout.split())
     assert reached > rounds / 2, "the control: the limit lets nobody through for good"
     assert limit - 2 <= most <= limit

@@ -18,7 +18,7 @@ ALWAYS = """perf_event_open bpf io_uring_setup io_uring_enter io_uring_register 
 
 # Left to a nested sandbox when there is no supervisor.
 SUPERVISED = """ptrace process_vm_readv process_vm_writev process_madvise pidfd_getfd kcmp unshare_user
-    unshare_net unshare_mount unshare_files setns name_to_handle_at open_by_handle_at keyctl add_key
+    unshare_net unshare_mount unshare_files unshare_thread_and_files setns name_to_handle_at open_by_handle_at keyctl add_key
     request_key userfaultfd mount umount2 pivot_root chroot sethostname setdomainname acct
     quotactl""".split()
 

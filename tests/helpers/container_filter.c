@@ -2,12 +2,13 @@
  * Runs a command as an unmodified container would: under a filter that refuses what the default
  * profiles of container runtimes refuse, without capabilities and with no_new_privs.
  *
- *     container_filter [ptrace] [process-vm] [landlock] [--] COMMAND [ARGUMENT...]
+ *     container_filter [ptrace] [process-vm] [landlock] [pidfd-signal] [CALL...] [--] COMMAND [ARGUMENT...]
  *
  * Refused: pidfd_getfd, kcmp, process_madvise, unshare, setns, the mount family, clone with namespace
  * flags (EPERM), clone3 (ENOSYS), personality but 0, 8 and 0xffffffff, keyctl, bpf, userfaultfd,
  * io_uring and other privileged calls. The words in front refuse ptrace, process_vm_readv and
- * process_vm_writev, or the Landlock calls (ENOSYS) as well. The probe word "check" instead of a
+ * process_vm_writev, the Landlock calls (ENOSYS) or pidfd_send_signal as well, and so do the names of the
+ * single calls below. The probe word "check" instead of a
  * command prints what a member of the container sees.
  */
 #define _GNU_SOURCE
@@ -104,6 +105,25 @@ static const long refused[] = {
     SYS_nfsservctl,
 };
 
+/* Refused where their names are among the words in front (EPERM). */
+static struct {
+    const char *name;
+    long number;
+    int wanted;
+} single[] = {
+    {"openat2", 437, 0},     {"faccessat2", 439, 0},  {"kill", SYS_kill, 0},
+    {"statx", SYS_statx, 0}, {"close_range", 436, 0}, {"memfd_create", SYS_memfd_create, 0},
+};
+
+static int want_single(const char *name)
+{
+    for (size_t i = 0; i < sizeof(single) / sizeof(single[0]); i++) {
+        if (strcmp(single[i].name, name) == 0)
+            return single[i].wanted = 1;
+    }
+    return 0;
+}
+
 static void emit_clone(void)
 {
     emit((struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 4));
@@ -124,7 +144,7 @@ static void emit_personality(void)
     answer(SECCOMP_RET_ALLOW);
 }
 
-static void install(int no_ptrace, int no_process_vm, int no_landlock)
+static void install(int no_ptrace, int no_process_vm, int no_landlock, int no_pidfd_signal)
 {
     load(offsetof(struct seccomp_data, arch));
     emit((struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0));
@@ -138,6 +158,12 @@ static void install(int no_ptrace, int no_process_vm, int no_landlock)
     if (no_process_vm) {
         refuse(SYS_process_vm_readv, EPERM);
         refuse(SYS_process_vm_writev, EPERM);
+    }
+    if (no_pidfd_signal)
+        refuse(424 /* pidfd_send_signal */, EPERM);
+    for (size_t i = 0; i < sizeof(single) / sizeof(single[0]); i++) {
+        if (single[i].wanted)
+            refuse(single[i].number, EPERM);
     }
     for (long number = 444; no_landlock && number <= 446; number++)
         refuse(number, ENOSYS);
@@ -169,12 +195,13 @@ static int check(void)
     probe_report("personality_query", syscall(SYS_personality, 0xffffffffu));
     probe_report("process_vm_readv", syscall(SYS_process_vm_readv, getpid(), NULL, 0, NULL, 0, 0));
     probe_report("landlock", syscall(444, NULL, 0, 1));
+    probe_report("pidfd_send_signal", syscall(424, -1, 0, NULL, 0));
     return 0;
 }
 
 int main(int argc, char **argv)
 {
-    int next = 1, no_ptrace = 0, no_process_vm = 0, no_landlock = 0;
+    int next = 1, no_ptrace = 0, no_process_vm = 0, no_landlock = 0, no_pidfd_signal = 0;
 
     for (; next < argc; next++) {
         if (strcmp(argv[next], "ptrace") == 0)
@@ -183,17 +210,20 @@ int main(int argc, char **argv)
             no_process_vm = 1;
         else if (strcmp(argv[next], "landlock") == 0)
             no_landlock = 1;
-        else
+        else if (strcmp(argv[next], "pidfd-signal") == 0)
+            no_pidfd_signal = 1;
+        else if (!want_single(argv[next]))
             break;
     }
     if (next < argc && strcmp(argv[next], "--") == 0)
         next++;
     if (next >= argc) {
         fprintf(stderr,
-                "usage: container_filter [ptrace] [process-vm] [landlock] [--] COMMAND...\n");
+                "usage: container_filter [ptrace] [process-vm] [landlock] [pidfd-signal] [CALL...] "
+                "[--] COMMAND...\n");
         return 2;
     }
-    install(no_ptrace, no_process_vm, no_landlock);
+    install(no_ptrace, no_process_vm, no_landlock, no_pidfd_signal);
     if (strcmp(argv[next], "check") == 0 && next + 1 == argc)
         return check();
     execvp(argv[next], argv + next);

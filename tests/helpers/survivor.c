@@ -10,6 +10,7 @@
  *     survivor storm MARK         processes that fork without end, in new sessions; at the most there may
  *                                 be at once they wait for a place, so that they leave processors alone
  *     survivor litters COUNT MARK COUNT processes that leave behind children by the dozen, which end at once
+ *     survivor asking COUNT MARK  COUNT processes that make calls for the supervisor, over and over
  *     survivor traced COUNT MARK  COUNT orphans that ask to be traced, and stop, over and over
  *     survivor user MARK          a process that has become another user, or says why it could not
  *     survivor chain MARK         a process that forks and exits, over and over; it keeps the standard
@@ -31,6 +32,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -272,6 +274,23 @@ static void start_traced(int count)
     }
 }
 
+static void start_asking(int count)
+{
+    const time_t end = time(NULL) + 30;
+
+    for (int i = 0; i < count; i++) {
+        if (fork() != 0)
+            continue;
+        setsid();
+        close_output();
+        if (write(ready[1], "x", 1) < 0)
+            _exit(1);
+        while (is_time(end))
+            (void)!chmod("/nonexistent", 0);
+        _exit(0);
+    }
+}
+
 static void start_user(void)
 {
     if (fork() == 0) {
@@ -320,6 +339,8 @@ int main(int argc, char **argv)
         start_storm();
     else if (strcmp(what, "litters") == 0)
         start_litters(count = atoi(argv[2]));
+    else if (strcmp(what, "asking") == 0)
+        start_asking(count = atoi(argv[2]));
     else if (strcmp(what, "traced") == 0)
         start_traced(count = atoi(argv[2]));
     else if (strcmp(what, "user") == 0)

@@ -7,6 +7,7 @@ ordinary user and root must give the same results unless a test says otherwise.
 import os
 import signal
 import pathlib
+import socket
 import subprocess
 
 import pytest
@@ -26,11 +27,23 @@ BASE_PATHS = [path for path in ("/usr", "/lib", "/lib64", "/bin", "/etc") if os.
 def pytest_configure(config):
     config.addinivalue_line("markers", "root: behaves differently for root, runs once more as root")
     config.addinivalue_line("markers", "costly: takes long, and is the same for root, who leaves it out")
+    config.addinivalue_line("markers", "ipv6: needs its loopback address")
     config.addinivalue_line("markers", "soak: many runs; the long form is make soak")
     config.addinivalue_line("markers", "fault_injection: needs such a build, runs in make faults")
 
 
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
 def pytest_runtest_setup(item):
+    if item.get_closest_marker("ipv6") and not has_ipv6():
+        pytest.skip("no IPv6 loopback here")
     if item.get_closest_marker("fault_injection") and os.environ.get("SANDLOCK_FAULTS") != "1":
         pytest.skip("needs a build with fault injection: make faults")
     if item.get_closest_marker("costly") and os.getuid() == 0:

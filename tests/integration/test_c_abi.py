@@ -168,7 +168,8 @@ def test_program(compiled, program, static):
 
 @pytest.mark.parametrize("kind", ["threads", "big", "closed-fds", "no-threads", "no-clone3", "no-commands",
                                   "no-ends", "sigpipe",
-                                  "state", "file-limit", "umask", "reads-pid", "not-dumpable", "tables", "terminal", "stops"])
+                                  "state", "file-limit", "umask", "reads-pid", "not-dumpable", "tables", "terminal", "stops",
+                                  "own-entry"])
 def test_host(compiled, kind):
     run(compiled("hosts"), kind)
 
@@ -178,6 +179,18 @@ def test_host(compiled, kind):
 @pytest.mark.parametrize("kind", ["threads", "deep", "wide", "headless"])
 def test_resume_continues_what_pause_stopped_and_nothing_else(compiled, kind, before, how):
     run(compiled("pauses"), kind, before, how)
+
+
+@pytest.mark.parametrize("how", ["supervised", "no-supervisor", "no-scope", "silent"])
+def test_kill_pause_and_resume_return_when_it_is_done(compiled, how):
+    run(compiled("commands"), how)
+
+
+@pytest.mark.parametrize("options", [[], ["--explain"], ["--no-supervisor"]], ids=["supervised", "explained", "unsupervised"])
+def test_a_member_with_one_thread_confines_itself(build, compiled, options):
+    program = compiled("confine")
+    run(build / "sandlock", "run", *options, "-r", "/usr", "--fs-read-try", "/lib", "--fs-read-try", "/lib64", "-r", "/etc",
+        "-r", "/bin", "-w", "/dev/null", "-r", "/dev/zero", "-r", build, "-r", program.parent, "--", program, "inside")
 
 
 def test_more_members_stopped_than_a_pause_remembers(compiled):

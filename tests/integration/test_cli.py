@@ -698,6 +698,14 @@ def test_a_printed_policy_loads_to_the_same_policy(sandlock, area):
     assert policy_of(sandlock, "--profile-file", profile) == text
 
 
+def test_a_command_of_the_command_line_is_not_printed_and_displaces_that_of_the_profile(sandlock):
+    sandlock.profile("program", '[program]\nexec = "/bin/old"\nargs = ["x"]\n[limits]\ntimeout = 5\n')
+    assert "/bin/old" in policy_of(sandlock, "-p", "program")
+    for words in (["--", "echo"], ["-e", "echo"]):
+        text = policy_of(sandlock, "-p", "program", *words)
+        assert "exec" not in text and "args" not in text and "timeout" in text, text
+
+
 # ---- Without supervisor -------------------------------------------------------------------------
 
 
@@ -707,6 +715,23 @@ def test_everything_that_needs_the_supervisor_is_refused_in_one_message(sandlock
     assert "--no-supervisor is incompatible with" in result.stderr
     for name in ("--max-processes", "--explain", "--log-denials"):
         assert name in result.stderr
+
+
+def test_options_and_profile_keys_are_named_together(sandlock):
+    path = sandlock.profile("keys", '[network]\nallow = ["1.1.1.1"]\n[limits]\nprocesses = 4\n'
+                                    '[features]\nwith = ["unix-gate"]\n')
+    result = sandlock.run("--no-supervisor", "--explain", "--net-allow", "tcp://*:81", "-p", "keys", "--", "true")
+    assert result.code == 2
+    for name in ("--explain", "[network].allow", "[limits].processes", "[features].with", str(path)):
+        assert name in result.stderr, result
+    assert "--net-allow," not in result.stderr, result  # the kernel can judge that one
+
+
+@pytest.mark.parametrize("feature", ["metadata-gate", "unix-gate", "proc-view", "supervisor-confinement"])
+def test_no_feature_can_be_asked_for_that_needs_the_supervisor(sandlock, feature):
+    assert sandlock.run("--with", feature, "--", "true").code == 0
+    result = sandlock.run("--no-supervisor", "--with", feature, "--", "true")
+    assert result.code == 2 and "--no-supervisor is incompatible with: --with;" in result.stderr, result
 
 
 def test_profile_keys_that_need_the_supervisor_are_listed(sandlock):
@@ -1140,7 +1165,7 @@ def test_what_a_profile_asks_in_vain_is_named_by_its_place(sandlock, text, reaso
     sandlock.profile("here", text)
     for words in (["run", "-p", "here", "--", "true"], ["check", "-p", "here"]):
         result = sandlock(*words)
-        assert result.code in (1, 2) and reason in result.stderr, result
+        assert result.code == 2 and reason in result.stderr, result
 
 
 def test_a_grant_beside_a_profile_is_named_by_its_option(sandlock):
@@ -1170,3 +1195,29 @@ def test_check_tells_when_it_is_confined_already(sandlock):
     assert inside.code == 0
     assert re.search(r"^  Already confined: +yes", inside.stdout, re.M)
     assert re.search(r"^  Already confined: +no", sandlock("check").stdout, re.M)
+
+
+@pytest.mark.parametrize("option", ["--posture", "--log-denials"])
+def test_a_report_on_a_standard_error_that_is_closed_is_refused(sandlock, option):
+    words = [sandlock.binary, "run", *sandlock.base, option, "-", "--", "echo", "ran"]
+    for redirection, code, output in ("2>&1", 0, "ran"), ("2>&-", 2, ""), ("2</dev/null", 2, ""):
+        done = subprocess.run(["sh", "-c", f'exec "$@" {redirection}', "sh", *words], capture_output=True, text=True,
+                              timeout=30, check=False, env=sandlock.environment())
+        assert done.returncode == code and output in done.stdout and ("ran" in done.stdout) == (code == 0), done
+
+
+def test_check_tells_unknown_options_and_wrong_profiles_as_run_does(sandlock):
+    for words, reason in ((["--nope"], "unknown option '--nope'"), (["--json=1"], "--json takes no value"),
+                          (["-jh"], "unknown option '-jh'"), (["word"], "unexpected argument 'word'"),
+                          (["-p", "missing"], "missing")):
+        result = sandlock("check", *words)
+        assert result.code == 2 and reason in result.stderr, result
+
+
+def test_too_many_grants_for_the_open_files_are_told_so(sandlock):
+    words = ["-r", "/usr"] * 200
+    few = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))}
+    assert sandlock.run(*words, "--", "true").code == 0
+    result = sandlock.run(*words, "--", "true", **few)
+    assert result.code == 125, result
+    assert "grants need more than the 128 open files" in result.stderr and "ulimit -n" in result.stderr, result

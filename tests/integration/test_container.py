@@ -7,6 +7,7 @@ import os
 import pathlib
 import platform
 import select
+import signal
 import socket
 import subprocess
 import threading
@@ -68,6 +69,28 @@ def test_a_run_works_as_outside(container, area, secret, mode):
                            f"echo text >{area}/file; cat {area}/file; cat {secret}; exit 3")
     assert (result.returncode, result.stdout) == (3, "text\n")
     assert "Permission denied" in result.stderr
+
+
+@pytest.mark.parametrize("walls", [False, True], ids=["at once", "behind the supervisor's own walls"])
+def test_commands_reach_the_guardian_where_signals_by_descriptor_are_refused(sandlock, helpers, area, walls):
+    container = Container(sandlock, helpers, ["pidfd-signal"])
+    check = subprocess.run([*container.prefix, "check"], capture_output=True, text=True, check=True)
+    assert "pidfd_send_signal: EPERM\n" in check.stdout, "the control"
+    supervised = ["chmod", "600", area] if walls else ["true"]
+    script = f"""{' '.join(map(str, supervised))}; trap '' TERM; echo up; while :; do sleep 60; done"""
+    started = time.monotonic()
+    done = container.run("-w", area, "-t", "500ms", "--", "sh", "-c", script)
+    assert (done.returncode, done.stdout) == (124, "up\n"), done
+    process = subprocess.Popen([*container.prefix, sandlock.binary, "run", *sandlock.base, "-w", area, "--", "sh", "-c", script],
+                               stdout=subprocess.PIPE, env=sandlock.environment())
+    assert process.stdout.readline() == b"up\n"
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert process.returncode == -signal.SIGTERM
+    assert time.monotonic() - started < 10
 
 
 def test_the_metadata_gate_works_there(container, area, secret, helpers):

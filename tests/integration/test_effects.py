@@ -1,6 +1,7 @@
 """What single options do to the command, and when a sandbox ends: each with the control that shows the
 difference."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -92,6 +93,17 @@ def test_the_limit_of_open_files_is_raised_again_only_by_whom_the_kernel_lets(sa
     may_raise = bool(int(capabilities, 16) >> 24 & 1)
     assert outside == ("100 100\n" if may_raise else "refused\n30 30\n")
     assert python(sandlock, script, *mode, "--max-open-files", "30").stdout == outside
+
+
+def test_the_limit_of_cpu_time_is_the_commands_and_its_soft_one_not_sandlocks(sandlock, mode):
+    def limited():
+        resource.setrlimit(resource.RLIMIT_CPU, (77, 99))
+
+    process = sandlock.start(*mode, "--", "sh", "-c", "ulimit -St; ulimit -Ht; read word", stdin=subprocess.PIPE,
+                             preexec_fn=limited)
+    assert [process.stdout.readline() for _ in range(2)] == ["77\n", "99\n"]
+    assert resource.prlimit(process.pid, resource.RLIMIT_CPU) == (99, 99)
+    process.communicate("\n", timeout=10)
 
 
 @pytest.mark.skipif(not user_namespaces_work(), reason="this user cannot create user namespaces")
@@ -224,3 +236,88 @@ def test_a_killed_sandlock_leaves_neither_processes_nor_a_runtime_directory(sand
     finally:
         process.kill()
         process.communicate(timeout=10)
+
+
+# ---- Reports that nobody reads ------------------------------------------------------------------
+
+
+@pytest.fixture
+def full_pipe():
+    """The write end of a pipe that takes nothing more. Nobody reads it, but somebody could."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write_end, b"x" * 4096)
+    os.set_blocking(write_end, True)
+    yield write_end
+    os.close(read_end)
+    os.close(write_end)
+
+
+@pytest.mark.parametrize("end", ["time limit", "signal"])
+def test_a_posture_that_nobody_reads_keeps_no_run_from_ending(sandlock, area, full_pipe, mode, end):
+    name = f"unread-{os.getpid()}"
+    process = sandlock.start(*mode, *(["-t", "400ms"] if end == "time limit" else []), "--name", name, "--posture",
+                             f"fd:{full_pipe}", "-w", area, "--", "touch", area / "started", pass_fds=[full_pipe])
+    try:
+        if end == "signal":
+            assert eventually((RUNTIME / name / "pid").exists, 5)
+            time.sleep(0.1)
+            process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=4)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == (124 if end == "time limit" else -signal.SIGTERM)
+    assert not (area / "started").exists() and not (RUNTIME / name).exists()
+
+
+def test_a_posture_that_is_read_late_is_whole_and_the_command_runs(sandlock, area, mode):
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write_end, b" " * 4096)
+    os.set_blocking(write_end, True)
+    process = sandlock.start(*mode, "--posture", f"fd:{write_end}", "-w", area, "--", "touch", area / "started",
+                             pass_fds=[write_end])
+    os.close(write_end)
+    time.sleep(0.3)
+    assert not (area / "started").exists()
+    with open(read_end, encoding="ascii") as stream:
+        assert json.loads(stream.read())["v"] == 1
+    assert process.communicate(timeout=10) and process.returncode == 0
+    assert (area / "started").exists()
+
+
+@pytest.mark.costly
+def test_what_nobody_reads_keeps_a_run_from_ending_for_seconds_only(sandlock, area, full_pipe):
+    """All at once, since each takes these seconds. The control: somebody reads the first one."""
+    told = area / "told"
+    endless = ["-t", "400ms", "--", "sleep", "60"]
+    common = {"pass_fds": [full_pipe]}
+    with open(told, "w", encoding="utf-8") as file:
+        runs = {
+            "read": sandlock.start(*endless, stderr=file),
+            "messages": sandlock.start(*endless, stderr=full_pipe),
+            "messages without supervisor": sandlock.start("--no-supervisor", *endless, stderr=full_pipe),
+            "status": sandlock.start("--status-fd", full_pipe, *endless, **common),
+            "posture": sandlock.start("--posture", f"fd:{full_pipe}", "--", "touch", "/never", **common),
+        }
+        started = time.monotonic()
+        took = {}
+        while len(took) < len(runs) and time.monotonic() - started < 20:
+            took |= {name: time.monotonic() - started for name, run in runs.items()
+                     if name not in took and run.poll() is not None}
+            time.sleep(0.02)
+    said = {}
+    for name, run in runs.items():
+        run.kill()
+        said[name] = run.communicate()[1]
+    assert {name: run.returncode for name, run in runs.items()} == {name: 125 if name == "posture" else 124
+                                                                   for name in runs}
+    assert told.read_text() == "sandlock: timeout after 0.4s\n" and took["read"] < 4
+    assert all(4 < took[name] < 15 for name in runs if name != "read"), took
+    assert said["status"] == "sandlock: timeout after 0.4s\nsandlock: --status-fd: nobody reads it\n"
+    assert said["posture"] == "sandlock: writing --posture: nobody reads it\n"

@@ -201,6 +201,44 @@ def test_what_is_switched_off_is_not_recorded(tree):
     assert tree.run(acts, "--disable", "fs-truncate") == (["OK", "OK", "OK"], [])
 
 
+# Where another user gets, and where it does not: what the modes of files and directories keep from it is no denial.
+OTHERS = [
+    ('os.open(t + "/out/file", os.O_RDONLY)', True),
+    ('os.open(t + "/out/private", os.O_RDONLY)', False),
+    ('os.open(t + "/out/closed/file", os.O_RDONLY)', False),
+    ('os.open(t + "/out/closed/none", os.O_RDONLY)', False),
+    ('os.open(t + "/out/closed/none", os.O_CREAT | os.O_WRONLY)', False),
+    ('os.mkdir(t + "/out/new")', False),
+    ('os.mkdir(t + "/out/open/new")', True),
+    ('link(t + "/out/closed/file", t + "/out/open/new")', False),
+    ('rename(t + "/out/open/file", t + "/out/open/new")', True),
+    ('rename(t + "/out/open/file", t + "/out/new")', False),
+]
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root: a member of another user")
+def test_a_member_of_another_user_is_told_of_nothing_that_its_own_rights_keep_from_it(tree):
+    for name in ("closed", "open"):
+        (tree.path / "out" / name).mkdir()
+        (tree.path / "out" / name / "file").write_text("")
+    (tree.path / "out/private").write_text("")
+    (tree.path / "out/private").chmod(0o600)
+    (tree.path / "out/closed").chmod(0o700)
+    (tree.path / "out/open").chmod(0o777)
+    for path in (tree.path, *tree.path.parents):
+        if path.stat().st_uid == 0 and len(path.parts) > 2:
+            path.chmod(path.stat().st_mode | 0o011)
+    become = "os.setgroups([]); os.setresgid(1234, 1234, 1234); os.setresuid(1234, 1234, 1234)"
+    told, records = tree.run([become, *(act for act, _ in OTHERS)], "--explain")
+    assert told[0] == "OK" and "OK" not in told[1:], told
+    expected = [act for act, recorded in OTHERS if recorded]
+    assert len(records) == len(expected), records
+    assert [tree.short(record["object"]) for record in records] == ["t/out/file", "t/out/open/new", "t/out/open/file"]
+    records = tree.run([act for act, _ in OTHERS], "--explain")[1]
+    assert len(records) == len(OTHERS) - 1, "of root only the missing file"
+
+
 def records_of(tree, acts, calls, *options):
     """The records of these calls, whatever their objects."""
     tree.run(acts, *options)

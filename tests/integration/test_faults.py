@@ -130,6 +130,7 @@ STEPS = [
     ("setgroups", ["--user", OTHER_USER]),
     ("gid_map", ["--user", OTHER_USER]),
     ("working directory", ["--cwd", "/usr"]),
+    ("landlock rule for the command's own", ["--without", "proc-view", "-r", "/proc/self"]),
     ("no_new_privs", []),
     ("landlock", []),
     ("seccomp filter", []),
@@ -192,6 +193,32 @@ def test_a_capability_that_cannot_be_given_up_ends_the_launch(fault):
     fault.marker.unlink()
     done = fault.run("step:capability to change users", preexec_fn=without_kill)
     assert_refused(fault, done, f"sandlock: capability to change users: {IO_ERROR}")
+
+
+OTHER_MEMBERS = """
+for member in "setpriv --reuid=1234 --regid=1234 --clear-groups" "setpriv --groups 4321 --inh-caps=-all --bounding-set=-all" ""; do
+    $member chmod 600 own 2>&1 && echo changed
+done
+"""
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root: members of another user and group")
+def test_a_worker_never_keeps_the_identity_of_a_member(fault):
+    """It fails in between and is itself again, or ends the process where it cannot be."""
+    def run(name):
+        (fault.area / "own").write_text("")
+        os.chown(fault.area / "own", 1234, 1234)
+        return fault.run(name, command=["sh", "-c", OTHER_MEMBERS], cwd=fault.area)
+    fault.area.chmod(0o755)
+    no = "chmod: changing permissions of 'own': Operation not permitted"
+    assert run("").stdout.splitlines() == ["changed", no, "changed"]
+    done = run("identity-lower")
+    assert done.stdout.splitlines() == [no, no, "changed"], done
+    done = run("identity-restore")
+    assert done.code == 125 and "changed" not in done.stdout, done
+    assert "a thread cannot leave the ids of a member" in done.stderr
+    assert eventually(lambda: not processes_with(fault.mark), 5)
 
 
 @pytest.mark.parametrize("step", ["user namespace", "uid_map", "gid_map"])
@@ -349,12 +376,13 @@ def test_a_worker_does_not_work_without_its_filter(fault):
     fault.assert_nothing_is_left()
 
 
-def test_a_supervisor_that_waits_while_it_handles_a_call_ends_the_run(fault):
-    """As if the member's memory were a file of a server that does not answer. Time limits and signals
-    are the waiting thread's own business, so another one has to end it all."""
+@pytest.mark.parametrize("what", ["handler-waits", "handler-burns"])
+def test_a_supervisor_that_is_stuck_while_it_handles_a_call_ends_the_run(fault, what):
+    """As if the member's memory were a file of a server that does not answer, or the kernel did not come back
+    from a search. Time limits and signals are the stuck thread's own business, so another one has to end it all."""
     script = f"sleep {fault.mark} & chmod 700 {fault.area}; wait"
     begin = time.monotonic()
-    done = fault.run("handler-waits", "--timeout", "1", command=["sh", "-c", script])
+    done = fault.run(what, "--timeout", "1", command=["sh", "-c", script])
     spent = time.monotonic() - begin
     assert done.code == 125 and "the supervisor is stuck: fchmodat" in done.stderr
     assert 1.5 < spent < 15

@@ -11,9 +11,11 @@ import re
 import resource
 import select
 import shlex
+import shutil
 import signal
 import stat
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -180,6 +182,35 @@ def test_an_interrupt_does_not_end_what_a_script_runs_in_the_background(sandlock
 
 # ---- Signals to sandlock --------------------------------------------------------------------------------
 
+
+# In namespaces of its own, with a name server that does not answer: how its run ends when it gets a signal.
+RESOLVING = """
+import fcntl, socket, struct, subprocess, sys, time
+subprocess.run(["mount", "--bind", sys.argv[2], "/etc/resolv.conf"], check=True)
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+fcntl.ioctl(server, 0x8914, struct.pack("16sH14x", b"lo", 1))
+server.bind(("127.0.0.1", 53))
+run = subprocess.Popen(sys.argv[3:])
+server.recv(1000)
+run.send_signal(int(sys.argv[1]))
+started = time.monotonic()
+print(run.wait(), time.monotonic() - started < 3)
+"""
+
+
+def net_namespaces_work():
+    return subprocess.run(["unshare", "-Urmn", "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not net_namespaces_work(), reason="this user cannot create namespaces")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_whose_names_are_being_resolved(sandlock, area, number):
+    (area / "resolv").write_text("nameserver 127.0.0.1\n")
+    done = subprocess.run(["unshare", "-Urmn", *PYTHON, "-c", RESOLVING, f"{number:d}", area / "resolv", sandlock.binary, "run",
+                           *sandlock.base, "--net-allow", "nothing.example:80", "--", "true"],
+                          capture_output=True, encoding="utf-8", env=sandlock.environment(), timeout=30, check=False)
+    assert done.stdout == f"{-number} True\n", done
+
 SHUTDOWN = """
 import os, signal, sys, time
 def end(number, frame):
@@ -319,10 +350,31 @@ def test_input_from_the_terminal_reaches_the_command(terminal):
 
 
 def test_interrupting_from_the_keyboard_ends_the_command(terminal):
-    terminal.say("run -- sh -c 'echo up; exec sleep 60'; echo code-$?")
+    terminal.say("run -- sh -c 'echo up; exec sleep 60'")
     terminal.expect("up")
     terminal.type("\x03")
+    terminal.say("echo code-$?")
     terminal.expect("code-130")
+
+
+@pytest.mark.parametrize("shell", ["typed", "bash", "dash"])
+def test_interrupting_from_the_keyboard_ends_a_loop_as_without_sandlock(sandlock, terminal, area, shell):
+    run = shlex.join([str(word) for word in [sandlock.binary, "run", *sandlock.base]])
+    loop = f"for i in 1 2 3; do echo round-$i; {run} -- sh -c 'echo up; exec sleep 60'; done"
+    (area / "loop").write_text(f"{loop}\necho went-on\n")
+    terminal.say(loop if shell == "typed" else f"{shell} {area}/loop")
+    terminal.expect("up")
+    terminal.type("\x03")
+    terminal.say("echo after-$?")
+    terminal.expect("after-130")
+    assert "went-on" not in terminal.text and "round-2" not in terminal.text
+
+
+def test_a_command_that_kills_itself_as_the_key_does_interrupts_no_program_that_collects_its_output(program, words):
+    collect = "import subprocess, sys; print('code', subprocess.run(sys.argv[1:], stdout=-1).returncode)"
+    run = program([*PYTHON, "-c", collect, *words(["/bin/sh", "-c", "stty sane; kill -INT $$"])])
+    run.expect("code 130" if words.confined else f"code -{signal.SIGINT:d}")
+    assert run.ended() == 0
 
 
 def test_a_foreground_run_has_the_terminal_where_its_caller_ignores_signals(terminal):
@@ -348,10 +400,11 @@ def test_stopping_from_the_keyboard_stops_sandlock_and_fg_continues(terminal):
     terminal.expect("said a word")
     terminal.type("\x1a")
     terminal.expect(r"Stopped")
-    terminal.say("fg; echo code-$?")
+    terminal.say("fg")
     terminal.say("another")
     terminal.expect("said another")
     terminal.type("\x03")
+    terminal.say("\necho code-$?")  # bash loses the next character after an interrupted fg
     terminal.expect("code-130")
 
 
@@ -411,6 +464,122 @@ def test_a_job_in_the_background_ends_when_its_command_is_killed(terminal, endin
     terminal.expect("waited")
     terminal.say("stty -a | grep -o -- -echoctl; echo looked")
     terminal.expect("-echoctl")
+
+
+def test_a_background_run_that_ends_does_not_take_the_terminal_from_who_is_in_front(terminal, area, mode):
+    """A pipeline whose first process, which leads its group, has ended."""
+    name = f"stopped-{os.getpid()}"
+    os.mkfifo(area / "go")
+    terminal.say(f"run {' '.join(mode)} --name {name} -r {area} -- sh -c 'echo up; read -r x <{area}/go'")
+    terminal.expect("up")
+    terminal.type("\x1a")
+    terminal.expect("Stopped")
+    terminal.say("bg")
+    terminal.say("true | sh -c 'for i in 1 2; do read -r x </dev/tty; echo \"got $x\"; done'; echo over-$((1+1))")
+    terminal.say("a word")
+    terminal.expect("got a word")
+    (area / "go").write_text("go\n")
+    gone(name)
+    time.sleep(0.3)
+    terminal.say("another")
+    terminal.expect("got another")
+    terminal.expect("over-2")
+
+
+def test_a_job_in_the_background_stops_with_all_its_processes_when_one_of_them_reads(terminal, mode, area):
+    """Not the command alone goes on, without a time limit."""
+    grows = area / "grows"
+    run = f"run {' '.join(mode)} -w {area} -- sh -c 'while :; do echo >>{grows}; sleep 0.02; done'"
+    terminal.say(f"{run} | (until [ -e {grows} ]; do sleep 0.02; done; read -r x </dev/tty) &")
+    terminal.say("until jobs | grep Stopped; do sleep 0.05; done")
+    terminal.expect("Stopped")
+    size = grows.stat().st_size
+    time.sleep(0.2)
+    assert grows.stat().st_size == size
+    terminal.say("kill %1; while kill -0 %1 2>/dev/null; do sleep 0.05; done; echo over-$((1+1))")
+    terminal.expect("over-2")
+
+
+def test_a_script_in_the_background_whose_run_reads_goes_on_after_fg(sandlock, terminal, mode, area):
+    """Without being stopped: that it waits the shell could not see."""
+    run = shlex.join([str(word) for word in [sandlock.binary, "run", *sandlock.base, *mode]])
+    (area / "script").write_text(f"{run} -- sh -c 'echo up; read -r x; echo \"inside $x\"'\necho code-$?\n")
+    terminal.say(f"bash {area}/script &")
+    terminal.expect("up")
+    terminal.say("read -r line; echo \"got $line\"")
+    terminal.say("a word")
+    terminal.expect("got a word")
+    terminal.say("fg")
+    terminal.say("another")
+    terminal.expect("inside another")
+    terminal.expect("code-0")
+
+
+# A program with a time limit of its own, whose tool has no terminal, or (`inherits`) is not in front.
+LIMITING = """
+import subprocess, sys
+stdin = None if sys.argv[1] == "inherits" else subprocess.DEVNULL
+tool = subprocess.Popen(sys.argv[2:], stdin=stdin, stdout=-1, stderr=-1)
+try: print("code", tool.wait(0.6))
+except subprocess.TimeoutExpired: print("limit", flush=True)
+tool.kill()
+tool.communicate()
+print("end")
+"""
+
+
+@pytest.mark.parametrize("number", ["TSTP", "TTIN"])
+def test_a_command_without_a_terminal_that_stops_itself_stops_nobody_else(sandlock, terminal, area, mode, number):
+    (area / "program").write_text(LIMITING)
+    tool = [sandlock.binary, "run", *sandlock.base, *mode, "-t", "200ms", "--", "sh", "-c", f"kill -{number} $$; exec sleep 60"]
+    terminal.say(shlex.join([*PYTHON, str(area / "program"), "none", *map(str, tool)]))
+    terminal.expect("code 124")
+    terminal.expect("end")
+    assert "Stopped" not in terminal.text
+
+
+@pytest.mark.parametrize("number", ["TSTP", "TTIN"])
+def test_a_command_in_the_background_that_stops_itself_does_not_stop_its_caller(sandlock, terminal, area, mode, number):
+    (area / "program").write_text(LIMITING)
+    tool = [sandlock.binary, "run", *sandlock.base, *mode, "--", "sh", "-c", f"kill -{number} $$; exec sleep 60"]
+    terminal.say(shlex.join([*PYTHON, str(area / "program"), "inherits", *map(str, tool)]) + " &")
+    terminal.expect("limit")
+    terminal.expect("end")
+
+
+def namespaces_with_proc_work():
+    return subprocess.run(["unshare", "-Urpf", "--mount-proc", "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not namespaces_with_proc_work(), reason="this user cannot create process namespaces")
+def test_the_terminal_stays_with_a_caller_in_another_process_namespace(sandlock, terminal, area, mode):
+    """Its group has no number there, by which it could be given back: the command is in front only if it is told to."""
+    run = shlex.join([str(word) for word in ["unshare", "-Urpf", "--mount-proc", sandlock.binary, "run", *sandlock.base, *mode]])
+    (area / "script").write_text(f"{run} -- sh -c 'echo up; cat'\nread -r x\necho \"got $x\"\n"
+                                 f"exec {run} -i -- sh -c 'read -r x; echo \"inside $x\"'\n")
+    terminal.say(f"bash {area}/script")
+    terminal.expect("up")
+    terminal.expect("-i gives it")
+    terminal.say("a word")
+    terminal.expect("got a word")
+    time.sleep(0.3)
+    terminal.say("another")
+    terminal.expect("inside another")
+    terminal.say("echo shell-$((2+2))")
+    terminal.expect("shell-4")
+
+
+def test_a_killed_guardian_does_not_leave_raw_mode_behind(sandlock, program, mode):
+    run = program(script([sandlock.binary, "run", *sandlock.base, *mode, "-w", "/dev/null", "--", "/bin/sh", "-c",
+                          "stty raw -echo; echo up; exec sleep 60"], "; stty -a"))
+    run.expect("up")
+    guardian = run.pid
+    for _ in range(2): # below the shell sandlock, and below that the guardian
+        guardian = int(pathlib.Path(f"/proc/{guardian}/task/{guardian}/children").read_text().split()[0])
+    os.kill(guardian, signal.SIGKILL)
+    run.expect("guardian process died")
+    run.expect(r"\sicanon\s")
+    run.expect(r"\secho\s")
 
 
 def test_an_interactive_shell_has_job_control_inside(terminal):
@@ -757,6 +926,53 @@ def test_one_that_uses_the_terminal_gets_it_and_gives_it_back(terminal, mode, li
     assert "wants the terminal" not in terminal.text and "Stopped" not in terminal.text
 
 
+@pytest.mark.parametrize("output", ["", "2>&1 >/dev/null"], ids=["output", "errors"])
+def test_who_reads_the_output_of_a_run_uses_the_terminal(terminal, mode, area, output):
+    """A pager, say, while the command is at work."""
+    run = f"run {' '.join(mode)} -w {area} -- sh -c 'echo >{area}/up; until [ -e {area}/go ]; do sleep 0.02; done'"
+    terminal.say(f"{run} {output} | (until [ -e {area}/up ]; do sleep 0.02; done; read -r y </dev/tty; echo \"y=$y\")")
+    appeared(area / "up")
+    time.sleep(0.2)
+    terminal.say("a word")
+    terminal.expect("y=a word")
+    (area / "go").touch()
+    terminal.say("echo code-$?")
+    terminal.expect("code-0")
+    assert "Stopped" not in terminal.text
+
+
+# Two tools at a time, of which the first to come does not use the terminal, and the second does.
+BESIDE = """
+import os, subprocess, sys, time
+def run(script): return subprocess.Popen([*sys.argv[2:], "sh", "-c", script])
+first = run("echo up; until [ -e %s/go ]; do sleep 0.02; done" % sys.argv[1])
+time.sleep(0.5)
+second = run("stty sane && echo set")
+time.sleep(0.5)
+open(sys.argv[1] + "/go", "w").close()
+print("codes", second.wait(), first.wait())
+"""
+
+
+def test_two_runs_at_a_time_share_the_terminal_of_their_job(sandlock, terminal, mode, area):
+    words = [*PYTHON, "-c", BESIDE, area, sandlock.binary, "run", *sandlock.base, *mode, "-r", area, "--"]
+    terminal.say(shlex.join(map(str, words)))
+    terminal.expect("set")
+    terminal.expect("codes 0 0")
+    assert "Stopped" not in terminal.text
+    terminal.say("read -r line; echo \"got $line\"")
+    terminal.say("a word")
+    terminal.expect("got a word")
+
+
+def test_a_tool_that_got_the_terminal_and_stops_itself_stays_stopped(program, words):
+    collect = "import signal, subprocess, sys, time; tool = subprocess.Popen(sys.argv[1:], stdout=-1, stderr=-2); time.sleep(1)\n" \
+              "print('running', tool.poll()); tool.send_signal(signal.SIGCONT); print(tool.communicate()[0])"
+    run = program([*PYTHON, "-c", collect, *words(["/bin/sh", "-c", "stty sane && kill -STOP $$; echo on"])])
+    run.expect("running None")
+    run.expect("b'on")
+
+
 @pytest.mark.parametrize("line", ["true | {}", "{} 2>&1 | cat"], ids=["input", "output"])
 def test_the_stop_key_stops_a_command_that_is_not_in_front_with_its_job(terminal, mode, area, line):
     grows = area / "grows"
@@ -794,6 +1010,25 @@ def test_a_thousand_pipelines_never_hang_nor_fail_to_fork(sandlock, mode):
 
 def test_pipelines_under_a_process_limit_never_hang_nor_fail_to_fork(sandlock):
     run_pipelines(sandlock, "bash", 300, "-P", "20")
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root: hides processes in /proc")
+def test_who_is_hidden_in_proc_cannot_fork_under_a_process_limit_and_the_record_says_why(sandlock):
+    """A program that may be executed and not read, where /proc shows nobody but what may be looked at."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
+        os.chmod(place, 0o755)
+        script = 'mount -t proc -o "$1" proc /proc && shift && exec setpriv --reuid=1234 --regid=1234 --clear-groups "$@"'
+        for mode, option, refused in ((0o711, "hidepid=invisible", True), (0o711, "hidepid=off", False),
+                                      (0o755, "hidepid=invisible", False)):
+            shell = pathlib.Path(place, f"shell{mode:o}")
+            shutil.copy("/bin/dash", shell)
+            shell.chmod(mode)
+            words = [sandlock.binary, "run", *sandlock.base, "-r", place, "-P", "5", "--explain", "--", shell, "-c", "(echo ran)"]
+            done = subprocess.run(["unshare", "-mpf", "sh", "-c", script, "sh", option, *map(str, words)], text=True,
+                                  capture_output=True, timeout=30, check=False, env=sandlock.environment())
+            assert ("ran\n" in done.stdout) == (not refused), done
+            assert ("/proc hides the process (hidepid): its program is not readable" in done.stderr) == refused, done
 
 
 def test_pipelines_of_dash_under_a_process_limit_are_never_refused_by_it(sandlock):

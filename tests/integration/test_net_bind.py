@@ -3,6 +3,7 @@ on the host than the program believes."""
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import pathlib
@@ -409,6 +410,32 @@ tell([made({str(granted)!r} + "/absolute"), made("relative"), made({str(tmp_path
     assert not (tmp_path / "outside").exists() and not (area / "outside").exists()
 
 
+def test_a_bound_unix_socket_has_the_mode_that_it_was_given(inside, area):
+    program = f"""
+os.chdir({str(area)!r})
+def modes(mask, mode, name):
+    os.umask(mask)
+    made = socket.socket(socket.AF_UNIX)
+    os.fchmod(made.fileno(), mode)
+    outcome = attempt(made.bind, name)
+    file = os.stat(name).st_mode & 0o7777 if outcome == "ok" else None
+    return [outcome, file, os.fstat(made.fileno()).st_mode & 0o7777]
+tell([modes(0o022, 0o600, "a"), modes(0, 0o600, "b"), modes(0o022, 0o777, "c"), modes(0o027, 0o640, "d"),
+      modes(0, 0o777, "e"), modes(0o022, 0o666, "a")])
+"""
+    expected = [["ok", 0o600, 0o600], ["ok", 0o600, 0o600], ["ok", 0o755, 0o777], ["ok", 0o640, 0o640],
+                ["ok", 0o777, 0o777], ["EADDRINUSE", None, 0o666]]
+    before = os.umask(0)  # the supervisor's, too
+    try:
+        for options in ([], ["--net-deny-bind", "1", "--disable", "net-tcp"]):
+            assert inside(program, "-w", area, *options) == expected, options
+            for name in area.iterdir():
+                if name.is_socket():
+                    name.unlink()
+    finally:
+        os.umask(before)
+
+
 def test_unix_names_are_as_long_as_the_kernel_allows(inside, area):
     program = f"""
 os.chdir({str(area)!r})
@@ -439,6 +466,7 @@ def ephemeral_range():
 
 
 @pytest.mark.root
+@pytest.mark.ipv6
 def test_the_kernel_chooses_no_port_that_is_denied(inside):
     low, high = ephemeral_range()
     middle = (low + high) // 2
@@ -616,9 +644,27 @@ tell([names(socket.AF_INET, LOCAL), names(socket.AF_INET6, "::1")])
 """
 
 
+@contextlib.contextmanager
+def listening_in_both_families():
+    """What is free in the one family may be taken in the other."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            port = stack.enter_context(listening())
+            try:
+                stack.enter_context(listening(socket.AF_INET6, port))
+                break
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+        else:
+            pytest.fail("no port is free in both families")
+        yield port
+
+
 @pytest.mark.root
+@pytest.mark.ipv6
 def test_a_port_that_the_host_holds_is_bound_all_the_same(inside):
-    with listening() as port, listening(socket.AF_INET6, port):
+    with listening_in_both_families() as port:
         result = inside(REMAPPED.format(port=port), "--port-remap", "--net-allow-bind", port)
         assert result == [[port, port, port, "own"]] * 2
         assert inside(f"tell(bind(tcp(), {port}))", "--net-allow-bind", port) == "EADDRINUSE"

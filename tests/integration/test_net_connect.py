@@ -196,16 +196,7 @@ def member(sandlock):
     return run
 
 
-def has_ipv6():
-    try:
-        with socket.socket(socket.AF_INET6) as sock:
-            sock.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
-
-
-needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 loopback here")
+needs_ipv6 = pytest.mark.ipv6
 
 
 # ---- Without rules ----------------------------------------------------------------------------
@@ -457,6 +448,94 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
     result = [attempt(sock.connect, ("127.0.0.1", 0)), attempt(sock.sendto, b"x", ("127.0.0.1", 9))]
 """
     assert member(code, "--net-allow", "udp://127.0.0.1:9") == ["ECONNREFUSED", "OK"]
+
+
+def test_at_port_0_a_socket_only_asks_whatever_the_rules_allow(member):
+    code = """
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as used:
+    result = []
+    for host in ("127.0.0.1", "127.0.0.2"):
+        result += [attempt(sock.connect, (host, 0)), sock.getsockname()[0], attempt(sock.send, b"x"),
+                   raw_connect(sock.fileno(), bytes(16))]
+    used.bind(("127.0.0.1", 0))
+    result += [attempt(used.connect, ("127.0.0.1", 0)), attempt(used.connect, ("127.0.0.1", 9))]
+"""
+    assert member(code, "--net-allow", "udp://*") == ["OK", "127.0.0.1", "EPIPE", "OK"] * 2 + ["ECONNREFUSED", "OK"]
+
+
+# A socket with a peer, and what it is connected to then. Its peer gets what it sends in the end.
+KEEPING = """
+host, others = {host!r}, {others!r}
+result = []
+with socket.socket(family_of(host), socket.SOCK_DGRAM) as peer, socket.socket(family_of(host), socket.SOCK_DGRAM) as sock:
+    peer.bind((host, 0))
+    peer.settimeout(10)
+    port = peer.getsockname()[1]
+    result += [raw_connect(sock.fileno(), bytes(16)), attempt(sock.connect, (host, port)), attempt(sock.connect, (host, port))]
+    for other in others:
+        result.append(attempt(sock.connect, (other, port)))
+    result += [attempt(sock.connect, (host, 9)), raw_connect(sock.fileno(), bytes(16))]
+    attempt(sock.connect, (host, port))
+    sock.send(b"x")
+    assert peer.recv(10) == b"x"
+"""
+V4, V6, MAPPED = ["127.0.0.2", "192.0.2.1", "224.0.0.1"], ["fd00::1", "::ffff:127.0.0.1", "::2"], ["::1", "::ffff:192.0.2.1"]
+
+
+@needs_ipv6
+@pytest.mark.parametrize("host, others", [("127.0.0.1", V4), ("::1", V6), ("::ffff:127.0.0.1", MAPPED)])
+def test_a_connected_udp_socket_keeps_its_peer(member, host, others):
+    code = KEEPING.format(host=host, others=others)
+    expected = ["OK"] * 3 + ["EISCONN"] * (len(others) + 2)
+    for rules in (["udp://127.0.0.0/8", "udp://::/0", "udp://192.0.2.1", "udp://224.0.0.1"], ["udp://*", "!udp://1.2.3.4"]):
+        options = [word for rule in rules
+                   for word in ("--net-deny" if rule[0] == "!" else "--net-allow", rule.lstrip("!"))]
+        assert member(code, *options) == expected
+
+
+@needs_ipv6
+@pytest.mark.parametrize("host, others, answers", [
+    ("127.0.0.1", V4, ["OK", "EISCONN", "EISCONN"]), ("::1", V6, ["EISCONN"] * 3),
+    ("::ffff:127.0.0.1", ["::ffff:127.0.0.2", *MAPPED], ["OK", "EISCONN", "EISCONN"])])
+def test_where_udp_may_go_anywhere_it_gets_another_one_of_its_kind(member, host, others, answers):
+    code = KEEPING.format(host=host, others=others)
+    assert member(code, "--net-allow", "udp://*") == ["OK"] * 3 + answers + ["OK", "EISCONN"]
+
+
+def test_a_refused_further_connect_is_explained(sandlock):
+    code = "import socket; s = socket.socket(type=socket.SOCK_DGRAM); [s.connect(('127.0.0.1', p)) for p in (8, 9)]"
+    explained = sandlock.run("--explain", "--net-allow", "udp://127.0.0.1", "--", PYTHON, "-c", code)
+    assert "connect udp://127.0.0.1:9: EISCONN" in explained.stderr, explained
+    assert "a connected socket keeps its peer" in explained.stderr
+
+
+def test_a_connect_that_failed_and_a_corked_one_leave_the_socket_usable(member):
+    """Failed at a broadcast address. What was begun is sent on its own, and corking goes on."""
+    code = """
+with socket.socket(type=socket.SOCK_DGRAM) as first, socket.socket(type=socket.SOCK_DGRAM) as then, \\
+        socket.socket(type=socket.SOCK_DGRAM) as sock:
+    for receiver in (first, then):
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(10)
+    sock.setsockopt(socket.IPPROTO_UDP, 1, 1)
+    sock.sendto(b"a", first.getsockname())
+    result = [attempt(sock.connect, ("127.255.255.255", 9)), attempt(sock.connect, then.getsockname())]
+    for text in (b"b", b"c"):
+        sock.send(text)
+    sock.setsockopt(socket.IPPROTO_UDP, 1, 0)
+    result += [receiver.recv(10).decode() for receiver in (first, then)]
+"""
+    assert member(code, "--net-allow", "udp://127.0.0.0/8") == ["EACCES", "OK", "a", "bc"]
+
+
+@needs_ipv6
+def test_all_addresses_of_a_name_are_found_at_a_port_that_udp_may_go_to(member):
+    """A libc sorts them by connecting to each at that port."""
+    code = """
+result = sorted(found[4][0] for found in socket.getaddrinfo("localhost", 53, type=socket.SOCK_DGRAM))
+"""
+    for options in (["--net-allow", "udp://*"], ["--net-allow", "udp://localhost:53"], ["--net-deny", "1.2.3.4"]):
+        assert member(code, *options) == ["127.0.0.1", "::1"]
 
 
 @needs_ipv6

@@ -1,6 +1,7 @@
 """Files that tell of the network: /etc/hosts, /proc/net, /sys/class/net."""
 
 import errno
+import json
 import os
 import pathlib
 import socket
@@ -182,12 +183,14 @@ def test_a_file_that_is_opened_for_a_member_needs_the_members_rights(sandlock):
     """Such files the kernel does not open for the sandbox by itself: one put beside /etc/hosts later, one of /proc."""
     roots, users = (pathlib.Path(f"/etc/sandlock-test-{name}-{os.getpid()}") for name in ("roots", "users"))
     bare = "--clear-groups --bounding-set=-all --inh-caps=-all"
-    script = (f"all='{roots} {users} /proc/timer_list' other='{roots} /proc/timer_list'; say() {{ for f in $2; do "
+    # Containers put /dev/null over it.
+    timers = " /proc/timer_list" if os.path.isfile("/proc/timer_list") else ""
+    script = (f"all='{roots} {users}{timers}' other='{roots}{timers}'; say() {{ for f in $2; do "
               "$3 head -c 4 $f >/dev/null 2>&1 && echo $1 $f; done; }; echo ready; read x; "
               f"say root \"$all\"; say user \"$other\" 'setpriv --reuid=1234 --regid=1234 {bare}'; say bare \"$all\" 'setpriv {bare}'")
     words = ["/bin/sh", "-c", script]
     expected = {f"root {roots}", f"root {users}", f"bare {roots}"}
-    if os.path.exists("/proc/timer_list"):
+    if timers:
         expected |= {"root /proc/timer_list", "bare /proc/timer_list"}
     process = sandlock.start(*RULE, "-r", "/proc", "-w", "/dev/null", "--", *words, stdin=-1)
     try:
@@ -204,6 +207,49 @@ def test_a_file_that_is_opened_for_a_member_needs_the_members_rights(sandlock):
         users.unlink(missing_ok=True)
         process.kill()
         process.wait()
+
+
+OTHER_USER = """
+import errno, os, subprocess, time
+other = subprocess.Popen(["setpriv", "--bounding-set=-all", "--inh-caps=-all", "sleep", "60"])
+entry = f"/proc/{other.pid}"
+while open(entry + "/comm").read() != "sleep\\n": time.sleep(0.01)
+def attempt(name, act):
+    try: act(); print(name, "OK", flush=True)
+    except OSError as error: print(name, errno.errorcode[error.errno], flush=True)
+def look(who):
+    reader, writer = os.pipe()
+    for name in ("maps", "smaps_rollup", "fdinfo/0", "auxv", "status", "root/etc/passwd", "fd"):
+        attempt(f"{who} other {name}", lambda: os.close(os.open(f"{entry}/{name}", os.O_RDONLY)))
+    for name in ("maps", "smaps_rollup", "environ", f"fdinfo/{reader}", f"fd/{reader}", "fd", "task", "status"):
+        attempt(f"{who} own {name.rstrip('0123456789')}", lambda: os.close(os.open(f"/proc/self/{name}", os.O_RDONLY)))
+    attempt(f"{who} closed directory", lambda: os.close(os.open("/proc/tty/driver/serial", os.O_RDONLY)))
+    attempt(f"{who} list", lambda: os.listdir("/proc/self/fd"))
+def become():
+    os.setgroups([])
+    os.setresgid(1234, 1234, 1234)
+    os.setresuid(1234, 1234, 1234)
+look("root")
+if os.fork() == 0:
+    become()
+    look("changed")
+    os._exit(0)
+os.wait()
+other.kill()
+"""
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: members of another user")
+def test_a_member_of_another_user_finds_in_proc_what_the_kernel_shows_it(sandlock):
+    """The supervisor walks and opens there: with the member's rights, and what is the member's own stays its own."""
+    words = [*PYTHON, OTHER_USER]
+    unconfined = subprocess.run(words, capture_output=True, encoding="utf-8", check=True).stdout.splitlines()
+    confined = sandlock.run(*RULE, "-r", "/proc", "-r", "/etc/passwd", "--", *words)
+    assert confined.stdout.splitlines() == unconfined, confined
+    for line in ("root other maps OK", "changed other maps EACCES", "changed other fdinfo/0 EACCES",
+                 "changed other status OK", "changed own maps OK", "changed list OK"):
+        assert line in unconfined
 
 
 @pytest.mark.root
@@ -363,6 +409,7 @@ for name in ("dev", "if_inet6", "route", "ipv6_route", "fib_trie", "arp"):
 
 
 @pytest.mark.root
+@pytest.mark.ipv6
 def test_only_own_sockets_are_listed(sandlock):
     with socket.socket() as foreign, socket.socket(socket.AF_UNIX) as unix:
         foreign.bind(("127.0.0.1", 0))
@@ -638,16 +685,45 @@ say("net", opened("/proc/net/dev", os.O_RDWR))
 
 
 @pytest.mark.root
+def test_what_is_mounted_over_a_file_of_the_kernels_is_read_with_the_grant_that_is_suggested(sandlock, area):
+    """As containers have it whose /proc/meminfo is another file system's (lxcfs)."""
+    words = ["unshare", "-m"] if os.getuid() == 0 else ["unshare", "-Urm"]
+    if subprocess.run([*words, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("no mount namespace can be made here")
+    files = ["/proc/meminfo", "/proc/loadavg"] + (["/sys/power/state"] if os.path.exists("/sys/power/state") else [])
+    mounts = "mount -t tmpfs none $1 && echo mounted >$1/file && " + "".join(
+        f"mount --bind $1/file {file} && " for file in files)
+    log = area / "log"
+
+    def read(*options):
+        run = [sandlock.binary, "run", "-r", "/", "--log-denials", log, *options, "--", "cat", *files, "/proc/uptime"]
+        done = subprocess.run([*words, "sh", "-c", mounts + 'shift && exec "$@"', "sh", "/mnt", *map(str, run)],
+                              capture_output=True, text=True, timeout=20, check=False, env=sandlock.environment())
+        records = [json.loads(line) for line in log.read_text().splitlines()]
+        log.unlink()
+        return done, [(record["object"], record["errno"], record.get("suggest")) for record in records]
+
+    done, records = read()
+    # Below /sys/power members' own rules hold.
+    assert done.stdout.count("mounted\n") == len(files) - 2 and done.returncode == 1, done
+    assert records == [(file, "EACCES", f"--fs-read {file}") for file in files[:2]]
+    done, records = read(*[word for _, _, advice in records for word in advice.split()])
+    assert (done.returncode, done.stdout.count("mounted\n"), records) == (0, len(files), []), done
+
+
+@pytest.mark.root
 def test_names_of_the_hosts_interfaces_and_locks_of_others_are_refused(sandlock, area):
     family = "/proc/sys/net/ipv4"
     if not os.path.isdir(family + "/conf/lo"):
         pytest.skip("needs /proc/sys/net/ipv4/conf")
     host = sorted(set(os.listdir(family + "/conf")) - {"all", "default", "lo"})
-    said = python(sandlock, ["-r", "/proc", "-w", area], """
+    first = os.path.exists(family + "/neigh/default/gc_interval")  # the machine's first network namespace
+    said = python(sandlock, ["-r", "/proc", "-w", area], f"DEFAULT = {first}" + """
 say("all", text("/proc/sys/net/ipv4/conf/all/forwarding"))
 say("lo", text("/proc/sys/net/ipv4/conf/lo/forwarding"))
 say("listed lo", name_of(lambda: os.listdir("/proc/sys/net/ipv4/conf/lo")))
-say("default neighbour", opened("/proc/sys/net/ipv4/neigh/default/gc_interval"))
+if DEFAULT:
+    say("default neighbour", opened("/proc/sys/net/ipv4/neigh/default/gc_interval"))
 say("else", opened("/proc/sys/net/ipv4/ip_forward"))
 say("families", name_of(lambda: os.listdir("/proc/sys/net/ipv4")))
 say("by a path", opened("lo/forwarding", dir_fd=os.open("/proc/sys/net/ipv4/conf", os.O_PATH)))

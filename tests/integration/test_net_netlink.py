@@ -56,6 +56,8 @@ def stats(result):
 
 # ---- libcs -----------------------------------------------------------------------------------------
 
+# musl asks for a family by connecting to its loopback address.
+LIBCS_THAT_SEE_IPV6 = ["", pytest.param("_musl", marks=pytest.mark.ipv6)]
 MORE = ["address lo inet 127.0.0.2", "address lo inet6 ::ffff:127.0.0.2"]
 
 
@@ -81,7 +83,7 @@ def test_libcs_see_lo_alone(sandlock, policy, libc):
     assert [line for line in facts if line in MORE] == (MORE if policy else [])
 
 
-@pytest.mark.parametrize("libc", ["", "_musl"])
+@pytest.mark.parametrize("libc", LIBCS_THAT_SEE_IPV6)
 def test_both_families_are_configured(sandlock, policy, libc):
     probe = HELPERS / f"interfaces_probe{libc}"
     if not probe.exists():
@@ -565,7 +567,7 @@ LOW = [16, 64, 256, 512]
 
 
 @pytest.mark.parametrize("limit", LOW)
-@pytest.mark.parametrize("libc", ["", "_musl"])
+@pytest.mark.parametrize("libc", LIBCS_THAT_SEE_IPV6)
 def test_libcs_see_lo_under_a_low_limit_of_open_files(sandlock, limit, libc):
     probe = HELPERS / f"interfaces_probe{libc}"
     if not probe.exists():

@@ -361,6 +361,7 @@ EVERY_PORT = "every TCP port can be bound"
     (["--disable", "abstract-unix-socket-scope", "--net-allow", "*"], [ABSTRACT], "active"),
     (["--net-allow-bind", "*"], [EVERY_PORT], "off"),
     (["--net-allow-bind", "*", "--net-deny-bind", "80"], ["every TCP port that is not denied can be bound"], "active"),
+    (["--net-deny-bind", "80"], ["every TCP port that is not denied can be bound"], "active"),
     (["--net-allow-bind", "*", "--port-remap"], [EVERY_PORT], "off"),
     (["--net-allow-bind", "80", "--port-remap"], [], "active"),
 ])

@@ -322,6 +322,7 @@ print(attempt(socket.socket, socket.AF_INET, socket.SOCK_STREAM, 262))
 
 
 @pytest.mark.root
+@pytest.mark.ipv6
 def test_routing_headers_are_refused(sandlock):
     lines = inside(sandlock, ["--net-allow", "udp://[::1]:*", "--net-allow", "udp://127.0.0.1"], """
 receiver = udp(socket.AF_INET6)

@@ -1,5 +1,6 @@
 """The posture against what is enforced: each statement is made beside the act that it is about."""
 
+import errno
 import json
 import os
 import pathlib
@@ -266,6 +267,56 @@ def test_check_names_what_is_lost(poor, sandlock):
     assert all(name in text for name in lost)
     assert "Lost here:" not in sandlock("check").stdout
     assert json.loads(sandlock("check", "--json").stdout)["lost"] == []
+
+
+@pytest.mark.parametrize("call, lost, kept", [
+    ("openat2", ["metadata-gate", "unix-gate", "proc-view", "hosts-view", "explain"], ["process-gate", "network-rules"]),
+    ("faccessat2", ["explain"], ["metadata-gate", "unix-gate", "proc-view", "hosts-view"])])
+def test_what_needs_a_call_that_is_refused_here_is_degraded_and_never_required(poor, area, call, lost, kept):
+    path = area / "posture"
+    options = ["-r", "/", "--net-allow", "127.0.0.1:80", "--explain"]
+    why = f"{call} is refused here"
+    for refused in ((), (call,)):
+        done = poor("run", *options, "--posture", path, "--", "true", refused=refused)
+        assert done.returncode == 0, done
+        entries = {entry["name"]: entry for entry in json.loads(path.read_text())["entries"]}
+        degraded = [name for name in [*lost, *kept] if entries[name]["state"] == "degraded"]
+        assert degraded == [name for name in lost if refused]
+        assert [entries[name]["why"] for name in degraded] == [why] * len(degraded)
+        assert {entries[name]["state"] for name in [*lost, *kept]} <= {"active", "degraded"}
+    for name in lost:
+        done = poor("run", *options, "--require", name, "--", "echo", "ran", refused=refused)
+        assert (done.returncode, done.stdout) == (125, "") and name in done.stderr and why in done.stderr
+        assert poor("run", *options, "--require", name, "--", "echo", "ran", refused=()).stdout == "ran\n"
+    text = poor("check", refused=refused).stdout
+    record = json.loads(poor("check", "--json", refused=refused).stdout)
+    assert f"{call}:" in text and "Lost here:" in text and f"{call}: Operation not permitted" in text
+    assert set(record["lost"]) == set(lost) and record[call]["errno"] == errno.EPERM
+
+
+def test_a_gate_that_lacks_a_call_does_not_suggest_the_grant_that_is_there(poor, area):
+    log, file = area.parent / "log", area / "file"
+    file.write_text("")
+    for refused, told in ((("openat2",), [("metadata-gate", "openat2 is refused here", None)]), ((), [])):
+        done = poor("run", "-r", "/", "-w", area, "--log-denials", log, "--", "touch", file, refused=refused)
+        assert (done.returncode != 0) == bool(refused), done
+        records = [json.loads(line) for line in log.read_text().splitlines()]
+        assert [(each["layer"], each["rule"], each.get("suggest")) for each in records if each["call"] == "utimensat"] == told
+        log.unlink()
+
+
+@pytest.mark.parametrize("call", ["statx", "close_range"])
+def test_a_call_that_every_run_needs_is_named_where_it_is_refused(poor, call):
+    for mode in ([], ["--no-supervisor"]):
+        done = poor("run", "-r", "/", *mode, "--", "true", refused=(call,))
+        assert done.returncode == 125 and f"the system call {call} is refused here" in done.stderr, done
+        assert poor("run", "-r", "/", *mode, "--", "true", refused=()).returncode == 0
+
+
+def test_check_ends_where_kill_is_refused(poor):
+    done = poor("check", refused=("kill",))
+    assert done.returncode == 0 and "unavailable (kill: Operation not permitted)" in done.stdout
+    assert poor("check", "--json", refused=("kill",)).returncode == 0
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="tracing is written for x86-64")

@@ -139,7 +139,7 @@ def peers(tmp_path):
 @pytest.mark.parametrize("act", NETWORK_ACTS)
 def test_what_is_suggested_makes_the_same_act_on_the_network_succeed(sandlock, area, tmp_path, peers, act):
     code, options = NETWORK_ACTS[act]
-    if "IPv6" in act and "tcp6, udp = 0" in peers:
+    if "IPv6" in act and ", 0, " in peers:
         pytest.skip("no IPv6 loopback here")
     target, log = tmp_path / "target", area / "log"
 
@@ -301,6 +301,36 @@ else:
     finally:
         outside.kill()
         outside.wait()
+
+
+@pytest.mark.parametrize("grant, shown, hidden", [
+    ("/proc/thread-self", ["comm", "stat"], ["/proc/self/comm"]),
+    ("/proc/thread-self/comm", ["comm"], ["/proc/thread-self/stat", "/proc/self/comm"]),
+    ("/proc/thread-self/net", ["net/dev"], ["/proc/thread-self/comm", "/proc/self/net/dev"]),
+    ("/proc/self/task", ["comm"], ["/proc/self/comm", "/proc/thread-self/net/dev"]),
+    ("/proc/self", ["comm"], ["/proc/thread-self/net/dev", "/proc/1/comm"]),
+])
+def test_a_grant_of_a_thread_is_one_of_each_thread(sandlock, area, grant, shown, hidden):
+    code = """
+import threading
+def look():
+    for path in %r:
+        try:
+            print(len(open(path).read()) > 0, flush=True)
+        except OSError as error:
+            print(error.errno, flush=True)
+look()
+thread = threading.Thread(target=look)
+thread.start()
+thread.join()
+if os.fork() == 0:
+    look()
+    os._exit(0)
+os.wait()
+"""
+    paths = [f"/proc/thread-self/{name}" for name in shown] + hidden
+    result = attempt(sandlock, area, area / "log", code % paths, "-r", grant)
+    assert result.stdout.split() == (["True"] * len(shown) + ["13"] * len(hidden)) * 3, result
 
 
 @pytest.mark.parametrize("view", [[], NODE], ids=["without the view", "with it"])

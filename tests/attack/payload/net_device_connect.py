@@ -1,7 +1,8 @@
 """Connected sockets that a further connect ties to an interface, and what they send to their peer then.
 
 net_device_connect.py INDEX PORT: sends b"<way>" in every way it knows, after a plain datagram to itself.
-net_device_connect.py INDEX PORT ipv4: a TCP socket that tries an IPv4 address, and an IPv6 one then."""
+net_device_connect.py INDEX PORT connected: a TCP socket that tries an IPv4 address, and an IPv6 one then.
+net_device_connect.py INDEX PORT accepted: one that an IPv4 client was accepted on."""
 import ctypes
 import errno
 import select
@@ -107,10 +108,26 @@ def tcp_after_ipv4():
             raise OSError(error, "connect")
 
 
+def tcp_of_ipv4_client():
+    """As above, of a socket that has never been connected."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as listener, socket.socket() as client:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("::", port))
+        listener.listen()
+        client.connect(("127.0.0.1", port))
+        with listener.accept()[0] as served:
+            served.setblocking(False)
+            dissolve(served)
+            error = attempt(served, LINK)
+        if error != errno.EINPROGRESS:
+            raise OSError(error, "connect")
+
+
 def plain_tcp():
     """Several addresses of one family, one after another, and IPv6 before IPv4."""
     with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as listener, \
             socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as client:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("::", port))
         assert attempt(client, ("::1", port)) == attempt(client, (HERE, port)) == errno.ECONNREFUSED
         listener.listen()
@@ -128,19 +145,18 @@ def ping(_text):
 
 def plain():
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as receiver, \
-            socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as far, \
             socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as near:
         receiver.bind(("::1", port))
         receiver.settimeout(5)
         for peer in (GROUP, LINK):
-            far.connect(peer)
-            assert far.getpeername()[:2] == peer[:2]
-            assert far.getsockopt(socket.SOL_SOCKET, BIND_INDEX) == index
-            far.send(b"plain")
-        for peer in (("::1", 1), ("::1", port)):
-            near.connect(peer)
-            assert dissolve(near) == 0
-        near.connect(("::1", port))
+            with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as far:
+                far.connect(peer)
+                assert far.getpeername()[:2] == peer[:2]
+                assert far.getsockopt(socket.SOL_SOCKET, BIND_INDEX) == index
+                far.send(b"plain")
+        assert dissolve(near) == 0
+        for _ in range(2):
+            near.connect(("::1", port))
         near.send(b"plain")
         assert receiver.recv(100) == b"plain"
 
@@ -191,7 +207,7 @@ def say(name, function, *arguments):
 
 if len(sys.argv) > 3:
     say("plain", plain_tcp)
-    say("tcp", tcp_after_ipv4)
+    say("tcp", tcp_after_ipv4 if sys.argv[3] == "connected" else tcp_of_ipv4_client)
     sys.exit(0)
 say("plain", plain)
 say("again", again)

@@ -103,6 +103,7 @@ ATTEMPTS = {
     "unshare_user": child(lambda: call("unshare", 0x10000000)),
     "unshare_net": child(lambda: call("unshare", 0x50000000)),
     "unshare_mount": child(lambda: call("unshare", 0x10020000)),
+    "unshare_thread_and_files": child(lambda: call("unshare", 0x10400)),
     "unshare_files": child(lambda: call("unshare", 0x400)),
     "setns": child(setns),
     "io_uring_setup": lambda: call("io_uring_setup", 4, buffer),

@@ -2,7 +2,8 @@
 that leaves by it is written down. Runs a command in it; "INDEX" in its words becomes the interface's number.
 
 wire.py COMMAND...: the command's own output, then "on the wire: [TEXT, ...]": the payload of every datagram and echo request, and
-"tcp" for every first packet of a connection, that went to a loopback address."""
+"tcp" for every first packet of a connection, that went to a loopback address.
+wire.py --everywhere COMMAND...: every datagram of UDP, as "ADDRESS PORT TEXT"."""
 import socket
 import subprocess
 import sys
@@ -12,6 +13,16 @@ import time
 
 def ip(*words):
     subprocess.run(["ip", *words], check=True)
+
+
+def find_everywhere(packet):
+    if packet[12:14] == b"\x08\x00" and packet[23] == socket.IPPROTO_UDP:
+        target, udp = socket.inet_ntoa(packet[30:34]), packet[34:]
+    elif packet[12:14] == b"\x86\xdd" and packet[20] == socket.IPPROTO_UDP:
+        target, udp = socket.inet_ntop(socket.AF_INET6, packet[38:54]), packet[54:]
+    else:
+        return None
+    return f"{target} {int.from_bytes(udp[2:4], 'big')} {udp[8:].decode()}"
 
 
 def find(packet):
@@ -30,6 +41,9 @@ def find(packet):
     return "tcp"
 
 
+if sys.argv[1] == "--everywhere":
+    del sys.argv[1]
+    find = find_everywhere
 with open("/proc/sys/net/ipv4/ping_group_range", "w", encoding="ascii") as groups:
     groups.write("0 0")
 ip("link", "set", "lo", "up")
@@ -46,18 +60,23 @@ ip("-6", "route", "add", "default", "via", "fd77::1")
 listener = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
 listener.bind(("cable1", 0))
 listener.settimeout(0.1)
-seen, over = [], threading.Event()
+seen, over, known = [], threading.Event(), set()
 
 
 def listen():
     quiet = False
     while not (over.is_set() and quiet):
         try:
-            text = find(listener.recv(2048))
+            packet = listener.recv(2048)
         except TimeoutError:
             quiet = True
             continue
         quiet = False
+        addressed = packet[26:]  # without what differs from packet to packet
+        if addressed in known:
+            continue
+        known.add(addressed)
+        text = find(packet)
         if text is not None:
             seen.append(text)
 

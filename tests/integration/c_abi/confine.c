@@ -126,6 +126,34 @@ static void other_threads_are_seen_without_proc(void)
     another_thread_is_confined_too(policy);
 }
 
+static void *end_at_once(void *unused)
+{
+    return unused;
+}
+
+/* A joined thread may still be on its way out. */
+static void joined_threads_are_none(void)
+{
+    sandlock_sandbox_t *policy = base_policy();
+    pthread_t threads[4];
+
+    for (int i = 0; i < 4; i++)
+        CHECK(pthread_create(&threads[i], NULL, end_at_once, NULL) == 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    CHECK(sandlock_confine(policy) == 0);
+    CHECK(!readable("/etc/passwd"));
+}
+
+/* In a sandbox, where /proc need not be granted. */
+static int inside_a_sandbox(void)
+{
+    CHECK(readable("/etc/passwd"));
+    in_child(other_threads_are_seen_without_proc);
+    CHECK(readable("/etc/passwd"));
+    return 0;
+}
+
 static void switched_off_protections_are_accepted(void)
 {
     sandlock_builder_t *b =
@@ -150,16 +178,20 @@ static void signals_to_others_are_refused(void)
     sandlock_sandbox_free(policy);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     char command[128];
 
+    if (argc > 1 && strcmp(argv[1], "inside") == 0)
+        return inside_a_sandbox();
     CHECK(mkdtemp(directory) != NULL);
     in_child(grants_confine_the_thread);
     in_child(other_fields_are_refused_by_name);
     in_child(a_missing_grant_is_refused);
     in_child(other_threads_never_stay_unconfined_silently);
     in_child(other_threads_are_seen_without_proc);
+    for (int i = 0; i < 300; i++)
+        in_child(joined_threads_are_none);
     in_child(switched_off_protections_are_accepted);
     in_child(signals_to_others_are_refused);
     snprintf(command, sizeof(command), "rm -rf %s %s-beside", directory, directory);

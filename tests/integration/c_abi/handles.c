@@ -401,8 +401,55 @@ static void posture_and_denials_are_json(void)
     sandlock_string_free(text);
     CHECK(sandlock_handle_denials(handle) == NULL);
     CHECK_CONTAINS(sandlock_last_error(), "not supervised");
+    CHECK(sandlock_handle_denials_dropped(handle) == 0);
     sandlock_handle_free(handle);
     sandlock_sandbox_free(bare);
+}
+
+static int count_records(const sandlock_handle_t *handle)
+{
+    char *text = sandlock_handle_denials(handle);
+    int count = 0;
+
+    CHECK(text != NULL);
+    for (const char *at = text; (at = strstr(at, "\"seq\":")) != NULL; at++)
+        count++;
+    sandlock_string_free(text);
+    return count;
+}
+
+static void denials_that_are_not_recorded_are_counted(void)
+{
+    static const char *const script =
+        "import os, sys\n"
+        "for i in range(4200):\n"
+        "    try: os.open('%s/%d' % (sys.argv[1], i), os.O_WRONLY | os.O_CREAT)\n"
+        "    except PermissionError: pass\n"
+        "    if i == 1000: input()\n";
+    char path[] = "/tmp/sandlock-c-abi-XXXXXX";
+    int in = -1;
+
+    CHECK(mkdtemp(path) != NULL);
+    sandlock_builder_t *b = sandlock_sandbox_builder_explain(base_builder(), true);
+    sandlock_sandbox_t *explained = build(sandlock_sandbox_builder_fs_read(b, path));
+    sandlock_handle_t *handle = sandlock_popen(
+        explained, NULL, ARGV("/usr/bin/python3", "-I", "-S", "-c", script, path),
+        SANDLOCK_STDIO_PIPED, SANDLOCK_STDIO_NULL, SANDLOCK_STDIO_INHERIT, &in, NULL, NULL);
+    CHECK(handle != NULL);
+    for (int64_t end = now_ms() + 20000; count_records(handle) < 1001 && now_ms() < end;)
+        sleep_ms(20);
+    CHECK(count_records(handle) >= 1001);
+    CHECK(sandlock_handle_denials_dropped(handle) == 0);
+    CHECK(write(in, "\n", 1) == 1);
+    close(in);
+    check_exit(sandlock_handle_wait(handle), 0);
+    CHECK(count_records(handle) == 4096);
+    /* The start of the interpreter may be denied something, too. */
+    CHECK(sandlock_handle_denials_dropped(handle) >= 4200 - 4096);
+    CHECK(sandlock_handle_denials_dropped(handle) < 4200 - 4096 + 10);
+    sandlock_handle_free(handle);
+    sandlock_sandbox_free(explained);
+    CHECK(rmdir(path) == 0);
 }
 
 static void cycles(int count)
@@ -455,6 +502,7 @@ int main(int argc, char **argv)
     other_threads_may_act_while_one_waits();
     the_creating_thread_may_end();
     posture_and_denials_are_json();
+    denials_that_are_not_recorded_are_counted();
     many_cycles_leave_nothing(argc > 1 ? atoi(argv[1]) : 1000);
     sandlock_sandbox_free(policy);
     return 0;

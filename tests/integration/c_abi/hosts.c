@@ -6,7 +6,7 @@
  *   no-threads    threads cannot be created (ENOSYS for clone3, EAGAIN for thread clones)
  *   no-clone3     clone3 is refused with EPERM, as container profiles did
  *   no-commands   a filter of the host's refuses the signals that sandboxes are ordered by
- *   no-ends       one refuses what ends processes or waits for them: nothing starts
+ *   no-ends       one refuses what ends processes or waits for them, or gives them streams: nothing starts
  *   sigpipe       standard error is a broken pipe and SIGPIPE has its default action
  *   state         nothing of the process is changed by runs
  *   file-limit    no file may grow (RLIMIT_FSIZE) and SIGXFSZ has its default action
@@ -18,6 +18,7 @@
  *   no-names      cannot write to /dev/shm: three runs
  *   tables        threads with descriptor tables of their own
  *   terminal      a captured run leaves the terminal's foreground group alone
+ *   own-entry     a grant of /proc/self without a supervisor is none of the host's entry
  *   stops         nothing that uses the terminal, and no key, makes a run wait for ever
  */
 #include "check.h"
@@ -219,10 +220,12 @@ static void commands_arrive_without_signals(int error)
     sandlock_handle_free(start_script("setsid sleep 1000 & sleep 1000"));
 }
 
-/* Neither a guardian that can do nothing nor a member that nobody ends. */
+/* Neither a guardian that can do nothing nor a member that nobody ends, nor a command without its streams. */
 static void nothing_starts_without(int number)
 {
-    const char *const reason = "guardian kill and wait calls: Operation not permitted";
+    const char *const reason = number == SYS_dup3
+                                   ? "descriptors: Operation not permitted"
+                                   : "guardian kill and wait calls: Operation not permitted";
     char path[] = "/tmp/sandlock-c-abi-XXXXXX";
     char command[64];
 
@@ -893,6 +896,56 @@ static void handles_of_other_tables(void)
     pthread_join(thread, NULL);
 }
 
+static char *first_line(const char *path)
+{
+    static char line[64];
+    FILE *file = fopen(path, "re");
+
+    CHECK(file != NULL && fgets(line, sizeof(line), file) != NULL);
+    fclose(file);
+    return line;
+}
+
+/* Also of a thread's, from a thread. */
+static void *the_own_entry_is_the_commands(void *grant)
+{
+    sandlock_builder_t *b = sandlock_sandbox_builder_fs_write(base_builder(), grant);
+    sandlock_sandbox_t *with = build(sandlock_sandbox_builder_no_supervisor(b, true));
+    char *own = strdup(grant), script[512];
+
+    CHECK(own != NULL);
+    snprintf(script, sizeof(script),
+             "for entry in %d %d/task/%d; do cat /proc/$entry/cmdline && echo had; "
+             "echo 321 >/proc/$entry/oom_score_adj && echo had; echo 1 >/proc/$entry/comm && echo "
+             "had; done; "
+             "read -r name <%s/comm && echo own $name",
+             getpid(), getpid(), (int)syscall(SYS_gettid), own);
+    sandlock_result_t *result = sandlock_run(with, NULL, SHELL(script));
+    check_output(result, "own sh\n");
+    free(own);
+    sandlock_sandbox_free(with);
+    return NULL;
+}
+
+static void the_own_entry_is_never_the_hosts(void)
+{
+    char self[] = "/proc/self", thread_self[] = "/proc/thread-self";
+    pthread_t thread;
+    sandlock_builder_t *b = sandlock_sandbox_builder_fs_write(base_builder(), "/proc");
+    sandlock_sandbox_t *everything = build(sandlock_sandbox_builder_no_supervisor(b, true));
+    char script[64];
+
+    the_own_entry_is_the_commands(self);
+    CHECK(pthread_create(&thread, NULL, the_own_entry_is_the_commands, thread_self) == 0);
+    pthread_join(thread, NULL);
+    CHECK_TEXT(first_line("/proc/self/oom_score_adj"), "0\n");
+    /* The control: a grant of all of them. */
+    snprintf(script, sizeof(script), "echo 321 >/proc/%d/oom_score_adj", getpid());
+    check_exit(sandlock_run(everything, NULL, SHELL(script)), 0);
+    CHECK_TEXT(first_line("/proc/self/oom_score_adj"), "321\n");
+    sandlock_sandbox_free(everything);
+}
+
 int main(int argc, char **argv)
 {
     const char *kind = argc > 1 ? argv[1] : "";
@@ -915,6 +968,7 @@ int main(int argc, char **argv)
         in_a_copy(nothing_starts_without, SYS_kill);
         in_a_copy(nothing_starts_without, SYS_wait4);
         in_a_copy(nothing_starts_without, SYS_waitid);
+        in_a_copy(nothing_starts_without, SYS_dup3);
     } else if (strcmp(kind, "no-threads") == 0) {
         refuse_threads();
         run_where_threads_fail();
@@ -943,6 +997,8 @@ int main(int argc, char **argv)
         handles_of_other_tables();
     else if (strcmp(kind, "terminal") == 0)
         status = on_a_terminal(captured_runs_on_a_terminal);
+    else if (strcmp(kind, "own-entry") == 0)
+        the_own_entry_is_never_the_hosts();
     else if (strcmp(kind, "stops") == 0)
         status = on_a_terminal(nothing_waits_for_a_shell);
     else

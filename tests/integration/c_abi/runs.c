@@ -85,6 +85,9 @@ static void interactive_runs_give_the_code(void)
 {
     CHECK(sandlock_run_interactive(policy, NULL, SHELL("exit 3")) == 3);
     CHECK(sandlock_run_interactive(policy, NULL, SHELL("kill -TERM $$")) == -1);
+    CHECK_CONTAINS(sandlock_last_error(), "signal 15");
+    CHECK(sandlock_run_interactive(policy, NULL, SHELL("kill -KILL $$")) == -1);
+    CHECK_CONTAINS(sandlock_last_error(), "signal 9");
 }
 
 static void names_are_checked_and_unique(void)
@@ -102,7 +105,8 @@ static void names_are_checked_and_unique(void)
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         CHECK(sandlock_run(policy, bad[i], SHELL(":")) == NULL);
-        CHECK_CONTAINS(sandlock_last_error(), "name");
+        CHECK_CONTAINS(sandlock_last_error(), "the sandbox name ");
+        CHECK(strstr(sandlock_last_error(), "sandbox name: ") == NULL);
     }
     check_exit(sandlock_run(policy, "c-abi-\xc3\xa4", SHELL(":")), 0);
 
@@ -128,6 +132,37 @@ static void a_missing_grant_fails_the_run(void)
     CHECK(sandlock_create(other, NULL, SHELL(":")) == NULL);
     CHECK(sandlock_popen(other, NULL, SHELL(":"), 0, 0, 0, NULL, NULL, NULL) == NULL);
     CHECK(sandlock_run_interactive(other, NULL, SHELL(":")) == -1);
+    sandlock_sandbox_free(other);
+}
+
+static void a_grant_that_may_be_missing_fails_none(void)
+{
+    sandlock_builder_t *b =
+        sandlock_sandbox_builder_fs_write_if_exists(base_builder(), "/no/such/grant");
+    sandlock_sandbox_t *other = build(b);
+
+    check_exit(sandlock_run(other, NULL, SHELL("exit 4")), 4);
+    sandlock_sandbox_free(other);
+    char path[] = "/tmp/sandlock-c-abi-XXXXXX";
+    CHECK(mkdtemp(path) != NULL);
+    other = build(sandlock_sandbox_builder_fs_write_if_exists(base_builder(), path));
+    check_exit(
+        sandlock_run(other, NULL, ARGV("/bin/sh", "-c", ": >\"$0\"/file && rm \"$0\"/file", path)),
+        0);
+    CHECK(rmdir(path) == 0);
+    sandlock_sandbox_free(other);
+}
+
+static void required_entries_are_active_or_nothing_runs(void)
+{
+    sandlock_sandbox_t *other = build(sandlock_sandbox_builder_require(base_builder(), "fs-refer"));
+
+    check_exit(sandlock_run(other, NULL, SHELL("exit 4")), 4);
+    sandlock_sandbox_free(other);
+    sandlock_builder_t *b = sandlock_sandbox_builder_require(base_builder(), "fs-refer, net-tcp");
+    other = build(sandlock_sandbox_builder_disable(b, SANDLOCK_PROTECTION_NET_TCP));
+    CHECK(sandlock_run(other, NULL, SHELL("exit 4")) == NULL);
+    CHECK_CONTAINS(sandlock_last_error(), "\"net-tcp\"");
     sandlock_sandbox_free(other);
 }
 
@@ -185,6 +220,8 @@ int main(void)
     interactive_runs_give_the_code();
     names_are_checked_and_unique();
     a_missing_grant_fails_the_run();
+    a_grant_that_may_be_missing_fails_none();
+    required_entries_are_active_or_nothing_runs();
     arguments_and_environment_pass_as_bytes();
     files_outside_the_grants_are_out_of_reach();
     sandlock_sandbox_free(policy);

@@ -274,6 +274,27 @@ static void the_deny_list_is_refused(void **state)
         assert_int_equal(ask(plan, x86_only_denied[i], 0, 0, 0, 0), FILTER_ERRNO(EPERM));
 }
 
+/* Whoever may ask nothing else may ask whether the process has other threads. */
+static void unshare_may_ask_for_threads_and_nothing_else(void **state)
+{
+    (void)state;
+    for (size_t a = 0; arch_all[a] != NULL; a++) {
+        CLEANUP_PLAN struct filter_plan *with = plan_for(arch_all[a], &default_policy, &supervised);
+        CLEANUP_PLAN struct filter_plan *without =
+            plan_for(arch_all[a], &default_policy, &unsupervised);
+        assert_int_equal(ask(with, "unshare", CLONE_THREAD, 0, 0, 0), FILTER_ALLOW);
+        assert_int_equal(ask(without, "unshare", CLONE_NEWUSER, 0, 0, 0), FILTER_ALLOW);
+        for (unsigned bit = 0; bit < 32; bit++) {
+            uint32_t flag = 1U << bit;
+            if (flag == CLONE_THREAD)
+                continue;
+            assert_int_equal(ask(with, "unshare", flag, 0, 0, 0), FILTER_ERRNO(EPERM));
+            assert_int_equal(ask(with, "unshare", flag | CLONE_THREAD, 0, 0, 0),
+                             FILTER_ERRNO(EPERM));
+        }
+    }
+}
+
 static void hidden_calls_are_enosys(void **state)
 {
     CLEANUP_PLAN struct filter_plan *with = plan_for(&arch_x86_64, &default_policy, &supervised);
@@ -1180,6 +1201,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_number_answers_as_pinned),
         cmocka_unit_test(the_deny_list_is_refused),
+        cmocka_unit_test(unshare_may_ask_for_threads_and_nothing_else),
         cmocka_unit_test(hidden_calls_are_enosys),
         cmocka_unit_test(ordinary_calls_and_those_of_the_launch_are_allowed),
         cmocka_unit_test(sysv_ipc_is_a_group),

@@ -164,15 +164,16 @@ static int change_nameless(void *data)
     (void)data;
     EXPECT(pipe(fds) == 0);
     EXPECT(fchmod(fds[0], 0600) == -1 && errno == EACCES); /* see launch/streams.c */
-    EXPECT(fchown(fds[0], getuid(), (gid_t)-1) == 0);
+    EXPECT(fchown(fds[0], getuid(), (gid_t)-1) == -1 && errno == EACCES);
+    EXPECT(futimens(fds[0], NULL) == -1 && errno == EACCES);
     struct stat status;
     EXPECT(fstat(fds[0], &status) == 0 && (status.st_mode & 07777) == 0600);
     int memory = sys_memfd("x", 0);
-    EXPECT(fchmod(memory, 0600) == 0);
+    EXPECT(fchmod(memory, 0600) == 0 && fchown(memory, getuid(), (gid_t)-1) == 0);
     return 0;
 }
 
-static void test_objects_without_a_place_may_be_changed_but_the_mode_of_pipes(void **state)
+static void test_objects_without_a_place_may_be_changed_but_pipes(void **state)
 {
     struct policy policy = {0};
 
@@ -390,7 +391,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_metadata_below_a_write_grant_changes),
         cmocka_unit_test(test_metadata_outside_does_not),
-        cmocka_unit_test(test_objects_without_a_place_may_be_changed_but_the_mode_of_pipes),
+        cmocka_unit_test(test_objects_without_a_place_may_be_changed_but_pipes),
         cmocka_unit_test(test_the_gate_is_not_wanted_where_everything_is_writable),
         cmocka_unit_test(test_a_member_touches_itself_alone),
         cmocka_unit_test(test_groups_of_members_can_be_joined_and_no_other),

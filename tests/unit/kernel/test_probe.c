@@ -177,6 +177,49 @@ static void without_ptrace_there_is_no_way_to_fetch(void **state)
     assert_int_equal(result.fetch_method, PROBE_FETCH_NONE);
 }
 
+static void each_single_call_that_is_refused_is_seen(void **state)
+{
+    static const int numbers[PROBE_CALLS] = {
+        [PROBE_OPENAT2] = SYS_openat2,
+        [PROBE_FACCESSAT2] = SYS_faccessat2,
+        [PROBE_STATX] = SYS_statx,
+        [PROBE_CLOSE_RANGE] = SYS_close_range,
+        [PROBE_PIDFD_SEND_SIGNAL] = SYS_pidfd_send_signal,
+        [PROBE_MEMFD_CREATE] = SYS_memfd_create,
+        [PROBE_SIGNALFD] = SYS_signalfd4,
+        [PROBE_KILL] = SYS_kill,
+    };
+    struct probe_result open_host;
+
+    (void)state;
+    probe_host(&open_host);
+    for (int i = 0; i < PROBE_CALLS; i++) {
+        struct probe_result result = probe_under_filter(&numbers[i], 1, 0);
+        for (int other = 0; other < PROBE_CALLS; other++) {
+            const struct probe_item *item = &result.calls[other];
+            assert_int_equal(item->available, other != i && open_host.calls[other].available);
+            assert_true(item->available ||
+                        strstr(item->reason, probe_call_name((enum probe_call)other)) != NULL);
+        }
+        assert_int_equal(result.calls[i].sys_errno, EPERM);
+    }
+}
+
+static void a_refused_restriction_is_seen(void **state)
+{
+    static const int refused[] = {SYS_landlock_restrict_self};
+    struct probe_result open_host;
+
+    (void)state;
+    probe_host(&open_host);
+    assert_true(open_host.landlock_restrict.available || open_host.landlock.abi <= 0 ||
+                open_host.under_filter);
+    struct probe_result result = probe_under_filter(refused, 1, 0);
+    assert_false(result.landlock_restrict.available);
+    assert_int_equal(result.landlock_restrict.sys_errno, EPERM);
+    assert_int_equal(result.listener.available, open_host.listener.available);
+}
+
 static void a_second_listener_is_recognised_as_nesting(void **state)
 {
     struct probe_result open_host;
@@ -203,6 +246,8 @@ int main(void)
         cmocka_unit_test(methods_follow_from_what_works),
         cmocka_unit_test(a_containers_refusals_are_seen),
         cmocka_unit_test(without_ptrace_there_is_no_way_to_fetch),
+        cmocka_unit_test(each_single_call_that_is_refused_is_seen),
+        cmocka_unit_test(a_refused_restriction_is_seen),
         cmocka_unit_test(a_second_listener_is_recognised_as_nesting),
     };
 

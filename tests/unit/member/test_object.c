@@ -318,14 +318,86 @@ static void test_identity_is_read_from_the_right_columns(void **state)
 
     (void)state;
     assert_int_equal(identity_parse("Name:\tx\\nUid:\t0\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n"
-                                    "CapInh:\t00\nCapEff:\t000001ffffffffff\n",
-                                    &identity),
+                                    "Groups:\t7 9 \nCapInh:\t00\nCapEff:\t000001ffffffffff\n",
+                                    false, &identity),
                      0);
     assert_int_equal(identity.uid, 4);
     assert_int_equal(identity.gid, 8);
     assert_true(identity.effective == 0x1ffffffffffULL);
-    assert_int_equal(identity_parse("Name:\tx\nUid:\t1\t2\t3\n", &identity), -EINVAL);
-    assert_int_equal(identity_parse("", &identity), -EINVAL);
+    assert_true(identity.any_group && identity.groups == NULL);
+    assert_int_equal(identity_parse("Name:\tx\nUid:\t1\t2\t3\n", false, &identity), -EINVAL);
+    assert_int_equal(identity_parse("", false, &identity), -EINVAL);
+}
+
+#define STATUS(groups) \
+    "Uid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nGroups:\t" groups "CapEff:\t000001ffffffffff\n"
+
+static void test_groups_are_read_unless_every_one_can_be_had(void **state)
+{
+    struct member_identity identity;
+
+    (void)state;
+    assert_int_equal(identity_parse(STATUS("7 9 4294967294 \n"), true, &identity), 0);
+    assert_int_equal(identity.group_count, 3);
+    assert_int_equal(identity.groups[0], 7);
+    assert_int_equal(identity.groups[2], 4294967294U);
+    assert_true(!identity.any_group && identity.effective == 0);
+    identity_release(&identity);
+    assert_int_equal(identity_parse(STATUS(" \n"), true, &identity), 0);
+    assert_true(identity.groups == NULL && identity.group_count == 0);
+    assert_int_equal(identity_parse(STATUS("7 x \n"), true, &identity), -EINVAL);
+    assert_null(identity.groups);
+}
+
+static bool can_read(const char *path)
+{
+    CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    return fd >= 0;
+}
+
+static void assert_member_may(const char *path, const char *status, bool expected)
+{
+    CLEANUP_IDENTITY struct member_identity identity;
+    struct lowered_rights lowered;
+    uint32_t before[8], after[8];
+    long count = sys_call2(SYS_getgroups, 8, (long)before);
+
+    assert_int_equal(identity_parse(status, false, &identity), 0);
+    assert_true(identity_differs(&identity));
+    assert_int_equal(identity_lower(&identity, &lowered), 0);
+    bool may = can_read(path);
+    identity_restore(&lowered);
+    assert_int_equal(may, expected);
+    assert_true(can_read(path));
+    assert_int_equal(sys_call2(SYS_getgroups, 8, (long)after), count);
+    assert_true(count <= 0 || memcmp(before, after, (size_t)count * sizeof(before[0])) == 0);
+    assert_int_equal(sys_call1(SYS_setfsuid, -1), geteuid());
+    assert_int_equal(sys_call1(SYS_setfsgid, -1), getegid());
+}
+
+#define MEMBER(uid, gid, groups, effective) \
+    "Uid:\t0\t0\t0\t" uid "\nGid:\t0\t0\t0\t" gid "\nGroups:\t" groups "\nCapEff:\t" effective "\n"
+
+static void test_the_kernel_judges_by_the_members_identity(void **state)
+{
+    char path[] = "/tmp/sandlock-identity-XXXXXX";
+
+    (void)state;
+    if (geteuid() != 0 || sys_call2(SYS_setgroups, 0, 0) != 0)
+        skip();
+    CLEANUP_FD int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(fchown(fd, 61900, 61901), 0);
+    assert_int_equal(fchmod(fd, 0640), 0);
+    assert_member_may(path, MEMBER("61900", "5", "", "0"), true);
+    assert_member_may(path, MEMBER("61902", "61901", "", "0"), true);
+    assert_member_may(path, MEMBER("61902", "5", "4 61901 ", "0"), true);
+    assert_member_may(path, MEMBER("61902", "5", "4 ", "0"), false);
+    assert_member_may(path, MEMBER("0", "0", "", "0"), false);
+    assert_member_may(path, MEMBER("0", "0", "61901 ", "0"), true);
+    assert_member_may(path, MEMBER("61902", "5", "", "4"), true); /* CAP_DAC_READ_SEARCH */
+    unlink(path);
 }
 
 static void test_a_processor_mask_never_widens(void **state)
@@ -358,6 +430,8 @@ int main(void)
         cmocka_unit_test(test_pipes_and_memory_files_have_no_place),
         cmocka_unit_test(test_advice_names_the_directory),
         cmocka_unit_test(test_identity_is_read_from_the_right_columns),
+        cmocka_unit_test(test_groups_are_read_unless_every_one_can_be_had),
+        cmocka_unit_test(test_the_kernel_judges_by_the_members_identity),
         cmocka_unit_test(test_a_processor_mask_never_widens),
     };
 

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -105,9 +106,20 @@ static bool shows_kernel(const struct policy *policy)
     return shadow.kernel;
 }
 
+static bool is_shown(const char *path)
+{
+    struct shadow kernel;
+    struct granted granted = {.path = path, .fd = -1};
+
+    shadow_find_kernel(&kernel);
+    assert_true(object_identify_path(AT_FDCWD, path, &granted.object));
+    return shadow_shows_kernel(&kernel, &granted);
+}
+
 static void this_host_is_found(void **state)
 {
     char read[] = "/usr", all[] = "/", proc[] = "/proc/self", cpu[] = "/sys/devices/system";
+    char files[] = "/proc/stat";
     char *items[1] = {read};
     struct policy policy = {.fs_read = {.items = items, .count = 1}};
     (void)state;
@@ -118,7 +130,11 @@ static void this_host_is_found(void **state)
     assert_true(shows_kernel(&policy));
     policy.without = FEATURE_PROC_VIEW;
     assert_false(shows_kernel(&policy));
-    assert_true(shadow_grants_show_kernel(&policy));
+    assert_true(is_shown(proc));
+    assert_true(is_shown(files));
+    assert_true(is_shown(all));
+    assert_false(is_shown(read));
+    assert_false(is_shown(cpu));
     policy.without = 0;
     items[0] = cpu;
     assert_false(shows_kernel(&policy));

@@ -296,6 +296,32 @@ static void test_an_address_is_named_where_some_port_is_left_of_it(void **state)
     fixture_free(&denied);
 }
 
+static void test_everything_is_allowed_where_no_destination_is_refused(void **state)
+{
+    static const struct {
+        const char *words[3];
+        bool everything;
+    } cases[] = {
+        {{"ls"}, false},
+        {{"--net-allow=udp://*"}, true},
+        {{"--net-allow=udp://*", "--net-deny=tcp://10.0.0.1"}, true},
+        {{"--net-allow=udp://*", "--net-deny=udp://10.0.0.1:53"}, false},
+        {{"--net-allow=udp://*", "--net-deny=udp://*:53"}, false},
+        {{"--net-allow=udp://*:1-65534"}, false},
+        {{"--net-allow=udp://0.0.0.0/0"}, false},
+        {{"--net-allow=tcp://*"}, false},
+        {{"--net-deny=tcp://10.0.0.1"}, true},
+        {{"--net-deny=10.0.0.1"}, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fixture f = fixture_of(cases[i].words);
+        assert_int_equal(net_allows_everything(f.verdicts, NET_UDP), cases[i].everything);
+        fixture_free(&f);
+    }
+}
+
 /* ---- Against a model ------------------------------------------------------------------------- */
 
 /* A small world, so that rules and questions meet: few networks, few ports, long and short prefixes. */
@@ -427,6 +453,7 @@ int main(void)
         cmocka_unit_test(test_an_address_inside_another_is_read_as_what_it_reaches),
         cmocka_unit_test(test_allow_does_not_see_it),
         cmocka_unit_test(test_an_address_is_named_where_some_port_is_left_of_it),
+        cmocka_unit_test(test_everything_is_allowed_where_no_destination_is_refused),
         cmocka_unit_test(test_a_refusal_names_the_rule_or_what_would_allow_it),
         cmocka_unit_test(test_what_is_allowed_needs_no_reason),
         cmocka_unit_test(test_random_rules_agree_with_a_linear_model),

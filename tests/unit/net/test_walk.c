@@ -51,7 +51,7 @@ static int walk_from(int base, const char *path, uint64_t flags)
     snprintf(call.path, sizeof(call.path), "%s", path);
     call.object.base = base;
     snprintf(call.object.path, sizeof(call.object.path), "%s", path);
-    return walk_as_caller(&views, &request, &call);
+    return walk_as_caller(&views, &request, &call, NULL);
 }
 
 static void assert_leads(const char *path, const char *target)

@@ -166,7 +166,9 @@ static void test_options_that_exclude_each_other(void **state)
 
 static void test_a_name_is_not_answered_with_one_of_the_opposite_meaning(void **state)
 {
-    static const char *const words[] = {"--fs-deny-try", "--no-clean-env", "--coredump"};
+    static const char *const words[] = {"--fs-deny-try", "--no-clean-env", "--coredump",
+                                        "--disallow",    "--fs-protect",   "--fs-hide",
+                                        "--joinable"};
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         struct options_parsed parsed;

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 struct scene {
@@ -440,6 +441,60 @@ static void objects_without_a_path_have_no_name(void **state)
     assert_int_equal(name_of(-1, path, &unlinked), -EBADF);
 }
 
+static void a_lack_of_descriptors_is_no_verdict(void **state)
+{
+    struct scene *scene = *state;
+    struct rlimit before, none;
+    char path[4096];
+    bool unlinked;
+
+    write_file(path_in(scene, "dir/x"));
+    assert_int_equal(grant(scene, path_in(scene, "dir"), true), 0);
+    CLEANUP_FD int fd = open(path_in(scene, "dir/x"), O_PATH | O_CLOEXEC);
+    int next = dup(fd);
+    assert_true(next >= 0);
+    assert_int_equal(close(next), 0);
+    assert_int_equal(name_of(fd, path, &unlinked), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = (rlim_t)next;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    errno = 0;
+    enum grants_answer answer = grants_judge(&scene->grants, fd, path, unlinked, true, false);
+    int error = errno;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(answer, GRANTS_FAILED);
+    assert_int_equal(error, EMFILE);
+    assert_true(covers_fd(scene, fd, true));
+}
+
+static void an_object_is_judged_by_a_directory_only_where_it_lies_there(void **state)
+{
+    struct scene *scene = *state;
+
+    write_file(path_in(scene, "dir/x"));
+    assert_int_equal(grant(scene, path_in(scene, "dir"), true), 0);
+    CLEANUP_FD int inside = open(path_in(scene, "dir/x"), O_PATH | O_CLOEXEC);
+    CLEANUP_FD int outside = open(path_in(scene, "file"), O_PATH | O_CLOEXEC);
+    CLEANUP_FD int sub = open(path_in(scene, "dir/sub"), O_PATH | O_CLOEXEC);
+    CLEANUP_FD int dir = open(path_in(scene, "dir"), O_PATH | O_CLOEXEC);
+    CLEANUP_FD int above = open(scene->directory, O_PATH | O_CLOEXEC);
+    const struct grants *grants = &scene->grants;
+    assert_int_equal(grants_judge_in(grants, inside, dir, "x", true, false), GRANTS_COVER);
+    assert_int_equal(grants_judge_in(grants, inside, dir, "x", false, false), GRANTS_COVER);
+    assert_int_equal(grants_judge_in(grants, sub, -1, NULL, true, false), GRANTS_COVER);
+    assert_int_equal(grants_judge_in(grants, above, -1, NULL, true, false), GRANTS_DO_NOT_COVER);
+    assert_int_equal(grants_judge_in(grants, outside, above, "file", true, false),
+                     GRANTS_DO_NOT_COVER);
+    assert_int_equal(grants_judge_in(grants, outside, dir, "x", true, false), GRANTS_CANNOT_TELL);
+    assert_int_equal(grants_judge_in(grants, inside, sub, "x", true, false), GRANTS_CANNOT_TELL);
+    assert_int_equal(grants_judge_in(grants, inside, -1, NULL, true, false), GRANTS_CANNOT_TELL);
+    assert_int_equal(symlink("../file", path_in(scene, "dir/sub/link")), 0);
+    assert_int_equal(grants_judge_in(grants, outside, sub, "link", true, false),
+                     GRANTS_CANNOT_TELL);
+    unlink(path_in(scene, "dir/sub/link"));
+}
+
 #define GRANTS_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -465,6 +520,8 @@ int main(void)
         GRANTS_TEST(a_file_that_is_called_deleted_is_not),
         GRANTS_TEST(a_lost_name_of_a_file_with_another_link_is_unlinked),
         GRANTS_TEST(objects_without_a_path_have_no_name),
+        GRANTS_TEST(a_lack_of_descriptors_is_no_verdict),
+        GRANTS_TEST(an_object_is_judged_by_a_directory_only_where_it_lies_there),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

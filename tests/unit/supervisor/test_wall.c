@@ -205,11 +205,30 @@ static void signals_reach_only_the_process_itself(void **state)
     assert_answer(LIBRARY(ROLE_SUPERVISOR), "kill", 0, SIGSTOP, 0, NO);
     assert_answer(interactive, "kill", 0, SIGSTOP, 0, FILTER_ALLOW);
     assert_answer(interactive, "kill", own + 1, SIGSTOP, 0, NO);
+    assert_answer(interactive, "kill", (uint64_t)-5, 0, 0, FILTER_ALLOW); /* a question */
+    assert_answer(LIBRARY(ROLE_SUPERVISOR), "kill", (uint64_t)-5, 0, 0, NO);
     assert_answer(LIBRARY(ROLE_WORKER), "tgkill", own, 1, SIGABRT, FILTER_ALLOW);
     assert_answer(LIBRARY(ROLE_WORKER), "tgkill", own + 1, 1, SIGABRT, NO);
     assert_answer(LIBRARY(ROLE_WORKER), "tgkill", own + 1, 1, 0, FILTER_ALLOW); /* a question */
     assert_answer(LIBRARY(ROLE_WORKER), "kill", own, SIGTERM, 0, NO);
     assert_answer(CLI(ROLE_GUARDIAN), "kill", (uint64_t)-1, SIGKILL, 0, FILTER_ALLOW);
+}
+
+/* What the command line may do by descriptor it may do by number, to one process, where a filter refuses the other. */
+static void the_command_line_ends_members_by_number_too(void **state)
+{
+    const uint64_t other = (uint64_t)getpid() + 1;
+
+    (void)state;
+    assert_answer(CLI(ROLE_SUPERVISOR), "kill", other, SIGKILL, 0, FILTER_ALLOW);
+    assert_answer(CLI(ROLE_SUPERVISOR), "kill", other, SIGUSR1, 0, FILTER_ALLOW);
+    assert_answer(CLI(ROLE_SUPERVISOR), "kill", other, SIGTERM, 0, SECCOMP_RET_TRAP);
+    assert_answer(CLI(ROLE_SUPERVISOR), "kill", 0, SIGKILL, 0, SECCOMP_RET_TRAP);
+    assert_answer(CLI(ROLE_SUPERVISOR), "kill", (uint64_t)-1, SIGKILL, 0, SECCOMP_RET_TRAP);
+    assert_answer(CLI(ROLE_SUPERVISOR), "kill", 0x80000000, SIGKILL, 0, SECCOMP_RET_TRAP);
+    assert_answer(CLI(ROLE_WORKER), "kill", other, SIGUSR1, 0, SECCOMP_RET_TRAP);
+    assert_answer(LIBRARY(ROLE_SUPERVISOR), "kill", other, SIGKILL, 0, NO);
+    assert_answer(LIBRARY(ROLE_SUPERVISOR), "kill", other, SIGUSR1, 0, NO);
 }
 
 static void no_role_makes_sockets_or_reaches_the_host(void **state)
@@ -307,6 +326,36 @@ static void a_library_lets_its_host_change_ids(void **state)
         assert_answer(LIBRARY(ROLE_SUPERVISOR), calls[i], 1, 1, 1, FILTER_ALLOW);
         assert_answer(LIBRARY(ROLE_WORKER), calls[i], 1, 1, 1, FILTER_ALLOW);
         assert_answer(CLI(ROLE_SUPERVISOR), calls[i], 1, 1, 1, SECCOMP_RET_TRAP);
+    }
+}
+
+static void the_ids_of_members_are_taken_only_by_who_has_more_to_give_up(void **state)
+{
+    static const char *const calls[] = {"capset", "setfsuid", "setfsgid", "setgroups", "getgroups"};
+    static const char *const needs[] = {"identity", NULL};
+    static const struct feature gate = {.name = "gate", .needs = {.calls = needs}};
+    const struct feature *const features[] = {&gate, NULL};
+
+    (void)state;
+    for (int role = ROLE_SUPERVISOR; role <= ROLE_GUARDIAN; role++) {
+        struct wall_options cli = CLI((enum wall_role)role);
+        struct wall_options library = LIBRARY((enum wall_role)role);
+        bool acts = role != ROLE_GUARDIAN;
+        cli.features = library.features = features;
+        for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+            cli.privileged = false;
+            assert_answer(cli, calls[i], 1, 1, 0,
+                          acts ? SECCOMP_RET_TRAP : SECCOMP_RET_KILL_PROCESS);
+            cli.privileged = true;
+            assert_answer(cli, calls[i], 1, 1, 0, acts ? FILTER_ALLOW : SECCOMP_RET_KILL_PROCESS);
+            if (acts) /* whose host may become root again */
+                assert_answer(library, calls[i], 1, 1, 0, FILTER_ALLOW);
+            cli.features = NULL;
+            assert_answer(cli, calls[i], 1, 1, 0,
+                          acts ? SECCOMP_RET_TRAP : SECCOMP_RET_KILL_PROCESS);
+            cli.features = features;
+        }
+        assert_answer(cli, "setuid", 1, 0, 0, acts ? SECCOMP_RET_TRAP : SECCOMP_RET_KILL_PROCESS);
     }
 }
 
@@ -491,6 +540,10 @@ static void a_form_of_a_call_is_not_the_whole_of_it(void **state)
          "setsockopt",
          {3, SOL_SOCKET, SO_LOCK_FILTER},
          {{3, SOL_SOCKET, SO_ATTACH_FILTER}, {3, IPPROTO_IP, SO_LOCK_FILTER}}},
+        {"setsockopt:here",
+         "setsockopt",
+         {3, SOL_SOCKET, 62 /* SO_BINDTOIFINDEX */},
+         {{3, SOL_SOCKET, SO_BINDTODEVICE}, {3, IPPROTO_IP, 62}}},
         {"setsockopt:send-timeout",
          "setsockopt",
          {3, SOL_SOCKET, SO_SNDTIMEO},
@@ -507,6 +560,10 @@ static void a_form_of_a_call_is_not_the_whole_of_it(void **state)
          "setsockopt",
          {3, IPPROTO_IP, 24},
          {{3, IPPROTO_IP, 25}, {3, SOL_SOCKET, 24}}},
+        {"setsockopt:cork",
+         "setsockopt",
+         {3, IPPROTO_UDP, 1},
+         {{3, IPPROTO_UDP, 100 /* UDP_ENCAP */}, {3, SOL_SOCKET, 1}}},
         {"sendmsg:no-wait",
          "sendmsg",
          {3, 1, MSG_DONTWAIT},
@@ -515,6 +572,11 @@ static void a_form_of_a_call_is_not_the_whole_of_it(void **state)
          "pidfd_send_signal",
          {3, SIGUSR1},
          {{3, SIGKILL}, {3, SIGPIPE}},
+         ROLE_WORKER},
+        {"pidfd_send_signal:guardian",
+         "kill",
+         {7, SIGUSR1},
+         {{7, SIGKILL}, {(uint64_t)-1, SIGUSR1}},
          ROLE_WORKER},
         {"pidfd_send_signal:pipe",
          "pidfd_send_signal",
@@ -927,9 +989,11 @@ int main(void)
         cmocka_unit_test(nothing_becomes_executable),
         cmocka_unit_test(only_threads_are_made_and_only_by_the_supervisor),
         cmocka_unit_test(signals_reach_only_the_process_itself),
+        cmocka_unit_test(the_command_line_ends_members_by_number_too),
         cmocka_unit_test(no_role_makes_sockets_or_reaches_the_host),
         cmocka_unit_test(ioctls_are_those_of_the_role),
         cmocka_unit_test(a_library_lets_its_host_change_ids),
+        cmocka_unit_test(the_ids_of_members_are_taken_only_by_who_has_more_to_give_up),
         cmocka_unit_test(a_feature_widens_the_list_by_what_it_needs),
         cmocka_unit_test(a_feature_may_end_lingering_alone),
         cmocka_unit_test(a_feature_may_lower_the_limit_that_is_a_mark_alone),
