@@ -388,9 +388,11 @@ static bool write_posture(struct run *run, struct error *err)
                error_runtime(err, 0, "the guardian process cannot be reached");
     if (result == -ETIMEDOUT)
         return error_runtime(err, 0, "writing --posture: nobody reads it");
-    if (result != 0 && result != -ESRCH)
+    if (result == -ESRCH) /* the guardian has ended, and who waits is told why */
+        return true;
+    if (result != 0)
         return error_runtime(err, -result, "writing --posture");
-    if (result == -ESRCH || sandbox_start(run->sandbox) != 0)
+    if (sandbox_start(run->sandbox) != 0)
         return error_runtime(err, 0, "the sandbox ended before its command could start");
     return true;
 }

@@ -163,7 +163,7 @@ static void try_on_child(struct findings *findings, pid_t pid, int shared_fd)
 static void try_access(struct findings *findings)
 {
     int shared_fd = (int)sys_call2(SYS_eventfd2, 0, O_CLOEXEC);
-    int ends[2];
+    int ends[2] = {-1, -1};
     char nothing;
 
     if (sys_call2(SYS_pipe2, (long)ends, O_CLOEXEC) != 0)

@@ -175,22 +175,28 @@ static ssize_t list_children(struct descent *descent, pid_t parent)
     }
 }
 
+static bool make_room(struct descent *descent, size_t wanted)
+{
+    if (descent->items != NULL && wanted <= descent->capacity)
+        return true;
+    if (wanted > DESCENT_MAX)
+        return false;
+    struct descendant *larger = realloc(descent->items, 2 * wanted * sizeof(*larger));
+    if (larger == NULL)
+        return false;
+    descent->items = larger;
+    descent->capacity = 2 * wanted;
+    return true;
+}
+
 static void add_children(struct descent *descent, pid_t parent)
 {
     ssize_t count = list_children(descent, parent);
 
     if (count <= 0)
         return; /* it has ended, and its children are ours */
-    if (descent->count + (size_t)count > descent->capacity) {
-        size_t capacity = 2 * (descent->count + (size_t)count);
-        struct descendant *larger = realloc(descent->items, capacity * sizeof(*larger));
-        if (capacity > DESCENT_MAX || larger == NULL) {
-            descent->items = larger != NULL ? larger : descent->items;
-            return;
-        }
-        descent->items = larger;
-        descent->capacity = capacity;
-    }
+    if (!make_room(descent, descent->count + (size_t)count))
+        return;
     for (ssize_t i = 0; i < count; i++)
         descent->items[descent->count++] =
             (struct descendant){.pid = descent->children[i], .parent = parent};

@@ -224,7 +224,7 @@ static bool is_alike(const struct net_address *peer, const struct net_address *a
 static int keep_peer(const struct pinned_socket *socket, const struct socket_address *address,
                      enum device_peers peers)
 {
-    struct socket_address peer;
+    struct socket_address peer = {0};
 
     if (peers == PEERS_ANY)
         return 0;
@@ -233,8 +233,8 @@ static int keep_peer(const struct pinned_socket *socket, const struct socket_add
         return is_ping(socket) && is_marked(socket->fd) ? -EISCONN : 0;
     if (result < 0)
         return result;
-    if (address->kind ==
-        ADDRESS_UNSPEC) /* without a mark it cannot send, or was given to the sandbox */
+    /* Without a mark it cannot send, or was given to the sandbox. */
+    if (address->kind == ADDRESS_UNSPEC)
         return is_marked(socket->fd) ? -EISCONN : 0;
     if (peer.port == address->port && net_address_equal(&peer.ip, &address->ip))
         return 0;

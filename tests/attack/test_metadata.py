@@ -243,26 +243,47 @@ class Held:
         fcntl.ioctl(self.faults, 0xC020AA00, struct.pack("QQQQ", self.address, self.SIZE, 1, 0))  # UFFDIO_REGISTER
         self.fd = os.open(path, os.O_WRONLY)
         self.writer = threading.Thread(target=lambda: self.libc.pwrite(
-            self.fd, ctypes.c_void_p(self.address), ctypes.c_size_t(self.SIZE), ctypes.c_long(0)))
+            self.fd, ctypes.c_void_p(self.address), ctypes.c_size_t(self.SIZE), ctypes.c_long(0)), daemon=True)
         self.writer.start()
         assert select.select([self.faults], [], [], 10)[0], "it waits for its bytes"
 
-    def release(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
         fcntl.ioctl(self.faults, 0xC020AA04, struct.pack("QQQQQ", self.address, self.SIZE, 0, 0, 0))  # UFFDIO_ZEROPAGE
         self.writer.join()
         os.close(self.fd)
         os.close(self.faults)
 
 
-def wait_until_blocked(entry):
-    """In the kernel, uninterruptibly: one of the threads in a directory of /proc, or the thread whose directory it is."""
+def is_blocked(thread):
+    try:
+        return (thread / "stat").read_text().rsplit(")", 1)[1].split()[0] == "D"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until_blocked(process, thread="*"):
+    """In the kernel, uninterruptibly: one of its threads, or this one."""
     end = time.monotonic() + 10
-    while time.monotonic() < end:
-        threads = entry.glob("*/stat") if entry.name == "task" else [entry / "stat"]
-        if any(thread.read_text().rsplit(")", 1)[1].split()[0] == "D" for thread in threads):
-            return
+    while not any(map(is_blocked, pathlib.Path(f"/proc/{process}/task").glob(thread))):
+        assert time.monotonic() < end, f"nothing waits in {process}"
         time.sleep(0.005)
-    raise AssertionError(f"nothing waits in {entry}")
+
+
+def start_chown(file):
+    """Of root, and it waits. Now and then the file is not held yet."""
+    for _ in range(5):
+        root = threading.Thread(target=os.chown, args=(file, 0, 0), daemon=True)
+        root.start()
+        while root.is_alive():
+            if is_blocked(pathlib.Path(f"/proc/self/task/{root.native_id}")):
+                return root
+            time.sleep(0.005)
+        os.chown(file, 1234, 1234)
+        time.sleep(0.1)
+    raise AssertionError("nothing holds the file")
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root: members of another user")
@@ -292,13 +313,10 @@ def test_who_loses_a_file_while_it_waits_for_it_changes_nothing_of_it(attack, tm
 
         ask()
         assert member.stdout.readline() == "OK\n", "its own it may change"
-        held = Held(file)
-        root = threading.Thread(target=os.chown, args=(file, 0, 0))
-        root.start()
-        wait_until_blocked(pathlib.Path(f"/proc/self/task/{root.native_id}"))
-        ask()
-        wait_until_blocked(pathlib.Path(f"/proc/{member.pid}/task"))
-        held.release()
+        with Held(file):
+            root = start_chown(file)
+            ask()
+            wait_until_blocked(member.pid)
         root.join()
         assert member.stdout.readline() == "Operation not permitted\n", where
         status = file.stat()
