@@ -78,6 +78,9 @@ struct launch {
 
     struct bare_range guardian_ranges[GUARDIAN_KEEPS + 1];
 
+    pid_t *
+        own_children; /* of the command line, from before it was executed: a shell's background jobs */
+    size_t own_child_count;
     pid_t guardian; /* 0 before the clone and after the reap */
     int guardian_pidfd;
 };
@@ -100,6 +103,9 @@ void posture_describe_launch(struct launch *launch);
 
 /* The part about the network, after the features (posture_network.c). */
 void posture_describe_network(struct launch *launch);
+
+/* Before the guardian is made: children that are no members. What cannot be noted is taken for one (sweep.c). */
+void launch_note_children(struct launch *launch);
 
 /* The guardian died out of turn: ends the members that PDEATHSIG did not reach (sweep.c). */
 void launch_sweep_members(struct launch *launch);

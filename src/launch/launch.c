@@ -249,8 +249,10 @@ bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
         return false;
     launch->guardian_plan.watch_thread = launch->confined || launch->own_process;
     /* Orphans of a guardian that was killed come to us (sweep.c). */
-    if (launch->own_process)
+    if (launch->own_process) {
+        launch_note_children(launch);
         prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    }
     crash_if("crash-before-clone");
     if (!clone_guardian(launch, err))
         return false;
@@ -455,6 +457,7 @@ void launch_free(struct launch *launch)
     pthread_mutex_destroy(&launch->posture_lock);
     bpf_program_free(&launch->program);
     free(launch->affinity);
+    free(launch->own_children);
     free(launch->tracer);
     fd_close(launch->lifeline[0]);
     fd_close(launch->lifeline[1]);

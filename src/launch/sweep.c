@@ -141,6 +141,8 @@ struct descent {
     size_t count, capacity;
     pid_t *children; /* of one of them */
     size_t children_capacity;
+    pid_t *own; /* children of ours that are no members, borrowed; 0: reaped */
+    size_t own_count;
 };
 
 /* One that has another parent than when it was found is not the same process, unless it is ours by now. A child
@@ -189,6 +191,16 @@ static bool make_room(struct descent *descent, size_t wanted)
     return true;
 }
 
+/* Such a child keeps its number until it is reaped. */
+static bool is_our_own(const struct descent *descent, pid_t pid)
+{
+    for (size_t i = 0; i < descent->own_count; i++) {
+        if (descent->own[i] == pid)
+            return true;
+    }
+    return false;
+}
+
 static void add_children(struct descent *descent, pid_t parent)
 {
     ssize_t count = list_children(descent, parent);
@@ -197,9 +209,11 @@ static void add_children(struct descent *descent, pid_t parent)
         return; /* it has ended, and its children are ours */
     if (!make_room(descent, descent->count + (size_t)count))
         return;
-    for (ssize_t i = 0; i < count; i++)
-        descent->items[descent->count++] =
-            (struct descendant){.pid = descent->children[i], .parent = parent};
+    for (ssize_t i = 0; i < count; i++) {
+        if (!is_our_own(descent, descent->children[i]))
+            descent->items[descent->count++] =
+                (struct descendant){.pid = descent->children[i], .parent = parent};
+    }
 }
 
 /* Each is killed before its children are read, and can then make no more: so who forks without end is caught up
@@ -215,7 +229,7 @@ static void kill_descendants(struct descent *descent)
 }
 
 /* Some of those that ended, not all: as many may be made meanwhile. False: no child is left. */
-static bool reap_children(int at_once, int *reaped)
+static bool reap_children(struct descent *descent, int at_once, int *reaped)
 {
     for (*reaped = 0; *reaped < at_once; ++*reaped) {
         pid_t pid = RETRY_ON_EINTR(waitpid(-1, NULL, WNOHANG | __WALL));
@@ -223,19 +237,33 @@ static bool reap_children(int at_once, int *reaped)
             return false;
         if (pid == 0)
             break;
+        for (size_t i = 0; i < descent->own_count; i++)
+            descent->own[i] = descent->own[i] == pid ? 0 : descent->own[i];
     }
     return true;
 }
 
-/* The command line made itself a subreaper before the guardian existed: what it inherits are the
- * sandbox's orphans, and it has no other children. */
-static void sweep_children(void)
+void launch_note_children(struct launch *launch)
 {
     struct descent descent = {0};
+    siginfo_t ended;
+
+    if (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) != 0 && errno == ECHILD)
+        return; /* the usual case */
+    ssize_t count = list_children(&descent, getpid());
+    launch->own_children = descent.children;
+    launch->own_child_count = count > 0 ? (size_t)count : 0;
+}
+
+/* The command line made itself a subreaper before the guardian existed: what it inherits are the
+ * sandbox's orphans. */
+static void sweep_children(struct launch *launch)
+{
+    struct descent descent = {.own = launch->own_children, .own_count = launch->own_child_count};
     int at_once = REAPED_AT_ONCE;
     int reaped;
 
-    for (int idle = 0; idle < SWEEP_PASSES_MAX && reap_children(at_once, &reaped);) {
+    for (int idle = 0; idle < SWEEP_PASSES_MAX && reap_children(&descent, at_once, &reaped);) {
         kill_descendants(&descent);
         /* Twice as many each time, or the time would grow with the square of their number. */
         at_once = at_once < REAPED_AT_ONCE_MAX ? at_once * 2 : at_once;
@@ -260,7 +288,7 @@ static bool is_confined_here(const struct launch *launch)
 void launch_sweep_members(struct launch *launch)
 {
     if (launch->own_process)
-        sweep_children();
+        sweep_children(launch);
     else if (is_confined_here(launch))
         sweep_by_access();
 }

@@ -12,14 +12,11 @@
 
 /* What the kernel prints for objects outside every tree. "(unreachable)/x" is none of these: that one
  * lies in a tree that our root does not reach. */
-static bool is_nameless(const struct grants *grants, int path_fd)
+static bool is_nameless(const char *text)
 {
     static const char *const prefixes[] = {"pipe:[", "socket:[",       "anon_inode:", "/memfd:",
                                            "/SYSV",  "/anon_hugepage", "/[aio]",      "/dmabuf:"};
-    char text[PATH_MAX];
 
-    if (grants_text_of(grants, path_fd, text, sizeof(text)) < 0)
-        return false;
     for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
         if (strncmp(text, prefixes[i], strlen(prefixes[i])) == 0)
             return true;
@@ -52,8 +49,13 @@ static enum path_verdict judge_unnamed(const struct grants *grants, int path_fd,
         errno = ENOMEM;
         return PATH_FAILED;
     }
-    if (error == -ENOENT && is_nameless(grants, path_fd))
-        return PATH_NAMELESS;
+    char text[PATH_MAX];
+    if (error == -ENOENT && grants_text_of(grants, path_fd, text, sizeof(text)) >= 0) {
+        if (strncmp(text, "/memfd:" VIEW_FILE_PREFIX, strlen("/memfd:" VIEW_FILE_PREFIX)) == 0)
+            return PATH_REFUSED;
+        if (is_nameless(text))
+            return PATH_NAMELESS;
+    }
     return path_verdict_in(grants, path_fd, -1, NULL, write, cached_only);
 }
 

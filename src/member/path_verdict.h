@@ -10,6 +10,10 @@
 #include <limits.h>
 #include <stdbool.h>
 
+/* What the names of memory files begin with that all members of a sandbox share: a view's, which are read in place of
+ * files that belong to none of them. */
+#define VIEW_FILE_PREFIX "sandlock:"
+
 enum path_verdict {
     PATH_GRANTED,
     PATH_NAMELESS, /* a pipe, socket, memfd: no tree contains it, and no grant could name it */

@@ -6,6 +6,7 @@
 
 #include "kernel/procfs.h"
 #include "kernel/sys.h"
+#include "member/path_verdict.h"
 #include "net/network.h"
 #include "util/fault.h"
 #include "util/fd.h"
@@ -41,8 +42,10 @@ static int seal_text(const struct file_views *views, const char *name, const cha
 {
     const struct timespec times[2] = {{.tv_sec = views->started}, {.tv_sec = views->started}};
 
-    CLEANUP_FD int fd = sys_memfd(name, 0);
+    char full_name[64];
 
+    snprintf(full_name, sizeof(full_name), VIEW_FILE_PREFIX "%s", name);
+    CLEANUP_FD int fd = sys_memfd(full_name, 0);
     if (fd < 0)
         return fd;
     int result = fd_write_all(fd, text, length);

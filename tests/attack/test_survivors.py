@@ -126,6 +126,21 @@ def test_sigkill_of_the_guardian_ends_all_of_a_crowd(attack, look, mark):
     assert look.processes_with(mark) == []
 
 
+def test_sigkill_of_the_guardian_ends_no_job_of_the_shell_that_became_sandlock(attack, sandlock, look, mark, mode):
+    words = ["run", *sandlock.base, *attack.grants("survivor"), *mode, "--", *attack.words("survivor", "groups", "10", mark)]
+    process = subprocess.Popen(["sh", "-c", 'sleep 60 >/dev/null & echo $!; exec "$@"', "sh", sandlock.binary, *words],
+                               stdout=subprocess.PIPE, text=True, env=sandlock.environment())
+    job = int(process.stdout.readline())
+    try:
+        assert process.stdout.readline() == "up\n"
+        os.kill(next(child for child in look.children_of(process.pid) if child != job), signal.SIGKILL)
+        assert finish(process) == 125
+        assert look.processes_with(mark) == []
+        os.kill(job, 0)
+    finally:
+        os.kill(job, signal.SIGKILL)
+
+
 def test_sigkill_of_the_guardian_ends_all_where_signals_by_descriptor_are_refused(attack, sandlock, look, mark, mode):
     supervised = [] if mode else ["-P", "20"]  # which has put up its own walls, too
     words = ["run", *sandlock.base, *attack.grants("survivor"), *supervised, *mode, "--",

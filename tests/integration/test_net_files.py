@@ -62,6 +62,26 @@ def python(sandlock, options, code, *arguments, base=True):
 # ---- /etc/hosts -----------------------------------------------------------------------------------
 
 
+@pytest.mark.root
+def test_nobody_changes_the_hosts_file_of_the_sandbox(sandlock):
+    """All members read the same memory."""
+    code = """
+import os
+for path in ("/etc/hosts", "/proc/net/dev"):
+    fd = os.open(path, os.O_RDONLY)
+    for act in (lambda: os.fchmod(fd, 0), lambda: os.utime(fd, (1, 1)), lambda: os.chown(fd, -1, os.getgid())):
+        try: act(); print("changed")
+        except PermissionError: print("refused")
+    seen = os.fstat(os.open(path, os.O_RDONLY))
+    print(oct(seen.st_mode & 0o7777), seen.st_mtime > 1)
+own = os.memfd_create("own")
+os.fchmod(own, 0o600)
+print(oct(os.fstat(own).st_mode & 0o7777))
+"""
+    result = sandlock.run(*RULE, "-r", "/proc", "--", "/usr/bin/python3", "-I", "-S", "-c", code)
+    assert result.stdout.splitlines() == [*(["refused"] * 3 + ["0o444 True"]) * 2, "0o600"], result
+
+
 def test_without_rules_the_hosts_file_is_the_hosts(sandlock):
     result = sandlock.run("--", "/bin/cat", "/etc/hosts")
     assert result.stdout == pathlib.Path("/etc/hosts").read_text()
