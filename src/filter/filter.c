@@ -62,17 +62,20 @@ static bool rule_is_valid(const struct filter_rule *rule)
 bool filter_plan_add_rule(struct filter_plan *plan, int number, const struct filter_rule *rule)
 {
     struct filter_entry *entry;
-    struct filter_rule *grown;
 
     if (!rule_is_valid(rule))
         return false;
     if (arch_syscall_name(plan->arch, number) == NULL)
         return true;
     entry = &plan->entries[number];
-    grown = realloc(entry->rules, (entry->rule_count + 1) * sizeof(*grown));
-    if (grown == NULL)
-        return false;
-    entry->rules = grown;
+    size_t count = entry->rule_count;
+    if ((count & (count - 1)) == 0) { /* full: there is room for a power of two */
+        size_t room = count == 0 ? 1 : 2 * count;
+        struct filter_rule *grown = realloc(entry->rules, room * sizeof(*grown));
+        if (grown == NULL)
+            return false;
+        entry->rules = grown;
+    }
     entry->rules[entry->rule_count++] = *rule;
     return true;
 }

@@ -157,7 +157,8 @@ static void end_descendant(const struct descendant *descendant)
             return;
     }
     /* A filter of the caller's may refuse the one; where it refuses the other nothing was started. */
-    if (pidfd < 0 || sys_pidfd_send_signal(pidfd, SIGKILL, 0) < 0)
+    int result = pidfd < 0 ? pidfd : sys_pidfd_send_signal(pidfd, SIGKILL, 0);
+    if (result < 0 && result != -ESRCH)
         kill(descendant->pid, SIGKILL);
 }
 

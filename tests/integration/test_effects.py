@@ -102,7 +102,10 @@ def test_the_limit_of_cpu_time_is_the_commands_and_its_soft_one_not_sandlocks(sa
     process = sandlock.start(*mode, "--", "sh", "-c", "ulimit -St; ulimit -Ht; read word", stdin=subprocess.PIPE,
                              preexec_fn=limited)
     assert [process.stdout.readline() for _ in range(2)] == ["77\n", "99\n"]
-    assert resource.prlimit(process.pid, resource.RLIMIT_CPU) == (99, 99)
+    end = time.monotonic() + 5  # once the command is on its way
+    while resource.prlimit(process.pid, resource.RLIMIT_CPU) != (99, 99):
+        assert time.monotonic() < end
+        time.sleep(0.01)
     process.communicate("\n", timeout=10)
 
 
