@@ -234,7 +234,8 @@ class Held:
     def __init__(self, path):
         self.libc = ctypes.CDLL(None, use_errno=True)
         number = {"x86_64": 323}.get(os.uname().machine, 282)
-        self.faults = self.libc.syscall(number, os.O_CLOEXEC)
+        # One that blocks is always readable for select().
+        self.faults = self.libc.syscall(number, os.O_CLOEXEC | os.O_NONBLOCK)
         if self.faults < 0:
             pytest.skip("no userfaultfd")
         self.memory = mmap.mmap(-1, self.SIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -273,17 +274,11 @@ def wait_until_blocked(process, thread="*"):
 
 
 def start_chown(file):
-    """Of root, and it waits. Now and then the file is not held yet."""
-    for _ in range(5):
-        root = threading.Thread(target=os.chown, args=(file, 0, 0), daemon=True)
-        root.start()
-        while root.is_alive():
-            if is_blocked(pathlib.Path(f"/proc/self/task/{root.native_id}")):
-                return root
-            time.sleep(0.005)
-        os.chown(file, 1234, 1234)
-        time.sleep(0.1)
-    raise AssertionError("nothing holds the file")
+    """Of root, and it waits."""
+    root = threading.Thread(target=os.chown, args=(file, 0, 0), daemon=True)
+    root.start()
+    wait_until_blocked(os.getpid(), str(root.native_id))
+    return root
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root: members of another user")

@@ -32,6 +32,25 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "fault_injection: needs such a build, runs in make faults")
 
 
+# A test takes at most a few seconds, and a few times that on a busy machine. One that hangs fails by name,
+# and where it hangs is told; what it waits for while it cleans up is interrupted as well.
+TEST_SECONDS = 120
+AGAIN_SECONDS = 10
+
+
+def fail_test(_signal, _frame):
+    pytest.fail(f"the test did not end within {TEST_SECONDS} s")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    del item
+    signal.signal(signal.SIGALRM, fail_test)
+    signal.setitimer(signal.ITIMER_REAL, TEST_SECONDS, AGAIN_SECONDS)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def has_ipv6():
     try:
         with socket.socket(socket.AF_INET6) as sock:
