@@ -4,9 +4,10 @@
  */
 #include "bare/guardian.h"
 
+#include "bare/children.h"
 #include "bare/clone.h"
+#include "bare/cpu_reserve.h"
 #include "bare/pause.h"
-#include "kernel/put_text.h"
 #include "kernel/sys.h"
 
 #include <errno.h>
@@ -27,7 +28,6 @@
 #define SIGNAL_BIT(number) (1ULL << ((number)-1))
 
 #define STATX_INODE 0x100 /* STATX_INO */
-#define CHILDREN_TEXT_SIZE 2048
 
 /* Members that end, or stop for us, as fast as we can see to them must not keep us from all else. */
 #define REAPED_AT_ONCE 64
@@ -35,11 +35,6 @@
 /* At the end, when all of them are killed again in between: each time twice as many, or the time that many
  * members take would grow with the square of their number. */
 #define REAPED_AT_ONCE_MAX 4096
-
-/* Of the CPU time that the caller allows each process the last second, or half of it if that is all, is for ending
- * the members. */
-#define CPU_RESERVE_OF_ONE_SECOND_US 500000
-#define CPU_SECONDS_MAX 1000000000 /* more than any run takes */
 
 /* Rounds of killing, a millisecond each, in which nothing can be learned of the members. */
 #define REFUSALS_MAX 100
@@ -74,61 +69,6 @@ static int fail(struct launch_record *record, uint32_t step, long error)
     atomic_store_explicit(&record->state, LAUNCH_FAILED, memory_order_release);
     wake(&record->state);
     return 1;
-}
-
-/* ---- Reading /proc without libc --------------------------------------------------------------- */
-
-/* The children of this process, which has one thread, as their list is read. One that ends meanwhile can make
- * another be passed over, which the next list has. */
-struct children {
-    long fd;
-    long length;
-    long at;
-    char text[CHILDREN_TEXT_SIZE];
-};
-
-static long children_open(struct children *children)
-{
-    char path[64];
-    char *end = put_text(path, "/proc/self/task/");
-
-    end = put_number(end, (unsigned long)sys_call0(SYS_getpid));
-    end = put_text(end, "/children");
-    *end = '\0';
-    children->length = 0;
-    children->at = 0;
-    children->fd = sys_call4(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0);
-    return children->fd;
-}
-
-/* The next character, or 0 at the end. */
-static char children_take(struct children *children)
-{
-    if (children->at >= children->length) {
-        children->at = 0;
-        children->length =
-            sys_call3(SYS_read, children->fd, (long)children->text, sizeof(children->text));
-        if (children->length <= 0)
-            return '\0';
-    }
-    /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.UndefReturn): the raw system call writes it */
-    return children->text[children->at++];
-}
-
-/* 0 at the end. Every number is followed by a blank. */
-static long children_next(struct children *children)
-{
-    long number = 0;
-    char digit;
-
-    while ((digit = children_take(children)) >= '0' && digit <= '9')
-        number = number * 10 + (digit - '0');
-    return digit == ' ' ? number : 0;
-}
-
-static void children_close(const struct children *children)
-{
-    sys_call1(SYS_close, children->fd);
 }
 
 /* ---- Killing ---------------------------------------------------------------------------------- */
@@ -544,13 +484,11 @@ static void watch_cpu_time(void)
 {
     struct bare_rlimit limit = {0, 0};
 
-    if (sys_call4(SYS_prlimit64, 0, RLIMIT_CPU, 0, (long)&limit) < 0 ||
-        limit.hard > CPU_SECONDS_MAX)
+    if (sys_call4(SYS_prlimit64, 0, RLIMIT_CPU, 0, (long)&limit) < 0)
         return;
-    struct itimerval timer = {.it_value.tv_sec = (long)limit.hard - 1};
-    if (limit.hard <= 1) /* 0 counts as 1 */
-        timer.it_value = (struct timeval){.tv_usec = 1000000 - CPU_RESERVE_OF_ONE_SECOND_US};
-    sys_call3(SYS_setitimer, ITIMER_PROF, (long)&timer, 0);
+    struct itimerval timer = cpu_reserve_timer(limit.hard);
+    if (timerisset(&timer.it_value))
+        sys_call3(SYS_setitimer, ITIMER_PROF, (long)&timer, 0);
 }
 
 /* False: not fit to serve. */

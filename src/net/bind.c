@@ -1,7 +1,8 @@
 /*
  * bind: bind(2) where the kernel's rules for the members are not enough: a deny list, port
- * virtualization, UDP without a rule, or an interface that an address takes along (device.h). Address and socket are copies, judged and used alone; the
- * supervisor's own domain carries the ports of the policy as the second wall.
+ * virtualization, UDP without a rule, or an interface that an address takes along (device.h). Address
+ * and socket are copies, judged and used alone; the supervisor's own domain carries the ports of the
+ * policy as the second wall.
  *
  * What continues is judged by the kernel whatever a member makes of its descriptor and memory
  * meanwhile: TCP has no bind right left in the members' domain while it is done here (or exactly the
@@ -354,7 +355,7 @@ static int bind_anywhere(const struct job *job)
     return -EADDRINUSE;
 }
 
-static int perform_unlowered(const struct job *job)
+static int bind_ip(const struct job *job)
 {
     enum net_protocol protocol;
     bool in_map = job->binder->ports != NULL && bind_protocol_of(&job->socket, &protocol);
@@ -365,50 +366,31 @@ static int perform_unlowered(const struct job *job)
     return result == 0 && in_map ? record(job, 0) : result;
 }
 
+/* In the file system or the kernel's tables of ports, with no more rights than the member has. */
 static int perform(const struct request *request, const struct job *job)
 {
+    const struct binder *binder = job->binder;
+    bool makes_file = job->socket.domain == AF_UNIX;
     CLEANUP_IDENTITY struct member_identity identity = {0};
-    struct lowered_rights lowered;
+    struct lowered_rights lowered = {0};
     bool known = false;
 
-    int result =
-        own_rights_look(&job->binder->rights, request, job->binder->mapped, &known, &identity);
+    int result = own_rights_look(&binder->rights, request, binder->mapped, &known, &identity);
     if (result < 0)
         return result;
-    if (!known)
-        return perform_unlowered(job);
-    if (identity_lower(&identity, &lowered) != 0)
+    if (known && makes_file && identity.differs_in_ids)
+        return -EACCES; /* the file would belong to the supervisor's user */
+    if (known && identity_lower(&identity, &lowered) != 0)
         return -EPERM;
-    result = perform_unlowered(job);
-    identity_restore(&lowered);
+    result = makes_file ? unix_bind(request, &job->socket, &job->address) : bind_ip(job);
+    if (known)
+        identity_restore(&lowered);
     return result;
 }
 
 static struct verdict verdict_of(int result)
 {
     return result < 0 ? verdict_errno(-result) : verdict_value(0);
-}
-
-/* ---- Unix sockets ------------------------------------------------------------------------------- */
-
-static int bind_path(const struct request *request, const struct job *job)
-{
-    CLEANUP_IDENTITY struct member_identity identity = {0};
-    struct lowered_rights lowered;
-    bool known = false;
-
-    int result =
-        own_rights_look(&job->binder->rights, request, job->binder->mapped, &known, &identity);
-    if (result < 0)
-        return result;
-    if (!known)
-        return unix_bind(request, &job->socket, &job->address);
-    /* The file would belong to the supervisor's user. */
-    if (identity.differs_in_ids || identity_lower(&identity, &lowered) != 0)
-        return -EACCES;
-    result = unix_bind(request, &job->socket, &job->address);
-    identity_restore(&lowered);
-    return result;
 }
 
 /* ---- The decision -------------------------------------------------------------------------------- */
@@ -502,9 +484,7 @@ static int carry_on(const struct request *request, const struct job *job)
 {
     if (!request_is_valid(request))
         return -EPERM;
-    if (job->socket.domain == AF_UNIX)
-        return bind_path(request, job);
-    if (port_map_is_crowded(job->binder->ports))
+    if (job->socket.domain != AF_UNIX && port_map_is_crowded(job->binder->ports))
         port_map_clean(job->binder->ports);
     return perform(request, job);
 }

@@ -377,9 +377,8 @@ static const char *reason_of(const struct pinned_socket *socket,
     bool connects = strcmp(want, "connect") == 0;
 
     if (error == EISCONN)
-        return "a connected socket keeps its peer: what another thread sends meanwhile could go to "
-               "a mixture of "
-               "both addresses";
+        return "a connected socket keeps its peer: what another thread sends meanwhile could go "
+               "to a mixture of both addresses";
     if (connects && is_ping(socket) && address->kind == ADDRESS_IP)
         return "a ping socket can get bound to a network interface at any time";
     if (connects && is_stream(socket) && address->ip.family != 4 && is_marked(socket->fd))

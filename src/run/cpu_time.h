@@ -9,10 +9,10 @@
 #include "supervisor/loop.h"
 
 #include <stdbool.h>
-#include <stdint.h>
+#include <sys/time.h>
 
 struct cpu_time {
-    uint64_t hard; /* seconds; 0: there is no limit */
+    struct itimerval timer; /* 0: there is no limit */
     int signal_fd;
     struct loop *loop; /* watches that */
 };

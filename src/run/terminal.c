@@ -52,7 +52,11 @@ static bool is_ignored(int number)
 /* What the terminal does to a job. */
 static bool stops_job(int number)
 {
-    return number == SIGTSTP || number == SIGTTIN || number == SIGTTOU;
+    bool stops = false;
+
+    for (size_t i = 0; i < sizeof(job_stops) / sizeof(job_stops[0]); i++)
+        stops = stops || number == job_stops[i];
+    return stops;
 }
 
 bool terminal_block_signals(struct terminal *terminal, struct error *err)

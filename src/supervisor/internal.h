@@ -1,5 +1,5 @@
-/* The supervisor's own state, shared by supervisor.c (life), dispatch.c (the way of a notification)
- * and request.c (answers). No other room includes this. */
+/* The supervisor's own state, shared by supervisor.c (life), describe.c (posture), dispatch.c (the way of a
+ * notification) and request.c (answers). No other room includes this. */
 #ifndef SANDLOCK_SUPERVISOR_INTERNAL_H
 #define SANDLOCK_SUPERVISOR_INTERNAL_H
 
@@ -108,6 +108,9 @@ bool supervisor_make_workers(struct supervisor *supervisor);
 /* On the loop's thread, with every call: the first makes the thread that writes the denial log, a worker,
  * if a log is wanted. Without the thread it is written at the end of the run. */
 void supervisor_start_log_writer(struct supervisor *supervisor);
+
+/* Of a feature of the registry: this run has it. */
+bool supervisor_wants(const struct supervisor *supervisor, const struct feature *feature);
 
 /* The word for --without that leaves `feature` out of this run, its own or that of what needs it; or NULL. */
 const char *supervisor_switch_for(const struct supervisor *supervisor,

@@ -223,11 +223,10 @@ static int tasks_of_the_machine(void)
     return info.procs;
 }
 
-static void start_litters(int count)
+/* COUNT processes in sessions of their own that do this until it is time. */
+static void start_busy(int count, void (*act)(void))
 {
     const time_t end = time(NULL) + 30;
-    const struct timespec pause = {0, 1000000};
-    const int limit = tasks_of_the_machine() + LITTERS_MAX;
 
     for (int i = 0; i < count; i++) {
         if (fork() != 0)
@@ -236,18 +235,31 @@ static void start_litters(int count)
         close_output();
         if (write(ready[1], "x", 1) < 0)
             _exit(1);
-        while (is_time(end)) {
-            if (tasks_of_the_machine() > limit) {
-                nanosleep(&pause, NULL);
-                continue;
-            }
-            pid_t mother = clone(leave_litter, litter_stacks[0] + sizeof(litter_stacks[0]),
-                                 CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
-            if (mother > 0)
-                waitpid(mother, NULL, 0);
-        }
+        while (is_time(end))
+            act();
         _exit(0);
     }
+}
+
+static int litter_limit;
+
+static void litter(void)
+{
+    const struct timespec pause = {0, 1000000};
+
+    if (tasks_of_the_machine() > litter_limit) {
+        nanosleep(&pause, NULL);
+        return;
+    }
+    pid_t mother = clone(leave_litter, litter_stacks[0] + sizeof(litter_stacks[0]),
+                         CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+    if (mother > 0)
+        waitpid(mother, NULL, 0);
+}
+
+static void ask(void)
+{
+    (void)!chmod("/nonexistent", 0);
 }
 
 static void start_traced(int count)
@@ -270,23 +282,6 @@ static void start_traced(int count)
             ptrace(PTRACE_TRACEME, 0, 0, 0);
             raise(SIGWINCH);
         }
-        _exit(0);
-    }
-}
-
-static void start_asking(int count)
-{
-    const time_t end = time(NULL) + 30;
-
-    for (int i = 0; i < count; i++) {
-        if (fork() != 0)
-            continue;
-        setsid();
-        close_output();
-        if (write(ready[1], "x", 1) < 0)
-            _exit(1);
-        while (is_time(end))
-            (void)!chmod("/nonexistent", 0);
         _exit(0);
     }
 }
@@ -325,6 +320,7 @@ int main(int argc, char **argv)
 
     if (pipe2(ready, O_CLOEXEC) != 0)
         return 3;
+    litter_limit = tasks_of_the_machine() + LITTERS_MAX;
     if (strcmp(what, "daemon") == 0)
         start_daemon();
     else if (strcmp(what, "groups") == 0)
@@ -338,9 +334,9 @@ int main(int argc, char **argv)
     else if (strcmp(what, "storm") == 0)
         start_storm();
     else if (strcmp(what, "litters") == 0)
-        start_litters(count = atoi(argv[2]));
+        start_busy(count = atoi(argv[2]), litter);
     else if (strcmp(what, "asking") == 0)
-        start_asking(count = atoi(argv[2]));
+        start_busy(count = atoi(argv[2]), ask);
     else if (strcmp(what, "traced") == 0)
         start_traced(count = atoi(argv[2]));
     else if (strcmp(what, "user") == 0)

@@ -236,7 +236,8 @@ def test_a_member_of_another_user_is_told_of_nothing_that_its_own_rights_keep_fr
     assert len(records) == len(expected), records
     assert [tree.short(record["object"]) for record in records] == ["t/out/file", "t/out/open/new", "t/out/open/file"]
     records = tree.run([act for act, _ in OTHERS], "--explain")[1]
-    assert len(records) == len(OTHERS) - 1, "of root only the missing file"
+    # Equal ones are one record if the log is behind.
+    assert sum(record["count"] for record in records) == len(OTHERS) - 1, "of root only the missing file"
 
 
 def records_of(tree, acts, calls, *options):

@@ -807,7 +807,7 @@ def test_a_pipeline_has_the_terminal_from_the_start_if_it_is_told_to(terminal, m
 def test_a_shell_that_is_late_does_not_keep_the_terminal(terminal, mode):
     """It puts the group of a pipeline in front once more for each of its processes."""
     late = "import os, signal, time; signal.signal(signal.SIGTTOU, signal.SIG_IGN); t = os.open('/dev/tty', os.O_RDWR)\n" \
-           "while os.tcgetpgrp(t) == os.getpgrp(): time.sleep(0.01)\n" \
+           "for i in range(300): os.tcgetpgrp(t) == os.getpgrp() and time.sleep(0.01)\n" \
            "os.tcsetpgrp(t, os.getpgrp())"
     slow = "sh -c 'sleep 0.5; read -r x </dev/tty; echo \"inside $x\"'"
     terminal.say(f"python3 -I -S -c \"{late}\" | run {' '.join(mode)} -i -w /dev/tty -- {slow}; echo code-$?")
