@@ -33,9 +33,9 @@ int procfs_open(void)
     return fd < 0 ? -errno : fd;
 }
 
-/* Our numbers in the procfs's namespace and in those below it down to our own: a single one where the two
- * are the same. The number alone could be the same in both by chance. */
-static int count_own_numbers(int proc_fd, pid_t own)
+/* Whether the procfs knows us by our own number alone, and not by one more in a namespace below its own. The
+ * number it shows could be the same in both by chance. 1, 0 or -errno. */
+static int has_our_numbers(int proc_fd, pid_t own)
 {
     CLEANUP_FD int fd = procfs_open_file(proc_fd, own, "status", O_RDONLY);
     CLEANUP_FREE char *status = NULL;
@@ -49,10 +49,22 @@ static int count_own_numbers(int proc_fd, pid_t own)
     const char *numbers = procfs_status_field(status, "NStgid");
     if (numbers == NULL)
         return 1; /* a kernel without pid namespaces */
-    int count = 1;
-    for (; *numbers != '\0' && *numbers != '\n'; numbers++)
-        count += *numbers == '\t';
-    return count;
+    return numbers[strcspn(numbers, "\t\n")] != '\t';
+}
+
+/* The same from what the procfs says of a descriptor of ours, which costs a third. -ENOTSUP: it does not say. */
+static int has_our_numbers_by_pidfd(int proc_fd, pid_t own)
+{
+    CLEANUP_FD int pidfd = sys_pidfd_open(own, 0);
+    char name[32], text[512], ours[48];
+
+    if (pidfd < 0)
+        return -ENOTSUP;
+    snprintf(name, sizeof(name), "fdinfo/%d", pidfd);
+    if (procfs_read(proc_fd, 0, name, text, sizeof(text)) <= 0 || strstr(text, "\nNSpid:") == NULL)
+        return -ENOTSUP;
+    snprintf(ours, sizeof(ours), "\nNSpid:\t%d\n", (int)own);
+    return strstr(text, ours) != NULL;
 }
 
 int procfs_check_own(int proc_fd, const char **reason)
@@ -76,13 +88,16 @@ int procfs_check_own(int proc_fd, const char **reason)
         return -ENODEV;
     ssize_t length = readlinkat(proc_fd, "self", link, sizeof(link) - 1);
     snprintf(self, sizeof(self), "%" PRIu64, process);
-    int numbers =
-        length < 0 || strcmp(link, self) != 0 ? 0 : count_own_numbers(proc_fd, (pid_t)process);
-    if (numbers < 0) {
+    int ours = length >= 0 && strcmp(link, self) == 0;
+    if (ours != 0)
+        ours = has_our_numbers_by_pidfd(proc_fd, (pid_t)process);
+    if (ours == -ENOTSUP)
+        ours = has_our_numbers(proc_fd, (pid_t)process);
+    if (ours < 0) {
         *reason = "its files cannot be read";
-        return numbers;
+        return ours;
     }
-    if (numbers != 1) {
+    if (ours == 0) {
         *reason = "it is the procfs of another pid namespace";
         return -EXDEV;
     }

@@ -4,6 +4,7 @@
 #include "launch/domain_ports.h"
 #include "launch/domain_shadow.h"
 #include "launch/gpu.h"
+#include "member/object.h"
 #include "net/own_entry.h"
 #include "util/fault.h"
 #include "util/fd.h"
@@ -20,8 +21,8 @@ struct build {
     struct posture *posture;
     struct error *err;
     struct domain_ports ports;
-    struct shadow kernel; /* where procfs and sysfs are, if nothing else tells */
-    bool has_view;
+    const struct shadow
+        *kernel; /* where procfs and sysfs are, if grants may show them and no view hides it */
 };
 
 static bool rule_failed(struct error *err, const char *path, int result)
@@ -125,20 +126,14 @@ static bool pin(struct build *build, const char *path, int *fd, bool write, bool
     return true;
 }
 
-static bool add_one(void *data, struct granted *granted)
+/* `own`: as for add_rules(). */
+static bool add_grant(struct build *build, struct granted *granted, const struct own_entry *own)
 {
-    struct build *build = data;
-    struct own_entry entry;
     bool of_host;
 
-    /* Who confines itself means its own entry. */
-    int own = build->options->confine_only ? 0 : own_entry_find(granted->fd, &entry);
-    if (own < 0)
-        return error_runtime(build->err, -own, "grant %s: cannot tell whose entry of procfs it is",
-                             granted->path);
-    if (!build->has_view && own == 0 && shadow_shows_kernel(&build->kernel, granted))
+    if (build->kernel != NULL && own == NULL && shadow_shows_kernel(build->kernel, granted))
         build->domains->shows_kernel = true;
-    int result = add_rules(build, granted, own == 0 ? NULL : &entry, &of_host);
+    int result = add_rules(build, granted, own, &of_host);
     if (result == -EBADFD)
         return lies_in_no_tree(build, granted);
     if (granted->write && granted->optional && !strv_add(&build->domains->optional, granted->path))
@@ -146,6 +141,29 @@ static bool add_one(void *data, struct granted *granted)
     return (result == 0 || rule_failed(build->err, granted->path, result)) &&
            (!of_host ||
             pin(build, granted->path, &granted->fd, granted->write, S_ISDIR(granted->object.mode)));
+}
+
+/* By itself: the names that it needs room for cost every start pages of the stack. */
+static __attribute__((noinline)) bool add_of_procfs(struct build *build, struct granted *granted)
+{
+    struct own_entry entry;
+    int own = own_entry_find(granted->fd, &entry);
+
+    if (own < 0)
+        return error_runtime(build->err, -own, "grant %s: cannot tell whose entry of procfs it is",
+                             granted->path);
+    return add_grant(build, granted, own == 0 ? NULL : &entry);
+}
+
+static bool add_one(void *data, struct granted *granted)
+{
+    struct build *build = data;
+
+    /* Who confines itself means its own entry. */
+    if (build->options->confine_only || object_device_is_block(granted->object.device) ||
+        !object_is_in_procfs(granted->fd))
+        return add_grant(build, granted, NULL);
+    return add_of_procfs(build, granted);
 }
 
 static bool add_granted(struct build *build)
@@ -256,6 +274,18 @@ static bool add_everything(struct build *build)
            add_supervisor_needs(build);
 }
 
+/* By itself, as add_of_procfs(). */
+static __attribute__((noinline)) bool add_with_kernel(struct build *build)
+{
+    struct shadow kernel;
+
+    shadow_find_kernel(&kernel);
+    build->kernel = &kernel;
+    bool built = add_everything(build);
+    build->kernel = NULL;
+    return built;
+}
+
 bool domains_build(struct domains *domains, const struct domains_options *options,
                    struct posture *posture, struct error *err)
 {
@@ -279,11 +309,11 @@ bool domains_build(struct domains *domains, const struct domains_options *option
     if (options->confine_only)
         domains->masks.net = 0;
     build.ports = domain_ports_plan(policy, domains->masks.net);
-    build.has_view = options->confine_only || (options->shadow != NULL && options->shadow->kernel);
-    if (!build.has_view)
-        shadow_find_kernel(&build.kernel);
+    bool looks =
+        !options->confine_only &&
+        (options->shadow == NULL || (options->shadow->shows_kernel && !options->shadow->kernel));
 
-    bool built = add_everything(&build);
+    bool built = looks ? add_with_kernel(&build) : add_everything(&build);
     if (!built)
         domains_free(domains);
     return built;

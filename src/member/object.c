@@ -351,7 +351,7 @@ bool local_devices_find(struct local_devices *local, int path_fd, bool *on_block
     *on_block_device = false;
     if (!device_of(path_fd, &device))
         return false;
-    *on_block_device = device >> 32 != 0;
+    *on_block_device = object_device_is_block(device);
     pthread_mutex_lock(&local->lock);
     bool known = has_device(local, device);
     pthread_mutex_unlock(&local->lock);

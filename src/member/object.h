@@ -70,8 +70,7 @@ struct local_devices {
 /* True if a device seen before is known to be local. Never waits. */
 bool local_devices_has(struct local_devices *local, int path_fd);
 
-/* The same. *on_block_device: it lies on one, so in none of the kernel's own file systems, which have no
- * major number. */
+/* The same. *on_block_device: it lies on one. */
 bool local_devices_find(struct local_devices *local, int path_fd, bool *on_block_device);
 
 /* Looks at the file system and remembers it if it is local. May wait: for workers. */
@@ -93,6 +92,12 @@ bool object_identify(int path_fd, struct object_identity *identity);
 
 /* The same by name, links followed: for the host's own side. */
 bool object_identify_path(int directory, const char *path, struct object_identity *identity);
+
+/* True if it is a block device's, so none of the kernel's own file systems, which have no major number. */
+static inline bool object_device_is_block(uint64_t device)
+{
+    return device >> 32 != 0;
+}
 
 /* The magic number of the object's file system (statfs(2)), 0 if it cannot be told. May wait where
  * local_devices_has() does not say otherwise. */

@@ -1,7 +1,6 @@
 /* Own entries of procfs: see own_entry.h. */
 #include "net/own_entry.h"
 
-#include "member/object.h"
 #include "supervisor/grants.h"
 
 #include <errno.h>
@@ -49,8 +48,6 @@ int own_entry_find(int path_fd, struct own_entry *entry)
     char path[PATH_MAX];
     bool unlinked;
 
-    if (!object_is_in_procfs(path_fd))
-        return 0;
     int result = grants_path_of(path_fd, path, sizeof(path), &unlinked);
     if (result < 0)
         return result;

@@ -15,8 +15,8 @@ struct own_entry {
     bool of_thread;      /* a thread's: "thread-self" */
 };
 
-/* Whether an O_PATH descriptor is on the calling process's own entry, or something in it. 1 and *entry: yes;
- * 0: no; -errno: it lies in a procfs, and whose it is cannot be told. */
+/* Whether an O_PATH descriptor of what lies in a procfs (object_is_in_procfs()) is on the calling process's own
+ * entry, or something in it. 1 and *entry: yes; 0: no; -errno: whose it is cannot be told. */
 int own_entry_find(int path_fd, struct own_entry *entry);
 
 /* The same place as another process has to name it, to reach its own. Allocated; NULL: no memory. */

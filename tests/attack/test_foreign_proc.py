@@ -104,10 +104,12 @@ def test_members_that_only_proc_would_find_are_not_started(sandlock, place):
     assert REASONS[place] in done.stderr and "signal scope" in done.stderr, done
 
 
+@pytest.mark.parametrize("refused", [[], ["pidfd_open"]], ids=["", "without-pidfds"])
 @pytest.mark.parametrize("place", PLACES)
-def test_check_tells_of_it(sandlock, place):
-    report = json.loads(enter(sandlock, place, sandlock.binary, "check", "--json").stdout)["proc"]
-    text = enter(sandlock, place, sandlock.binary, "check").stdout
+def test_check_tells_of_it(attack, sandlock, place, refused):
+    words = [*([attack.helpers / "container_filter", *refused, "--"] if refused else []), sandlock.binary, "check"]
+    report = json.loads(enter(sandlock, place, *words, "--json").stdout)["proc"]
+    text = enter(sandlock, place, *words).stdout
     line = next(line for line in text.splitlines() if line.startswith("  /proc:"))
     assert report["available"] == (place == "own")
     assert report.get("reason", "") == REASONS.get(place, "")

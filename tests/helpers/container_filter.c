@@ -113,6 +113,7 @@ static struct {
 } single[] = {
     {"openat2", 437, 0},     {"faccessat2", 439, 0},  {"kill", SYS_kill, 0},
     {"statx", SYS_statx, 0}, {"close_range", 436, 0}, {"memfd_create", SYS_memfd_create, 0},
+    {"pidfd_open", 434, 0},
 };
 
 static int want_single(const char *name)
