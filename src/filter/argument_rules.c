@@ -249,6 +249,11 @@ static const struct argument_rule setsockopt_rules[] = {
     ROW(DENY(EPERM), EQUAL(1, LEVEL_SOCKET), EQUAL(2, 36 /* SO_MARK */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_SOCKET), EQUAL(2, 62 /* SO_BINDTOIFINDEX */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 4 /* IP_OPTIONS */)),
+    /* IP_FREEBIND: with a source that is not the machine's the answer goes to an address that no rule names, and
+     * with the bytes that it answers. IP_IPSEC_POLICY and IP_XFRM_POLICY, for root, lead a packet through a tunnel;
+     * IP_TRANSPARENT is the first for root. The same of IPv6 below. */
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), BETWEEN(2, 15, 17)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 19 /* IP_TRANSPARENT */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 35 /* IP_ADD_MEMBERSHIP */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 39 /* IP_ADD_SOURCE_MEMBERSHIP */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 42 /* MCAST_JOIN_GROUP */)),
@@ -267,6 +272,8 @@ static const struct argument_rule setsockopt_rules[] = {
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 27 /* IPV6_JOIN_ANYCAST */)),
     /* A flow label brings a routing header of its own to the packets that carry it. */
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 32 /* IPV6_FLOWLABEL_MGR */)),
+    /* IPV6_IPSEC_POLICY, IPV6_XFRM_POLICY */
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 34, 35)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 42 /* MCAST_JOIN_GROUP */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 46 /* MCAST_JOIN_SOURCE_GROUP */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 50 /* IPV6_PKTINFO */)),
@@ -275,7 +282,9 @@ static const struct argument_rule setsockopt_rules[] = {
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 57 /* IPV6_RTHDR */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 59 /* IPV6_DSTOPTS */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 64, 65)),
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 76 /* IPV6_UNICAST_IF */)),
+    /* IPV6_TRANSPARENT, IPV6_UNICAST_IF */
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 75, 76)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 78 /* IPV6_FREEBIND */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 200, 0xFFFFFFFF)),
     /* What is sent on behalf comes from the supervisor's memory; a completion would mean nothing.
      */

@@ -229,6 +229,8 @@ static void name_socket_option(const struct seccomp_data *data, char *text, size
 /* Why a socket option is not set; see the filter's rows (filter/argument_rules.c). */
 static const char *reason_for_socket_option(const struct seccomp_data *data)
 {
+    static const char foreign_source[] =
+        "answers would go to a source address that is not this machine's";
     static const struct {
         unsigned level, first, last;
         const char *reason;
@@ -236,12 +238,16 @@ static const char *reason_for_socket_option(const struct seccomp_data *data)
         {SOL_SOCKET, 60, 60, "what is sent goes through the supervisor, which completes nothing"},
         {IPPROTO_TCP, 19, 19, "it would make up a connection"},
         {IPPROTO_TCP, 31, 31, "another protocol on the socket may connect unseen"},
+        {IPPROTO_IP, 15, 15, foreign_source},
+        {IPPROTO_IP, 19, 19, foreign_source},
         {IPPROTO_IP, 35, 46, "it would join a group that no rule names"},
         {IPPROTO_IP, 52, 63, "not known here"},
         {IPPROTO_IP, 64, UINT32_MAX, "it would change the host's packet filter or routes"},
         {IPPROTO_IPV6, 20, 27, "it would join a group that no rule names"},
         {IPPROTO_IPV6, 42, 46, "it would join a group that no rule names"},
         {IPPROTO_IPV6, 64, 65, "it would change the host's packet filter or routes"},
+        {IPPROTO_IPV6, 75, 75, foreign_source},
+        {IPPROTO_IPV6, 78, 78, foreign_source},
         {IPPROTO_IPV6, 200, UINT32_MAX, "it would change the host's packet filter or routes"},
     };
     unsigned level = (unsigned)(uint32_t)data->args[1];

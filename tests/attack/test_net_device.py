@@ -166,6 +166,19 @@ def test_a_datagram_goes_where_it_was_begun(attack):
     assert set(confined) == set(free)
 
 
+def test_no_answer_goes_to_a_source_that_is_not_the_machines(attack):
+    """It carries the bytes that it answers."""
+    port = free_port()
+    words = attack.words("net_device_forged.py", port)
+    free, seen = run_on_wire(attack, ["--everywhere", *words])
+    assert seen == {f"fd99::1: {name}" for name in free}, "the control: the kernel answers each of them"
+
+    options = ["--net-allow-bind", str(port), *rules("[::1]", "udp://[::1]")]
+    confined, seen = on_wire(attack, options, *words, everywhere=True)
+    assert seen == set() and confined.keys() == free.keys(), (confined.result, seen)
+    assert set(confined.values()) == {"EPERM"}, confined.result
+
+
 @contextlib.contextmanager
 def two_peers():
     """Where to connect to, and the witnesses of what came to them and to their mixtures."""

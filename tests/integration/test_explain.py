@@ -254,6 +254,7 @@ REASONS = [
         ("setsockopt", "socket.socket().setsockopt(6, 31, b'tls')", "IPPROTO_TCP option 31", "unseen", None),
         ("setsockopt", "socket.socket().setsockopt(6, 19, 1)", "IPPROTO_TCP option 19", "make up a connection", None),
         ("setsockopt", "socket.socket().setsockopt(0, 64, b'x')", "IPPROTO_IP option 64", "packet filter", None),
+        ("setsockopt", "socket.socket().setsockopt(0, 15, 1)", "IPPROTO_IP option 15", "source address", None),
         ("prctl", "call(157, 28, 0, 0, 0, 0)", "option 0x1c", "capabilities", None),
         ("prctl", "call(157, 4, 0, 0, 0, 0)", "option 0x4", "hide the process", None),
         ("mknodat", "os.mknod('dev', 0o20600, os.makedev(1, 3))", "dev", "device files", None),

@@ -3,7 +3,8 @@ that leaves by it is written down. Runs a command in it; "INDEX" in its words be
 
 wire.py COMMAND...: the command's own output, then "on the wire: [TEXT, ...]": the payload of every datagram and echo request, and
 "tcp" for every first packet of a connection, that went to a loopback address.
-wire.py --everywhere COMMAND...: every datagram of UDP, as "ADDRESS PORT TEXT"."""
+wire.py --everywhere COMMAND...: every datagram of UDP, as "ADDRESS PORT TEXT"; "ADDRESS: TEXT" for every message to
+an IPv6 address that a datagram could not be delivered, and "ADDRESS: tcp" for what of TCP goes to one."""
 import socket
 import subprocess
 import sys
@@ -20,6 +21,10 @@ def find_everywhere(packet):
         target, udp = socket.inet_ntoa(packet[30:34]), packet[34:]
     elif packet[12:14] == b"\x86\xdd" and packet[20] == socket.IPPROTO_UDP:
         target, udp = socket.inet_ntop(socket.AF_INET6, packet[38:54]), packet[54:]
+    elif packet[12:14] == b"\x86\xdd" and packet[20] in (socket.IPPROTO_TCP, socket.IPPROTO_ICMPV6):
+        undelivered = packet[54] == 1
+        text = "tcp" if packet[20] == socket.IPPROTO_TCP else packet[54 + 8 + 40 + 8:].decode() if undelivered else None
+        return text and f"{socket.inet_ntop(socket.AF_INET6, packet[38:54])}: {text}"
     else:
         return None
     return f"{target} {int.from_bytes(udp[2:4], 'big')} {udp[8:].decode()}"

@@ -626,6 +626,14 @@ static void groups_packet_filters_and_repair_are_refused(void **state)
     static const struct {
         uint32_t level, option;
     } refused[] = {
+        {0, 15 /* IP_FREEBIND */},
+        {0, 16 /* IP_IPSEC_POLICY */},
+        {0, 17 /* IP_XFRM_POLICY */},
+        {0, 19 /* IP_TRANSPARENT */},
+        {41, 34 /* IPV6_IPSEC_POLICY */},
+        {41, 35 /* IPV6_XFRM_POLICY */},
+        {41, 75 /* IPV6_TRANSPARENT */},
+        {41, 78 /* IPV6_FREEBIND */},
         {0, 35 /* IP_ADD_MEMBERSHIP */},
         {0, 39 /* IP_ADD_SOURCE_MEMBERSHIP */},
         {0, 42 /* MCAST_JOIN_GROUP */},
@@ -654,7 +662,8 @@ static void groups_packet_filters_and_repair_are_refused(void **state)
     } allowed[] = {
         {0, 1 /* IP_TOS */},
         {0, 2 /* IP_TTL */},
-        {0, 15 /* IP_FREEBIND */},
+        {0, 18 /* IP_PASSSEC */},
+        {0, 20 /* IP_ORIGDSTADDR */},
         {0, 32 /* IP_MULTICAST_IF */},
         {0, 33 /* IP_MULTICAST_TTL */},
         {0, 34 /* IP_MULTICAST_LOOP */},
@@ -666,7 +675,10 @@ static void groups_packet_filters_and_repair_are_refused(void **state)
         {1, 12 /* SO_PRIORITY */},
         {41, 8 /* IPV6_2292HOPLIMIT */},
         {41, 67 /* IPV6_TCLASS */},
-        {41, 75 /* IPV6_TRANSPARENT */},
+        {41, 33 /* IPV6_FLOWINFO_SEND */},
+        {41, 36 /* IPV6_HDRINCL */},
+        {41, 74 /* IPV6_ORIGDSTADDR */},
+        {41, 77 /* IPV6_RECVFRAGSIZE */},
         {41, 49 /* IPV6_RECVPKTINFO */},
         {41, 17 /* IPV6_MULTICAST_IF */},
         {41, 18 /* IPV6_MULTICAST_HOPS */},
