@@ -343,7 +343,8 @@ static enum take_result take_locked(struct claim *claim, int *error)
 /*
  * Tries until there is an answer. The guardian of a host that was killed ends within moments, when it has
  * killed the members, and gives up the name. One that goes on has a host that lives, and has lost its own
- * lock. With the lock of the root, which others may have meanwhile.
+ * lock. With the lock of the root, which others may have meanwhile. Where nobody has chosen the name there is a
+ * next one: a second copy of the library in this process cannot see that the name is the first one's.
  */
 static enum take_result take_soon(struct claim *claim, int lock, int *error)
 {
@@ -353,7 +354,7 @@ static enum take_result take_soon(struct claim *claim, int lock, int *error)
     for (;;) {
         enum take_result result = take_locked(claim, error);
         bool again = (result == FAILED && *error == ENOENT && vanished++ < TAKE_TRIES) ||
-                     (result == ENDING && waits++ < ENDING_WAITS);
+                     (result == ENDING && claim->chosen && waits++ < ENDING_WAITS);
         if (!again)
             return result == ENDING ? IN_USE : result;
         fd_close(claim->directory_fd);

@@ -215,18 +215,39 @@ static void every_number_answers_as_pinned(void **state)
 
 /* ---- Lists ----------------------------------------------------------------------------------- */
 
-static const char *const denied_always[] = {
-    "swapon",          "swapoff",         "reboot",
-    "kexec_load",      "init_module",     "finit_module",
-    "delete_module",   "perf_event_open", "bpf",
-    "io_uring_setup",  "io_uring_enter",  "io_uring_register",
-    "kexec_file_load", "fsopen",          "fsconfig",
-    "fsmount",         "fspick",          "move_mount",
-    "open_tree",       "open_tree_attr",  "mount_setattr",
-    "fanotify_init",   "quotactl_fd",     "syslog",
-    "settimeofday",    "clock_settime",   "adjtimex",
-    "clock_adjtime",   "vhangup",         "shmget",
-    "msgrcv",          "semtimedop"};
+static const char *const denied_always[] = {"process_madvise",
+                                            "swapon",
+                                            "swapoff",
+                                            "reboot",
+                                            "kexec_load",
+                                            "init_module",
+                                            "finit_module",
+                                            "delete_module",
+                                            "perf_event_open",
+                                            "bpf",
+                                            "io_uring_setup",
+                                            "io_uring_enter",
+                                            "io_uring_register",
+                                            "kexec_file_load",
+                                            "fsopen",
+                                            "fsconfig",
+                                            "fsmount",
+                                            "fspick",
+                                            "move_mount",
+                                            "open_tree",
+                                            "open_tree_attr",
+                                            "mount_setattr",
+                                            "fanotify_init",
+                                            "quotactl_fd",
+                                            "syslog",
+                                            "settimeofday",
+                                            "clock_settime",
+                                            "adjtimex",
+                                            "clock_adjtime",
+                                            "vhangup",
+                                            "shmget",
+                                            "msgrcv",
+                                            "semtimedop"};
 
 static const char *const denied_supervised[] = {"mount",
                                                 "umount2",
@@ -250,8 +271,7 @@ static const char *const denied_supervised[] = {"mount",
                                                 "nfsservctl",
                                                 "chroot",
                                                 "pidfd_getfd",
-                                                "kcmp",
-                                                "process_madvise"};
+                                                "kcmp"};
 
 static const char *const x86_only_denied[] = {
     "ioperm", "iopl", "uselib", "_sysctl", "create_module", "query_module", "get_kernel_syms"};

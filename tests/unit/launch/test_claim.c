@@ -24,6 +24,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static uid_t own_id;      /* names the root */
@@ -305,6 +306,44 @@ static void the_claim_of_another_process_is_respected_until_it_is_killed(void **
     assert_false(exists("one/pid"));
     give_up(&claim);
     assert_false(exists("one"));
+}
+
+/* The guardian of a name that nobody chose may be the one of another copy of the library in this process. */
+static void nobody_waits_for_a_name_that_was_not_chosen(void **state)
+{
+    struct flock guardians = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 1, .l_len = 1};
+    struct timespec begin, end;
+    struct claim claim;
+    char warning[256];
+    struct error err = {0};
+
+    (void)state;
+    make_directory("");
+    make_directory("one");
+    make_file("one/pid", "1\n2\n");
+    int ready[2];
+    char byte;
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    pid_t owner = fork();
+    if (owner == 0) {
+        char path[160];
+        path_in_root(path, "one/pid");
+        int fd = open(path, O_RDWR | O_CLOEXEC);
+        if (fd < 0 || fcntl(fd, F_SETLK, &guardians) != 0 || write(ready[1], "x", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    assert_false(claim_take(&claim, "one", false, warning, sizeof(warning), &err));
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    assert_true((end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000 < 500);
+    end_owner(owner);
+    take(&claim, "one");
+    give_up(&claim);
 }
 
 /* A refused attempt in the owning process must not drop the lock that others look at. */
@@ -655,6 +694,7 @@ int main(void)
         CASE(a_claim_that_was_never_published_leaves_nothing),
         CASE(a_second_claim_of_this_process_is_refused),
         CASE(the_claim_of_another_process_is_respected_until_it_is_killed),
+        CASE(nobody_waits_for_a_name_that_was_not_chosen),
         CASE(a_refused_second_claim_does_not_free_the_name_for_others),
         CASE(a_stale_directory_is_taken_over),
         CASE(files_of_others_are_not_removed),
