@@ -14,7 +14,9 @@
 #include "member/socket.h"
 #include "policy/network.h"
 #include "supervisor/supervisor.h"
+#include "util/buffer.h"
 #include "util/fd.h"
+#include "util/text.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -232,7 +234,8 @@ static struct verdict on_address_call(struct request *request)
     uint64_t right = bind ? LL_NET_BIND_TCP : LL_NET_CONNECT_TCP;
     struct sockaddr_storage address = {0};
     uint32_t size = (uint32_t)request->notification.data.args[2];
-    char text[INET6_ADDRSTRLEN + 16], object[INET6_ADDRSTRLEN + 24], advice[INET6_ADDRSTRLEN + 48];
+    CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
+    char text[INET6_ADDRSTRLEN + 16], object[INET6_ADDRSTRLEN + 24];
     uint16_t port;
 
     if (size > sizeof(address) || !is_socket(request) ||
@@ -247,12 +250,14 @@ static struct verdict on_address_call(struct request *request)
     if (bind ? network_may_bind(explain->policy, port) : may_connect(explain->policy, port))
         return verdict_next();
     snprintf(object, sizeof(object), "tcp://%s", text);
-    if (bind)
-        snprintf(advice, sizeof(advice), "--net-allow-bind %u", port);
-    else
-        snprintf(advice, sizeof(advice), "--net-allow %s", object);
+    if (bind) {
+        buffer_printf(&advice, "--net-allow-bind %u", port);
+    } else {
+        buffer_append_text(&advice, "--net-allow ");
+        text_shell_quote(&advice, object);
+    }
     request_record_denial(request, object, bind ? "bind" : "connect", EACCES,
-                          bind ? "bind-rules" : "network-rules", NULL, advice);
+                          bind ? "bind-rules" : "network-rules", NULL, buffer_text(&advice));
     return verdict_next();
 }
 

@@ -7,6 +7,7 @@
 #include "net/verdict.h"
 
 #include "util/fd.h"
+#include "util/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -541,6 +542,7 @@ static void suggest_rule(const struct net_verdicts *verdicts, enum net_protocol 
     };
     const char *host = name_of(verdicts, address);
     CLEANUP_FREE char *copy = host != NULL ? strdup(host) : NULL;
+    CLEANUP_BUFFER struct buffer rendered = BUFFER_INIT;
     CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
 
     if (copy != NULL) {
@@ -551,10 +553,13 @@ static void suggest_rule(const struct net_verdicts *verdicts, enum net_protocol 
         rule.ports = &range;
         rule.port_count = 1;
     }
+    net_rule_render(&rule, &rendered);
+    if (buffer_failed(&rendered))
+        return;
     buffer_append_text(&text, "--net-allow ");
-    net_rule_render(&rule, &text);
+    text_shell_quote(&text, buffer_text(&rendered));
     /* A cut rule would be another rule. */
-    if (text.length < sizeof(verdict->suggest))
+    if (!buffer_failed(&text) && text.length < sizeof(verdict->suggest))
         copy_text(verdict->suggest, sizeof(verdict->suggest), &text);
 }
 
