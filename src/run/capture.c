@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* One read; a pipe holds 64 KiB by default. */
@@ -20,24 +21,24 @@ static void stop(struct capture *capture)
     capture->fd = -1;
 }
 
-/* Reads once. False when there is nothing more now or ever. */
-static bool drain_once(struct capture *capture)
+/* Reads once, at most a chunk. The number of bytes; 0 when there is nothing more now or ever. */
+static size_t drain_once(struct capture *capture)
 {
     char *room = fault_is("capture-memory") ? NULL : buffer_reserve(&capture->bytes, CHUNK);
 
     if (room == NULL) { /* out of memory: stop storing, the command must not block */
         capture->cut = true;
         stop(capture);
-        return false;
+        return 0;
     }
     ssize_t got = RETRY_ON_EINTR(read(capture->fd, room, CHUNK));
     if (got > 0) {
         buffer_commit(&capture->bytes, (size_t)got);
-        return true;
+        return (size_t)got;
     }
     if (got == 0 || errno != EAGAIN)
         stop(capture);
-    return false;
+    return 0;
 }
 
 static void on_readable(void *data, short revents)
@@ -57,8 +58,15 @@ bool capture_start(struct capture *capture, struct loop *loop, int fd)
 
 void capture_finish(struct capture *capture)
 {
-    while (capture->fd >= 0 && drain_once(capture))
-        continue;
+    int there = 0;
+
+    if (capture->fd >= 0 && ioctl(capture->fd, FIONREAD, &there) == 0) {
+        size_t left = there > 0 ? (size_t)there : 0;
+        while (left > 0 && capture->fd >= 0) {
+            size_t got = drain_once(capture);
+            left = got > 0 && got < left ? left - got : 0;
+        }
+    }
     stop(capture);
 }
 

@@ -25,8 +25,8 @@ struct capture {
 /* Takes the descriptor over and watches it. False when out of memory. */
 bool capture_start(struct capture *capture, struct loop *loop, int fd);
 
-/* After the last member is gone: takes what is still in the pipe and stops, also when a write end
- * left the sandbox and keeps the pipe open. */
+/* After the last member is gone: takes what lies in the pipe now, and stops, also when a write end left the
+ * sandbox. What somebody else writes to it from then on is not the command's. */
 void capture_finish(struct capture *capture);
 void capture_free(struct capture *capture);
 

@@ -13,7 +13,22 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+/* Somebody else who writes whenever something has been read, and never lets the pipe run empty. */
+static int refilled = -1;
+static int refills;
+
+ssize_t read(int fd, void *data, size_t size)
+{
+    static const char text[512] = "more";
+    ssize_t got = syscall(SYS_read, fd, data, size);
+
+    if (got > 0 && refilled >= 0 && refills++ < 10000)
+        assert_int_equal(write(refilled, text, sizeof(text)), sizeof(text));
+    return got;
+}
 
 /* ---- Helpers --------------------------------------------------------------------------------- */
 
@@ -109,6 +124,20 @@ static void a_full_pipe_never_blocks_the_writer(void **state)
     }
 }
 
+static void the_end_waits_for_no_writer_who_goes_on(void **state)
+{
+    struct fixture *fixture = *state;
+
+    say(fixture, "late");
+    refilled = fixture->write_end;
+    capture_finish(&fixture->capture);
+    refilled = -1;
+    assert_int_equal(fixture->capture.fd, -1);
+    assert_int_equal(refills, 1);
+    assert_int_equal(fixture->capture.bytes.length, 4);
+    assert_memory_equal(fixture->capture.bytes.data, "late", 4);
+}
+
 static void the_end_takes_what_is_still_in_the_pipe(void **state)
 {
     struct fixture *fixture = *state;
@@ -169,6 +198,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_end_takes_what_is_still_in_the_pipe, setup, teardown),
         cmocka_unit_test_setup_teardown(a_write_end_elsewhere_does_not_hold_up_the_end, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(the_end_waits_for_no_writer_who_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(bytes_are_kept_as_they_are, setup, teardown),
         cmocka_unit_test(what_was_never_started_can_be_finished_and_freed),
     };
