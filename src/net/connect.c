@@ -309,15 +309,11 @@ static void note_port(const struct connect_call *call, int result)
     port_map_pass_on(ports, NET_TCP, socket_cookie_of(call->socket.fd), ntohs(name.sin6_port));
 }
 
-/* Where rules exist of which none is for UDP, its sockets are inert. */
 static enum device_peers peers_of(const struct connect_call *call)
 {
-    const struct network *network = call->shared->network;
-    bool udp = call->socket.protocol == IPPROTO_UDP;
-
-    if (call->asks || (udp && network->shape.udp == UDP_INERT))
+    if (call->asks)
         return PEERS_ANY;
-    return udp && net_allows_everything(network->verdicts, NET_UDP) ? PEERS_ALIKE : PEERS_SAME;
+    return call->socket.protocol == IPPROTO_UDP ? call->shared->udp_peers : PEERS_SAME;
 }
 
 static int connect_named(const struct request *request, struct connect_call *call)

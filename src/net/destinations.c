@@ -30,6 +30,15 @@ static unsigned limit_passed(unsigned limit)
     return limit < PASSED_MAX ? limit : PASSED_MAX;
 }
 
+/* Where rules exist of which none is for UDP, its sockets are inert. */
+    static enum device_peers
+    udp_peers_of(const struct network *network)
+{
+    if (network->shape.udp == UDP_INERT)
+        return PEERS_ANY;
+    return net_allows_everything(network->verdicts, NET_UDP) ? PEERS_ALIKE : PEERS_SAME;
+}
+
 static bool destinations_start(struct supervisor *supervisor, void **state, struct error *err)
 {
     const struct policy *policy = supervisor_policy(supervisor);
@@ -48,6 +57,7 @@ static bool destinations_start(struct supervisor *supervisor, void **state, stru
         policy->protections[PROTECTION_ABSTRACT_UNIX_SCOPE] == PROTECTION_DISABLED ||
         (supervisor_is_confined(supervisor) &&
          masks.status[PROTECTION_ABSTRACT_UNIX_SCOPE] == STATUS_ACTIVE);
+    shared->udp_peers = udp_peers_of(shared->network);
     shared->tcp_protected = masks.status[PROTECTION_NET_TCP] == STATUS_ACTIVE;
     shared->grants = supervisor_grants(supervisor);
     shared->passed_max = limit_passed(holder_limit(shared->network->holder));

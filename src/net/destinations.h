@@ -8,6 +8,7 @@
 #include "member/object.h"
 #include "member/own_rights.h"
 #include "net/begun.h"
+#include "net/device.h"
 #include "net/network.h"
 #include "supervisor/supervisor.h"
 
@@ -25,7 +26,8 @@ struct destinations {
     bool judge_unix;          /* named unix sockets need a write grant */
     bool abstract_scope; /* the kernel keeps abstract unix sockets inside the sandbox, or nobody
                                 is to: the scope was disabled by name */
-    bool tcp_protected;  /* without rules no TCP connection is allowed */
+    enum device_peers udp_peers;
+    bool tcp_protected;          /* without rules no TCP connection is allowed */
     const struct grants *grants; /* borrowed */
     struct local_devices local;  /* has a lock of its own */
     pthread_mutex_t timeout_locks[TIMEOUT_LOCKS];

@@ -107,7 +107,14 @@ static bool is_ping(const struct pinned_socket *socket)
     return socket->domain == AF_INET6 && socket->protocol == IPPROTO_ICMPV6;
 }
 
-int device_enter(pthread_mutex_t *lock, const struct pinned_socket *socket,
+static void leave(pthread_mutex_t *lock, const struct pinned_socket *socket,
+                  const struct socket_address *address)
+{
+    if (is_concerned(socket, address) && !is_stream(socket))
+        pthread_mutex_unlock(lock);
+}
+
+static int enter(pthread_mutex_t *lock, const struct pinned_socket *socket,
                  const struct socket_address *address)
 {
     int result = 0;
@@ -122,15 +129,8 @@ int device_enter(pthread_mutex_t *lock, const struct pinned_socket *socket,
             result = -ENETUNREACH;
     }
     if (result < 0)
-        device_leave(lock, socket, address);
+        leave(lock, socket, address);
     return result;
-}
-
-void device_leave(pthread_mutex_t *lock, const struct pinned_socket *socket,
-                  const struct socket_address *address)
-{
-    if (is_concerned(socket, address) && !is_stream(socket))
-        pthread_mutex_unlock(lock);
 }
 
 static int connect_to(int fd, const struct socket_address *address)
@@ -221,6 +221,15 @@ static bool is_alike(const struct net_address *peer, const struct net_address *a
     return peer->family == address->family && kind_of(peer) == kind && kind != KIND_LOW;
 }
 
+/* The same, or as good as the same. */
+static int keep_both(const struct socket_address *peer, const struct socket_address *address,
+                     enum device_peers peers)
+{
+    if (peer->port == address->port && net_address_equal(&peer->ip, &address->ip))
+        return 0;
+    return peers == PEERS_ALIKE && is_alike(&peer->ip, &address->ip) ? 0 : -EISCONN;
+}
+
 static int keep_peer(const struct pinned_socket *socket, const struct socket_address *address,
                      enum device_peers peers)
 {
@@ -236,9 +245,44 @@ static int keep_peer(const struct pinned_socket *socket, const struct socket_add
     /* Without a mark it cannot send, or was given to the sandbox. */
     if (address->kind == ADDRESS_UNSPEC)
         return is_marked(socket->fd) ? -EISCONN : 0;
-    if (peer.port == address->port && net_address_equal(&peer.ip, &address->ip))
+    return keep_both(&peer, address, peers);
+}
+
+/*
+ * A datagram that is begun for a name (MSG_MORE; another thread may set UDP_CORK at any time) takes the place of the
+ * peer of an IPv4 socket: what the kernel sends to that afterwards goes to the name, in parts, and by the peer's way.
+ * Portable programs give a connected socket no name but its peer's, since other systems refuse that.
+ */
+static int keep_name(const struct pinned_socket *socket, const struct socket_address *address,
+                     enum device_peers peers)
+{
+    struct socket_address peer = {0};
+
+    if (socket->domain != AF_INET || !is_udp(socket) || peers == PEERS_ANY)
         return 0;
-    return peers == PEERS_ALIKE && is_alike(&peer.ip, &address->ip) ? 0 : -EISCONN;
+    int result = find_peer(socket->fd, &peer);
+    if (result < 0)
+        return result == -ENOTCONN ? 0 : result;
+    return keep_both(&peer, address, peers);
+}
+
+int device_enter(pthread_mutex_t *lock, const struct pinned_socket *socket,
+                 const struct socket_address *address, enum device_peers peers)
+{
+    int result = enter(lock, socket, address);
+
+    if (result == 0 && is_concerned(socket, address)) {
+        result = keep_name(socket, address, peers);
+        if (result < 0)
+            leave(lock, socket, address);
+    }
+    return result;
+}
+
+void device_leave(pthread_mutex_t *lock, const struct pinned_socket *socket,
+                  const struct socket_address *address)
+{
+    leave(lock, socket, address);
 }
 
 /* The interface that a connect has brought goes with the peer, and a failed one's would go alone. */
@@ -333,7 +377,7 @@ int device_connect(pthread_mutex_t *lock, const struct pinned_socket *socket,
                    const struct socket_address *address, enum device_peers peers, bool *refused)
 {
     bool may_be_bound = is_ping(socket) && is_sent_to(address);
-    int result = may_be_bound ? -ENETUNREACH : device_enter(lock, socket, address);
+    int result = may_be_bound ? -ENETUNREACH : enter(lock, socket, address);
 
     *refused = result == -ENETUNREACH;
     if (result < 0)
@@ -341,7 +385,7 @@ int device_connect(pthread_mutex_t *lock, const struct pinned_socket *socket,
     result = is_concerned(socket, address) && !is_stream(socket)
                  ? connect_datagrams(socket, address, peers, refused)
                  : connect_plainly(socket, address, refused);
-    device_leave(lock, socket, address);
+    leave(lock, socket, address);
     return result;
 }
 

@@ -19,18 +19,7 @@
 bool device_needs_scope(const struct net_address *address);
 
 /*
- * Around a send on behalf to `address` on this socket, which does not wait: until device_leave() the socket's
- * interface stays what it was found to be, and no connect on behalf comes between. 0, or -ENETUNREACH: it is bound to
- * an interface, and nothing is entered. Binds a datagram socket of IPv6 that is not bound yet to any port, as the call
- * itself would. A send without an address needs none of this: see enum device_peers.
- */
-int device_enter(pthread_mutex_t *lock, const struct pinned_socket *socket,
-                 const struct socket_address *address);
-void device_leave(pthread_mutex_t *lock, const struct pinned_socket *socket,
-                  const struct socket_address *address);
-
-/*
- * What a connected datagram socket may be connected to further. The kernel sends to its peer without a lock: it reads
+ * What a connected datagram socket may be connected to further, and send to by name. The kernel sends to its peer without a lock: it reads
  * the interface, the address (of IPv6 in halves), the port and the way while another thread's connect changes them, and
  * may be held up for any time between two of these.
  */
@@ -39,6 +28,18 @@ enum device_peers {
     PEERS_ALIKE, /* every mixture of two peers is allowed, if it does not leave by the way of another kind */
     PEERS_SAME, /* it keeps its peer */
 };
+
+/*
+ * Around a send on behalf to `address` on this socket, which does not wait: until device_leave() the socket's
+ * interface stays what it was found to be, and no connect on behalf comes between. 0, or nothing is entered:
+ * -ENETUNREACH (it is bound to an interface), -EISCONN (a UDP socket of IPv4, connected to another address that `peers`
+ * keeps). Binds a datagram socket of IPv6 that is not bound yet to any port, as the call
+ * itself would. A send without an address needs none of this: see enum device_peers.
+ */
+int device_enter(pthread_mutex_t *lock, const struct pinned_socket *socket,
+                 const struct socket_address *address, enum device_peers peers);
+void device_leave(pthread_mutex_t *lock, const struct pinned_socket *socket,
+                  const struct socket_address *address);
 
 /*
  * connect(2) on behalf, kept apart from the named sends and connects of the same datagram socket: 0 or -errno.

@@ -141,9 +141,10 @@ static int64_t send_locked(struct send *send, const struct kernel_message *messa
 {
     pthread_mutex_t *lock = &send->shared->device_lock;
     bool named = message->name != NULL && send->name == SEND_TO_COPY;
-    int result = named ? device_enter(lock, &send->socket, &send->message.name) : 0;
+    int result =
+        named ? device_enter(lock, &send->socket, &send->message.name, send->shared->udp_peers) : 0;
 
-    send->elsewhere = result == -ENETUNREACH;
+    send->kept = result == -ENETUNREACH || result == -EISCONN;
     if (result < 0)
         return result;
     int64_t sent = sys_call3(SYS_sendmsg, send->socket.fd, (long)message, (long)flags);
@@ -233,8 +234,8 @@ static bool finish(const struct request *request, struct send *send, int64_t out
 {
     if (send->name == SEND_TO_COPY)
         note_abstract_scope(request, &send->message.name, "send", outcome);
-    if (send->elsewhere)
-        device_refuse(request, &send->socket, &send->message.name, "send", ENETUNREACH);
+    if (send->kept)
+        device_refuse(request, &send->socket, &send->message.name, "send", (int)-outcome);
     *result = outcome < 0 ? send_partial(send, (int)-outcome) : outcome;
     if (*result == -EPIPE)
         raise_pipe(request, send);

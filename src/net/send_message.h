@@ -39,9 +39,9 @@ struct send {
     struct unix_target target;
     int *passed; /* owned duplicates of the descriptors in the control data */
     size_t passed_count;
-    bool looked;    /* at the member's identity */
-    bool lowers;    /* the kernel would ask for capabilities: act with the member's */
-    bool elsewhere; /* refused, because of the socket's interface */
+    bool looked; /* at the member's identity */
+    bool lowers; /* the kernel would ask for capabilities: act with the member's */
+    bool kept;   /* refused, because of the socket's interface or peer */
     struct member_identity identity; /* owned, if looked at */
 
     /* A peer must not take a member of another user for the supervisor: control data that says who it

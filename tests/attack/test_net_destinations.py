@@ -257,7 +257,10 @@ def test_a_socket_that_asked_for_the_way_sends_nothing(attack, asked_host, words
         assert (allowed.arrivals(), asked.arrivals()) == ([], [])
 
 
-@pytest.mark.parametrize("words, kept", [(["udp://HOST"], {"again", "dissolved", "turned"}), (["udp://*"], {"again", "dissolved"})])
+NAMED = {"sendto_named", "sendmsg_named", "sendmmsg_named"}
+
+
+@pytest.mark.parametrize("words, kept", [(["udp://HOST"], {"again", "dissolved", "turned", *NAMED}), (["udp://*"], {"again", "dissolved"})])
 def test_a_socket_that_asks_where_a_rule_lets_it_send_goes_on(attack, asked_host, words, kept):
     """With the peer it has."""
     with udp_witness_at(asked_host, 0) as allowed, udp_witness_at(asked_host, 65535) as asked:
@@ -265,4 +268,4 @@ def test_a_socket_that_asks_where_a_rule_lets_it_send_goes_on(attack, asked_host
                                options=rules(*(word.replace("HOST", asked_host) for word in words)))
         assert {name for name in inside if inside[name] != "OK"} == kept and len(inside) == 16
         assert {inside[name] for name in kept} == {"EISCONN"}
-        assert len(allowed.arrivals()) >= 3 and len(asked.arrivals()) >= 10
+        assert len(allowed.arrivals()) >= (0 if NAMED <= kept else 3) and len(asked.arrivals()) >= 10

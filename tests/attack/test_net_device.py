@@ -166,6 +166,22 @@ def test_a_datagram_goes_where_it_was_begun(attack):
     assert set(confined) == set(free)
 
 
+def test_no_name_takes_the_place_of_a_sockets_peer(attack):
+    """The kernel keeps what was begun for a name where it looks for the peer's address."""
+    port = free_port()
+    words = attack.words("net_device_rewritten.py", port)
+    free, seen = run_on_wire(attack, ["--everywhere", *words])
+    away = {f"127.0.0.1 {port} more", f"127.0.0.1 {port} corked", f"10.7.7.7 {port} other"}
+    kept = {f"10.8.8.8 {port} named", f"10.8.8.8 {port} mapped"}
+    assert set(free.values()) == {"OK"} and seen >= {*away, *kept}, "the control: the kernel sends each of them there"
+
+    options = rules(f"udp://10.8.8.8:{port}", f"udp://127.0.0.0/8:{port}", f"udp://10.7.7.7:{port}")
+    confined, seen = on_wire(attack, options, *words, everywhere=True)
+    assert seen == kept and confined == dict.fromkeys(free, "EISCONN") | {"named": "OK", "mapped": "OK"}, confined.result
+    everything, seen = on_wire(attack, rules("udp://*"), *words, everywhere=True)
+    assert not any(text.startswith("127.") for text in seen) and everything["other"] == "OK", (everything.result, seen)
+
+
 def test_no_answer_goes_to_a_source_that_is_not_the_machines(attack):
     """It carries the bytes that it answers."""
     port = free_port()

@@ -18,13 +18,14 @@
 #include <unistd.h>
 
 #define IP_BIND_ADDRESS_NO_PORT_ 24
-#define IPV6_FREEBIND_ 78
 #define DELAY_MAX 4000
 
 static _Atomic int target = -1;
 static _Atomic unsigned turn, done, delay;
 static _Atomic bool over;
-static struct sockaddr_in6 bound;
+static _Atomic bool
+    own; /* bind to an address of this machine: a ping socket takes the interface of no other */
+static struct sockaddr_in6 bound, bound_own;
 
 static void *bind_meanwhile(void *nothing)
 {
@@ -37,7 +38,7 @@ static void *bind_meanwhile(void *nothing)
         seen = turn;
         for (volatile unsigned i = 0; i < delay; i++)
             ;
-        (void)bind(target, (const struct sockaddr *)&bound, sizeof(bound));
+        (void)bind(target, (const struct sockaddr *)(own ? &bound_own : &bound), sizeof(bound));
         done = seen;
     }
     return NULL;
@@ -51,9 +52,7 @@ static int open_socket(enum kind kind)
     int fd = socket(AF_INET6, kind == CONNECTION ? SOCK_STREAM | SOCK_NONBLOCK : SOCK_DGRAM,
                     kind == PING ? IPPROTO_ICMPV6 : 0);
 
-    if (kind == PING)
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND_, &on, sizeof(on));
-    else if (kind != CONNECTION)
+    if (kind != CONNECTION && kind != PING)
         (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT_, &on, sizeof(on));
     return fd;
 }
@@ -94,6 +93,8 @@ int main(int count, char **words)
     bound.sin6_scope_id = (uint32_t)atoi(words[1]);
     bound.sin6_port = htons((uint16_t)atoi(words[3]));
     inet_pton(AF_INET6, "fe80::1", &bound.sin6_addr);
+    bound_own = bound;
+    inet_pton(AF_INET6, "fe80::2", &bound_own.sin6_addr);
     to.sin6_port = htons((uint16_t)atoi(words[2]));
     inet_pton(AF_INET6, "::ffff:127.0.0.1", &to.sin6_addr);
     if (pthread_create(&binder, NULL, bind_meanwhile, NULL) != 0)
@@ -102,6 +103,7 @@ int main(int count, char **words)
         enum kind kind = (enum kind)(tries % KINDS);
         int fd = open_socket(kind);
         target = fd;
+        own = kind == PING;
         delay = (unsigned)rand() % DELAY_MAX;
         turn++;
         while (count > 5 && done != turn)

@@ -7,7 +7,8 @@ import socket
 import sys
 
 index, port = int(sys.argv[1]), int(sys.argv[2])
-FREE_BIND, BIND_DEVICE, BIND_INDEX, ADDRESS_FORM = 78, 25, 62, 1
+BIND_DEVICE, BIND_INDEX, ADDRESS_FORM = 25, 62, 1
+OWN, NOBODYS = "fe80::2", "fe80::1"
 ECHO = b"\x80\0\0\0\0\0\0\1"
 
 
@@ -29,9 +30,8 @@ def ping():
 
 def bind_to_interface(sock, number=0):
     """Succeeds if the socket has the interface afterwards."""
-    if sock.type == socket.SOCK_DGRAM:
-        sock.setsockopt(socket.IPPROTO_IPV6, FREE_BIND, 1)
-    result = try_to(sock.bind, ("fe80::1", number, 0, index))
+    address = OWN if sock.type == socket.SOCK_DGRAM else NOBODYS
+    result = try_to(sock.bind, (address, number, 0, index))
     if sock.getsockopt(socket.SOL_SOCKET, BIND_INDEX) != index:
         raise OSError(getattr(errno, result, 0), "not bound to the interface")
 
@@ -85,7 +85,7 @@ def other_family():
 
 def name():
     with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
-        try_to(sock.bind, ("fe80::1", port, 0, index))
+        try_to(sock.bind, (NOBODYS, port, 0, index))
         if sock.getsockopt(socket.SOL_SOCKET, BIND_DEVICE, 16).rstrip(b"\0") != b"cable0":
             raise OSError(errno.ENODATA, "no name")
 

@@ -55,6 +55,7 @@ ip("link", "set", "lo", "up")
 ip("link", "add", "cable0", "type", "veth", "peer", "name", "cable1")
 ip("addr", "add", "10.9.9.2/24", "dev", "cable0")
 ip("-6", "addr", "add", "fd77::2/64", "dev", "cable0", "nodad")
+ip("-6", "addr", "add", "fe80::2/64", "dev", "cable0", "nodad")
 ip("link", "set", "cable0", "up")
 ip("link", "set", "cable1", "up")
 for words in (["10.9.9.1"], ["127.0.0.1"], ["-6", "fd77::1"], ["-6", "::1"]):
