@@ -23,7 +23,7 @@ BENCH_PACKAGES = bubblewrap firejail redis-server redis-tools wrk
 
 SOURCES = $(shell find src include tests bench tools -name '*.c' -o -name '*.h' 2>/dev/null | sort)
 
-.PHONY: build demo check check-tests check-sources werror unit integration faults sanitize build-faults \
+.PHONY: build demo check check-tests check-sources werror unit check-install integration faults sanitize build-faults \
 	build-sanitize bench fuzz fuzz-short build-fuzz soak install uninstall clean format format-check lint packages-build packages-check packages-lint packages-bench
 
 build: packages-build $(BUILD)/build.ninja
@@ -48,7 +48,7 @@ check: packages-check packages-lint werror build
 	[ $$code = 0 ] || echo "make check: FAILED: the static checks or fuzzing" >&2; \
 	[ $$tests = 0 ] && [ $$code = 0 ] && echo "make check: all passed"
 
-check-tests: unit integration faults sanitize
+check-tests: unit check-install integration faults sanitize
 
 # The builds that the tests need soon come first.
 check-sources: build-faults build-sanitize lint fuzz-short
@@ -59,6 +59,9 @@ werror: packages-build $(BUILD)/build.ninja
 
 unit: build
 	$(MESON) test -C $(BUILD) --suite unit --print-errorlogs
+
+check-install: packages-check build
+	tests/check-install $(abspath $(PREFIX))
 
 integration: packages-check build
 	tests/run-integration $(BUILD)
@@ -81,13 +84,13 @@ sanitize: packages-check build-sanitize
 # Two parts of `make check` may come to a build at the same time.
 build-faults: packages-build
 	@flock Makefile sh -ec '[ -f $(BUILD)-faults/build.ninja ] || \
-		$(MESON) setup $(BUILD)-faults -Dfault_injection=true -Dcli_libc=glibc -Dtests=false \
+		$(MESON) setup $(BUILD)-faults -Dwerror=true -Dfault_injection=true -Dcli_libc=glibc -Dtests=false \
 			-Doptimization=0 -Ddebug=false; \
 		$(NINJA) -C $(BUILD)-faults -j $(JOBS) sandlock libsandlock_ffi.so'
 
 build-sanitize: packages-build
 	@flock Makefile sh -ec '[ -f $(BUILD)-sanitize/build.ninja ] || \
-		$(MESON) setup $(BUILD)-sanitize -Db_sanitize=address,undefined -Dcli_libc=glibc \
+		$(MESON) setup $(BUILD)-sanitize -Dwerror=true -Db_sanitize=address,undefined -Dcli_libc=glibc \
 			-Doptimization=1 -Dc_args=-g1; \
 		$(NINJA) -C $(BUILD)-sanitize -j $(JOBS)'
 
