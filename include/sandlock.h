@@ -339,7 +339,8 @@ int64_t sandlock_syscall_nr(const char *name);
  * Parameters of all functions that start something:
  *   policy  what the command may do; not consumed
  *   name    name of the sandbox, which is unique among the user's live sandboxes: 1 to 64 bytes of
- *           UTF-8 without blanks, control characters and '/', not "." or "..". NULL: sandbox-PID-N
+ *           UTF-8 without blanks, control characters, characters that hide or reorder text (U+200B, U+202E, ...)
+ *           and '/', not "." or "..". NULL: sandbox-PID-N
  *   argv    the command (a path, or a name looked up in the command's PATH) and its arguments, `argc`
  *           pointers; no NULL is needed behind them and none is allowed among them
  *   argc    at least 1, at most 2^20
@@ -390,6 +391,13 @@ int sandlock_run_interactive(const sandlock_sandbox_t *policy, const char *name,
  * on another table: port_mappings tells nothing, a popen without a supervisor cannot be waited for (EBADF), and
  * sandlock_handle_free() ends the sandbox but leaves its descriptors in the other table. With the last thread of
  * the table on which a handle was made its sandbox ends.
+ *
+ * The descriptors of live handles are not to be closed (close_range(), closefrom(), as daemons do at their start): end
+ * the sandboxes before, or close what is yours. A host that does it all the same ends those sandboxes: their members
+ * are killed at once, waits return KILLED within about a second ("this process has closed the descriptors of the
+ * sandbox"; without a supervisor a popen's fails with EBADF, as above), and kill and free return as ever, but some
+ * memory stays. What the host opens under the numbers is not read, written or closed. That is looked at before each
+ * use, and cannot be certain for a start, or a call of a command, that is under way at that moment.
  *
  * Until it is freed a handle takes about 20 descriptors of the host, and supervised calls take some more for a
  * moment: for N handles at a time allow for 30 N (RLIMIT_NOFILE). Where too few are left a start fails (EMFILE). A limit

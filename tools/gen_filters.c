@@ -21,7 +21,8 @@ struct variant {
     enum option_id options[3];
     const char *values[3];
     size_t count;
-    bool traced; /* as in containers that refuse pidfd_getfd */
+    bool traced;     /* as in containers that refuse pidfd_getfd */
+    bool privileged; /* started by root; whoever builds this */
 };
 
 static const struct variant variants[] = {
@@ -35,6 +36,11 @@ static const struct variant variants[] = {
     {"ordinary, in a container", {OPTION_FS_READ}, {"/usr"}, 1, true},
     {"process limit, in a container", {OPTION_MAX_PROCESSES}, {"8"}, 1, true},
     {"all readable, in a container", {OPTION_FS_READ}, {"/"}, 1, true},
+    {"ordinary, of root", {OPTION_FS_READ}, {"/usr"}, 1, false, true},
+    {"process limit, of root", {OPTION_MAX_PROCESSES}, {"8"}, 1, false, true},
+    {"all readable, of root", {OPTION_FS_READ}, {"/"}, 1, false, true},
+    {"all writable, of root", {OPTION_FS_WRITE}, {"/"}, 1, false, true},
+    {"no supervisor, of root", {OPTION_NO_SUPERVISOR}, {"true"}, 1, false, true},
 };
 
 /* Soft limits of open files that most systems start programs with; see netlink_window(). */
@@ -116,6 +122,7 @@ static uint64_t print_variant(size_t index)
             stop(variant->name, &err);
         options = supervisor_filter_options(supervisor);
     }
+    options.privileged = variant->privileged;
     struct filter_plan *plan = member_filter_plan(arch_native, policy, &options, &err);
     if (plan == NULL)
         stop(variant->name, &err);

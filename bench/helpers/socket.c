@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -28,6 +29,7 @@ static void exchange(int left, int right)
     char byte = 'x';
     struct iovec part = {.iov_base = &byte, .iov_len = 1};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    struct mmsghdr messages = {.msg_hdr = message};
     struct pollfd ready = {.fd = right, .events = POLLIN};
 
     must(write(left, &byte, 1) == 1, "write");
@@ -39,6 +41,8 @@ static void exchange(int left, int right)
     must(recvfrom(right, &byte, 1, 0, NULL, NULL) == 1, "recvfrom");
     must(write(right, &byte, 1) == 1, "write");
     must(recvmsg(left, &message, 0) == 1, "recvmsg");
+    must(writev(right, &part, 1) == 1, "writev");
+    must(recvmmsg(left, &messages, 1, 0, NULL) == 1 && messages.msg_len == 1, "recvmmsg");
     must(shutdown(left, SHUT_WR) == 0, "shutdown");
 }
 

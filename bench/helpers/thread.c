@@ -31,6 +31,7 @@ static void must(int holds, const char *what)
 int main(void)
 {
     pthread_t threads[4];
+    siginfo_t info;
     int status;
 
     for (int round = 0; round < 50; round++) {
@@ -50,7 +51,8 @@ int main(void)
         pid_t pid = vfork();
         if (pid == 0)
             _exit(3);
-        must(pid > 0 && waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == 3, "vfork");
+        must(pid > 0 && waitid(P_PID, (id_t)pid, &info, WEXITED) == 0 && info.si_status == 3,
+             "vfork");
     }
     return 0;
 }

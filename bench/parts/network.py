@@ -21,6 +21,7 @@ REDIS_CLIENTS = 50
 REDIS_ROUNDS = 12
 REDIS_OPERATIONS_MIN, REDIS_OPERATIONS_MAX = 2000, 100000
 BLOCKED = 200
+PEER = "peer, "  # before the name of a variant whose sandbox is another sandlock's
 
 COLUMNS = [("work", "work", "%s"), ("variant", "variant", "%s"), ("value", "value", "%.1f"), ("unit", "", "%s"),
            ("extra", "over bare", "%+.1f"), ("ratio", "x bare", "%.3f"), ("least", "x least", "%.3f"), ("p99", "p99 x bare", "%.2f"),
@@ -35,6 +36,32 @@ def host_rules(port):
     """A rule for one address, a range that has it too, and others that do not matter."""
     return ["--net-allow", "127.0.0.1:%d" % port, "--net-allow", "tcp://10.0.0.0/8:80,443",
             "--net-allow", "udp://127.0.0.0/8:%d" % port, "--net-deny", "169.254.0.0/16"]
+
+
+def takes(bench, section, executable, *options):
+    """Whether a peer, which may be an older one, has these options."""
+    if executable == bench.sandlock:
+        return True
+    reason = bench.works(bench.sandboxed(*options, executable=executable) + [bench.helper("true")])
+    if reason is not None:
+        names = sorted({word for word in options if word.startswith("--net-")})
+        section.note("peer left out where it is given %s: %s" % (" ".join(names), reason))
+    return reason is None
+
+
+def executables(bench):
+    """What stands before the name of a variant, and whose sandbox that is."""
+    return [("" if name == "sandlock" else PEER, executable) for name, executable in bench.sandlocks()]
+
+
+def confined(bench, section, name, options, command):
+    """The variants of that name: of every sandlock that takes the options."""
+    return [(prefix + name, bench.sandboxed(*options, executable=executable) + command)
+            for prefix, executable in executables(bench) if takes(bench, section, executable, *options)]
+
+
+def is_judged(name):
+    return name != "bare" and not name.startswith(PEER)
 
 
 @contextlib.contextmanager
@@ -110,11 +137,11 @@ def missing(work, why):
 
 
 def redis(bench, section, _):
-    rows = []
+    rows, variants = [], []
     operations = min(max(100 * bench.rounds, REDIS_OPERATIONS_MIN), REDIS_OPERATIONS_MAX)
     if not shutil.which("redis-server") or not shutil.which("redis-benchmark"):
         return [missing("redis", "redis is not installed")], 0
-    port, confined_port, least_port = free_port(), free_port(), free_port()
+    port, least_port = free_port(), free_port()
     server = ["redis-server", "--bind", "127.0.0.1", "--save", "", "--dir", bench.directory, "--port"]
 
     def client(to):
@@ -124,20 +151,24 @@ def redis(bench, section, _):
     def measure(words):
         return redis_benchmark(pinned(-1, words))
 
-    confined_server = bench.sandboxed("-w", "/dev/null", "--net-allow-bind", str(confined_port)) + [*server, str(confined_port)]
-    servers = [pinned(0, words) for words in ([*server, str(port)], confined_server, bench.least([*server, str(least_port)]))]
-    with started(servers[0]), started(servers[1]), started(servers[2]):
-        for each in (port, confined_port, least_port):
+    servers = [pinned(0, words) for words in ([*server, str(port)], bench.least([*server, str(least_port)]))]
+    with contextlib.ExitStack() as stack:
+        for words, each in zip(servers, (port, least_port)):
+            stack.enter_context(started(words))
             wait_for(each)
-        variants = [
-            ("bare", client(port)),
-            ("least filter, client", bench.least(client(port))),
-            ("least filter, both", bench.least(client(least_port))),
-            ("port-only rules", bench.sandboxed("--net-allow", "tcp://:%d" % port) + client(port)),
-            ("host rules", bench.sandboxed(*host_rules(port)) + client(port)),
-            ("server confined", client(confined_port)),
-            ("both confined, host rules", bench.sandboxed(*host_rules(confined_port)) + client(confined_port)),
-        ]
+        variants += [("bare", client(port)), ("least filter, client", bench.least(client(port))),
+                     ("least filter, both", bench.least(client(least_port)))]
+        variants += confined(bench, section, "port-only rules", ["--net-allow", "tcp://:%d" % port], client(port))
+        variants += confined(bench, section, "host rules", host_rules(port), client(port))
+        for prefix, executable in executables(bench):
+            each = free_port()
+            options, rules = ["-w", "/dev/null", "--net-allow-bind", str(each)], host_rules(each)
+            if not takes(bench, section, executable, *options) or not takes(bench, section, executable, *rules):
+                continue
+            stack.enter_context(started(pinned(0, bench.sandboxed(*options, executable=executable) + [*server, str(each)])))
+            wait_for(each)
+            variants += [(prefix + "server confined", client(each)),
+                         (prefix + "both confined, host rules", bench.sandboxed(*rules, executable=executable) + client(each))]
         found = in_turn(REDIS_ROUNDS, variants, measure)
     section.note("redis: %d rounds of %d operations with every variant in each, servers and clients on a CPU each; least: a filter of "
                  "one instruction in the same place" % (REDIS_ROUNDS, operations))
@@ -171,20 +202,23 @@ def web(bench, section, rounds):
     if not shutil.which("wrk"):
         section.note("wrk is not installed: no row for a web server")
         return rows, 0
-    ports = [free_port() for _ in range(3)]
-    helper = [bench.helper("net"), "http"]
-    commands = [[*helper, str(ports[0])],
-                bench.sandboxed("--net-allow-bind", str(ports[1])) + [*helper, str(ports[1])],
-                bench.sandboxed("--net-allow-bind", str(ports[2]), *host_rules(ports[0])) + [*helper, str(ports[2])]]
+    helper, bare, ports = [bench.helper("net"), "http"], free_port(), []
     with contextlib.ExitStack() as stack:
-        for command, port in zip(commands, ports):
-            stack.enter_context(started(command))
+        def serve(name, port, words):
+            stack.enter_context(started([*words, *helper, str(port)]))
             wait_for(port)
-        names = ["bare", "bind rule", "bind and host rules"]
-        found = in_turn(rounds, list(zip(names, ports)), wrk)
-    for name in names:
+            ports.append((name, port))
+        serve("bare", bare, [])
+        for name, more in (("bind rule", []), ("bind and host rules", host_rules(bare))):
+            for prefix, executable in executables(bench):
+                port = free_port()
+                options = ["--net-allow-bind", str(port), *more]
+                if takes(bench, section, executable, *options):
+                    serve(prefix + name, port, bench.sandboxed(*options, executable=executable))
+        found = in_turn(rounds, ports, wrk)
+    for name in found:
         speed = ratio(found, name, lambda result: result)
-        judged = name != "bare"
+        judged = is_judged(name)
         rows.append(dict(work="HTTP, a connection per request", variant=name, value=median(found[name]) / 1e3, unit="k/s",
                     ratio=speed, target=">= 0.97" if judged else "", verdict=at_least(speed, 0.97) if judged else ""))
     return rows, -median(found["bare"])
@@ -198,37 +232,37 @@ def nanoseconds(command):
     return {word: float(value) for word, value in (line.split() for line in run_text(command).splitlines())}
 
 
-def datagrams(bench, _, rounds):
+def datagrams(bench, section, rounds):
     with peer(bench, "echo") as port:
         command = [bench.helper("net"), "ask", str(port), "21", "200"]
         variants = [("bare", command),
-                    ("UDP rules", bench.sandboxed("--net-allow", "udp://127.0.0.1:%d" % port, "--net-allow",
-                                                  "udp://10.0.0.0/8:53") + command),
-                    ("all UDP", bench.sandboxed("--net-allow", "udp://*") + command)]
+                    *confined(bench, section, "UDP rules",
+                              ["--net-allow", "udp://127.0.0.1:%d" % port, "--net-allow", "udp://10.0.0.0/8:53"], command),
+                    *confined(bench, section, "all UDP", ["--net-allow", "udp://*"], command)]
         found = in_turn(rounds, variants, lambda words: nanoseconds(words)["udp"])
     bare, rows = median(found["bare"]), []
     for name, _ in variants:
         own, speed = median(found[name]), 1 / ratio(found, name, lambda result: result)
-        judged = name != "bare"
+        judged = is_judged(name)
         rows.append(dict(work="UDP request and answer, addressed", variant=name, value=own / 1e3, unit="us",
-                    extra=(own - bare) / 1e3 if judged else None, ratio=speed, target=">= 0.5 of bare" if judged else "",
+                    extra=(own - bare) / 1e3 if name != "bare" else None, ratio=speed, target=">= 0.5 of bare" if judged else "",
                     verdict=at_least(speed, 0.5) if judged else ""))
     return rows, bare
 
 
-def connects(bench, _, rounds):
+def connects(bench, section, rounds):
     with peer(bench, "sink") as port:
         command = [bench.helper("net"), "connect", str(port), "1000"]
-        variants = [("bare", command), ("host rules", bench.sandboxed(*host_rules(port)) + command),
-                    ("port-only rules", bench.sandboxed("--net-allow", "tcp://:%d" % port) + command)]
+        variants = [("bare", command), *confined(bench, section, "host rules", host_rules(port), command),
+                    *confined(bench, section, "port-only rules", ["--net-allow", "tcp://:%d" % port], command)]
         found = in_turn(rounds, variants, lambda words: nanoseconds(words)["connect"])
     return added_rows("TCP connect", found, 25)
 
 
-def lookups(bench, _, rounds):
+def lookups(bench, section, rounds):
     command = [bench.program("resolver"), "300"]
-    variants = [("bare", command), ("no rules", bench.sandboxed() + command),
-                ("host rules", bench.sandboxed(*host_rules(1)) + command)]
+    variants = [("bare", command), *confined(bench, section, "no rules", [], command),
+                *confined(bench, section, "host rules", host_rules(1), command)]
     found = in_turn(rounds, variants, lambda words: nanoseconds(words)["lookup"])
     return added_rows('getaddrinfo("localhost")', found, 60)
 
@@ -237,8 +271,8 @@ def added_rows(work, found, limit):
     bare, rows = median(found["bare"]), []
     for name, values in found.items():
         added = (median(values) - bare) / 1e3
-        judged = name != "bare"
-        rows.append(dict(work=work, variant=name, value=median(values) / 1e3, unit="us", extra=added if judged else None,
+        judged = is_judged(name)
+        rows.append(dict(work=work, variant=name, value=median(values) / 1e3, unit="us", extra=added if name != "bare" else None,
                     target="<= +%d us" % limit if judged else "", verdict=judge((added, limit)) if judged else ""))
     return rows, bare
 
@@ -256,22 +290,37 @@ def notifications(bench, section):
     few, many = 2000, 22000
     with started(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", bench.directory]):
         wait_for(port)
-        totals = []
-        for requests in (few, many):
-            command = ["redis-benchmark", "-h", "127.0.0.1", "-p", str(port), "-n", str(requests), "-c", "20", "-t", "get", "-q"]
-            totals.append(count(bench, bench.sandlock, host_rules(port), command)[0])
-    if None in totals or totals[0] < 20:
-        section.add(**missing(work, "even the connects are not counted"))
-        return
-    per_request = max(0, totals[1] - totals[0]) / (many - few)
-    section.add(work=work, variant="host rules", value=per_request, unit="",
-                target="0", verdict=judge((per_request, 0.001)))
+        for prefix, executable in executables(bench):
+            if not takes(bench, section, executable, *host_rules(port)):
+                continue
+            totals = []
+            for requests in (few, many):
+                command = ["redis-benchmark", "-h", "127.0.0.1", "-p", str(port), "-n", str(requests), "-c", "20", "-t", "get", "-q"]
+                totals.append(count(bench, executable, host_rules(port), command)[0])
+            if None in totals or totals[0] < 20:
+                if prefix:
+                    section.note("peer left out of %s: it counts none" % work)
+                else:
+                    section.add(**missing(work, "even the connects are not counted"))
+                continue
+            per_request = max(0, totals[1] - totals[0]) / (many - few)
+            section.add(work=work, variant=prefix + "host rules", value=per_request, unit="", target="" if prefix else "0",
+                        verdict="" if prefix else judge((per_request, 0.001)))
 
 
 def blocked_connects(bench, section, rounds):
+    rows, quiet = blocked_connects_in(bench, section, rounds, "", bench.sandlock)
+    for prefix, executable in executables(bench)[1:]:
+        if takes(bench, section, executable, *host_rules(1)):
+            rows += blocked_connects_in(bench, section, rounds, prefix, executable)[0]
+    return rows, quiet
+
+
+def blocked_connects_in(bench, section, rounds, prefix, executable):
     with peer(bench, "full") as port:
         def command(threads):
-            return bench.sandboxed(*host_rules(port)) + [bench.helper("net"), "stall", str(port), str(threads), "2000"]
+            return bench.sandboxed(*host_rules(port), executable=executable) + [
+                bench.helper("net"), "stall", str(port), str(threads), "2000"]
         variants = [("bare", 0), ("blocked", BLOCKED)]
         ends = []
 
@@ -287,14 +336,18 @@ def blocked_connects(bench, section, rounds):
     quiet, busy = (median([result["median"] for result in found[name]]) / 1e3 for name in ("bare", "blocked"))
     worst = median([result["worst"] for result in found["blocked"]]) / 1e6
     if min(ends) < BLOCKED:
-        section.note("only %d of %d connects waited" % (min(ends), BLOCKED))
+        section.note("%sonly %d of %d connects waited" % (prefix, min(ends), BLOCKED))
     section.note("blocked connects are compared with the same sandbox in which nothing waits")
-    return [dict(work="another thread's trapped call", variant="no connect waits", value=quiet, unit="us"),
-            dict(work="another thread's trapped call", variant="%d connects wait" % BLOCKED, value=busy, unit="us",
+    rows = [dict(work="another thread's trapped call", variant=prefix + "no connect waits", value=quiet, unit="us"),
+            dict(work="another thread's trapped call", variant=prefix + "%d connects wait" % BLOCKED, value=busy, unit="us",
                  extra=busy - quiet, ratio=middle, target="<= 1.5 x",
                  verdict=judge((middle, 1.5), (BLOCKED, min(ends)))),
-            dict(work="the longest of 2000 of them", variant="%d connects wait" % BLOCKED, value=worst, unit="ms",
-                 target="<= 20 ms", verdict=judge((worst, 20)))], quiet
+            dict(work="the longest of 2000 of them", variant=prefix + "%d connects wait" % BLOCKED, value=worst, unit="ms",
+                 target="<= 20 ms", verdict=judge((worst, 20)))]
+    if prefix:
+        for row in rows:
+            row.update(target="", verdict="")
+    return rows, quiet
 
 
 def measured(bench, section, part, rounds, attempts):

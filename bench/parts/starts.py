@@ -173,6 +173,8 @@ def measure(bench):
     measure_command(bench, "static true", [bench.helper("true")], section)
     measure_command(bench, "/bin/true", ["/bin/true"], section)
     section.note("six path grants; all variants of a command once per round, in shuffled order")
+    if bench.peer:
+        section.note("peer: %s, a program; the library's rows have none" % bench.peer)
     if not is_supervised(bench):
         section.note("WITHOUT A SUPERVISOR: sandlock says that nothing is supervised here")
     return section

@@ -657,7 +657,8 @@ int guardian_main(void *argument)
     if (plan->tracer != NULL)
         plan->tracer->child = result;
 
-    sys_call5(SYS_prctl, PR_SET_NAME, (long)"sandlock-guard", 0, 0, 0);
+    /* Who kills all that are named sandlock (pkill, killall) must leave somebody who sees to the members. */
+    sys_call5(SYS_prctl, PR_SET_NAME, (long)"sl-guardian", 0, 0, 0);
     result = leave_shared_table(plan);
     if (result >= 0)
         result = LAUNCH_TRY(record, STEP_GUARDIAN_WATCH, watch_host(plan, &host_pidfd, &signal_fd));

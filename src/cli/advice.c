@@ -1,6 +1,7 @@
 /* Advice after a failed run: see advice.h. */
 #include "cli/advice.h"
 
+#include "policy/place.h"
 #include "policy/quote.h"
 #include "util/fd.h"
 #include "util/strv.h"
@@ -16,25 +17,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Where the loader, the C library and the usual interpreters are. */
-static const char *const system_directories[] = {"/usr", "/lib", "/lib64"};
-#define SYSTEM_DIRECTORY_COUNT (sizeof(system_directories) / sizeof(system_directories[0]))
-
-static bool covers(const char *grant, const char *path)
-{
-    size_t length = strlen(grant);
-
-    while (length > 1 && grant[length - 1] == '/')
-        length--;
-    if (length == 1 && grant[0] == '/')
-        return path[0] == '/';
-    return strncmp(grant, path, length) == 0 && (path[length] == '\0' || path[length] == '/');
-}
-
 static bool any_covers(const struct strv *grants, const char *path)
 {
     for (size_t i = 0; i < grants->count; i++) {
-        if (covers(grants->items[i], path))
+        if (place_is_within(path, grants->items[i]))
             return true;
     }
     return false;
@@ -55,9 +41,9 @@ static bool has_grants(const struct policy *policy)
 
 static void append_system_grants(const struct policy *policy, struct buffer *out)
 {
-    for (size_t i = 0; i < SYSTEM_DIRECTORY_COUNT; i++) {
-        if (!advice_is_granted(policy, system_directories[i]))
-            buffer_printf(out, " -r %s", system_directories[i]);
+    for (size_t i = 0; place_system_directories[i] != NULL; i++) {
+        if (!advice_is_granted(policy, place_system_directories[i]))
+            buffer_printf(out, " -r %s", place_system_directories[i]);
     }
 }
 
@@ -104,10 +90,10 @@ static bool list_reaches(const struct policy *policy, const struct strv *grants,
         CLEANUP_BUFFER struct buffer place = BUFFER_INIT;
         char grant[PATH_MAX] = "";
         append_absolute(policy, grants->items[i], &place);
-        if (covers(buffer_text(&place), path))
+        if (place_is_within(path, buffer_text(&place)))
             return true;
         real_place(buffer_text(&place), grant);
-        if (grant[0] != '\0' && real[0] != '\0' && covers(grant, real))
+        if (grant[0] != '\0' && real[0] != '\0' && place_is_within(real, grant))
             return true;
     }
     return false;
@@ -248,14 +234,9 @@ static void append_grant(const char *path, struct buffer *out)
     char real[PATH_MAX] = "";
 
     real_place(path, real);
-    for (size_t i = 0; i < SYSTEM_DIRECTORY_COUNT; i++) {
-        if (covers(system_directories[i], real[0] != '\0' ? real : path)) {
-            buffer_printf(out, " -r %s", system_directories[i]);
-            return;
-        }
-    }
+    const char *system = place_system_directory(real[0] != '\0' ? real : path);
     buffer_append_text(out, " -r ");
-    text_shell_quote(out, path);
+    text_shell_quote(out, system != NULL ? system : path);
 }
 
 /* What a program needs besides itself: the interpreter of a script, the loader of a binary. */
@@ -302,10 +283,10 @@ static void advise_without_grants(const struct policy *policy, const char *place
                                   struct buffer *out)
 {
     buffer_append_text(out, "nothing is accessible without -r or -w; try");
-    if (place[0] == '/' && !covers("/usr", place)) {
+    if (place[0] == '/' && !place_is_within(place, "/usr")) {
         char real[PATH_MAX] = "";
         real_place(place, real);
-        if (!covers("/usr", real)) {
+        if (!place_is_within(real, "/usr")) {
             buffer_append_text(out, " -r ");
             text_shell_quote(out, place);
         }

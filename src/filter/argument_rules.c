@@ -123,15 +123,31 @@ static const struct argument_rule ioctl_rules[] = {
     ROW_WHEN(RULE_INTERFACES_TRAPPED, PASS, EQUAL(1, 0x8927 /* SIOCGIFHWADDR */)),
     ROW_WHEN(RULE_INTERFACES_TRAPPED, PASS, EQUAL(1, 0x8933 /* SIOCGIFINDEX */)),
     ROW_WHEN(RULE_INTERFACES_TRAPPED, PASS, EQUAL(1, 0x8942 /* SIOCGIFTXQLEN */)),
-    ROW(DENY(EPERM), BETWEEN(1, 0x890B, 0x894A)), ROW(DENY(EPERM), BETWEEN(1, 0x894C, 0x89DF)),
+    ROW(DENY(EPERM), BETWEEN(1, 0x890B, 0x894A)),
+    ROW(DENY(EPERM), BETWEEN(1, 0x894C, 0x89DF)),
     ROW(DENY(EPERM), BETWEEN(1, 0x89F0, 0x8BFF)),
+    /* For root: requests to files that are no devices, so that Landlock does not judge them, and that do not ask
+     * how the file was opened. Access mode 3, for neither reading nor writing, needs no right of Landlock's. That mode
+     * itself is not refused: open and openat have it in a register, openat2 has it in memory, which can change after
+     * every look, so no way would be closed, and all opens would lose the kernel's unconditional pass. */
+    /* /proc/mtrr: MTRRIOC_*, but the two that only ask. MTD, also 'M', has other sizes. */
+    ROW(DENY(EPERM), BETWEEN(1, 0x40104D00, 0x40104D09)),
+    ROW(DENY(EPERM), EQUAL(1, 0xC0086987 /* /proc/i8k: I8K_SET_FAN */)),
+    /* /proc/xen/privcmd: hypercalls, which have a size and no direction, as nothing else of type 'P'. */
+    ROW(DENY(EPERM), MASKED(1, 0xC000FF00, 0x5000), ANY_BIT(1, 0x3FFF0000)),
+    /* OCFS2, exactly, as UBI is 'o', too: groups for root, and OCFS2_IOC_REFLINK, which copies what it names by path. */
+    ROW(DENY(EPERM), BETWEEN(1, 0x40186F02, 0x40186F04)),
+    /* Ceph: CEPH_IOC_SET_LAYOUT and SET_LAYOUT_POLICY, where a file's data, and new files', go. */
+    ROW(DENY(EPERM), BETWEEN(1, 0x40289702, 0x40289705)),
     /* File systems do more through a descriptor than reading it: make and destroy subvolumes,
      * freeze, resize, add encryption keys. By type and number, whatever direction and size a request
      * claims. What is left of these types are questions, clones between files (which need descriptors to
      * read and to write) and what the metadata gate judges. Deduplication reads without such a descriptor,
      * and asking for the salt of encryption makes one (0x6614). */
     ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x5821, 0x58FF)), /* 'X': FIFREEZE, FITRIM, XFS */
-    ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x6605, 0x6612)), /* 'f': ext4, f2fs, fscrypt keys */
+    /* 'f': ext4, f2fs, fscrypt keys. For root, as above, also PAGEMAP_SCAN (0x6610) and PROCMAP_QUERY (0x6611),
+     * which /proc/PID/pagemap and maps of processes outside answer. */
+    ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x6605, 0x6612)),
     ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x6614, 0x6614)),
     ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x6617, 0x6684)),
     ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x6688, 0x66FF)),
@@ -140,6 +156,10 @@ static const struct argument_rule ioctl_rules[] = {
     ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x940E, 0x9430)), /* FS_IOC_GETFSLABEL, SETFSLABEL */
     ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x9433, 0x94FF)),
     ROW(DENY(EPERM), BETWEEN_LOW16(1, 0xF500, 0xF5FF)), /* f2fs */
+    ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x6E80, 0x6E8F)), /* 'n': NILFS2 */
+    ROW(DENY(EPERM), BETWEEN_LOW16(1, 0xBC00, 0xBCFF)), /* bcachefs: subvolumes by path */
+    /* CIFS_QUERY_INFO opens the file anew, and for root sets its size. */
+    ROW(DENY(EPERM), BETWEEN_LOW16(1, 0xCF07, 0xCF07)),
 };
 
 /* A lease or delegation on a file under a read grant stalls everybody else who opens it; dnotify
@@ -148,6 +168,13 @@ static const struct argument_rule fcntl_rules[] = {
     ROW(DENY(EPERM), EQUAL(1, 1024 /* F_SETLEASE */)),
     ROW(DENY(EPERM), EQUAL(1, 1026 /* F_NOTIFY */)),
     ROW(DENY(EPERM), EQUAL(1, 1040 /* F_SETDELEG */)),
+};
+
+/* MADV_HWPOISON and MADV_SOFT_OFFLINE take pages of memory from the machine until it starts again, those of a file
+ * from everybody who reads it, for whoever may only read it. Both ask for CAP_SYS_ADMIN, so a filter without
+ * members who could have it allows every madvise without being run. */
+static const struct argument_rule madvise_rules[] = {
+    ROW_WHEN(RULE_PRIVILEGED, DENY(EPERM), BETWEEN(2, 100, 101)),
 };
 
 /* The node of a device below a write grant opens what no grant names. A whiteout (0:0) opens nothing, and who
@@ -344,6 +371,7 @@ struct argument_rules argument_rules_get(enum rule_set set)
         SET(own_priority),
         SET(own_ioprio),
         SET(fcntl),
+        SET(madvise),
     };
 
     return sets[set];

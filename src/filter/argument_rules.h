@@ -24,6 +24,7 @@ enum rule_condition {
     RULE_INTERFACES_TRAPPED, /* it answers interface requests of ioctl */
     RULE_TRACED,             /* the guardian fetches descriptors as a tracer */
     RULE_HUGE_PAGES_OFF,     /* the policy switches transparent huge pages off */
+    RULE_PRIVILEGED,         /* a member may have capabilities */
     RULE_CORES_UNGATED,      /* the policy chooses processors, and nobody intersects with them */
 };
 
@@ -57,6 +58,7 @@ enum rule_set {
     RULES_own_priority,
     RULES_own_ioprio,
     RULES_fcntl,
+    RULES_madvise,
     RULES_mknod_arg1,
     RULES_mknod_arg2,
 };

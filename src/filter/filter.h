@@ -118,6 +118,7 @@ struct member_filter_options {
     size_t trap_count;
     bool netlink_view;   /* a trap of `socket` answers routing sockets */
     bool interface_view; /* a trap of `ioctl` answers interface requests */
+    bool privileged;     /* a member may have capabilities */
     bool traced;         /* no two processes may share a descriptor table (kernel/fetch.h) */
     bool unexplained;    /* the plan as it would be without the policy's `explain` */
 };

@@ -222,6 +222,8 @@ static bool takes_part(const struct builder *builder, enum rule_condition when, 
         return builder->options->traced;
     case RULE_HUGE_PAGES_OFF:
         return builder->policy->no_huge_pages;
+    case RULE_PRIVILEGED:
+        return builder->options->privileged;
     case RULE_CORES_UNGATED:
         return builder->policy->cpu_core_count > 0 && !trapped;
     }
@@ -428,7 +430,8 @@ uint64_t member_filter_key(const struct policy *policy, const struct member_filt
     if (policy->denied_count > 0 || policy->sysv_ipc_allowed || policy->explain)
         return 0;
     struct network_shape shape = network_shape_of(policy);
-    mix(&key, (uint64_t)options->traced << 1 | options->supervised);
+    mix(&key,
+        (uint64_t)options->privileged << 2 | (uint64_t)options->traced << 1 | options->supervised);
     mix(&key, (uint64_t)shape.udp << 3 | (uint64_t)shape.ping << 2 |
                   (uint64_t)options->netlink_view << 1 | options->interface_view);
     mix(&key, policy->without & FEATURE_PROCESS_GATE);

@@ -13,6 +13,7 @@
 #include "kernel/task_memory.h"
 #include "member/socket.h"
 #include "policy/network.h"
+#include "policy/own_port.h"
 #include "supervisor/supervisor.h"
 #include "util/buffer.h"
 #include "util/fd.h"
@@ -42,7 +43,8 @@ struct explain {
     const struct policy *policy; /* borrowed */
     struct explain_files files;
     uint64_t handled_net;
-    bool udp_exists; /* members can have other IP sockets than TCP */
+    struct port_range own_ports; /* see own_port.h */
+    bool udp_exists;             /* members can have other IP sockets than TCP */
 };
 
 static bool explain_wanted(const struct policy *policy, const struct network *network)
@@ -76,6 +78,7 @@ static bool explain_start(struct supervisor *supervisor, void **state, struct er
     explain->files.mapped = policy_maps_user(policy);
     explain->files.hard_links_protected = hard_links_are_protected();
     explain->handled_net = masks.net;
+    explain->own_ports = own_port_range(policy);
     explain->udp_exists = network_shape_of(policy).udp != UDP_CLOSED;
     pthread_mutex_init(&explain->files.local.lock, NULL);
     *state = explain;
@@ -186,6 +189,40 @@ static bool is_tcp(const struct request *request)
     return tcp;
 }
 
+/* `object` is what would be allowed. */
+static void suggest_destination(const struct explain *explain,
+                                const struct sockaddr_storage *address, uint16_t port,
+                                const char *object, struct buffer *advice)
+{
+    bool ipv4 = address->ss_family == AF_INET;
+    const struct sockaddr_in *in = (const struct sockaddr_in *)address;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
+    struct net_address named = {.family = ipv4 ? 4 : 6};
+    CLEANUP_BUFFER struct buffer without_port = BUFFER_INIT;
+
+    if (ipv4)
+        memcpy(named.bytes, &in->sin_addr, sizeof(in->sin_addr));
+    else
+        memcpy(named.bytes, &in6->sin6_addr, sizeof(in6->sin6_addr));
+    struct net_address reached = net_address_canonical(&named);
+    switch (own_port_of(explain->policy, explain->own_ports, NET_TCP, &reached, port)) {
+    case OWN_PORT_REMAP:
+        buffer_append_text(advice, "--port-remap");
+        return;
+    case OWN_PORT_ADDRESS:
+        buffer_append_text(&without_port, "tcp://");
+        net_address_render(&reached, &without_port);
+        if (buffer_failed(&without_port))
+            return;
+        object = buffer_text(&without_port);
+        break;
+    case OWN_PORT_NO:
+        break;
+    }
+    buffer_append_text(advice, "--net-allow ");
+    text_shell_quote(advice, object);
+}
+
 /* "192.0.2.1:80", "[::1]:80". False: not an address of the internet families. */
 static bool format_address(const struct sockaddr_storage *address, size_t size, char *text,
                            size_t room, uint16_t *port)
@@ -250,14 +287,13 @@ static struct verdict on_address_call(struct request *request)
     if (bind ? network_may_bind(explain->policy, port) : may_connect(explain->policy, port))
         return verdict_next();
     snprintf(object, sizeof(object), "tcp://%s", text);
-    if (bind) {
+    if (bind)
         buffer_printf(&advice, "--net-allow-bind %u", port);
-    } else {
-        buffer_append_text(&advice, "--net-allow ");
-        text_shell_quote(&advice, object);
-    }
+    else
+        suggest_destination(explain, &address, port, object, &advice);
     request_record_denial(request, object, bind ? "bind" : "connect", EACCES,
-                          bind ? "bind-rules" : "network-rules", NULL, buffer_text(&advice));
+                          bind ? "bind-rules" : "network-rules", NULL,
+                          advice.length > 0 ? buffer_text(&advice) : NULL);
     return verdict_next();
 }
 

@@ -102,12 +102,14 @@ static void record_path(const struct request *request, const struct question *qu
     CLEANUP_BUFFER struct buffer object = BUFFER_INIT;
     CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
 
+    const char *rule = NULL;
+
     explain_append_name(&object, place, question->leaf);
-    bool usable = !hopeless && advice_grant(&advice, request, question->write, place, true);
+    bool usable = !hopeless && advice_grant(&advice, request, question->write, place, true, &rule);
     if (buffer_failed(&object) || !request_is_valid(request))
         return;
     request_record_denial(request, buffer_text(&object), question->write ? "write" : "read", EACCES,
-                          LAYER, NULL, usable ? buffer_text(&advice) : NULL);
+                          LAYER, rule, usable ? buffer_text(&advice) : NULL);
 }
 
 /* ---- What the kernel says without us ----------------------------------------------------------------- */

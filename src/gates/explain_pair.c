@@ -174,11 +174,12 @@ static int refusal_of_pair(const struct explain_job *job, const struct end *from
     return from->refused || (job->files->handled & LL_FS_REFER) == 0 ? EXDEV : 0;
 }
 
-static bool append_advice(struct buffer *out, const struct request *request, const struct end *end)
+static bool append_advice(struct buffer *out, const struct request *request, const struct end *end,
+                          const char **rule)
 {
     if (out->length > 0)
         buffer_append_char(out, ' ');
-    return advice_grant(out, request, true, end->path, true);
+    return advice_grant(out, request, true, end->path, true, rule);
 }
 
 static void record_pair(const struct request *request, const struct explain_job *job,
@@ -188,17 +189,18 @@ static void record_pair(const struct request *request, const struct explain_job 
     CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
     bool granted = !from->refused && !to->refused; /* the kernel lacks the right itself */
     const struct end *named = to->refused && (job->links || !from->refused) ? to : from;
+    const char *rule = granted ? UNMOVABLE : NULL;
     bool usable = !granted && !(job->links && from->kind == KIND_DIRECTORY); /* EPERM */
 
     explain_append_name(&object, named->path, named->name);
     if (from->refused)
-        usable = usable && append_advice(&advice, request, from);
+        usable = usable && append_advice(&advice, request, from, &rule);
     if (to->refused && !(from->refused && is_same_directory(from, to)))
-        usable = usable && append_advice(&advice, request, to);
+        usable = usable && append_advice(&advice, request, to, &rule);
     if (buffer_failed(&object) || buffer_failed(&advice) || !request_is_valid(request))
         return;
-    request_record_denial(request, buffer_text(&object), "write", error, LAYER,
-                          granted ? UNMOVABLE : NULL, usable ? buffer_text(&advice) : NULL);
+    request_record_denial(request, buffer_text(&object), "write", error, LAYER, rule,
+                          usable ? buffer_text(&advice) : NULL);
 }
 
 bool explain_ask_pair(const struct request *request, struct explain_job *job, bool cached_only)

@@ -193,7 +193,7 @@ static struct verdict refuse(const struct request *request, const char *path, un
     bool itself = type != S_IFLNK; /* a grant follows links */
     if (!request_is_valid(request))
         return verdict_errno(EPERM);
-    bool usable = rule == NULL && advice_grant(&advice, request, true, path, itself);
+    bool usable = rule == NULL && advice_grant(&advice, request, true, path, itself, &rule);
     request_record_denial(request, path[0] == '\0' ? NULL : path, "write", EACCES, LAYER, rule,
                           usable ? buffer_text(&advice) : NULL);
     return verdict_errno(EACCES);

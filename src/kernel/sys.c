@@ -88,13 +88,25 @@ int64_t sys_monotonic_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-bool sys_is_privileged(void)
+static bool read_capabilities(struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3])
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+
+    return sys_call2(SYS_capget, (long)&header, (long)sets) == 0;
+}
+
+bool sys_is_privileged(void)
+{
     struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {{0}};
 
-    return sys_call2(SYS_capget, (long)&header, (long)sets) != 0 ||
-           (sets[0].effective | sets[1].effective) != 0;
+    return !read_capabilities(sets) || (sets[0].effective | sets[1].effective) != 0;
+}
+
+bool sys_may_be_privileged(void)
+{
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+    return !read_capabilities(sets) || (sets[0].permitted | sets[1].permitted) != 0;
 }
 
 static ssize_t process_move(long number, pid_t tid, uint64_t address, void *data, size_t size)

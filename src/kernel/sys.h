@@ -343,6 +343,9 @@ int sys_memfd(const char *name, unsigned flags);
 /* True if the calling thread has any capability in force, and if that cannot be told. */
 bool sys_is_privileged(void);
 
+/* The same of what it may put in force, so of every program that it starts without new privileges. */
+bool sys_may_be_privileged(void);
+
 /* process_vm_readv/-writev of one range. Returns the bytes moved (a prefix if the range runs into
  * an unmapped page), or -errno. */
 ssize_t sys_process_read(pid_t tid, uint64_t address, void *data, size_t size);

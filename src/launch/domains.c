@@ -244,8 +244,8 @@ static bool create_rulesets(struct build *build)
     if (domains->members < 0)
         return error_runtime(build->err, -domains->members, "landlock ruleset");
     if (build->options->confined) {
-        /* Never the signal scope: job control stops the command line's whole group. */
-        supervisor.scoped &= LL_SCOPE_ABSTRACT_UNIX;
+        if (build->options->job_control)
+            supervisor.scoped &= ~LL_SCOPE_SIGNAL;
         domains->supervisor = FAULT_OR("ruleset-supervisor", -EIO, landlock_create(&supervisor));
         if (domains->supervisor < 0)
             return error_runtime(build->err, -domains->supervisor, "supervisor landlock ruleset");

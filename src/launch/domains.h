@@ -48,6 +48,7 @@ struct domains_options {
     bool confined;               /* build S */
     bool verdicts;               /* keep the granted objects for the supervisor's verdicts */
     bool proc_writes;            /* the child's steps write below /proc inside S */
+    bool job_control;            /* S signals its own group, which others are in too */
     bool confine_only;           /* file rules and scopes only, no network bits (confine()) */
 };
 

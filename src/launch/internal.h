@@ -26,6 +26,7 @@ struct launch {
     bool confine;  /* walls around the supervisor are wanted and possible */
     bool confined; /* domain S is in force on the supervising thread ... */
     pid_t confined_process, confined_thread; /* ... which is this one */
+    bool scoped;                             /* its signals reach members alone */
     bool supervised;
     bool park;         /* the caller releases the child */
     bool no_threads;   /* see struct launch_spec */
@@ -64,6 +65,8 @@ struct launch {
     int lifeline[2];
     dev_t lifeline_device; /* of the pipe, which tells this descriptor table from others */
     ino_t lifeline_inode;
+    _Atomic bool
+        descriptors_lost; /* the host has closed some of them, and perhaps uses the numbers */
 
     void *memory; /* stacks and record (memory.c) */
     bool memory_is_private;
@@ -78,10 +81,12 @@ struct launch {
 
     struct bare_range guardian_ranges[GUARDIAN_KEEPS + 1];
 
-    pid_t *
-        own_children; /* of the command line, from before it was executed: a shell's background jobs */
+    /* Of the command line, from before it was executed: a shell's background jobs. */
+    pid_t *own_children;
     size_t own_child_count;
-    pid_t guardian; /* 0 before the clone and after the reap */
+    uint64_t own_filters; /* seccomp filters then, of which every member has one more */
+    struct loop *loop;    /* of launch_begin() */
+    pid_t guardian;       /* 0 before the clone and after the reap */
     int guardian_pidfd;
 };
 

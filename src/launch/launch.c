@@ -29,6 +29,9 @@
 /* How often a wait for the child looks whether guardian and child are still there. */
 #define ALIVE_CHECK_NS 20000000L
 
+/* How often a guardian that has got the order to kill is looked at until it has obeyed. */
+#define ANSWER_NS 1000000000LL
+
 /* Looks at a child that is about to park; each is 50 us apart. */
 #define PARK_CHECKS_MAX 200
 
@@ -45,6 +48,18 @@ static void crash_if(const char *at)
 
 /* ---- Start -------------------------------------------------------------------------------------- */
 
+/* The sweep leaves it to the kernel whom its signals reach, so that they do not reach others is seen here. */
+static bool reaches_outsiders(void)
+{
+    const pid_t outsiders[] = {1, getppid()};
+
+    for (size_t i = 0; i < sizeof(outsiders) / sizeof(outsiders[0]); i++) {
+        if (outsiders[i] > 0 && outsiders[i] != getpid() && kill(outsiders[i], 0) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* From here on this thread has no more rights than the policy grants and the run needs. */
 static bool enter_supervisor_domain(struct launch *launch, struct error *err)
 {
@@ -60,6 +75,8 @@ static bool enter_supervisor_domain(struct launch *launch, struct error *err)
     launch->confined = true;
     launch->confined_process = getpid();
     launch->confined_thread = sys_gettid();
+    launch->scoped = (launch->domains.masks.scoped & LL_SCOPE_SIGNAL) != 0 &&
+                     !launch->own_process && !reaches_outsiders();
     return true;
 }
 
@@ -93,13 +110,21 @@ static bool clone_guardian(struct launch *launch, struct error *err)
     return true;
 }
 
-bool launch_descriptors_are_here(const struct launch *launch)
+/* A thread that was left behind may ask when it has been closed: then by us, and all else is in order. */
+static bool lifeline_is_here(const struct launch *launch, int end)
 {
+    int fd = __atomic_load_n(&launch->lifeline[end], __ATOMIC_ACQUIRE);
     struct stat status;
 
-    return launch->own_process || launch->lifeline[0] < 0 ||
-           (fstat(launch->lifeline[0], &status) == 0 && status.st_dev == launch->lifeline_device &&
-            status.st_ino == launch->lifeline_inode);
+    return fd < 0 || (fstat(fd, &status) == 0 && status.st_dev == launch->lifeline_device &&
+                      status.st_ino == launch->lifeline_inode);
+}
+
+bool launch_descriptors_are_here(const struct launch *launch)
+{
+    return launch->own_process ||
+           (!atomic_load_explicit(&launch->descriptors_lost, memory_order_acquire) &&
+            lifeline_is_here(launch, 0));
 }
 
 /* It is nobody else's to wait for, so until that is done its number is its own. */
@@ -186,6 +211,10 @@ static bool report_failed_step(struct launch *launch, struct error *err)
                "field no_supervisor) on one of the two levels";
     else if ((step == STEP_LANDLOCK || step == STEP_GUARDIAN_DOMAIN) && error == E2BIG)
         hint = "; too many nested sandboxes";
+    else if (step == STEP_GUARDIAN_WATCH && error == ESRCH)
+        /* The guardian is in the new namespace then, where the caller has no number. */
+        hint = "; a caller that has unshared its pid namespace has to fork before a start "
+               "(unshare --fork)";
     else if ((step == STEP_UID_MAP || step == STEP_GID_MAP) && (error == EROFS || error == ENOENT))
         hint = "; it is written in /proc, which has to be mounted, and not read-only";
     else if (step == STEP_UID_MAP && error == EPERM && getuid() == 0)
@@ -245,6 +274,7 @@ static void on_idle_end(void *data)
 
 bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
 {
+    launch->loop = loop;
     if (!enter_supervisor_domain(launch, err))
         return false;
     launch->guardian_plan.watch_thread = launch->confined || launch->own_process;
@@ -291,6 +321,8 @@ bool launch_begin(struct launch *launch, struct loop *loop, struct error *err)
         }
     }
     crash_if("crash-after-attach");
+    if (!launch_descriptors_are_here(launch))
+        return true; /* the host has seen the command run, and closed them: the loop finds out */
     /* Of a command that has ended meanwhile nobody needs the number, and the file may be gone. */
     result = child_has_exited(launch)
                  ? 0
@@ -332,8 +364,12 @@ static int notify_guardian(struct launch *launch)
     int result =
         FAULT_OR("guardian-signal", -EPERM,
                  sys_pidfd_send_signal(launch->guardian_pidfd, GUARDIAN_COMMAND_SIGNAL, 0));
+    if (result == -EBADF) { /* closed, and the number perhaps used again */
+        atomic_store_explicit(&launch->descriptors_lost, true, memory_order_release);
+        return guardian_has_ended(launch) ? -ESRCH : notify_by_number(guardian);
+    }
     /* A filter of the host's may refuse it, with any number. */
-    if (result == 0 || result == -ESRCH || result == -EBADF)
+    if (result == 0 || result == -ESRCH)
         return result;
     if (launch_guardian_is_gone(launch) || guardian <= 0)
         return -ESRCH;
@@ -348,10 +384,13 @@ static int notify_guardian(struct launch *launch)
     return written == 1 || errno == EAGAIN ? 0 : -errno;
 }
 
-/* What the guardian takes for the host's end. */
+/* What the guardian takes for the host's end. Also where other descriptors have been lost. */
 static void cut_lifeline(struct launch *launch)
 {
-    fd_close(__atomic_exchange_n(&launch->lifeline[1], -1, __ATOMIC_ACQ_REL));
+    int end = __atomic_exchange_n(&launch->lifeline[1], -1, __ATOMIC_ACQ_REL);
+
+    if (end >= 0)
+        close(end);
 }
 
 /* The bits first, then the number: who reads this number finds these bits, or has obeyed them before. */
@@ -374,11 +413,47 @@ int launch_command(struct launch *launch, enum guardian_command command)
     give_order(launch->record, command);
     int result = notify_guardian(launch);
     if (result < 0 && result != -ESRCH && command == COMMAND_KILL && launch->lifeline[1] >= 0 &&
-        launch_descriptors_are_here(launch)) {
+        lifeline_is_here(launch, 1)) {
         cut_lifeline(launch);
         result = 0;
     }
     return result;
+}
+
+static bool guardian_obeyed(const struct launch *launch)
+{
+    uint32_t ordered = atomic_load_explicit(&launch->record->ordered, memory_order_acquire);
+    uint32_t done = atomic_load_explicit(&launch->record->acknowledged, memory_order_acquire);
+
+    return (int32_t)(done - ordered) >= 0;
+}
+
+/* No member can stop it. What is left of them when it has died is swept. */
+static void on_no_answer(void *data)
+{
+    struct launch *launch = data;
+    struct procfs_stat stat;
+
+    if (launch->guardian <= 0 || guardian_obeyed(launch))
+        return;
+    if (procfs_stat(-1, launch->guardian, &stat) == 0 && stat.state == 'T')
+        sys_pidfd_send_signal(launch->guardian_pidfd, SIGKILL, 0);
+    else
+        loop_timer_add(launch->loop, loop_now() + ANSWER_NS, on_no_answer, launch);
+}
+
+void launch_kill(struct launch *launch)
+{
+    launch_command(launch, COMMAND_KILL);
+    if (launch->own_process) /* else nobody might be able to sweep */
+        loop_timer_add(launch->loop, loop_now() + ANSWER_NS, on_no_answer, launch);
+}
+
+void launch_lose_descriptors(struct launch *launch)
+{
+    atomic_store_explicit(&launch->descriptors_lost, true, memory_order_release);
+    launch_command(launch, COMMAND_FINISH);
+    launch_command(launch, COMMAND_KILL);
 }
 
 int launch_signal_group(struct launch *launch, int signal)
@@ -407,12 +482,12 @@ void launch_finish(struct launch *launch)
             struct pollfd ended = {.fd = launch->guardian_pidfd, .events = POLLIN};
             RETRY_ON_EINTR(poll(&ended, 1, -1));
         }
+        if (atomic_load_explicit(&launch->record->finished, memory_order_acquire) == 0)
+            launch_sweep_members(launch);
         if (!launch_descriptors_are_here(launch)) {
             launch->guardian = 0;
             return; /* it has given up the name, too */
         }
-        if (atomic_load_explicit(&launch->record->finished, memory_order_acquire) == 0)
-            launch_sweep_members(launch);
         launch_foreground_take_back(launch);
         launch_terminal_restore(launch);
         launch->guardian = 0;
@@ -429,6 +504,12 @@ void launch_finish(struct launch *launch)
 void launch_tidy(struct launch *launch)
 {
     claim_close(&launch->claim);
+}
+
+void launch_leave(struct launch *launch)
+{
+    if (launch->supervisor != NULL)
+        supervisor_leave(launch->supervisor);
 }
 
 /* What the supervisor's threads use. Perhaps on such a thread, long after launch_free(). */
@@ -459,8 +540,8 @@ void launch_free(struct launch *launch)
     free(launch->affinity);
     free(launch->own_children);
     free(launch->tracer);
-    fd_close(launch->lifeline[0]);
-    fd_close(launch->lifeline[1]);
+    fd_close(__atomic_exchange_n(&launch->lifeline[0], -1, __ATOMIC_ACQ_REL));
+    cut_lifeline(launch);
     fd_close(launch->terminal);
     fd_close(launch->report_fd);
     launch_memory_free(launch);

@@ -4,6 +4,7 @@
  */
 #include "launch/internal.h"
 
+#include "net/network.h"
 #include "policy/network.h"
 
 #include <stdio.h>
@@ -219,7 +220,7 @@ void posture_describe_network(struct launch *launch)
 {
     struct posture *posture = &launch->posture;
     bool enforced = launch->domains.masks.status[PROTECTION_NET_TCP] == STATUS_ACTIVE;
-    struct network_shape shape = network_shape_of(launch->policy);
+    struct network_shape shape = network_shape_known(launch->policy, launch->network);
 
     describe_tcp(launch, &shape, enforced);
     describe_udp(launch, &shape);

@@ -125,6 +125,21 @@ static void let_signals_end_us(const struct launch_spec *spec, sigset_t *before)
     pthread_sigmask(SIG_UNBLOCK, &set, before);
 }
 
+/* The user's home directory by its canonical name, for advice; NULL: none is known. Only what is cached is walked,
+ * since that waits for no file system: what lies at hand, as after a login. Otherwise the name stands as it is.
+ * `room` may hold the result. */
+static const char *home_directory(char room[PATH_MAX])
+{
+    const char *home = getenv("HOME");
+    bool unlinked;
+
+    if (home == NULL || home[0] != '/')
+        return NULL;
+    CLEANUP_FD int fd =
+        sys_openat2(AT_FDCWD, home, O_PATH | O_DIRECTORY | O_CLOEXEC, 0, RESOLVE_CACHED);
+    return fd >= 0 && grants_path_of(fd, room, PATH_MAX, &unlinked) == 0 ? room : home;
+}
+
 static bool prepare_supervisor(struct launch *launch, const struct launch_spec *spec,
                                struct error *err)
 {
@@ -159,6 +174,8 @@ static bool prepare_supervisor(struct launch *launch, const struct launch_spec *
     if (launch->denials == NULL)
         return error_runtime(err, ENOMEM, "denial records");
     config.denials = launch->denials;
+    char home[PATH_MAX];
+    config.home = home_directory(home);
     launch->supervisor = supervisor_new(&config, err);
     if (launch->supervisor == NULL)
         return false;
@@ -173,7 +190,8 @@ static bool prepare_supervisor(struct launch *launch, const struct launch_spec *
 
 static bool prepare_filter(struct launch *launch, struct error *err)
 {
-    struct member_filter_options options = {.supervised = !launch->policy->no_supervisor};
+    struct member_filter_options options = {.supervised = !launch->policy->no_supervisor,
+                                            .privileged = sys_may_be_privileged()};
 
     if (fault_is("filter"))
         return error_runtime(err, EIO, "filter of the members");
@@ -446,6 +464,7 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
         .confined = launch->supervised && launch->confine,
         .verdicts = launch->supervised,
         .proc_writes = writes_proc(launch),
+        .job_control = launch->own_process,
     };
     /* The name before the domains: S needs rights on the directory. A wrong grant gives it up again. */
     if (!take_name(launch, spec->name, err) ||

@@ -2,8 +2,8 @@
  * The last resort: the guardian died without having ended the sandbox. The first child died with it
  * (PDEATHSIG), other members may live on as orphans. The command line is a subreaper, so they are its
  * children, and "no child left" is the proof that they ended. A host of the library is none: there they
- * are found by a right that only we have, as from domain S a ptrace-class access succeeds for members
- * and for nothing else of the user.
+ * are found among all processes by what domain S alone allows, which is signals to members and to
+ * nothing else of the user; without the signal scope, a ptrace-class access.
  */
 #include "launch/internal.h"
 
@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,10 +23,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Passes that find nothing but what was killed before mean that something is wrong. Of those by access, which see no
- * end of a member, all count. */
+/* Passes that find nothing but what was killed before mean that something is wrong. Of those by domain all count. */
 #define SWEEP_PASSES_MAX 1000
 #define SWEEP_PAUSE_US 1000
+/* What one counts that finds outsiders alone: of our children, whose list can change while it is read. */
+#define SWEEP_NOBODY 100
 /* Ended children that are reaped between two passes: first, and at most. */
 #define REAPED_AT_ONCE 64
 #define REAPED_AT_ONCE_MAX 4096
@@ -35,11 +37,13 @@
 /* Births looked at one after the other before the whole list is read again; of a burst the newest. */
 #define CHASE_STEPS_MAX 20000
 #define CHASE_WINDOW 64
+#define STATUS_SIZE_MAX (1 << 20)
 
-/* ---- Members by access --------------------------------------------------------------------------- */
+/* ---- Members by domain ---------------------------------------------------------------------------- */
 
-/* Reading the link needs PTRACE_MODE_READ, which Landlock gives for nested domains only. */
-static bool is_member(int proc_fd, const char *number)
+/* Reading the link needs PTRACE_MODE_READ, which Landlock gives for nested domains only. Nobody but root has it
+ * for a process that is not dumpable, because its program cannot be read: such a member is not found. */
+static bool is_accessible(int proc_fd, const char *number)
 {
     char path[NAME_MAX + 8];
     char target[8];
@@ -48,21 +52,30 @@ static bool is_member(int proc_fd, const char *number)
     return readlinkat(proc_fd, path, target, sizeof(target)) >= 0;
 }
 
-static bool kill_if_member(int proc_fd, const char *number)
+static bool has_ended(int pidfd)
+{
+    struct pollfd polled = {.fd = pidfd, .events = POLLIN};
+
+    return poll(&polled, 1, 0) > 0;
+}
+
+/* With the scope the kernel tells members from others, at the kill itself: no other process can have taken the number
+ * meanwhile, and it is no matter which program a member runs, or as which user. True: one was killed that has not
+ * ended yet. */
+static bool kill_if_member(int proc_fd, const char *number, bool signal_scope)
 {
     pid_t pid = (pid_t)strtol(number, NULL, 10);
 
-    if (pid <= 1 || pid == getpid() || !is_member(proc_fd, number))
+    if (pid <= 1 || pid == getpid() || (!signal_scope && !is_accessible(proc_fd, number)))
         return false;
-    int pidfd = sys_pidfd_open(pid, 0);
+    /* Refused for all threads but the first (pidfd_open(2)): the scope lets signals to our own pass. */
+    CLEANUP_FD int pidfd = sys_pidfd_open(pid, 0);
     if (pidfd < 0)
         return false;
     /* Asked again through what cannot be reused any more. */
-    bool member = is_member(proc_fd, number);
-    if (member)
-        sys_pidfd_send_signal(pidfd, SIGKILL, 0);
-    fd_close(pidfd);
-    return member;
+    if (!signal_scope && !is_accessible(proc_fd, number))
+        return false;
+    return sys_pidfd_send_signal(pidfd, SIGKILL, 0) == 0 && !has_ended(pidfd);
 }
 
 /* The number given out last in our pid namespace, or -1. */
@@ -79,21 +92,21 @@ static long last_pid(void)
     return number == NULL ? -1 : strtol(number, NULL, 10);
 }
 
-static bool kill_members_in(DIR *proc, long first, long last)
+static bool kill_members_in(DIR *proc, long first, long last, bool signal_scope)
 {
     bool found = false;
 
     for (long pid = last; pid >= first; pid--) {
         char number[24];
         snprintf(number, sizeof(number), "%ld", pid);
-        found = kill_if_member(dirfd(proc), number) || found;
+        found = kill_if_member(dirfd(proc), number, signal_scope) || found;
     }
     return found;
 }
 
 /* Looks only at what was born since: a process that forks and exits moves on faster than a directory is
  * listed, but it cannot do so without using up numbers. Ends when nothing new was born meanwhile. */
-static bool chase_newborn(DIR *proc, long since)
+static bool chase_newborn(DIR *proc, long since, bool signal_scope)
 {
     bool found = false;
 
@@ -102,13 +115,13 @@ static bool chase_newborn(DIR *proc, long since)
         if (newest < 0 || newest <= since) /* nothing new, or the numbers began anew: list again */
             break;
         long first = newest - since > CHASE_WINDOW ? newest - CHASE_WINDOW : since + 1;
-        found = kill_members_in(proc, first, newest) || found;
+        found = kill_members_in(proc, first, newest, signal_scope) || found;
         since = newest;
     }
     return found;
 }
 
-static void sweep_by_access(void)
+static void sweep_by_domain(bool signal_scope)
 {
     for (int pass = 0; pass < SWEEP_PASSES_MAX; pass++) {
         long newest = last_pid();
@@ -120,9 +133,9 @@ static void sweep_by_access(void)
             return;
         while ((entry = readdir(proc)) != NULL) {
             if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
-                found = kill_if_member(dirfd(proc), entry->d_name) || found;
+                found = kill_if_member(dirfd(proc), entry->d_name, signal_scope) || found;
         }
-        found = chase_newborn(proc, newest) || found;
+        found = chase_newborn(proc, newest, signal_scope) || found;
         closedir(proc);
         if (!found)
             return;
@@ -143,6 +156,7 @@ struct descent {
     size_t children_capacity;
     pid_t *own; /* children of ours that are no members, borrowed; 0: reaped */
     size_t own_count;
+    uint64_t own_filters;
 };
 
 /* One that has another parent than when it was found is not the same process, unless it is ours by now. A child
@@ -202,6 +216,36 @@ static bool is_our_own(const struct descent *descent, pid_t pid)
     return false;
 }
 
+/* How many seccomp filters confine a process, with no_new_privs. -1: it cannot be told. */
+static int64_t filters_of(pid_t pid)
+{
+    CLEANUP_FD int fd = procfs_open_file(-1, pid, "status", O_RDONLY);
+    CLEANUP_FREE char *status = NULL;
+    uint64_t confined, filters;
+    size_t length;
+
+    if (fd < 0 || fd_read_file(fd, STATUS_SIZE_MAX, &status, &length) != 0 ||
+        !procfs_status_number(status, "NoNewPrivs", 10, &confined) ||
+        !procfs_status_number(status, "Seccomp_filters", 10, &filters))
+        return -1;
+    return confined == 0 ? 0 : (int64_t)filters;
+}
+
+/*
+ * An outsider that one of our own children left behind, and that is ours by that. A member has more filters than we
+ * had, from its first instruction on and for good, and everybody may read that, whatever program it runs. This is
+ * asked of our children alone: they keep their numbers, and what is below a member is one. A command that has no
+ * filter yet ends by itself, its guardian being dead. Who cannot be judged is taken for a member, and so is an
+ * outsider that has confined itself.
+ */
+static bool is_left_by_our_own(const struct descent *descent, pid_t pid)
+{
+    if (descent->own_count == 0)
+        return false; /* the usual case: there are no outsiders below us */
+    int64_t filters = filters_of(pid);
+    return filters >= 0 && (uint64_t)filters <= descent->own_filters;
+}
+
 static void add_children(struct descent *descent, pid_t parent)
 {
     ssize_t count = list_children(descent, parent);
@@ -211,9 +255,10 @@ static void add_children(struct descent *descent, pid_t parent)
     if (!make_room(descent, descent->count + (size_t)count))
         return;
     for (ssize_t i = 0; i < count; i++) {
-        if (!is_our_own(descent, descent->children[i]))
-            descent->items[descent->count++] =
-                (struct descendant){.pid = descent->children[i], .parent = parent};
+        pid_t pid = descent->children[i];
+        if (is_our_own(descent, pid) || (parent == getpid() && is_left_by_our_own(descent, pid)))
+            continue;
+        descent->items[descent->count++] = (struct descendant){.pid = pid, .parent = parent};
     }
 }
 
@@ -254,13 +299,19 @@ void launch_note_children(struct launch *launch)
     ssize_t count = list_children(&descent, getpid());
     launch->own_children = descent.children;
     launch->own_child_count = count > 0 ? (size_t)count : 0;
+    if (launch->own_child_count > 0) {
+        int64_t filters = filters_of(getpid());
+        launch->own_filters = filters > 0 ? (uint64_t)filters : 0;
+    }
 }
 
 /* The command line made itself a subreaper before the guardian existed: what it inherits are the
  * sandbox's orphans. */
 static void sweep_children(struct launch *launch)
 {
-    struct descent descent = {.own = launch->own_children, .own_count = launch->own_child_count};
+    struct descent descent = {.own = launch->own_children,
+                              .own_count = launch->own_child_count,
+                              .own_filters = launch->own_filters};
     int at_once = REAPED_AT_ONCE;
     int reaped;
 
@@ -268,7 +319,8 @@ static void sweep_children(struct launch *launch)
         kill_descendants(&descent);
         /* Twice as many each time, or the time would grow with the square of their number. */
         at_once = at_once < REAPED_AT_ONCE_MAX ? at_once * 2 : at_once;
-        idle = reaped == 0 ? idle + 1 : 0;
+        bool nobody = descent.own_count > 0 && descent.count == 0;
+        idle = reaped > 0 ? 0 : idle + (nobody ? SWEEP_NOBODY : 1);
         if (reaped == 0)
             usleep(SWEEP_PAUSE_US);
     }
@@ -291,5 +343,5 @@ void launch_sweep_members(struct launch *launch)
     if (launch->own_process)
         sweep_children(launch);
     else if (is_confined_here(launch))
-        sweep_by_access();
+        sweep_by_domain(launch->scoped);
 }

@@ -91,7 +91,7 @@ static bool place_to_grant(const struct request *request, bool write, const char
 }
 
 bool advice_grant(struct buffer *out, const struct request *request, bool write, const char *path,
-                  bool itself)
+                  bool itself, const char **rule)
 {
     char place[PATH_MAX];
 
@@ -99,6 +99,9 @@ bool advice_grant(struct buffer *out, const struct request *request, bool write,
     if (path[0] == '\0' || !probe_has_call(PROBE_OPENAT2) ||
         !place_to_grant(request, write, path, place))
         return false;
-    path_advice(out, write ? "--fs-write" : "--fs-read", place, itself);
-    return !buffer_failed(out);
+    const char *caution =
+        path_advice(out, write, place, itself, supervisor_home(request->supervisor));
+    if (caution != NULL)
+        *rule = caution;
+    return caution == NULL && !buffer_failed(out);
 }

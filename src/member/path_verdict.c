@@ -2,6 +2,7 @@
  * one that a member wrote. */
 #include "member/path_verdict.h"
 
+#include "policy/place.h"
 #include "util/fault.h"
 #include "util/text.h"
 
@@ -84,17 +85,22 @@ enum path_verdict path_verdict_of(const struct grants *grants, int path_fd, bool
     return verdict_from(grants_judge(grants, path_fd, path, unlinked, write, cached_only));
 }
 
-void path_advice(struct buffer *out, const char *option, const char *path, bool is_directory)
+const char *path_advice(struct buffer *out, bool write, const char *path, bool itself,
+                        const char *home)
 {
-    char directory[PATH_MAX];
+    char place[PATH_MAX];
 
-    snprintf(directory, sizeof(directory), "%s", path);
-    if (!is_directory) {
-        char *slash = strrchr(directory, '/');
+    snprintf(place, sizeof(place), "%s", path);
+    if (!itself) {
+        char *slash = strrchr(place, '/');
         if (slash != NULL)
-            slash[slash == directory ? 1 : 0] = '\0';
+            slash[slash == place ? 1 : 0] = '\0';
     }
-    buffer_append_text(out, option);
-    buffer_append_char(out, ' ');
-    text_shell_quote(out, directory);
+    const char *caution = place_caution(place, write, home);
+    if (caution != NULL)
+        return caution;
+    const char *system = write ? NULL : place_system_directory(place);
+    buffer_append_text(out, write ? "--fs-write " : "--fs-read ");
+    text_shell_quote(out, system != NULL ? system : place);
+    return NULL;
 }

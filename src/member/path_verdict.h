@@ -35,7 +35,10 @@ enum path_verdict path_verdict_of(const struct grants *grants, int path_fd, bool
 enum path_verdict path_verdict_in(const struct grants *grants, int path_fd, int parent_fd,
                                   const char *name, bool write, bool cached_only);
 
-/* "--fs-write '/a b'": the option with the directory itself, or with the directory that holds it. */
-void path_advice(struct buffer *out, const char *option, const char *path, bool is_directory);
+/* "--fs-write '/a b'": the grant of what the canonical path names (`itself`), or of the directory that holds it;
+ * for reading in a system directory that of the whole. Where more would be given away than was asked for there is no
+ * grant but a static text that says so (policy/place.h), otherwise NULL. `home` as there. */
+const char *path_advice(struct buffer *out, bool write, const char *path, bool itself,
+                        const char *home);
 
 #endif

@@ -52,8 +52,7 @@ struct binder {
 
 static bool bind_wanted(const struct policy *policy, const struct network *network)
 {
-    (void)network;
-    struct network_shape shape = network_shape_of(policy);
+    struct network_shape shape = network_shape_known(policy, network);
 
     return shape.bind_on_behalf || shape.udp == UDP_INERT;
 }
@@ -81,7 +80,7 @@ static bool bind_start(struct supervisor *supervisor, void **state, struct error
     landlock_resolve(landlock_support_get(), policy->protections, &masks);
     binder->policy = policy;
     binder->network = network;
-    binder->shape = network_shape_of(policy);
+    binder->shape = network_shape_known(policy, network);
     binder->ports = network == NULL ? NULL : network->ports;
     binder->kernel_guards_tcp = (masks.net & LL_NET_BIND_TCP) != 0;
     binder->rights = own_rights_now();

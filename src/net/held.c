@@ -274,8 +274,13 @@ static bool wait_for_events(struct holder *holder)
     int64_t left = wake > now ? wake - now : 0;
     struct timespec timeout = {.tv_sec = (time_t)(left / 1000000000LL),
                                .tv_nsec = (long)(left % 1000000000LL)};
-    int result =
-        ppoll(holder->polls, holder->count + 1, holder->count == 0 ? NULL : &timeout, NULL);
+    /* Once in a while also where nothing is held: see loop_set_guard(). */
+    if (holder->count == 0)
+        timeout = (struct timespec){.tv_sec = LOOP_CHECK_NS / 1000000000LL};
+    bool without_end = holder->count == 0 && !fd_are_guarded();
+    int result = ppoll(holder->polls, holder->count + 1, without_end ? NULL : &timeout, NULL);
+    if (!fd_are_ours())
+        return false;
     if (result < 0) {
         for (size_t i = 0; i <= holder->count; i++)
             holder->polls[i].revents = 0;
@@ -408,13 +413,14 @@ void holder_stop(struct holder *holder)
     holder->stopping = true;
     pthread_cond_broadcast(&holder->closing_there);
     pthread_mutex_unlock(&holder->lock);
-    if (write(holder->wake_fd, &one, sizeof(one)) < 0) {
+    if (fd_are_ours() && write(holder->wake_fd, &one, sizeof(one)) < 0) {
         /* The counter is full, so the thread wakes anyway. */
     }
 }
 
 bool held_submit(struct holder *holder, struct held *held)
 {
+    const struct supervisor *supervisor = held->request->supervisor;
     uint64_t one = 1;
 
     pthread_mutex_lock(&holder->lock);
@@ -424,7 +430,8 @@ bool held_submit(struct holder *holder, struct held *held)
         holder->incoming = held;
     }
     pthread_mutex_unlock(&holder->lock);
-    if (taken && write(holder->wake_fd, &one, sizeof(one)) < 0) {
+    if (taken && supervisor_descriptors_are_ours(supervisor) &&
+        write(holder->wake_fd, &one, sizeof(one)) < 0) {
         /* The counter is full, so the thread wakes anyway. */
     }
     return taken;

@@ -8,6 +8,7 @@
  * that it quotes, so that queue is never switched on.
  */
 #include "net/net.h"
+#include "net/network.h"
 #include "member/socket.h"
 #include "policy/network.h"
 #include "supervisor/supervisor.h"
@@ -40,8 +41,7 @@ struct inert {
 
 static bool inert_wanted(const struct policy *policy, const struct network *network)
 {
-    (void)network;
-    return network_shape_of(policy).udp == UDP_INERT;
+    return network_shape_known(policy, network).udp == UDP_INERT;
 }
 
 static bool inert_start(struct supervisor *supervisor, void **state, struct error *err)

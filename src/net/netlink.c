@@ -63,7 +63,7 @@ static bool view_wanted(const struct policy *policy, const struct network *netwo
 static bool view_start(struct supervisor *supervisor, void **state, struct error *err)
 {
     struct network *network = network_of(supervisor);
-    struct network_shape shape = network_shape_of(supervisor_policy(supervisor));
+    struct network_shape shape = network_shape_known(supervisor_policy(supervisor), network);
     struct netlink_view *view = netlink_view_new(supervisor, shape.egress);
 
     if (view == NULL)

@@ -18,7 +18,7 @@ struct netlink_view;
 
 struct network {
     const struct policy *policy; /* borrowed */
-    struct network_shape shape;
+    struct network_shape shape;  /* with the addresses of names: more exact than the policy's */
     struct shadow shadow;
     int64_t started;               /* wall clock, seconds: the time of what the views make up */
     struct net_verdicts *verdicts; /* immutable after network_new() */
@@ -36,6 +36,10 @@ struct network {
 struct network *network_new(const struct policy *policy, const struct granted *granted,
                             size_t count, uint64_t limit_ms, struct error *err);
 void network_free(struct network *network); /* NULL is accepted */
+
+/* The shape of the network, or before there is one (NULL) that of the policy. */
+struct network_shape network_shape_known(const struct policy *policy,
+                                         const struct network *network);
 
 /* The network of the sandbox a feature works for; never NULL inside a feature of this room. */
 struct network *network_of(const struct supervisor *supervisor);

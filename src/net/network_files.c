@@ -38,7 +38,8 @@
 /* ---- When they are on ------------------------------------------------------------------------------ */
 
 /* Where no write grant reaches what is hidden, the kernel refuses to open it for writing, and such opens
- * are not trapped: each view is two features of one name, of which a policy wants one at most. */
+ * are not trapped: each view is two features of one name, of which a policy wants one at most. Access mode 3 it
+ * does not refuse, but such a descriptor shows nothing (filter/argument_rules.c, where requests are refused). */
 static bool hosts_wanted(const struct policy *policy, const struct network *network)
 {
     (void)policy;
@@ -204,10 +205,11 @@ static struct verdict refuse(const struct request *request, const struct open_ca
 
     if (decision->rule == NULL)
         return verdict_errno(decision->error);
-    bool usable = decision->of_grant && advice_grant(&advice, request, write, path, true);
+    const char *rule = decision->rule;
+    bool usable = decision->of_grant && advice_grant(&advice, request, write, path, true, &rule);
     request_record_denial(request, path[0] != '\0' ? path : call->path, write ? "write" : "read",
-                          decision->error, decision->of_hosts ? HOSTS_LAYER : PROC_LAYER,
-                          decision->rule, usable ? buffer_text(&advice) : NULL);
+                          decision->error, decision->of_hosts ? HOSTS_LAYER : PROC_LAYER, rule,
+                          usable ? buffer_text(&advice) : NULL);
     return verdict_errno(decision->error);
 }
 

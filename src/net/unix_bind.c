@@ -97,9 +97,10 @@ static int pin_directory(const struct request *request, const char *directory)
     if (verdict == PATH_GRANTED)
         return object_type(fd) == S_IFDIR ? fd_steal(&fd) : -ENOTDIR;
     CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
-    bool usable = advice_grant(&advice, request, true, path, true);
+    const char *rule = NULL;
+    bool usable = advice_grant(&advice, request, true, path, true, &rule);
     request_record_denial(request, path[0] == '\0' ? NULL : path, "make a socket", EACCES,
-                          "bind-rules", NULL, usable ? buffer_text(&advice) : NULL);
+                          "bind-rules", rule, usable ? buffer_text(&advice) : NULL);
     return -EACCES;
 }
 

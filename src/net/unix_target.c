@@ -107,7 +107,7 @@ static int refuse(const struct request *request, const char *path, const char *r
 {
     CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
 
-    bool usable = rule == NULL && advice_grant(&advice, request, true, path, true);
+    bool usable = rule == NULL && advice_grant(&advice, request, true, path, true, &rule);
     request_record_denial(request, path[0] == '\0' ? NULL : path, "connect", EACCES, LAYER, rule,
                           usable ? buffer_text(&advice) : NULL);
     return -EACCES;

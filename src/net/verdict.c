@@ -6,6 +6,7 @@
  */
 #include "net/verdict.h"
 
+#include "policy/own_port.h"
 #include "util/fd.h"
 #include "util/text.h"
 
@@ -56,6 +57,7 @@ struct net_verdicts {
     struct destination_set deny[NET_PROTOCOL_COUNT];
     struct resolved_copy *resolved;
     size_t resolved_count;
+    struct port_range own_ports; /* see own_port.h */
 };
 
 /* ---- Ports -------------------------------------------------------------------------------------- */
@@ -93,28 +95,6 @@ static void set_free(struct destination_set *set)
     free(set->spans);
 }
 
-/* Rules speak of addresses as they are reached, like the questions: a mapped network is the IPv4 one, an
- * unspecified address is loopback. */
-static void canonical_network(struct net_address *base, uint8_t *prefix)
-{
-    unsigned bits = net_address_bits(base);
-    struct net_address reached = net_address_canonical(base);
-
-    if (*prefix == bits) {
-        *base = reached;
-        *prefix = (uint8_t)net_address_bits(&reached);
-    } else if (base->family == 6 && *prefix >= 96) {
-        struct net_address probe = *base;
-        probe.bytes[15] |= 1; /* so that the network's own zero is not read as loopback */
-        reached = net_address_canonical(&probe);
-        if (reached.family == 4) {
-            *prefix = (uint8_t)(*prefix - 96);
-            net_address_mask(&reached, *prefix);
-            *base = reached;
-        }
-    }
-}
-
 static bool set_add_network(struct destination_set *set, const struct net_address *base,
                             uint8_t prefix, const struct net_rule *rule)
 {
@@ -128,7 +108,7 @@ static bool set_add_network(struct destination_set *set, const struct net_addres
     }
     struct entry *entry = &set->entries[set->entry_count++];
     *entry = (struct entry){.base = *base, .prefix = prefix};
-    canonical_network(&entry->base, &entry->prefix);
+    net_network_canonical(&entry->base, &entry->prefix);
     return port_set_add(&entry->ports, rule);
 }
 
@@ -302,6 +282,7 @@ struct net_verdicts *net_verdicts_new(const struct policy *policy,
     verdicts->policy = policy;
     verdicts->allow_layer = policy->net_allow.count > 0;
     verdicts->deny_layer = policy->net_deny.count > 0;
+    verdicts->own_ports = own_port_range(policy);
     if (!copy_resolved(verdicts, resolved, resolved_count) ||
         !add_rules(verdicts, verdicts->allow, &policy->net_allow) ||
         !add_rules(verdicts, verdicts->deny, &policy->net_deny)) {
@@ -329,29 +310,6 @@ void net_verdicts_free(struct net_verdicts *verdicts)
 
 /* ---- Questions ---------------------------------------------------------------------------------- */
 
-/* The IPv4 address that an IPv6 one carries, where a translator or tunnel would send it on: NAT64, 6to4
- * and the IPv4-compatible form. */
-static bool embedded_address(const struct net_address *address, struct net_address *embedded)
-{
-    static const uint8_t nat64[12] = {0x00, 0x64, 0xff, 0x9b};
-    static const uint8_t compatible[12];
-    const uint8_t *from = NULL;
-
-    if (address->family != 6 || net_address_is_loopback(address))
-        return false;
-    if (memcmp(address->bytes, nat64, sizeof(nat64)) == 0 ||
-        memcmp(address->bytes, compatible, sizeof(compatible)) == 0)
-        from = address->bytes + 12;
-    else if (address->bytes[0] == 0x20 && address->bytes[1] == 0x02)
-        from = address->bytes + 2;
-    if (from == NULL)
-        return false;
-    struct net_address carried = {.family = 4};
-    memcpy(carried.bytes, from, 4);
-    *embedded = net_address_canonical(&carried);
-    return true;
-}
-
 static bool is_denied(const struct net_verdicts *verdicts, enum net_protocol protocol,
                       const struct net_address *address, uint16_t port)
 {
@@ -362,7 +320,7 @@ static bool is_denied(const struct net_verdicts *verdicts, enum net_protocol pro
     if (!verdicts->deny_layer)
         return false;
     return set_holds(set, address, port, any_port) ||
-           (embedded_address(address, &embedded) && set_holds(set, &embedded, port, any_port));
+           (net_address_carried(address, &embedded) && set_holds(set, &embedded, port, any_port));
 }
 
 static bool passes_allow(const struct net_verdicts *verdicts, enum net_protocol protocol,
@@ -428,7 +386,7 @@ static bool leaves_a_port(const struct net_verdicts *verdicts, enum net_protocol
     const struct destination_set *deny = &verdicts->deny[protocol];
     struct net_address embedded = *address;
 
-    embedded_address(address, &embedded);
+    net_address_carried(address, &embedded);
     for (uint32_t port = range.low; port <= range.high;) {
         uint32_t next = behind_denied(deny, address, port);
         if (next == port)
@@ -480,7 +438,7 @@ static bool rule_names(const struct net_rule *rule, const struct net_address *ad
     if (rule->target == NET_TARGET_RANGE) {
         struct net_address base = rule->base;
         uint8_t prefix = rule->prefix;
-        canonical_network(&base, &prefix);
+        net_network_canonical(&base, &prefix);
         if (!net_address_in(address, &base, prefix))
             return false;
     }
@@ -502,7 +460,7 @@ static void name_deny_rule(const struct net_verdicts *verdicts, enum net_protoco
     struct net_address embedded = *address;
     CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
 
-    embedded_address(address, &embedded);
+    net_address_carried(address, &embedded);
     for (size_t i = 0; i < rules->count; i++) {
         const struct net_rule *rule = &rules->items[i];
         if (rule->protocol != protocol ||
@@ -549,7 +507,12 @@ static void suggest_rule(const struct net_verdicts *verdicts, enum net_protocol 
         rule.target = NET_TARGET_HOST;
         rule.host = copy;
     }
-    if (protocol != NET_ICMP && port != 0) {
+    enum own_port own = own_port_of(verdicts->policy, verdicts->own_ports, protocol, address, port);
+    if (own == OWN_PORT_REMAP) {
+        snprintf(verdict->suggest, sizeof(verdict->suggest), "--port-remap");
+        return;
+    }
+    if (protocol != NET_ICMP && port != 0 && own == OWN_PORT_NO) {
         rule.ports = &range;
         rule.port_count = 1;
     }

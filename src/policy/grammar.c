@@ -382,5 +382,10 @@ bool grammar_name(const char *text, struct error *err)
     if (!text_is_utf8(text, length))
         return error_config(err, "the sandbox name %s must not contain bytes that are not UTF-8",
                             quote(text).text);
+    if (!text_is_printable(text, length))
+        return error_config(err,
+                            "the sandbox name %s must not contain control characters or "
+                            "characters that hide or reorder text",
+                            quote(text).text);
     return true;
 }

@@ -141,3 +141,44 @@ bool net_address_is_loopback(const struct net_address *address)
 
     return reached.family == 4 ? reached.bytes[0] == 127 : net_address_equal(&reached, &loopback6);
 }
+
+void net_network_canonical(struct net_address *base, uint8_t *prefix)
+{
+    unsigned bits = net_address_bits(base);
+    struct net_address reached = net_address_canonical(base);
+
+    if (*prefix == bits) {
+        *base = reached;
+        *prefix = (uint8_t)net_address_bits(&reached);
+    } else if (base->family == 6 && *prefix >= 96) {
+        struct net_address probe = *base;
+        probe.bytes[15] |= 1; /* so that the network's own zero is not read as loopback */
+        reached = net_address_canonical(&probe);
+        if (reached.family == 4) {
+            *prefix = (uint8_t)(*prefix - 96);
+            net_address_mask(&reached, *prefix);
+            *base = reached;
+        }
+    }
+}
+
+bool net_address_carried(const struct net_address *address, struct net_address *carried)
+{
+    static const uint8_t nat64[12] = {0x00, 0x64, 0xff, 0x9b};
+    static const uint8_t compatible[12];
+    const uint8_t *from = NULL;
+
+    if (address->family != 6 || net_address_is_loopback(address))
+        return false;
+    if (memcmp(address->bytes, nat64, sizeof(nat64)) == 0 ||
+        memcmp(address->bytes, compatible, sizeof(compatible)) == 0)
+        from = address->bytes + 12;
+    else if (address->bytes[0] == 0x20 && address->bytes[1] == 0x02)
+        from = address->bytes + 2;
+    if (from == NULL)
+        return false;
+    struct net_address found = {.family = 4};
+    memcpy(found.bytes, from, 4);
+    *carried = net_address_canonical(&found);
+    return true;
+}

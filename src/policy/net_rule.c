@@ -153,18 +153,22 @@ static bool is_host_byte(char c)
            c == '_' || c == '-';
 }
 
-/* "443" or "10.1": no name ends like that, and resolvers read it as a number of their own. */
+/* "443", "10.1", "0x7f000001": no name ends like that, and resolvers read it as a number of their own, as
+ * inet_aton(3) does: decimal, octal, hexadecimal. */
 static bool ends_in_number(struct part host)
 {
-    size_t length = host.length;
-    size_t digits = 0;
+    size_t end = host.length;
 
-    if (length > 0 && host.text[length - 1] == '.')
-        length--;
-    while (digits < length && host.text[length - digits - 1] >= '0' &&
-           host.text[length - digits - 1] <= '9')
-        digits++;
-    return digits > 0 && (digits == length || host.text[length - digits - 1] == '.');
+    if (end > 0 && host.text[end - 1] == '.')
+        end--;
+    size_t start = end;
+    while (start > 0 && host.text[start - 1] != '.')
+        start--;
+    const char *label = host.text + start;
+    size_t length = end - start;
+    if (length > 1 && label[0] == '0' && (label[1] == 'x' || label[1] == 'X'))
+        return strspn(label + 2, "0123456789abcdefABCDEF") >= length - 2;
+    return length > 0 && strspn(label, "0123456789") >= length;
 }
 
 static bool check_host_labels(struct part host, struct error *err)
@@ -358,7 +362,7 @@ static bool read_body(struct part body, enum net_rule_side side, struct net_rule
             !parse_range(inside, rule))
             return malformed_bracket(body, "[ADDRESS]:PORTS", err);
         if (after.length == 0)
-            return true; /* every port */
+            return malformed_bracket(body, "[ADDRESS]:PORTS, or for every port ADDRESS alone", err);
         return read_ports((struct part){after.text + 1, after.length - 1}, rule, err);
     }
     if (parse_range(body, rule))

@@ -90,6 +90,14 @@ bool net_address_in(const struct net_address *address, const struct net_address 
  * unspecified addresses of both families. */
 struct net_address net_address_canonical(const struct net_address *address);
 
+/* Rules speak of addresses as they are reached, like questions: a mapped network becomes the IPv4 one, an
+ * unspecified address loopback. */
+void net_network_canonical(struct net_address *base, uint8_t *prefix);
+
+/* The IPv4 address that an IPv6 one carries, where a translator or tunnel would send it on: NAT64, 6to4 and
+ * the IPv4-compatible form. Of a canonical address; false if it carries none. */
+bool net_address_carried(const struct net_address *address, struct net_address *carried);
+
 bool net_address_is_loopback(const struct net_address *address);
 
 /* 32 or 128. */

@@ -2,6 +2,7 @@
 #include "policy/network.h"
 
 #include "kernel/landlock.h"
+#include "policy/network_reach.h"
 
 static bool any_covers(const struct net_rules *rules, const struct net_rule *rule)
 {
@@ -21,7 +22,8 @@ static bool any_host(const struct net_rules *rules)
     return false;
 }
 
-/* Every IPv4 and every IPv6 address, separately: two rules may deny them all together. */
+/* The usual way to deny a protocol, known at once however many other rules there are: every IPv4 and every
+ * IPv6 address, each by one rule. */
 static bool denies_all(const struct net_rules *deny, enum net_protocol protocol)
 {
     const struct net_rule families[] = {
@@ -32,18 +34,12 @@ static bool denies_all(const struct net_rules *deny, enum net_protocol protocol)
     return any_covers(deny, &families[0]) && any_covers(deny, &families[1]);
 }
 
-/* True if some destination of the protocol is allowed and, as far as single deny rules tell, not
- * denied. */
-static bool may_pass(const struct policy *policy, bool allow_layer, enum net_protocol protocol)
+/* True if some destination of the protocol is allowed and not denied. */
+static bool may_pass(const struct policy *policy, const struct net_rules *allow,
+                     enum net_protocol protocol)
 {
-    if (denies_all(&policy->net_deny, protocol))
-        return false;
-    for (size_t i = 0; i < policy->net_allow.count; i++) {
-        const struct net_rule *rule = &policy->net_allow.items[i];
-        if (rule->protocol == protocol && !any_covers(&policy->net_deny, rule))
-            return true;
-    }
-    return !allow_layer;
+    return !denies_all(&policy->net_deny, protocol) &&
+           network_reaches(allow, &policy->net_deny, protocol);
 }
 
 static bool tcp_is_protected(const struct policy *policy)
@@ -95,6 +91,17 @@ struct network_shape network_shape_of(const struct policy *policy)
     return network_shape_with(policy, (landlock_support_get()->fs & LL_FS_RESOLVE_UNIX) != 0);
 }
 
+void network_shape_pass(struct network_shape *shape, const struct policy *policy,
+                        const struct net_rules *allow)
+{
+    if (shape->destination_policy && !policy->no_supervisor) {
+        shape->udp = may_pass(policy, allow, NET_UDP) ? UDP_OPEN : UDP_INERT;
+        shape->ping = may_pass(policy, allow, NET_ICMP);
+    }
+    shape->egress = shape->udp == UDP_OPEN || shape->ping ||
+                    (shape->destination_policy && may_pass(policy, allow, NET_TCP));
+}
+
 struct network_shape network_shape_with(const struct policy *policy, bool kernel_gates_unix)
 {
     bool gated = (policy->without & FEATURE_UNIX_GATE) == 0;
@@ -104,12 +111,7 @@ struct network_shape network_shape_with(const struct policy *policy, bool kernel
     shape.allow_layer = policy->net_allow.count > 0;
     shape.destination_policy = shape.allow_layer || policy->net_deny.count > 0;
     shape.named_hosts = any_host(&policy->net_allow);
-    if (shape.destination_policy && supervised) {
-        shape.udp = may_pass(policy, shape.allow_layer, NET_UDP) ? UDP_OPEN : UDP_INERT;
-        shape.ping = may_pass(policy, shape.allow_layer, NET_ICMP);
-    }
-    shape.egress = shape.udp == UDP_OPEN || shape.ping ||
-                   (shape.destination_policy && may_pass(policy, shape.allow_layer, NET_TCP));
+    network_shape_pass(&shape, policy, &policy->net_allow);
     shape.tcp_allow_layer = bind_has_allow_layer(policy);
     shape.bind_restricted = shape.tcp_allow_layer || policy->deny_bind_port_count > 0;
     shape.bind_zero = network_may_bind(policy, 0);

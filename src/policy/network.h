@@ -39,6 +39,11 @@ struct network_shape network_shape_of(const struct policy *policy);
 /* The same on a kernel with or without a right for named unix sockets. Pure. */
 struct network_shape network_shape_with(const struct policy *policy, bool kernel_gates_unix);
 
+/* What may pass (udp, ping, egress), with these in place of the policy's allow rules: the same with addresses
+ * in place of names, once these are known. */
+void network_shape_pass(struct network_shape *shape, const struct policy *policy,
+                        const struct net_rules *allow);
+
 /* True if the port may be bound by the lists (allow minus deny). Exact match also for 0. */
 bool network_may_bind(const struct policy *policy, uint16_t port);
 

@@ -28,6 +28,7 @@ static const struct {
     {"net-bind", OPTION_NET_ALLOW_BIND, NULL},
     {"net-allow-host", OPTION_NET_ALLOW, NULL},
     {"net-connect", OPTION_NET_ALLOW, " tcp://*:PORT"},
+    {"uid", OPTION_USER, " N:N"},
 };
 
 static bool find_former_name(const char *name, size_t length, enum option_id *now,
@@ -262,6 +263,5 @@ bool options_parse(int argc, const char *const *argv, int first, struct record *
             return true;
     }
     parsed->command_index = parser.next;
-    return check_exclusive(&parser, OPTION_PROFILE, OPTION_PROFILE_FILE) &&
-           check_exclusive(&parser, OPTION_USER, OPTION_UID);
+    return check_exclusive(&parser, OPTION_PROFILE, OPTION_PROFILE_FILE);
 }

@@ -126,6 +126,18 @@ static const char *longer_key(const char *section, const char *word)
     return found;
 }
 
+/* "net_allow" for --net-allow. */
+static bool is_name_of_option(const struct option_spec *spec, const char *name)
+{
+    size_t i = 0;
+
+    if (spec->name == NULL)
+        return false;
+    while (name[i] != '\0' && (spec->name[i] == '-' ? '_' : spec->name[i]) == name[i])
+        i++;
+    return name[i] == '\0' && spec->name[i] == '\0';
+}
+
 /* Where a name that stands in the wrong place belongs, or "" . */
 static void describe_right_place(const char *name, char *text, size_t size)
 {
@@ -140,9 +152,15 @@ static void describe_right_place(const char *name, char *text, size_t size)
         if (option_specs[i].key != NULL && strcmp(option_specs[i].key, name) == 0)
             spec = &option_specs[i];
     }
+    for (size_t i = 0; spec == NULL && i < OPTION_COUNT; i++) {
+        if (option_specs[i].key != NULL && is_name_of_option(&option_specs[i], name))
+            spec = &option_specs[i];
+    }
     if (spec != NULL)
         snprintf(text, size, "; it is written [%s].%s%s", spec->section, spec->key,
                  strcmp(name, "net_connect") == 0 ? " = [\"tcp://*:PORT\"]" : "");
+    else if (strcmp(name, "user") == 0)
+        snprintf(text, size, "; it is written [program].uid and [program].gid");
     else if (strcmp(name, "name") == 0)
         snprintf(text, size, "; it is given with %s",
                  option_display_name(&option_specs[OPTION_NAME]));

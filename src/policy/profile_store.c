@@ -234,7 +234,11 @@ static const char *name_fault(const char *name, size_t length)
         if (name[i] == '/')
             return "must not contain '/'";
     }
-    return text_is_utf8(name, length) ? NULL : "must be UTF-8";
+    if (!text_is_utf8(name, length))
+        return "must be UTF-8";
+    return text_is_printable(name, length) ? NULL
+                                           : "must not contain control characters or characters "
+                                             "that hide or reorder text";
 }
 
 static bool file_name(const char *name, char file[PROFILE_NAME_MAX + sizeof(PROFILE_SUFFIX)],

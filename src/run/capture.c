@@ -7,17 +7,27 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* One read; a pipe holds 64 KiB by default. */
 #define CHUNK (64 * 1024)
+
+static bool is_ours(const struct capture *capture)
+{
+    struct stat status;
+
+    return fstat(capture->fd, &status) == 0 && status.st_dev == capture->device &&
+           status.st_ino == capture->inode;
+}
 
 static void stop(struct capture *capture)
 {
     if (capture->fd < 0)
         return;
     loop_remove(capture->loop, capture->fd);
-    fd_close(capture->fd);
+    if (is_ours(capture))
+        fd_close(capture->fd);
     capture->fd = -1;
 }
 
@@ -26,6 +36,11 @@ static size_t drain_once(struct capture *capture)
 {
     char *room = fault_is("capture-memory") ? NULL : buffer_reserve(&capture->bytes, CHUNK);
 
+    if (!is_ours(capture)) {
+        loop_lose(capture->loop);
+        stop(capture);
+        return 0;
+    }
     if (room == NULL) { /* out of memory: stop storing, the command must not block */
         capture->cut = true;
         stop(capture);
@@ -49,11 +64,16 @@ static void on_readable(void *data, short revents)
 
 bool capture_start(struct capture *capture, struct loop *loop, int fd)
 {
+    struct stat status = {0};
+
     capture->captured = true;
     capture->loop = loop;
     capture->fd = fd;
+    fstat(fd, &status);
+    capture->device = status.st_dev;
+    capture->inode = status.st_ino;
     fcntl(fd, F_SETFL, O_NONBLOCK); /* the reading end of a pipe has no other flag */
-    return loop_add(loop, fd, POLLIN, on_readable, capture);
+    return loop_add_hot(loop, fd, POLLIN, on_readable, capture);
 }
 
 void capture_finish(struct capture *capture)

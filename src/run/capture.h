@@ -11,9 +11,13 @@
 #include "util/buffer.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct capture {
     int fd; /* our end of the pipe, non-blocking; -1: not captured, or finished */
+    dev_t
+        device; /* of the pipe: a host that closes its descriptors may have something else there */
+    ino_t inode;
     bool captured;
     bool cut; /* there was no memory for the rest */
     struct buffer bytes;

@@ -53,6 +53,7 @@ struct sandbox {
     int64_t timed_out_at; /* CLOCK_MONOTONIC */
     bool failed;          /* the supervisor failed */
     bool cpu_spent;       /* it may use no more CPU time */
+    bool cut_off;         /* the host has closed our descriptors */
     bool lost; /* the supervising thread is stuck for good, and the run is over without it */
     uint64_t kill_after_ms;
     struct error create_error;

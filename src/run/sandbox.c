@@ -386,6 +386,15 @@ static bool is_lost(struct sandbox *sandbox)
     return lost;
 }
 
+/* What is left are the descriptors and their numbers, which may be somebody else's here, and what knows them. */
+static void leave(struct sandbox *sandbox)
+{
+    fd_guard_thread(loop_guard(sandbox->loop));
+    loop_lose(sandbox->loop); /* its thread has ended */
+    launch_leave(sandbox->launch);
+    fd_guard_thread((struct fd_guard){NULL, NULL});
+}
+
 void sandbox_free(struct sandbox *sandbox)
 {
     /* A copy's memory stays: the process was forked while other threads might be at work on it. */
@@ -404,8 +413,10 @@ void sandbox_free(struct sandbox *sandbox)
     }
     if (sandbox->launch != NULL) {
         launch_finish(sandbox->launch);
-        if (!launch_descriptors_are_here(sandbox->launch))
-            return; /* what is left are the descriptors, and their numbers */
+        if (!launch_descriptors_are_here(sandbox->launch)) {
+            leave(sandbox);
+            return;
+        }
     }
     cpu_time_finish(&sandbox->cpu_time);
     terminal_finish(&sandbox->terminal);

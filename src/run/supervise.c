@@ -22,6 +22,8 @@ static const char *failure_text(const struct sandbox *sandbox)
     const struct launch_record *record = launch_record_of(sandbox->launch);
     const struct supervisor *supervisor = launch_supervisor(sandbox->launch);
 
+    if (sandbox->cut_off) /* what was seen of that before is no reason */
+        return "this process has closed the descriptors of the sandbox";
     if (supervisor != NULL && supervisor_failure(supervisor) != NULL)
         return supervisor_failure(supervisor);
     if (sandbox->failed)
@@ -178,10 +180,18 @@ static bool watch_streams(struct sandbox *sandbox, struct error *err)
     return true;
 }
 
+static bool descriptors_are_here(const void *launch)
+{
+    return launch_descriptors_are_here(launch);
+}
+
 bool sandbox_begin(struct sandbox *sandbox, struct error *err)
 {
     struct launch *launch = sandbox->launch;
+    struct fd_guard guard = {descriptors_are_here, launch};
 
+    if (sandbox->hosted)
+        loop_set_guard(sandbox->loop, guard);
     sandbox->started_ns = sys_monotonic_ns();
     if (launch_supervised(launch)) {
         supervisor_on_failure(launch_supervisor(launch), on_supervisor_failure, sandbox);
@@ -221,9 +231,26 @@ static void finish(struct sandbox *sandbox)
     sandbox_announce(sandbox);
 }
 
+/* Whatever has a number may be the host's by now. */
+static void finish_cut_off(struct sandbox *sandbox)
+{
+    fd_guard_thread(loop_guard(sandbox->loop));
+    sandbox->cut_off = true;
+    launch_lose_descriptors(sandbox->launch);
+    finish(sandbox);
+    launch_leave(sandbox->launch);
+    fd_guard_thread((struct fd_guard){NULL, NULL});
+}
+
 void sandbox_serve(struct sandbox *sandbox)
 {
-    if (loop_run(sandbox->loop) != 0)
+    int result = loop_run(sandbox->loop);
+
+    if (result == -EBADF) {
+        finish_cut_off(sandbox);
+        return;
+    }
+    if (result != 0)
         sandbox->failed = true;
     finish(sandbox);
 }
@@ -251,6 +278,7 @@ void *sandbox_supervise(void *data)
     if (!sandbox->once) /* one wake-up of the caller less, while the command starts */
         set_phase(sandbox, PHASE_RUNNING);
     sandbox_serve(sandbox);
-    launch_tidy(sandbox->launch); /* while who waited is waking up */
+    if (launch_descriptors_are_here(sandbox->launch))
+        launch_tidy(sandbox->launch); /* while who waited is waking up */
     return NULL;
 }

@@ -103,7 +103,7 @@ static void forward_signals(struct terminal *terminal)
             terminal->fatal_at = sys_monotonic_ns();
         }
         if (impatient && (number == SIGTERM || number == SIGINT))
-            launch_command(terminal->launch, COMMAND_KILL);
+            launch_kill(terminal->launch);
         else
             launch_signal_group(terminal->launch, number);
         /* A stopped process dies of nothing but SIGKILL until it goes on: kill(1) of a shell, timeout(1) and

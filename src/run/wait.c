@@ -27,7 +27,7 @@ static void on_kill_deadline(void *data)
 {
     struct sandbox *sandbox = data;
 
-    launch_command(sandbox->launch, COMMAND_KILL);
+    launch_kill(sandbox->launch);
 }
 
 static void on_deadline(void *data)
@@ -41,13 +41,13 @@ static void on_deadline(void *data)
     sandbox->killed = true;
     launch_command(sandbox->launch, COMMAND_FINISH);
     if (sandbox->kill_after_ms == 0) {
-        launch_command(sandbox->launch, COMMAND_KILL);
+        launch_kill(sandbox->launch);
         return;
     }
     launch_command(sandbox->launch, COMMAND_TERMINATE);
     int64_t deadline = sys_monotonic_ns() + (int64_t)sandbox->kill_after_ms * NS_PER_MS;
     if (loop_timer_add(sandbox->loop, deadline, on_kill_deadline, sandbox) == 0)
-        launch_command(sandbox->launch, COMMAND_KILL);
+        launch_kill(sandbox->launch);
 }
 
 /* A time far enough ahead to mean "never" without overflowing. */

@@ -131,11 +131,15 @@ static struct verdict judge(struct supervisor *supervisor, struct request *reque
     get_stuck();
 
     int error = EPERM;
+    size_t known = task_index_count(supervisor->tasks);
     request->task = task_index_find(supervisor->tasks, (pid_t)request->notification.pid,
                                     supervisor->listener, request->notification.id, &error);
     if (request->task == NULL) /* ESRCH: gone, or hidden from us; then it must not pass either */
         return verdict_errno(error == ESRCH ? EPERM : error);
     request->tgid = request->task->tgid;
+    /* Nobody that was known, so perhaps the listener's number is that of another sandbox by now. */
+    if (task_index_count(supervisor->tasks) != known && !loop_holds(supervisor->loop))
+        return verdict_errno(EIO);
 
     struct verdict verdict;
     if (supervisor_judge_explained(supervisor, request, &verdict))
@@ -175,7 +179,10 @@ static bool receive_one(struct supervisor *supervisor, struct seccomp_notif *not
 {
     int result = notify_receive(supervisor->listener, notification);
 
-    if (result < 0 && !supervisor_check_violation(supervisor, result, "ioctl"))
+    if ((result == -ENOTTY || result == -EBADF) && supervisor->guard.are_ours != NULL)
+        loop_lose(supervisor->loop); /* not the answer of a listener: its number is another's */
+    if (result < 0 && loop_holds(supervisor->loop) &&
+        !supervisor_check_violation(supervisor, result, "ioctl"))
         supervisor_fail(supervisor, "receiving a notification failed: %s", strerror(-result));
     return result > 0;
 }
@@ -241,6 +248,9 @@ void dispatch_on_listener(void *data, short revents)
             end_idle(supervisor);
         return;
     }
+    /* The first: looks at more descriptors than its own. */
+    if (!supervisor->grants_named && !loop_holds(supervisor->loop))
+        return;
     if (!supervisor->grants_named && !name_grants(supervisor)) {
         stop_watching(supervisor);
         return;

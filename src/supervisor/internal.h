@@ -29,6 +29,7 @@ struct chain_link {
 
 struct supervisor {
     struct supervisor_config config;
+    char *home; /* what config.home says */
 
     /* From the registry: the wanted features, their traps, and the same sorted for dispatch. */
     struct active_feature *features;
@@ -46,7 +47,8 @@ struct supervisor {
     /* With explain: what the members' filter would answer by itself. NULL otherwise. */
     struct filter_plan *explained;
 
-    bool privileged; /* its thread has capabilities */
+    bool privileged;         /* its thread has capabilities */
+    bool members_privileged; /* and they may have them */
     int proc_fd;
     bool root_watched; /* the root directory may change, and is to be this one */
     dev_t root_device;
@@ -57,9 +59,11 @@ struct supervisor {
     int listener; /* owned, -1 before attach; closed only when no thread can use it any more */
     struct loop *loop;
     pthread_t loop_thread;
+    struct fd_guard guard; /* the loop's, for the workers */
     int wake_fd; /* eventfd: a worker noticed a failure; in the loop once there are workers */
     pid_t guardian, child;
     bool filter_entered, listener_watched;
+    bool left; /* supervisor_leave() was called */
 
     struct workers *workers; /* NULL until the first job */
     bool log_writer_considered;

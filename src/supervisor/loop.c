@@ -22,7 +22,7 @@
 
 struct watcher {
     int fd; /* -1: a hole */
-    bool quiet, behind_epoll;
+    bool quiet, behind_epoll, hot;
     uint64_t id; /* of a quiet one, never reused */
     loop_callback callback;
     void *data;
@@ -47,6 +47,8 @@ struct loop {
     struct timer *due;    /* taken out of `timers`, not yet called */
     int last_timer_id;
     bool stopped;
+    struct fd_guard guard;
+    bool lost; /* the guard has said no; it is not asked again */
 };
 
 int64_t loop_now(void)
@@ -127,6 +129,34 @@ bool loop_add(struct loop *loop, int fd, short events, loop_callback callback, v
                &(struct watcher){.fd = fd, .callback = callback, .data = data});
 }
 
+bool loop_add_hot(struct loop *loop, int fd, short events, loop_callback callback, void *data)
+{
+    return add(loop, &(struct pollfd){.fd = fd, .events = events},
+               &(struct watcher){.fd = fd, .hot = true, .callback = callback, .data = data});
+}
+
+void loop_set_guard(struct loop *loop, struct fd_guard guard)
+{
+    loop->guard = guard;
+}
+
+struct fd_guard loop_guard(const struct loop *loop)
+{
+    return loop->guard;
+}
+
+void loop_lose(struct loop *loop)
+{
+    loop->lost = true;
+}
+
+bool loop_holds(struct loop *loop)
+{
+    if (!loop->lost && loop->guard.are_ours != NULL)
+        loop->lost = !loop->guard.are_ours(loop->guard.data);
+    return !loop->lost;
+}
+
 /* Its bits and those of poll are the same (epoll_ctl(2)). */
 static void put_behind_epoll(struct loop *loop, size_t index)
 {
@@ -154,7 +184,7 @@ bool loop_add_quiet(struct loop *loop, int fd, short events, loop_callback callb
 
 void loop_hurry(struct loop *loop)
 {
-    if (loop->polls[0].fd >= 0 || loop->hurried)
+    if (loop->polls[0].fd >= 0 || loop->hurried || !loop_holds(loop))
         return;
     loop->hurried = true;
     loop->polls[0].fd = epoll_create1(EPOLL_CLOEXEC);
@@ -169,7 +199,7 @@ void loop_remove(struct loop *loop, int fd)
     for (size_t i = 0; fd >= 0 && i < loop->count; i++) {
         if (loop->watchers[i].fd != fd)
             continue;
-        if (loop->watchers[i].behind_epoll)
+        if (loop->watchers[i].behind_epoll && !loop->lost)
             epoll_ctl(loop->polls[0].fd, EPOLL_CTL_DEL, fd, NULL);
         loop->watchers[i].fd = -1;
         loop->polls[i].fd = -1;
@@ -231,6 +261,8 @@ static void fetch_quiet_events(void *data, short revents)
     int ready = epoll_wait(loop->polls[0].fd, events, QUIET_EVENTS, 0);
     bool known = true;
 
+    if (ready < 0 && (errno == EBADF || errno == EINVAL))
+        loop_lose(loop); /* that is no epoll instance any more */
     for (int i = 0; i < ready; i++)
         known &= note_quiet_event(loop, &events[i]);
     if (!known)
@@ -307,6 +339,8 @@ static void run_timers(struct loop *loop)
         loop->due = loop->timers;
         loop->timers = rest;
     }
+    if (loop->due != NULL && !loop_holds(loop))
+        return;
     while (loop->due != NULL && !loop->stopped) {
         struct timer timer = *loop->due;
         free(loop->due);
@@ -320,11 +354,14 @@ static void run_timers(struct loop *loop)
 static int wait_for_events(struct loop *loop)
 {
     struct timespec timeout, *limit = NULL;
+    int64_t left = loop->guard.are_ours != NULL ? LOOP_CHECK_NS : INT64_MAX;
 
     if (loop->timers != NULL) {
-        int64_t left = loop->timers->deadline - loop_now();
-        if (left < 0)
-            left = 0;
+        int64_t until_timer = loop->timers->deadline - loop_now();
+        left = until_timer < left ? until_timer : left;
+        left = left > 0 ? left : 0;
+    }
+    if (left != INT64_MAX) {
         timeout = (struct timespec){.tv_sec = (time_t)(left / NANOSECONDS),
                                     .tv_nsec = (long)(left % NANOSECONDS)};
         limit = &timeout;
@@ -333,6 +370,14 @@ static int wait_for_events(struct loop *loop)
     if (ready < 0)
         return errno == EINTR ? 0 : -errno;
     return ready;
+}
+
+/* What is watched is removed before it is closed: a closed number was closed by somebody else. */
+static bool may_deliver(struct loop *loop, const struct watcher *watcher, short revents)
+{
+    if ((revents & POLLNVAL) != 0 && loop->guard.are_ours != NULL)
+        loop_lose(loop);
+    return watcher->hot && revents == POLLIN ? !loop->lost : loop_holds(loop);
 }
 
 static void deliver(struct loop *loop)
@@ -345,6 +390,8 @@ static void deliver(struct loop *loop)
             continue;
         loop->polls[i].revents = 0;
         struct watcher watcher = loop->watchers[i]; /* the array may move in the callback */
+        if (!may_deliver(loop, &watcher, revents))
+            return;
         watcher.callback(watcher.data, revents);
     }
 }
@@ -353,14 +400,18 @@ int loop_run(struct loop *loop)
 {
     int result = 0;
 
-    while (!loop->stopped && result >= 0) {
+    while (!loop->stopped && !loop->lost && result >= 0) {
         close_holes(loop);
         result = wait_for_events(loop);
         if (result > 0)
             deliver(loop);
+        else if (result == 0)
+            loop_holds(loop);
         run_timers(loop);
     }
     loop->stopped = false;
+    if (loop->lost)
+        return -EBADF;
     return result < 0 ? result : 0;
 }
 

@@ -290,6 +290,7 @@ static bool enter_worker(void *data)
 {
     struct supervisor *supervisor = data;
 
+    fd_guard_thread(supervisor->guard);
     if (!supervisor->config.confined)
         return true;
     struct wall_options options = {.role = ROLE_WORKER,

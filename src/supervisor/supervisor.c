@@ -144,6 +144,7 @@ struct member_filter_options supervisor_filter_options(const struct supervisor *
 {
     struct member_filter_options options = {
         .supervised = !supervisor->config.policy->no_supervisor,
+        .privileged = supervisor->members_privileged,
         .traced = supervisor->config.traced,
         .traps = supervisor->traps,
         .trap_count = supervisor->trap_count,
@@ -248,12 +249,15 @@ struct supervisor *supervisor_new(const struct supervisor_config *config, struct
     }
     supervisor->config = *config;
     supervisor->privileged = sys_is_privileged();
+    supervisor->members_privileged = sys_may_be_privileged();
     supervisor->proc_fd = supervisor->listener = supervisor->wake_fd = -1;
     pthread_mutex_init(&supervisor->failure_lock, NULL);
     pthread_mutex_init(&supervisor->borrowed_lock, NULL);
     watch_init(&supervisor->watch);
 
-    bool built = choose_features(supervisor) && build_tables(supervisor);
+    supervisor->home = config->home != NULL ? strdup(config->home) : NULL;
+    bool built = (supervisor->home == NULL) == (config->home == NULL) &&
+                 choose_features(supervisor) && build_tables(supervisor);
     if (!built)
         error_runtime(err, ENOMEM, "create the supervisor");
     if (built)
@@ -319,6 +323,8 @@ void supervisor_fail(struct supervisor *supervisor, const char *format, ...)
         return;
     }
     uint64_t one = 1;
+    if (!fd_are_ours())
+        return; /* the loop finds out by itself */
     if (write(supervisor->wake_fd, &one, sizeof(one)) < 0) {
         /* The counter cannot be full, and there is no other way to tell. The members of a run whose
          * supervisor failed get no more answers. */
@@ -459,6 +465,7 @@ bool supervisor_attach(struct supervisor *supervisor, struct loop *loop, int lis
     supervisor->listener = listener;
     supervisor->loop = loop;
     supervisor->loop_thread = pthread_self();
+    supervisor->guard = loop_guard(loop);
     supervisor->guardian = guardian;
     supervisor->child = child;
     stats_start(&supervisor->stats);
@@ -466,7 +473,7 @@ bool supervisor_attach(struct supervisor *supervisor, struct loop *loop, int lis
 
     if (supervisor->tasks == NULL)
         return error_runtime(err, 0, "internal error: a listener without a feature");
-    if (!loop_add(loop, listener, POLLIN, dispatch_on_listener, supervisor) ||
+    if (!loop_add_hot(loop, listener, POLLIN, dispatch_on_listener, supervisor) ||
         !loop_add_quiet(loop, task_index_fd(supervisor->tasks), POLLIN, dispatch_on_exits,
                         supervisor) ||
         !fetcher_attach(supervisor->fetcher, supervisor->mailbox, guardian_pidfd))
@@ -500,6 +507,7 @@ void supervisor_destroy(struct supervisor *supervisor)
     fd_close(supervisor->listener);
     fd_close(supervisor->wake_fd);
     fd_close(supervisor->proc_fd);
+    free(supervisor->home);
     free(supervisor->features);
     free(supervisor->wanted);
     free(supervisor->traps);
@@ -550,6 +558,17 @@ void supervisor_free(struct supervisor *supervisor)
         supervisor_destroy(supervisor);
 }
 
+void supervisor_leave(struct supervisor *supervisor)
+{
+    if (supervisor->left)
+        return;
+    supervisor->left = true;
+    watch_stop(&supervisor->watch);
+    leave_loop(supervisor);
+    if (supervisor->workers != NULL)
+        workers_shutdown(supervisor->workers, WORKER_PATIENCE);
+}
+
 /* ---- For features ------------------------------------------------------------------------------ */
 
 struct stats *supervisor_stats(struct supervisor *supervisor)
@@ -570,6 +589,11 @@ const struct grants *supervisor_grants(const struct supervisor *supervisor)
 struct denial_log *supervisor_denials(const struct supervisor *supervisor)
 {
     return supervisor->config.denials;
+}
+
+const char *supervisor_home(const struct supervisor *supervisor)
+{
+    return supervisor->home;
 }
 
 int supervisor_proc_fd(const struct supervisor *supervisor)
@@ -614,6 +638,11 @@ bool supervisor_has(const struct supervisor *supervisor, const struct feature *f
             return true;
     }
     return false;
+}
+
+bool supervisor_descriptors_are_ours(const struct supervisor *supervisor)
+{
+    return supervisor->guard.are_ours == NULL || supervisor->guard.are_ours(supervisor->guard.data);
 }
 
 struct loop *supervisor_loop(const struct supervisor *supervisor)

@@ -47,6 +47,7 @@ struct supervisor_config {
     bool traced;      /* descriptors are fetched by a guardian that traces (kernel/fetch.h) */
     bool terminal;    /* the caller's session has a controlling terminal */
     struct network *network; /* borrowed, for the network room; may be NULL */
+    const char *home;        /* of the user, canonical, for advice; copied; NULL: not known */
     struct descriptor_window window;
 };
 
@@ -56,6 +57,10 @@ struct supervisor *supervisor_new(const struct supervisor_config *config, struct
  * blocking call after two seconds is left behind with everything it can reach; the features' stop hooks
  * then run when it ends. Only the denial log is given back at once. NULL is accepted. */
 void supervisor_free(struct supervisor *supervisor);
+
+/* Instead of that where no descriptor may be touched: the loop and the calling thread have a guard that says so. Ends the
+ * threads and leaves everything else. */
+void supervisor_leave(struct supervisor *supervisor);
 
 /* Who owns what the supervisor borrows (policy, grants, network) frees it in `gone`: called exactly once,
  * when nobody can use it any more: within supervisor_free(), or later by the last thread left behind. */
@@ -138,11 +143,15 @@ struct stats *supervisor_stats(struct supervisor *supervisor);
 const struct policy *supervisor_policy(const struct supervisor *supervisor);
 const struct grants *supervisor_grants(const struct supervisor *supervisor);
 struct denial_log *supervisor_denials(const struct supervisor *supervisor);
-int supervisor_proc_fd(const struct supervisor *supervisor); /* O_PATH on /proc */
+const char *supervisor_home(const struct supervisor *supervisor); /* of the config */
+int supervisor_proc_fd(const struct supervisor *supervisor);      /* O_PATH on /proc */
 int supervisor_listener(const struct supervisor *supervisor);
 pid_t supervisor_guardian(const struct supervisor *supervisor);
 pid_t supervisor_child(const struct supervisor *supervisor);
 bool supervisor_is_confined(const struct supervisor *supervisor); /* its threads are in domain S */
+/* False: the host has closed its descriptors, ours among them (util/fd.h). Any thread. */
+bool supervisor_descriptors_are_ours(const struct supervisor *supervisor);
+
 struct loop *supervisor_loop(const struct supervisor *supervisor);
 struct network *supervisor_network(const struct supervisor *supervisor);
 struct descriptor_window supervisor_window(const struct supervisor *supervisor);

@@ -99,7 +99,7 @@ static void end_wait(const struct watched *watched)
 {
     int fd = atomic_load(&watched->socket);
 
-    if (fd >= 0)
+    if (fd >= 0 && fd_are_ours())
         shutdown(fd, SHUT_RDWR);
 }
 

@@ -5,6 +5,28 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+static _Thread_local struct fd_guard thread_guard;
+
+void fd_guard_thread(struct fd_guard guard)
+{
+    thread_guard = guard;
+}
+
+bool fd_are_guarded(void)
+{
+    return thread_guard.are_ours != NULL;
+}
+
+bool fd_are_ours(void)
+{
+    if (thread_guard.are_ours == NULL)
+        return true;
+    int saved = errno;
+    bool ours = thread_guard.are_ours(thread_guard.data);
+    errno = saved;
+    return ours;
+}
+
 /* O_NONBLOCK belongs to the open file, which others may share and have set for themselves. */
 static void wait_for_room(int fd)
 {
@@ -91,8 +113,8 @@ void fd_end_lingering(int fd)
     struct linger linger = {0};
     socklen_t length = sizeof(linger);
 
-    if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &length) == 0 && linger.l_onoff != 0 &&
-        linger.l_linger != 0) {
+    if (fd_are_ours() && getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &length) == 0 &&
+        linger.l_onoff != 0 && linger.l_linger != 0) {
         linger.l_onoff = 0;
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
     }

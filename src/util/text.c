@@ -316,8 +316,7 @@ const char *text_closest(const char *text, const char *const *candidates)
 
 /* ---- the rest ---- */
 
-/* True if every character can stand on a screen and in a line as it is. */
-static bool is_printable(const char *text, size_t length)
+bool text_is_printable(const char *text, size_t length)
 {
     char unit[ESCAPED_UNIT_MAX];
     size_t unit_length;
@@ -375,7 +374,7 @@ void text_shell_quote(struct buffer *out, const char *text)
      */
     if (length > 0 && strspn(text, safe) == length && (text[0] == '-' || strchr(text, '=') == NULL))
         buffer_append_text(out, text);
-    else if (is_printable(text, length))
+    else if (text_is_printable(text, length))
         quote_literally(out, text, length);
     else
         quote_with_escapes(out, text, length);

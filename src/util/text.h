@@ -29,6 +29,10 @@ void text_escape_cut(struct buffer *out, const char *text, size_t length, size_t
 /* True if the bytes are valid UTF-8 (no surrogates, no overlong forms, at most U+10FFFF). */
 bool text_is_utf8(const char *text, size_t length);
 
+/* True if every character can stand on a screen and in a line as it is: valid UTF-8 without control characters (those
+ * above U+007F too) and without what hides or reorders text. */
+bool text_is_printable(const char *text, size_t length);
+
 /* Length of the valid UTF-8 sequence at `text` (1..4), 0 if there is none. */
 size_t text_utf8_sequence(const char *text, size_t length);
 

@@ -4,6 +4,7 @@ own file rules do not cover them."""
 import ctypes
 import errno
 import fcntl
+import json
 import mmap
 import os
 import pathlib
@@ -731,3 +732,21 @@ def test_a_directory_that_lets_nobody_through_hides_nothing_from_its_owner(attac
     (tmp_path / "outside/closed").chmod(0o700)
     assert out == "mode: EACCES\ntimes: EACCES\ndirectory: EACCES\n"
     assert (tmp_path / "outside/closed/f").stat().st_mtime == TIME
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="for root the kernel would do it where the gate fails")
+def test_what_acts_on_a_whole_file_system_is_refused_below_a_write_grant_too(attack, granted, tmp_path):
+    """The label of the file system; without the gate the kernel says to this user that it is not permitted or not there."""
+    script = ("import fcntl, os, struct, sys\n"
+              "for request, data in ((0x40086602, struct.pack('q', 0)), (0x41009432, b'label'.ljust(256, bytes(1)))):\n"
+              "  try: fcntl.ioctl(os.open(sys.argv[1], os.O_RDWR), request, data); print('OK')\n"
+              "  except OSError as error: print(os.strerror(error.errno))\n")
+    log = tmp_path / "denials"
+    command = ["--", *attack.words("raw.py")[:-1], "-c", script, granted.path]
+    result = attack.sandlock.run("-w", granted.path.parent, "--log-denials", log, *command)
+    flags, label = result.stdout.splitlines()
+    assert label == "Permission denied", result
+    record, = map(json.loads, log.read_text(encoding="utf-8").splitlines())
+    assert (record["call"], record["object"], record["rule"]) == ("ioctl", str(granted.path), "acts on the whole file system")
+    native = subprocess.run(list(map(str, command[1:])), capture_output=True, text=True, check=True).stdout.splitlines()
+    assert native[0] == flags and native[1] != label, "the control"

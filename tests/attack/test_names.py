@@ -28,6 +28,32 @@ os._exit(0)
 PYTHON = ["/usr/bin/python3", "-I", "-S", "-c"]
 
 
+def lock_owners(path):
+    """The processes with a record lock of this file."""
+    file = os.stat(path)
+    name = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
+    with open("/proc/locks", encoding="ascii") as lines:
+        fields = [line.split() for line in lines]
+    return {int(lock[4]) for lock in fields if lock[1] == "POSIX" and lock[5] == name}  # who waits has "->" there
+
+
+def test_the_guardian_holds_the_name_too_and_leaves_no_core(sandlock, look):
+    """Whatever the host does to its own lock. In a library's host the guardian's memory is the host's."""
+    name = f"held-{os.getpid()}"
+    run = sandlock.start("--name", name, "--", "/bin/sh", "-c", "echo runs; sleep 20")
+    try:
+        assert run.stdout.readline() == "runs\n"
+        path = f"/dev/shm/sandlock-{os.getuid()}/{name}/pid"
+        guardian, = look.children_of(run.pid)
+        assert look.eventually(lambda: os.path.exists(path) and lock_owners(path) == {run.pid, guardian})
+        with open(f"/proc/{guardian}/limits", encoding="ascii") as limits:
+            core, = [line.split()[4:6] for line in limits if line.startswith("Max core file size")]
+        assert core == ["0", "0"]
+    finally:
+        run.terminate()
+        run.communicate(timeout=20)
+
+
 def test_a_name_is_given_up_after_the_last_socket_of_its_sandbox(sandlock):
     """What a member holds goes with its memory, which can take long after its last instruction."""
     port, name = port_below(), ["--name", "held"]
@@ -161,3 +187,28 @@ def test_an_automatic_name_that_is_taken_is_replaced_by_the_next(sandlock):
         held[0].close()
         (names[0] / "pid").unlink()
         names[0].rmdir()
+
+
+def test_a_name_is_taken_while_members_live_although_their_sandlock_is_gone(sandlock, look):
+    """The guardian holds it, which is kept from ending them for now."""
+    name = ["--name", f"orphaned-{os.getpid()}"]
+    first = sandlock.start(*name, "--", "/bin/sh", "-c", "echo up; exec sleep 60")
+    assert first.stdout.readline() == "up\n", first.communicate()
+    guardian, = look.children_of(first.pid)
+    member, = look.children_of(guardian)
+    # The kernel would continue it as a stopped group that nobody in the session answers for any more.
+    answered_for = subprocess.Popen(["sleep", "60"], preexec_fn=lambda: os.setpgid(0, guardian))
+    os.kill(guardian, signal.SIGSTOP)
+    try:
+        assert look.eventually(lambda: look.state(guardian) == "T")
+        first.kill()
+        first.wait()
+        second = sandlock.run(*name, "--", "/bin/true")
+        assert look.state(member) == "S", "the control: it lives"
+        assert second.code == 125 and "already running" in second.stderr, second
+    finally:
+        os.kill(guardian, signal.SIGCONT)
+        answered_for.kill()
+        answered_for.wait()
+        first.communicate()
+    assert look.eventually(lambda: sandlock.run(*name, "--", "/bin/true").code == 0)

@@ -13,7 +13,7 @@ from witnesses import free_port, rules, udp_witness, udp_witness_at
 
 pytestmark = pytest.mark.root
 
-LOCAL_ALONE = ["127.0.0.0/8", "[::1]", "udp://127.0.0.0/8", "udp://[::1]"]
+LOCAL_ALONE = ["127.0.0.0/8", "::1", "udp://127.0.0.0/8", "udp://::1"]
 POLICIES = {
     "local addresses": LOCAL_ALONE,
     "one port": ["127.0.0.1:PORT", "[::1]:PORT", "udp://127.0.0.1:PORT", "udp://[::1]:PORT"],
@@ -101,7 +101,7 @@ def test_no_bind_between_the_look_and_the_send_does(attack, binds):
     confined, seen = on_wire(attack, options, *words, "2500")
     assert int(confined["tries"]) > 100 and seen == set(), (confined.result, seen)
 
-SCOPES = ["udp://[fe80::1]", "udp://[ff02::fb]", "[fe80::1]:PORT", "icmp://[fd77::1]"]
+SCOPES = ["udp://fe80::1", "udp://ff02::fb", "[fe80::1]:PORT", "icmp://[fd77::1]"]
 CONNECT_POLICIES = {
     "local addresses": rules(*LOCAL_ALONE, *SCOPES),
     "all but the network": rules("!10.0.0.0/8"),
@@ -136,7 +136,7 @@ def test_no_tcp_socket_goes_back_to_an_ipv4_address_by_an_interface(attack, how)
     free, seen = run_on_wire(attack, words)
     assert set(free.values()) == {"OK"} and seen == {"tcp"}, free.result
 
-    confined, seen = on_wire(attack, ["--net-allow-bind", str(port), *rules("127.0.0.1", "[::1]", "[fe80::1]")], *words)
+    confined, seen = on_wire(attack, ["--net-allow-bind", str(port), *rules("127.0.0.1", "::1", "fe80::1")], *words)
     assert confined["plain"] == "OK" and confined["tcp"] == "ENETUNREACH", confined.result
     assert seen == set() and set(confined) == {"plain", "tcp"}, confined.result
 
@@ -146,7 +146,7 @@ def test_no_connect_does_while_another_thread_sends(attack):
     free, seen = run_on_wire(attack, [*words, "400"])
     assert "switched in vain" in seen, (free.result, seen)
 
-    confined, seen = on_wire(attack, rules("udp://127.0.0.1", "udp://[::1]", "udp://[ff02::fb]"), *words, "1000")
+    confined, seen = on_wire(attack, rules("udp://127.0.0.1", "udp://::1", "udp://ff02::fb"), *words, "1000")
     assert int(confined["cycles"]) > 100 and seen == set(), (confined.result, seen)
 
 
@@ -189,7 +189,7 @@ def test_no_answer_goes_to_a_source_that_is_not_the_machines(attack):
     free, seen = run_on_wire(attack, ["--everywhere", *words])
     assert seen == {f"fd99::1: {name}" for name in free}, "the control: the kernel answers each of them"
 
-    options = ["--net-allow-bind", str(port), *rules("[::1]", "udp://[::1]")]
+    options = ["--net-allow-bind", str(port), *rules("::1", "udp://::1")]
     confined, seen = on_wire(attack, options, *words, everywhere=True)
     assert seen == set() and confined.keys() == free.keys(), (confined.result, seen)
     assert set(confined.values()) == {"EPERM"}, confined.result

@@ -134,7 +134,7 @@ import os, socket
 os.setgroups([4321])
 os.setresgid(1234, 1234, 1234)
 os.setresuid(1234, 1234, 1234)
-for name in ("group", "owner", "closed/all"):
+for name in ("group", "owner", "closed/all", "file"):
     sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     for act in (lambda: sender.sendto(b"x", name), lambda: sender.connect(name)):
         try:
@@ -157,11 +157,13 @@ def test_the_way_to_a_socket_is_judged_with_the_rights_of_a_member_that_gave_up_
             for name, (mode, owners) in modes.items():
                 os.chmod(directory / name, mode)
                 os.chown(directory / name, -1, owners)
+            (directory / "file").touch(mode=0o600)
             words = [*attack.words("raw.py")[:-1], "-c", BY_MODES]
             inside = attack.sandlock.run("-w", directory, "--", *words, cwd=directory)
             unconfined = subprocess.run(words, cwd=directory, capture_output=True, encoding="utf-8", check=True)
             assert inside.stdout.splitlines() == unconfined.stdout.splitlines() == [
-                "group OK", "group OK", *["owner Permission denied"] * 2, *["closed/all Permission denied"] * 2], inside
+                "group OK", "group OK", *["owner Permission denied"] * 2, *["closed/all Permission denied"] * 2,
+                *["file Permission denied"] * 2], inside
             assert [group.recv(9, socket.MSG_DONTWAIT) for _ in range(2)] == [b"x", b"x"]
 
 
@@ -184,3 +186,39 @@ def test_nobody_who_gave_up_root_listens_with_its_name(attack):
                 assert (result, error) == ("listen: EACCES\n", errno.ECONNREFUSED)
             else:
                 assert (result, error, struct.unpack("iii", credentials)[1:]) == ("listen: OK\n", 0, (65534, 65534))
+
+
+# The supervisor binds where it looks after ports and no domain handles the right.
+BINDS_ON_BEHALF = ["--port-remap", "--disable", "net-tcp"]
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a member of another user")
+def test_no_name_of_a_socket_is_made_with_rights_that_the_member_gave_up(attack):
+    with short_directory() as directory:
+        os.chmod(directory, 0o777)
+        (directory / "others").mkdir()
+        os.chown(directory / "others", 65534, 65534)
+        # Another user, and root without its capabilities where only these would help.
+        for who, path, results in (("user", "own", ("OK", "EACCES")), ("bare", "others/none", ("EACCES", "EACCES"))):
+            for run, result in zip((attack.outside, attack.inside), results):
+                options = {} if run == attack.outside else {"options": ["-w", directory, *BINDS_ON_BEHALF]}
+                told = run("net_held.py", "binds", who, directory / path, **options)
+                assert dict(told) == {"bind": result}, told.result
+                assert (directory / path).exists() == (result == "OK")
+                (directory / path).unlink(missing_ok=True)
+        # Control: what it may do it does.
+        options = ["-w", directory, *BINDS_ON_BEHALF]
+        told = attack.inside("net_held.py", "binds", "bare", directory / "own", options=options)
+        assert dict(told) == {"bind": "OK"}, told.result
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a member of another user")
+def test_nobody_who_gave_up_root_connects_as_root_to_an_abstract_name(attack):
+    with short_directory() as directory:
+        name = f"held-{os.getpid()}"
+        outside = attack.outside("net_held.py", "abstract", name)
+        assert outside == {"connect": "OK", "peer": "65534"}, outside.result
+        inside = attack.inside("net_held.py", "abstract", name, options=["-w", directory])
+        assert inside == {"connect": "EACCES", "peer": "nobody"}, inside.result

@@ -45,7 +45,10 @@ class Stage:
         tcp, udp = self.allowed["inet"].port, self.allowed["udp"].port
         return {"none": [], "rules": rules(f"tcp://127.0.0.1:{tcp}", f"udp://127.0.0.1:{udp}"),
                 "deny": rules(f"!127.0.0.1:{self.refused['inet'].port}", f"!127.0.0.1:{self.refused['udp'].port}"),
-                "remap": ["--port-remap"]}
+                "remap": ["--port-remap"],
+                # What one protocol may at the address, another may not.
+                "protocols": rules(f"udp://127.0.0.1:{self.refused['inet'].port}",
+                                   f"tcp://127.0.0.9:{self.refused['inet'].port}")}
 
     @staticmethod
     def arrivals(witnesses):
@@ -98,6 +101,7 @@ RACES = [
     ("number connect tcp,stream NOBODY CLOSED_STREAM", "stream", UNIX),
     ("number connect tcp,stream DISCONNECT CLOSED_STREAM", "stream", UNIX),
     ("number connect stream,tcp OPEN_STREAM CLOSED_TCP", "inet", IP + ["none", "remap"]),
+    ("number connect udp,tcp CLOSED_TCP CLOSED_TCP", "inet", ["protocols"]),
     ("number sendto tcp,datagram NOBODY CLOSED_DATAGRAM", "datagram", UNIX),
     ("number sendto udp,datagram OPEN_UDP CLOSED_DATAGRAM", "datagram", IP),
     ("number sendmsg datagram,udp OPEN_DATAGRAM CLOSED_UDP", "udp", IP),
@@ -105,16 +109,22 @@ RACES = [
 ]
 
 
+def control(attack, words, has_worked):
+    """The race unconfined, until the trick has worked: on a busy machine the threads may not meet at once."""
+    for _ in range(20):
+        outside = attack.outside("net_race", *words)
+        assert int(outside["tries"]) > 500
+        if has_worked(outside):
+            return
+    raise AssertionError("the trick works unconfined")
+
+
 @pytest.mark.parametrize("race, victim, policies", RACES, ids=[race[0].replace(" ", "-") for race in RACES])
 def test_no_peer_is_reached_by_changing_the_call_under_way(attack, stage, race, victim, policies):
     flip, call, kind, *addresses = stage.words(race)
     words = [flip, call, SECONDS, kind, *addresses]
-    outside = attack.outside("net_race", *words)
-    assert int(outside["tries"]) > 500
+    control(attack, words, lambda _: stage.arrivals(stage.refused).get(victim, 1) > 0)
     stage.arrivals(stage.allowed)
-    arrived = stage.arrivals(stage.refused)
-    if victim is not None:
-        assert arrived[victim] > 0, "the trick works unconfined"
     for policy in policies:
         options = [*stage.grants(), *stage.policies()[policy]]
         inside = attack.inside("net_race", *words, options=options)
@@ -130,14 +140,25 @@ def test_no_peer_is_reached_by_changing_the_call_under_way(attack, stage, race, 
                                               ("sendmsg", "datagram", "datagram")])
 def test_a_link_that_is_turned_leads_to_no_closed_socket(attack, stage, call, kind, name):
     words = ["link", call, SECONDS, kind, stage.open / "link", stage.open / name, stage.closed / name]
-    attack.outside("net_race", *words)
-    assert stage.arrivals(stage.refused)[name] > 0
-    for policy, options in stage.policies().items():
+    control(attack, words, lambda _: stage.arrivals(stage.refused)[name] > 0)
+    for policy in UNIX:
         stage.arrivals(stage.allowed)
-        inside = attack.inside("net_race", *words, options=[*stage.grants(), *options])
+        inside = attack.inside("net_race", *words, options=[*stage.grants(), *stage.policies()[policy]])
         assert int(inside["tries"]) > 50
         assert stage.arrivals(stage.refused) == NOTHING, policy
         assert stage.arrivals(stage.allowed)[name] > 0, policy
+
+
+@pytest.mark.parametrize("call, kind", [("connect", "stream"), ("sendmmsg", "datagram")])
+def test_a_name_that_changes_hands_leads_to_no_closed_socket(attack, stage, call, kind):
+    """The judged socket is the one that is reached, not what has its name by then."""
+    words = ["place", call, 2 * SECONDS, kind, stage.open / "name", stage.open / kind, stage.closed / kind]
+    control(attack, words, lambda _: stage.arrivals(stage.refused)[kind] > 0)
+    stage.arrivals(stage.allowed)
+    inside = attack.inside("net_race", *words, options=stage.grants())
+    assert int(inside["tries"]) > 50
+    assert stage.arrivals(stage.refused) == NOTHING
+    assert stage.arrivals(stage.allowed)[kind] > 0
 
 
 BINDS = [
@@ -157,7 +178,7 @@ def test_no_name_is_bound_by_changing_the_call_under_way(attack, stage, race, po
     text = race.replace("OPENDIR", str(stage.open)).replace("CLOSEDDIR", str(stage.closed))
     flip, kind, *addresses = text.replace("OPEN", str(allowed)).replace("CLOSED", str(closed)).split()
     words = [flip, "bind", SECONDS, kind, *addresses]
-    assert int(attack.outside("net_race", *words)["second"]) > 0
+    control(attack, words, lambda outside: int(outside["second"]) > 0)
     binding = {"none": [], "rules": ["--net-allow", "*", "--net-allow-bind", allowed],
                "deny": ["--net-deny-bind", closed], "remap": ["--port-remap", "--net-allow-bind", allowed]}
     for policy in policies:

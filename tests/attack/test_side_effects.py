@@ -1,6 +1,7 @@
 """Acts that reach the host without a path, a connection or a signal."""
 
 import ctypes
+import errno
 import fcntl
 import os
 import platform
@@ -131,3 +132,70 @@ def test_launches_wait_for_who_can_write_there(sandlock):
         os.close(lock)
     assert run.communicate(timeout=20) == ("", "")
     assert run.returncode == 0
+
+
+@pytest.fixture
+def other():
+    process = subprocess.Popen(["sleep", "60"])
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
+# A page where no machine has memory, of this run alone, and what changes its type: MTRRIOC_*.
+PAGE = 0x10000000000 + os.getpid() % 0x10000 * 0x1000
+CHANGES = [0, 1, 2, 4, 5, 6, 7, 9]
+
+
+def page_has_a_type():
+    with open("/proc/mtrr", encoding="ascii") as ranges:
+        return any(int(line.split("base=")[1].split()[0], 16) == PAGE for line in ranges)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root: who may change the memory types of the machine")
+@pytest.mark.skipif(not os.path.exists("/proc/mtrr"), reason="this machine has no /proc/mtrr")
+def test_memory_types_of_the_machine_are_not_changed(attack, mode, other):
+    """The file is no device, and its requests do not ask how it was opened."""
+    acts = [f"{spelling} {act}" for spelling in ("openat", "openat2")
+            for act in ("set", *(f"mtrr {number}" for number in CHANGES))]
+    try:
+        outside = attack.outside("unread_files.py", other, "set", PAGE)
+        if outside["openat set"] != "OK":
+            pytest.skip(f"nobody changes memory types here: {outside['openat set']}")
+        assert page_has_a_type()
+        # The others have no argument and get as far as to look for it.
+        assert {outside[act] for act in acts} == {"OK", "EFAULT"}
+        assert attack.outside("unread_files.py", other, "unset", PAGE)["unset"] == "OK"
+        assert not page_has_a_type()
+
+        inside = attack.inside("unread_files.py", other, "set", PAGE, options=mode)
+        assert inside["openat mtrr"] == inside["openat2 mtrr"] == "OK", "the descriptor is there"
+        assert {inside[act] for act in acts} == {"EPERM"}
+        assert not page_has_a_type()
+    finally:
+        if page_has_a_type():
+            attack.outside("unread_files.py", other, "unset", PAGE)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root: who may open such files for writing")
+def test_the_memory_of_others_is_not_told_by_requests(attack, mode, other):
+    """/proc/PID/maps and pagemap can be opened for neither reading nor writing, and such a descriptor answers."""
+    requests = [f"{spelling} {request}" for spelling in ("openat", "openat2") for request in ("query", "scan")]
+    outside = attack.outside("unread_files.py", other, "ask", PAGE)
+    if "OK" not in [outside[request] for request in requests]:
+        pytest.skip(f"this kernel does not know the requests: {dict(outside)}")
+    inside = attack.inside("unread_files.py", other, "ask", PAGE, options=mode)
+    assert inside["openat maps"] == inside["openat2 maps"] == "OK", "the descriptor is there"
+    assert {inside[request] for request in requests} == {"EPERM"}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root: who may take memory from the machine")
+@pytest.mark.parametrize("options", [[], ["-r", "/"], ["--no-supervisor"], ["--explain"]], ids=str)
+def test_no_memory_is_taken_from_the_machine(sandlock, options):
+    """MADV_HWPOISON and MADV_SOFT_OFFLINE, of no page at all: control, a kernel that knows them says yes."""
+    act = ("import ctypes; libc = ctypes.CDLL(None, use_errno=True); "
+           "print([libc.madvise(None, 0, advice) and ctypes.get_errno() for advice in (100, 101, 4)])")
+    outside = subprocess.run(["/usr/bin/python3", "-c", act], capture_output=True, text=True, check=True).stdout
+    assert outside in (f"[{errno.EINVAL}, {errno.EINVAL}, 0]\n", "[0, 0, 0]\n")
+    inside = sandlock.run(*options, "--", "/usr/bin/python3", "-c", act)
+    assert inside.stdout == f"[{errno.EPERM}, {errno.EPERM}, 0]\n", inside

@@ -1,6 +1,7 @@
 """Reaching peers that the policy does not name: protocols beside TCP, connecting while sending, other
 socket families, and the host's view of its interfaces."""
 
+import contextlib
 import os
 import platform
 import socket
@@ -39,6 +40,56 @@ def test_sockets_are_refused_by_family_type_and_protocol(attack, mode):
     assert inside["pair_inet"] != "OK"
     for name in CONTROLS:
         assert outside[name] == "OK", f"{name} works unconfined"
+
+
+# Of other protocols no rule speaks, so a member makes no such socket; but it may be given one.
+GIVEN = {"udplite": (socket.SOCK_DGRAM, 136), "mptcp": (socket.SOCK_STREAM, 262)}
+
+
+@contextlib.contextmanager
+def given_socket(protocol):
+    try:
+        made = socket.socket(socket.AF_INET, *GIVEN[protocol])
+    except OSError as error:
+        pytest.skip(f"no {protocol} here: {error}")
+    with made:
+        yield made
+
+
+@pytest.mark.parametrize("rules, error", [([], "EACCES"), (["--net-allow", "tcp://127.0.0.1:1", "--net-allow-bind", "1"],
+                                                           "ECONNREFUSED")], ids=["none", "rules"])
+@pytest.mark.parametrize("protocol", GIVEN)
+def test_a_socket_of_a_protocol_without_rules_is_of_no_use(attack, listener, protocol, rules, error):
+    with given_socket(protocol) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(0.1)
+        port = server.getsockname()[1] if protocol == "udplite" else listener.port
+
+        def arrivals():
+            if protocol == "mptcp":
+                return listener.arrivals()
+            count = 0
+            with contextlib.suppress(TimeoutError):
+                while server.recv(100):
+                    count += 1
+            return count
+
+        with given_socket(protocol) as given:
+            outside = attack.outside("sockets.py", "handed", port, stdin=given)
+        assert outside["connect"] == outside["send"] == "OK" and arrivals() > 0
+        with given_socket(protocol) as given:
+            inside = attack.inside("sockets.py", "handed", port, options=rules, stdin=given)
+        assert inside["connect"] == error and inside["send"] != "OK" and inside["sendto"] != "OK"
+        assert inside["bind"] == "EACCES" or not rules
+        assert arrivals() == 0
+
+
+def test_a_stream_of_a_protocol_without_rules_does_not_listen(attack):
+    with given_socket("mptcp") as given:
+        assert attack.outside("sockets.py", "listens", stdin=given)["listen"] == "OK"
+    with given_socket("mptcp") as given:
+        assert attack.inside("sockets.py", "listens", stdin=given)["listen"] == "EACCES"
+        assert given.getsockname()[1] == 0
 
 
 class Listener:

@@ -105,6 +105,15 @@ def test_signals_in_the_middle_of_a_call_lose_no_call(attack, target, area, opti
     assert int(inside["bad"]) == 0
 
 
+@pytest.mark.costly
+def test_a_call_that_a_signal_has_interrupted_has_done_nothing(attack, target, area):
+    """So that it can be repeated: once the supervisor has it, only a kill comes in between."""
+    inside = attack.inside("trap_probe", "repeat", 3000, target, options=["-w", area])
+    assert int(inside["good"]) > 0 and int(inside["bad"]) == 0, inside.result
+    assert int(inside["interrupted"]) > 0, "the control: signals come in the middle"
+    assert int(inside["done"]) == 0, inside.result
+
+
 def test_many_processes_are_served_and_forgotten(attack, target, area, options):
     inside = attack.inside("trap_probe", "many", 150, target, options=["-w", area, *options])
     assert (int(inside["good"]), int(inside["bad"])) == (6000, 0), inside.result

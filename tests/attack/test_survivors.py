@@ -1,5 +1,6 @@
 """Processes that try to outlive their sandbox, and signals that must not go astray when they are killed."""
 
+import contextlib
 import ctypes
 import json
 import os
@@ -141,6 +142,58 @@ def test_sigkill_of_the_guardian_ends_no_job_of_the_shell_that_became_sandlock(a
         os.kill(job, signal.SIGKILL)
 
 
+@contextlib.contextmanager
+def unreadable_survivor(attack):
+    """A copy that may be executed and not read: no process that runs it can be looked at (ptrace(2)), but by root."""
+    with short_directory() as directory:
+        directory.chmod(0o755)
+        program = directory / "survivor"
+        shutil.copy(attack.words("survivor")[0], program)
+        program.chmod(0o111)
+        yield program
+
+
+def parent_of(pid):
+    return int(pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
+
+
+# A job of the shell that becomes sandlock, with a child of its own. Whose the numbers are is in the words before.
+JOB = '(sleep 60 >/dev/null & echo "child $!"; exec sleep 60 >/dev/null) & echo "job $!"; exec "$@"'
+
+
+def test_nor_a_process_that_such_a_job_leaves_behind_to_sandlock(attack, sandlock, look, mark, mode):
+    with unreadable_survivor(attack) as program:
+        words = ["run", *sandlock.base, "-r", program.parent, *mode, "--", program, "groups", "10", mark]
+        process = subprocess.Popen(["sh", "-c", JOB, "sh", sandlock.binary, *words],
+                                   stdout=subprocess.PIPE, text=True, env=sandlock.environment())
+        started = dict(process.stdout.readline().split() for _ in range(2))
+        job, child = int(started["job"]), int(started["child"])
+        try:
+            assert process.stdout.readline() == "up\n"
+            os.kill(job, signal.SIGKILL)
+            assert look.eventually(lambda: parent_of(child) == process.pid), "the control: it is sandlock's by now"
+            guardian, = (one for one in look.children_of(process.pid) if one not in (job, child))
+            os.kill(guardian, signal.SIGKILL)
+            assert finish(process) == 125
+            assert look.processes_with(mark) == []
+            assert look.state(child) == "S"
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+def test_who_kills_all_by_the_name_of_sandlock_spares_the_guardian(attack, look, mark, mode):
+    """What pkill(1) does, but among the processes of this run alone."""
+    process = begin(attack, look, mark, ["groups", "10"], mode)
+    named = [pid for pid in sorted(look.processes_with(mark))
+             if "sandlock" in pathlib.Path(f"/proc/{pid}/comm").read_text(encoding="ascii")]
+    for pid in named:
+        os.kill(pid, signal.SIGKILL)
+    process.wait(timeout=10)
+    assert look.eventually(lambda: look.processes_with(mark) == []), look.processes_with(mark)
+    process.communicate(timeout=10)
+    assert named == [process.pid]
+
+
 def test_sigkill_of_the_guardian_ends_all_where_signals_by_descriptor_are_refused(attack, sandlock, look, mark, mode):
     supervised = [] if mode else ["-P", "20"]  # which has put up its own walls, too
     words = ["run", *sandlock.base, *attack.grants("survivor"), *supervised, *mode, "--",
@@ -237,7 +290,7 @@ def test_a_storm_does_not_outlive_sandlock(attack, look, mark, busy):
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root: who may change users")
 
-PR_CAPBSET_DROP, CAP_KILL, CAP_SETUID, CAP_SETPCAP = 24, 5, 7, 8
+PR_CAPBSET_DROP, CAP_KILL, CAP_SETUID, CAP_SETPCAP, CAP_SYS_PTRACE = 24, 5, 7, 8, 19
 libc = ctypes.CDLL(None)
 
 
@@ -418,11 +471,11 @@ def host(attack, helpers, sandlock):
     library = helpers.parent.parent / "libsandlock_ffi.so"
     hosts = []
 
-    def start(how, *words):
-        grants = [*sandlock.base[1::2], str(helpers)]
+    def start(how, *words, program=None, **more):
+        program = program or helpers / "survivor"
+        grants = [*sandlock.base[1::2], str(program.parent)]
         process = subprocess.Popen([*attack.words("library_host.py"), str(library), how, *grants, "--",
-                                    *attack.words("survivor", *words)],
-                                   stdout=subprocess.PIPE, text=True)
+                                    str(program), *words], stdout=subprocess.PIPE, text=True, **more)
         hosts.append(process)
         word, pid = process.stdout.readline().split()
         assert word == "handle"
@@ -455,12 +508,12 @@ def test_sigkill_of_a_host_ends_its_running_sandbox(host, look, mark, witness, w
     assert witness.signals() == {}
 
 
+@pytest.mark.parametrize("how", ["start", "start-unscoped"])
 @pytest.mark.parametrize("kind", ["daemon", "chain"])
-def test_sigkill_of_a_hosts_guardian_ends_its_sandbox(host, look, mark, witness, kind):
-    process, pid = host("start", kind, mark)
+def test_sigkill_of_a_hosts_guardian_ends_its_sandbox(host, look, mark, witness, kind, how):
+    process, pid = host(how, kind, mark)
     assert look.eventually(lambda: len(look.processes_with(mark)) >= (4 if kind == "daemon" else 3))
-    with open(f"/proc/{pid}/stat", encoding="ascii") as stream:
-        guardian = int(stream.read().rpartition(")")[2].split()[1])
+    guardian = parent_of(pid)
     os.kill(guardian, signal.SIGKILL)
     # The host, whose command line carries the mark too, lives on.
     assert look.eventually(lambda: look.processes_with(mark) == [process.pid]), look.processes_with(mark)
@@ -470,6 +523,31 @@ def test_sigkill_of_a_hosts_guardian_ends_its_sandbox(host, look, mark, witness,
     # A chain holds the output open. It is over already: nothing is left that would end it now.
     process.kill()
     process.communicate(timeout=10)
+
+
+def assert_they_end_with_the_guardian(look, process, pid, mark):
+    os.kill(parent_of(pid), signal.SIGKILL)
+    assert look.eventually(lambda: look.processes_with(mark) == [process.pid]), look.processes_with(mark)
+    assert process.poll() is None
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root can read every program")
+def test_so_do_members_that_nobody_can_look_at(host, attack, look, mark, witness):
+    with unreadable_survivor(attack) as program:
+        process, pid = host("start", "groups", "4", mark, program=program)
+        assert look.eventually(lambda: len(look.children_of(pid)) == 4)
+        for member in look.children_of(pid):
+            with pytest.raises(PermissionError):
+                os.readlink(f"/proc/{member}/cwd")
+        assert_they_end_with_the_guardian(look, process, pid, mark)
+    assert witness.signals() == {}
+
+
+@needs_root
+def test_and_those_of_another_user(host, look, mark):
+    process, pid = host("start", "user", mark, preexec_fn=lambda: drop(CAP_SYS_PTRACE))
+    assert look.eventually(lambda: [os.stat(f"/proc/{child}").st_uid for child in look.children_of(pid)] == [54321])
+    assert_they_end_with_the_guardian(look, process, pid, mark)
 
 
 TRACED = """
@@ -494,3 +572,40 @@ def test_a_member_that_makes_the_guardian_its_tracer_is_not_waited_for(sandlock,
     done = sandlock.run("--no-supervisor", "-r", "/", "-t", "10", "--", "/usr/bin/python3", "-I", "-S", "-c", TRACED, kind)
     assert (done.code, done.stdout) == (0, output), done
     assert time.monotonic() - began < 8
+
+
+# ---- Groups that are killed, and hosts that execute something else ---------------------------------------
+
+
+def test_sigkill_of_the_whole_group_of_sandlock_ends_all(attack, look, mark, mode):
+    """timeout -s KILL, CI runners and service managers kill groups: the guardian must not be in the host's."""
+    process = attack.start("survivor", "daemon", mark, options=mode, start_new_session=True)
+    assert process.stdout.readline() == "up\n", process.communicate()
+    assert len(look.processes_with(mark)) >= 4
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=10)
+    assert look.eventually(lambda: look.processes_with(mark) == [], 5), look.processes_with(mark)
+
+
+def test_sigkill_of_the_whole_group_of_a_host_ends_its_sandbox(host, look, mark):
+    process, _ = host("start", "daemon", mark, start_new_session=True)
+    assert look.eventually(lambda: len(look.processes_with(mark)) >= 4)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert look.eventually(lambda: look.processes_with(mark) == [], 5), look.processes_with(mark)
+
+
+# Who tells the guardian of a host that executes another program: without a supervisor the end of the lifeline alone,
+# and where a copy of the host holds that, the end of the supervising thread alone.
+@pytest.mark.parametrize("how", ["exec-unsupervised", "exec-copied"])
+def test_a_host_that_executes_another_program_ends_its_sandbox(host, look, mark, how):
+    process, _ = host(how, "daemon", mark, stdin=subprocess.PIPE, start_new_session=True)
+    assert look.eventually(lambda: len(look.processes_with(mark)) >= 4)
+    try:
+        print(file=process.stdin, flush=True)
+        left = [int(process.stdout.readline())] if how == "exec-copied" else []
+        assert look.eventually(lambda: look.processes_with(mark) == left, 5), look.processes_with(mark)
+        program = pathlib.Path(f"/proc/{process.pid}/comm")
+        assert look.eventually(lambda: program.read_text(encoding="ascii") == "sleep\n", 5), "the control: it lives on"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)

@@ -14,6 +14,8 @@
  *         the second address.
  *     net_race link CALL SECONDS KIND LINK PATH PATH
  *         calls with the name LINK, a symbolic link that is turned from one PATH to the other
+ *     net_race place CALL SECONDS KIND LINK PATH PATH
+ *         the same, but LINK is another name of the first socket itself and a symbolic link to the second
  *     net_race table CALL KIND,KIND ADDRESS
  *         a thread with a descriptor table of its own makes the call on a socket of the first KIND, whose
  *         number is one of the second KIND in the other threads. Prints the result of the call and which of
@@ -37,7 +39,15 @@
 
 enum { ADDRESS_SIZE = 128, STACK_SIZE = 64 * 1024 };
 
-enum flip { FLIP_BYTES, FLIP_POINTER, FLIP_LENGTH, FLIP_VECTOR, FLIP_NUMBER, FLIP_LINK };
+enum flip {
+    FLIP_BYTES,
+    FLIP_POINTER,
+    FLIP_LENGTH,
+    FLIP_VECTOR,
+    FLIP_NUMBER,
+    FLIP_LINK,
+    FLIP_PLACE
+};
 enum call { CALL_CONNECT, CALL_SENDTO, CALL_SENDMSG, CALL_SENDMMSG, CALL_BIND };
 
 struct address {
@@ -126,7 +136,9 @@ static void point_link(int which)
 
     snprintf(temporary, sizeof(temporary), "%s.new", link_path);
     unlink(temporary);
-    if (symlink(link_targets[which], temporary) == 0)
+    int made = flip == FLIP_PLACE && which == 0 ? link(link_targets[which], temporary)
+                                                : symlink(link_targets[which], temporary);
+    if (made == 0)
         rename(temporary, link_path);
 }
 
@@ -160,6 +172,7 @@ static void turn(int which)
         *(void *volatile *)&shared_vector.iov_base = texts[which];
         break;
     case FLIP_LINK:
+    case FLIP_PLACE:
         point_link(which);
         break;
     }
@@ -352,7 +365,8 @@ static int own_table(void)
 
 int main(int argc, char **argv)
 {
-    static const char *const flips[] = {"bytes", "pointer", "length", "vector", "number", "link"};
+    static const char *const flips[] = {"bytes",  "pointer", "length", "vector",
+                                        "number", "link",    "place"};
     static const char *const calls[] = {"connect", "sendto", "sendmsg", "sendmmsg", "bind"};
     bool table = argc == 5 && strcmp(argv[1], "table") == 0;
 
@@ -372,8 +386,8 @@ int main(int argc, char **argv)
         parse_address(argv[4], &side[0]);
         return own_table();
     }
-    flip = (enum flip)index_of(argv[1], flips, 6);
-    if (flip == FLIP_LINK) {
+    flip = (enum flip)index_of(argv[1], flips, 7);
+    if (flip == FLIP_LINK || flip == FLIP_PLACE) {
         char name[256];
         link_path = argv[5];
         link_targets[0] = argv[6];

@@ -9,18 +9,23 @@
  *     trap_probe vanish ROUNDS PATH         processes are killed while their threads wait for answers; then
  *                                           "good: RESULT" of a proper chmod
  *     trap_probe interrupt SECONDS PATH     calls under a 1 kHz timer signal; "good: N" "bad: N" "signals: N"
+ *     trap_probe repeat COUNT PATH          COUNT calls under a signal that restarts none of them: a call that
+ *                                           fails with EINTR must have done nothing; "good: N",
+ *                                           "interrupted: N", "done: N" of the interrupted ones all the same
  *     trap_probe many COUNT PATH            COUNT processes at once, each making calls; "good: N" "bad: N"
  */
 #define _GNU_SOURCE
 #include "probe.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -209,6 +214,40 @@ static int interrupt(int seconds)
     return print_counts();
 }
 
+/* The path is led in circles, so that most signals come while the call is being performed. */
+static int repeat(int count)
+{
+    struct sigaction action = {.sa_handler = count_signal};
+    struct itimerval timer = {{0, 150}, {0, 150}};
+    long interrupted = 0, done = 0;
+    char path[PATH_MAX];
+    struct stat status;
+
+    const char *slash = strrchr(good_path, '/');
+    int length = snprintf(path, sizeof(path), "%.*s", (int)(slash - good_path), good_path);
+    while (length < PATH_MAX - 512)
+        length += snprintf(path + length, sizeof(path) - (size_t)length, "/.");
+    snprintf(path + length, sizeof(path) - (size_t)length, "%s", slash);
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &timer, NULL);
+    for (int i = 0; i < count; i++) {
+        if (stat(good_path, &status) != 0)
+            return 1;
+        mode_t other = (status.st_mode & 07777) == 0600 ? 0640 : 0600;
+        if (syscall(SYS_fchmodat, AT_FDCWD, path, other) == 0) {
+            atomic_fetch_add(&good, 1);
+        } else if (errno == EINTR) {
+            interrupted++;
+            if (stat(good_path, &status) == 0 && (status.st_mode & 07777) == other)
+                done++;
+        } else {
+            atomic_fetch_add(&bad, 1);
+        }
+    }
+    printf("interrupted: %ld\ndone: %ld\n", interrupted, done);
+    return print_counts();
+}
+
 static int many(int count)
 {
     atomic_long *shared =
@@ -245,6 +284,8 @@ int main(int argc, char **argv)
         return vanish(atoi(argv[2]));
     if (strcmp(what, "interrupt") == 0 && argc == 4)
         return interrupt(atoi(argv[2]));
+    if (strcmp(what, "repeat") == 0 && argc == 4)
+        return repeat(atoi(argv[2]));
     if (strcmp(what, "many") == 0 && argc == 4)
         return many(atoi(argv[2]));
     fprintf(stderr, "usage: see the head of trap_probe.c\n");

@@ -174,6 +174,11 @@ def test_host(compiled, kind):
     run(compiled("hosts"), kind)
 
 
+@pytest.mark.parametrize("what", ["sleeps", "forks", "connects"])
+def test_a_host_that_closes_its_descriptors_ends_its_sandboxes_and_keeps_what_it_opens(compiled, what):
+    run(compiled("closed"), what)
+
+
 @pytest.mark.parametrize("how", ["supervised", "no-supervisor", "no-scope"])
 @pytest.mark.parametrize("before", ["running", "stopped"])
 @pytest.mark.parametrize("kind", ["threads", "deep", "wide", "headless"])

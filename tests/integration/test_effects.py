@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from test_lifecycle import PYTHON, RUNTIME, python, user_namespaces_work
+from test_lifecycle import PYTHON, RUNTIME, python
 
 
 @pytest.fixture(params=["supervised", "unsupervised"])
@@ -107,15 +107,6 @@ def test_the_limit_of_cpu_time_is_the_commands_and_its_soft_one_not_sandlocks(sa
         assert time.monotonic() < end
         time.sleep(0.01)
     process.communicate("\n", timeout=10)
-
-
-@pytest.mark.skipif(not user_namespaces_work(), reason="this user cannot create user namespaces")
-def test_uid_alone_maps_the_user_and_keeps_the_group(sandlock, mode):
-    wanted = 4321
-    done = sandlock.run(*mode, "--uid", wanted, "--", "sh", "-c", "id -u; id -g")
-    control = sandlock.run(*mode, "--", "sh", "-c", "id -u; id -g")
-    assert control.stdout.split() == [str(os.getuid()), str(os.getgid())]
-    assert done.code == 0 and done.stdout.split()[0] == str(wanted), done
 
 
 def test_a_refused_namespace_names_the_settings_that_refuse_it(sandlock, mode):

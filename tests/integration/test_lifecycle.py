@@ -1267,6 +1267,32 @@ def test_sandlock_works_as_pid_1(sandlock, area, mode):
     assert (done.returncode, done.stdout) == (3, "up\n"), done
 
 
+def test_a_guardian_that_somebody_has_stopped_does_not_outlast_a_time_limit(sandlock, mode):
+    words = ["run", *sandlock.base, *mode, "--timeout", "1s", "--", "sh", "-c", "setsid sleep 300 & echo up; sleep 301"]
+    run = subprocess.Popen([sandlock.binary, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                           env=sandlock.environment())
+    guardian = None
+    try:
+        assert run.stdout.readline() == "up\n"
+        guardian = int(pathlib.Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()[0])
+        os.kill(guardian, signal.SIGSTOP)
+        assert run.wait(timeout=20) == 125  # the guardian process died
+        assert run.stdout.read() == ""  # every member has it
+    finally:
+        if run.poll() is None and guardian is not None:
+            os.kill(guardian, signal.SIGCONT)
+        run.kill()
+
+
+@pytest.mark.skipif(not namespaces_with_proc_work(), reason="this user cannot create process namespaces")
+def test_a_caller_that_has_unshared_its_process_namespace_is_told_to_fork(sandlock, mode):
+    words = ["run", *sandlock.base, *mode, "--", "true"]
+    for fork, code in ([], 125), (["--fork", "--mount-proc"], 0):
+        done = subprocess.run(["unshare", "-Urp", *fork, sandlock.binary, *words], capture_output=True, text=True,
+                              timeout=30, env=sandlock.environment(), check=False)
+        assert (done.returncode, "(unshare --fork)" in done.stderr) == (code, code == 125), done
+
+
 # ---- Nesting ------------------------------------------------------------------------------------------------------
 
 
@@ -1398,7 +1424,7 @@ for _ in range(50):
     if os.fork() == 0:
         os.setsid()
         os._exit(0)
-    os.wait(); os.wait()
+    os.wait(); os.waitid(os.P_ALL, 0, os.WEXITED)
 subprocess.run(["/bin/true"], check=True)
 """
 

@@ -182,9 +182,15 @@ tell(uses(socket.AF_INET, LOCAL) + uses(socket.AF_INET6, "::1"))
     ) == ["EACCES", "EACCES", "ECONNREFUSED", "ECONNREFUSED"] * 2
 
 
+# Rules for UDP of which only all together deny what is allowed, also what a name stands for.
+NOTHING_LEFT = {"no rule": NO_UDP, "together": ["--net-deny", "udp://*:1-999", "--net-deny", "udp://*:1000-65535"],
+                "name": ["--net-allow", "udp://localhost:53", "--net-deny", "127.0.0.0/8", "--net-deny", "::1"]}
+
+
 @pytest.mark.root
-def test_nothing_arrives_at_a_udp_socket_that_write_gave_a_port(inside):
-    with inside.start(USES, *NO_UDP) as talk:
+@pytest.mark.parametrize("rules", NOTHING_LEFT)
+def test_nothing_arrives_at_a_udp_socket_that_write_gave_a_port(inside, rules):
+    with inside.start(USES, *NOTHING_LEFT[rules]) as talk:
         assert set(talk.hear()) <= {"EPIPE", "EDESTADDRREQ"}
         send_to(port for port in talk.hear() if port > 0)
         talk.say()
@@ -217,6 +223,12 @@ tell([attempt(made.setsockopt, socket.SOL_SOCKET, SO_DETACH_FILTER, 0),
 """,
         *NO_UDP,
     ) == ["EPERM"] * 3
+
+
+def test_no_port_is_bound_where_a_name_of_a_udp_rule_leads_to_denied_addresses_alone(inside):
+    rules = NOTHING_LEFT["name"]
+    assert inside("tell([bind(udp(), 0), bind(udp(), 5000)])", *rules) == ["EACCES"] * 2
+    assert inside("tell([bind(udp(), 0)])", *rules[:-2]) == ["ok"]  # ::1 is left
 
 
 def test_other_datagram_protocols_still_fail(inside):
@@ -482,7 +494,7 @@ def chosen(family, address):
     return port
 tell([chosen(*where) for where in [(socket.AF_INET, LOCAL), (socket.AF_INET6, "::1")] * 30])
 """
-    every = ["--net-allow", "127.0.0.1", "--net-allow", "[::1]"]
+    every = ["--net-allow", "127.0.0.1", "--net-allow", "::1"]
     for allowed in ([], ["--net-allow-bind", "0"], ["--port-remap", "--net-allow-bind", "*"]):
         denied = ["--net-deny-bind", f"{middle}-{high}"]
         assert max(inside(program, *every, *allowed, *denied)) < middle

@@ -536,16 +536,20 @@ def test_java_on_the_host_finds_the_interfaces(java_class):
 
 def test_receiving_writing_and_closing_are_never_notified(sandlock):
     code = """
-import os, socket
+import ctypes, os, socket
 a, b = socket.socketpair()
+libc, place = ctypes.CDLL(None), ctypes.create_string_buffer(8)
+parts = (ctypes.c_uint64 * 2)(ctypes.addressof(place), 1)
+header = (ctypes.c_uint64 * 8)(0, 0, ctypes.addressof(parts), 1)
 for _ in range(200):
     a.send(b"x"); b.recv(1); os.write(a.fileno(), b"x"); os.read(b.fileno(), 1); b.send(b"y"); a.recvmsg(1)
+    a.send(b"x"); assert libc.recvmmsg(b.fileno(), header, 1, 0, None) == 1
     socket.socket().close()
 """
     result = python(sandlock, code, "--stats")
     assert result.code == 0, result
     counted = stats(result)
-    names = ["recvfrom", "recvmsg", "read", "write", "close", "sendto", "socket", "getsockname"]
+    names = ["recvfrom", "recvmsg", "recvmmsg", "read", "write", "close", "sendto", "socket", "getsockname"]
     # Python itself asks sockets that it is given for their names: never these hundreds.
     assert {name: counted.get(name, 0) for name in names} == dict.fromkeys(names, 0), counted
 

@@ -336,3 +336,12 @@ def test_where_tracing_stands_in_it_is_said_and_its_refusals_are_recorded(poor, 
             assert any("cannot be stopped or traced" in line["rule"] or "not readable" in line["rule"]
                        for line in told) == bool(failed), told
     assert any("fetched by tracing" in text for text in json.loads(record.read_text())["exceptions"])
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: whose files below /proc are all the machine's")
+def test_that_the_supervisor_may_write_below_proc_is_said_where_the_run_needs_it(posture):
+    words = "the supervisor may write below /proc"
+    for options in (["--no-coredump"], ["--user", "1000:1000"], ["-w", "/proc/self"]):
+        assert posture(*options).left_open(words), options
+    assert not posture().left_open(words)

@@ -8,6 +8,7 @@ import pty
 import shlex
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -423,6 +424,106 @@ def test_a_pipe_needs_no_grant_and_takes_none(sandlock, option, code):
             assert done.stdout == "through the pipe"
     finally:
         os.close(read_end)
+
+
+# ---- Directories that others share -----------------------------------------------------------------
+
+
+def in_shared(name):
+    return f"/{name}/sandlock-test-{os.getpid()}"
+
+
+# What is tried, and what is said instead of a grant.
+HANDED_OVER = {
+    "a file in /tmp": (f"open({in_shared('tmp')!r}, 'x')", "--env TMPDIR=DIR"),
+    "a directory in /var/tmp": (f"os.mkdir({in_shared('var/tmp')!r})", "--env TMPDIR=DIR"),
+    "a file in /dev/shm": (f"open({in_shared('dev/shm')!r}, 'x')", "--fs-write /dev/shm"),
+    "a directory at home": ("os.mkdir(home + '/.npm')", "make what is needed there first"),
+    "a socket at home": ("import socket; socket.socket(socket.AF_UNIX).bind(home + '/s')", "make what is needed there first"),
+    "a rename at home": ("os.rename(home + '/file', home + '/new')", "make what is needed there first"),
+    "the mode of the home": ("os.chmod(home, 0o755)", "make what is needed there first"),
+    "a list of the home": ("os.listdir(home)", "keys and passwords"),
+    "a list of /": ("os.listdir('/')", "--fs-read /"),
+}
+
+
+@pytest.mark.parametrize("act", HANDED_OVER)
+def test_a_directory_that_others_share_is_not_suggested(sandlock, area, tmp_path, act):
+    code, said = HANDED_OVER[act]
+    home, link, log = tmp_path / "home", tmp_path / "link", area / "log"
+    home.mkdir(exist_ok=True)
+    (home / "file").write_text("content")
+    link.symlink_to(home)  # the kernel's name of it is another one than the environment's
+    os.utime(link, (time.time() + 60, 0), follow_symlinks=False)  # was followed lately, as at a login: it is cached
+    result = sandlock.run("--explain", "--log-denials", log, "--", *PYTHON, f"import os\nhome = {str(home)!r}\n{code}",
+                          env={"HOME": str(link)})
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    assert result.code == 1 and [record["suggest"] for record in records] == [None], records
+    assert said in records[0]["rule"] and said in result.stderr and "allow with" not in result.stderr, result
+
+
+def test_what_is_said_instead_of_a_shared_directory_works(sandlock, area, tmp_path):
+    home, own = tmp_path / "home", tmp_path / "own"
+    for directory in home, own:
+        directory.mkdir(exist_ok=True)
+    make = "import os, tempfile; tempfile.mkstemp(); os.makedirs(os.path.expanduser('~/.npm/x'))"
+    log, env = area / "log", {"HOME": str(home)}
+    assert sandlock.run("--log-denials", log, "--", *PYTHON, make, env=env).code == 1
+    (home / ".npm").mkdir()
+    result = sandlock.run("--log-denials", log, "--fs-write", own, "--env", f"TMPDIR={own}", "--", *PYTHON, make, env=env)
+    assert result.code == 1 and suggestions(log) == [f"--fs-write {home}/.npm"], log.read_text()
+    result = sandlock.run(*shlex.split(suggestions(log)[0]), "--fs-write", own, "--env", f"TMPDIR={own}", "--", *PYTHON, make,
+                          env=env)
+    assert result.code == 0 and len(list(own.iterdir())) == 2, result
+
+
+def test_a_file_of_the_system_suggests_the_whole_of_its_directory(sandlock, area):
+    log = area / "log"
+    words = ["run", "-r", "/usr/bin", "-r", "/usr/lib", "-r", "/lib", "-r", "/lib64", "-r", "/etc", "--log-denials", log, "--", *PYTHON,
+             "import os; os.listdir('/usr/share'); os.listdir('/usr/include')"]
+    assert sandlock(*words).code == 1
+    assert suggestions(log) == ["--fs-read /usr"]
+    assert sandlock("run", *shlex.split(suggestions(log)[0]), *words[1:]).code == 0
+
+
+# ---- Ports of this run alone -----------------------------------------------------------------------
+
+OWN_TCP = "import socket; s = socket.create_server(('127.0.0.1', 0)); socket.create_connection(s.getsockname())"
+OWN_TCP6 = ("import socket; s = socket.create_server(('::1', 0), family=socket.AF_INET6); "
+            "socket.create_connection(s.getsockname()[:2])")
+OWN_UDP = ("import socket; s, c = (socket.socket(2, 2) for _ in '12'); c.bind(('127.0.0.1', 0)); "
+           "s.sendto(b'y', c.getsockname()); assert c.recv(9) == b'y'")
+BIND_ZERO, OTHER_RULE = ["--net-allow-bind", "0"], ["--net-allow", "tcp://127.0.0.1:9"]
+OWN_PORTS = {
+    "no rule": (OWN_TCP, BIND_ZERO, "--port-remap"),
+    "no rule, without a gate": (OWN_TCP, [*BIND_ZERO, "--without=unix-gate"], "--port-remap"),
+    "every port but one": (OWN_TCP, ["--net-deny-bind", "9"], "--port-remap"),
+    "a rule of a port": (OWN_TCP, [*BIND_ZERO, "--net-allow", "tcp://*:9"], "--net-allow tcp://127.0.0.1"),
+    "a rule": (OWN_TCP, [*BIND_ZERO, *OTHER_RULE], "--net-allow tcp://127.0.0.1"),
+    "a rule and port-remap": (OWN_TCP, [*BIND_ZERO, *OTHER_RULE, "--port-remap"], "--net-allow tcp://127.0.0.1"),
+    "IPv6": (OWN_TCP6, BIND_ZERO, "--port-remap"),
+    "IPv6, a rule": (OWN_TCP6, [*BIND_ZERO, *OTHER_RULE], "--net-allow tcp://::1"),
+    "UDP": (OWN_UDP, ["--net-allow", "udp://127.0.0.1:9"], "--net-allow udp://127.0.0.1"),
+}
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, marks=pytest.mark.ipv6 if "IPv6" in case else ()) for case in OWN_PORTS])
+def test_a_port_that_the_kernel_chose_is_not_suggested_by_its_number(sandlock, area, case):
+    code, options, wanted = OWN_PORTS[case]
+    log = area / "log"
+    assert attempt(sandlock, area, log, code, *options).code == 1
+    assert suggestions(log) == [wanted], log.read_text()
+    result = attempt(sandlock, area, area / "again", code, *options, *shlex.split(wanted))
+    assert result.code == 0, result
+
+
+@pytest.mark.parametrize("options", [[], ["--net-allow-bind", "8080"], OTHER_RULE, [*BIND_ZERO, "--net-allow-bind", "PORT"]])
+def test_a_port_that_no_member_was_given_is_suggested_by_its_number(sandlock, area, peers, options):
+    log = area / "log"
+    port = int(peers.split("=")[1].split(",")[0])
+    options = [word.replace("PORT", str(port)) for word in options]
+    assert attempt(sandlock, area, log, peers + CONNECTIONS["connect"], *options).code == 1
+    assert suggestions(log) == [f"--net-allow tcp://127.0.0.1:{port}"]
 
 
 # ---- The posture ---------------------------------------------------------------------------------

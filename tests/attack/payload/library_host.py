@@ -3,7 +3,9 @@ killed.
 
     library_host.py LIBRARY create|start|exec GRANT... -- COMMAND...
 
-"exec" starts it, and with the next line of its input the host becomes sleep(1).
+"exec" starts it, and with the next line of its input the host becomes sleep(1). "exec-unsupervised" is the same without
+a supervisor; with "exec-copied" a copy of the host, whose pid is then printed, keeps all of its descriptors.
+"start-unscoped" starts it without the signal scope.
 """
 
 import ctypes
@@ -11,9 +13,11 @@ import os
 import signal
 import sys
 
+SIGNAL_SCOPE = 4  # SANDLOCK_PROTECTION_SIGNAL_SCOPE
+
 library = ctypes.CDLL(sys.argv[1])
 for name in ("sandlock_sandbox_builder_new", "sandlock_sandbox_builder_fs_read", "sandlock_sandbox_build",
-             "sandlock_create"):
+             "sandlock_sandbox_builder_no_supervisor", "sandlock_sandbox_builder_disable", "sandlock_create"):
     getattr(library, name).restype = ctypes.c_void_p
 library.sandlock_last_error.restype = ctypes.c_char_p
 
@@ -22,6 +26,10 @@ split = words.index("--")
 builder = ctypes.c_void_p(library.sandlock_sandbox_builder_new())
 for path in words[:split]:
     builder = ctypes.c_void_p(library.sandlock_sandbox_builder_fs_read(builder, path.encode()))
+if sys.argv[2] == "exec-unsupervised":
+    builder = ctypes.c_void_p(library.sandlock_sandbox_builder_no_supervisor(builder, True))
+if sys.argv[2] == "start-unscoped":
+    builder = ctypes.c_void_p(library.sandlock_sandbox_builder_disable(builder, SIGNAL_SCOPE))
 policy = ctypes.c_void_p(library.sandlock_sandbox_build(builder, None, None))
 command = [word.encode() for word in words[split + 1:]]
 argv = (ctypes.c_char_p * len(command))(*command)
@@ -31,8 +39,13 @@ if not handle:
 if sys.argv[2] != "create":
     library.sandlock_start(handle)
 print("handle", library.sandlock_handle_pid(handle), flush=True)
-if sys.argv[2] == "exec":
+if sys.argv[2].startswith("exec"):
     sys.stdin.readline()
+    if sys.argv[2] == "exec-copied":
+        copy = os.fork()
+        if copy == 0:
+            signal.pause()
+        print(copy, flush=True)
     os.execv("/bin/sleep", ["sleep", "60"])
 while True:
     signal.pause()

@@ -109,4 +109,38 @@ def listens(path):
     sys.stdin.readline()
 
 
-{"linger": linger, "crowd": crowd, "queue": queue, "user": user, "listens": listens}[sys.argv[1]](*sys.argv[2:])
+def binds(who, path):
+    """With less than root has."""
+    if who == "user":
+        os.setgroups([])
+        os.setresgid(OTHER, OTHER, OTHER)
+        os.setresuid(OTHER, OTHER, OTHER)
+    else:  # capset of none, version 3
+        header, sets = struct.pack("Ii", 0x20080522, 0), bytes(24)
+        if ctypes.CDLL(None, use_errno=True).capset(header, sets) != 0:
+            raise OSError(ctypes.get_errno(), "capset")
+    attempt("bind", socket.socket(socket.AF_UNIX).bind, path)
+
+
+def abstract(name):
+    """Who is seen to connect."""
+    server = socket.socket(socket.AF_UNIX)
+    server.bind("\0" + name)
+    server.listen(1)
+    server.setblocking(False)
+    child = os.fork()
+    if child == 0:
+        os.setresgid(OTHER, OTHER, OTHER)
+        os.setresuid(OTHER, OTHER, OTHER)
+        attempt("connect", socket.socket(socket.AF_UNIX).connect, "\0" + name)
+        os._exit(0)
+    os.waitpid(child, 0)
+    try:
+        credentials = server.accept()[0].getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        print(f"peer: {struct.unpack('iii', credentials)[1]}")
+    except BlockingIOError:
+        print("peer: nobody")
+
+
+{"linger": linger, "crowd": crowd, "queue": queue, "user": user, "listens": listens, "binds": binds,
+ "abstract": abstract}[sys.argv[1]](*sys.argv[2:])

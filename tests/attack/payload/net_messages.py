@@ -146,6 +146,11 @@ def control(port):
                     lambda fd: sendmsg(fd, message(b"proper", address, control_message(level, kind, data))))
 
 
+    # Options of the packet (IP_RETOPTS), behind a message without any.
+    options = message(b"options", address, control_message(0, 7, b"\1\1\1\0"))
+    with_socket("second_options", AF_INET, DGRAM, 0, lambda fd: sendmmsg(fd, [message(b"proper", address), options]))
+
+
 def forge(path):
     for label, pid, uid in (("init", 1, 0), ("parent", os.getppid(), os.getuid()), ("root", os.getpid(), 0)):
         data = control_message(1, CREDENTIALS, struct.pack("=iii", pid, uid, uid))

@@ -1,7 +1,7 @@
 """Virtual ports as a way to ports of the host. Every line from standard input is one step: the program says
 what came of it in one line.
 
-    net_remap.py PORT    bind HOST | close | connect HOST | share KIND | race KIND | taken
+    net_remap.py PORT    bind HOST | close | connect HOST | share KIND | reuse KIND | race KIND | taken
 """
 
 import os
@@ -45,9 +45,9 @@ class Program:
             sock.settimeout(5)
             sock.connect((host, self.port))
 
-    def shared(self, kind):
+    def shared(self, kind, option=socket.SO_REUSEPORT):
         sock = made("127.0.0.1", KINDS[kind])
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.setsockopt(socket.SOL_SOCKET, option, 1)
         try:
             sock.bind(("127.0.0.1", self.port))
             if kind == "tcp":
@@ -59,6 +59,9 @@ class Program:
 
     def share(self, kind):
         self.sockets.append(self.shared(kind))
+
+    def reuse(self, kind):
+        self.sockets.append(self.shared(kind, socket.SO_REUSEADDR))
 
     def race(self, kind):
         """Binds without the option again and again, while a thread switches it on."""

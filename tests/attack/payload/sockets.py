@@ -7,6 +7,8 @@
     sockets.py abstract NAME     an abstract unix socket, by connect and by datagram (NAME.datagram)
     sockets.py interfaces        questions about the host's interfaces
     sockets.py options           socket options that route or pin
+    sockets.py handed PORT       every use of standard input, a socket, with a peer at this port
+    sockets.py listens           standard input, a socket, listens
 """
 
 import ctypes
@@ -164,6 +166,20 @@ def options():
         attempt("IP_OPTIONS", lambda: stream.setsockopt(0, 4, b""))
         attempt("IPV6_RTHDR", lambda: stream6.setsockopt(41, 57, b""))
         attempt("SO_REUSEADDR", lambda: stream.setsockopt(1, 2, 1))
+
+
+def handed(port):
+    address = ("127.0.0.1", port)
+    with socket.socket(fileno=0) as given:
+        attempt("bind", lambda: given.bind(("127.0.0.1", 0)))
+        attempt("sendto", lambda: given.sendto(b"attack", address))
+        attempt("connect", lambda: given.connect(address))
+        attempt("send", lambda: given.send(b"attack"))
+
+
+def listens():
+    with socket.socket(fileno=0) as given:
+        attempt("listen", given.listen)
 
 
 if __name__ == "__main__":

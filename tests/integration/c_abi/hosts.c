@@ -946,6 +946,76 @@ static void the_own_entry_is_never_the_hosts(void)
     sandlock_sandbox_free(everything);
 }
 
+/* ---- The host's handlers, and its descriptors ---- */
+
+static volatile sig_atomic_t handled;
+
+static void note_handled(int number)
+{
+    (void)number;
+    handled = handled + 1;
+}
+
+/* Until it executes the command the child shares the host's memory, in which a handler would run. The kernel
+ * takes them away in clone3, where that is not refused. */
+static void no_handler_of_the_host_runs_in_the_child(int refused)
+{
+    if (refused != 0)
+        refuse(SYS_clone3, refused);
+    signal(SIGUSR1, note_handled);
+    sandlock_handle_t *handle = sandlock_create(policy, NULL, SHELL("exit 3"));
+    CHECK(handle != NULL && kill(sandlock_handle_pid(handle), SIGUSR1) == 0);
+    CHECK(sandlock_start(handle) == 0);
+    check_end(sandlock_handle_wait(handle), SANDLOCK_EXIT_REASON_SIGNALED, -1, SIGUSR1);
+    sandlock_handle_free(handle);
+    CHECK(handled == 0);
+    raise(SIGUSR1);
+    CHECK(handled == 1); /* the control */
+}
+
+#define DESCRIPTORS_LOOKED_AT 1024
+
+static void check_all_close_on_exec(const bool inherited[DESCRIPTORS_LOOKED_AT], int more_than)
+{
+    int own = 0;
+
+    for (int fd = 0; fd < DESCRIPTORS_LOOKED_AT; fd++) {
+        int flags = inherited[fd] ? -1 : fcntl(fd, F_GETFD);
+        CHECK(flags < 0 || (flags & FD_CLOEXEC) != 0);
+        own += flags >= 0;
+    }
+    CHECK(own > more_than);
+}
+
+/* What another thread of the host executes meanwhile must not get any. */
+static void descriptors_of_the_library_close_on_exec(void)
+{
+    bool inherited[DESCRIPTORS_LOOKED_AT];
+    int in, out;
+
+    for (int fd = 0; fd < DESCRIPTORS_LOOKED_AT; fd++)
+        inherited[fd] = fcntl(fd, F_GETFD) >= 0;
+    sandlock_builder_t *b = sandlock_sandbox_builder_explain(base_builder(), true);
+    b = sandlock_sandbox_builder_net_allow(b, "127.0.0.1:80");
+    b = sandlock_sandbox_builder_net_allow_bind(b, "80");
+    b = sandlock_sandbox_builder_port_remap(b, true);
+    sandlock_sandbox_t *rules = build(b);
+    sandlock_handle_t *captured = sandlock_create_for_run(rules, NULL, SHELL("exec sleep 60"));
+    CHECK(captured != NULL);
+    check_all_close_on_exec(inherited, 5);
+    CHECK(sandlock_start(captured) == 0);
+    sandlock_handle_t *piped =
+        sandlock_popen(policy, NULL, SHELL("exec cat"), SANDLOCK_STDIO_PIPED, SANDLOCK_STDIO_PIPED,
+                       SANDLOCK_STDIO_NULL, &in, &out, NULL);
+    CHECK(piped != NULL);
+    int ended = sandlock_handle_poll_fd(piped);
+    check_all_close_on_exec(inherited, 10);
+    CHECK(close(in) == 0 && close(out) == 0 && close(ended) == 0);
+    sandlock_handle_free(piped);
+    sandlock_handle_free(captured);
+    sandlock_sandbox_free(rules);
+}
+
 int main(int argc, char **argv)
 {
     const char *kind = argc > 1 ? argv[1] : "";
@@ -959,6 +1029,8 @@ int main(int argc, char **argv)
     else if (strcmp(kind, "closed-fds") == 0)
         status = closed_descriptors();
     else if (strcmp(kind, "no-clone3") == 0) {
+        in_a_copy(no_handler_of_the_host_runs_in_the_child, 0);
+        in_a_copy(no_handler_of_the_host_runs_in_the_child, ENOSYS);
         refuse(SYS_clone3, EPERM);
         run_where_threads_fail();
     } else if (strcmp(kind, "no-commands") == 0) {
@@ -976,6 +1048,7 @@ int main(int argc, char **argv)
         status = broken_standard_error();
     else if (strcmp(kind, "state") == 0) {
         nothing_of_the_process_changes();
+        descriptors_of_the_library_close_on_exec();
         limits_of_the_command_are_not_the_hosts();
     } else if (strcmp(kind, "file-limit") == 0)
         no_file_may_grow();

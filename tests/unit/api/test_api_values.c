@@ -156,6 +156,70 @@ static void handle_and_run_functions_refuse_null(void **state)
     assert_string_equal(sandlock_last_error(), "confine: the policy is NULL or not a policy");
 }
 
+/* An object of another kind, or one that was released, in memory that can be looked at. */
+static void objects_of_another_kind_are_refused(void **state)
+{
+    static const enum api_tag kinds[] = {API_BUILDER, API_POLICY, API_HANDLE, API_RESULT,
+                                         API_RELEASED};
+    static _Alignas(16) char memory[8192];
+    struct api_object *object = (struct api_object *)memory;
+    const char *const argv[] = {"true"};
+    const uint32_t one[] = {1};
+    uintptr_t length = 7;
+
+    (void)state;
+    memset(memory, 1, sizeof(memory)); /* no pointer in it leads anywhere */
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        object->tag = kinds[i];
+        if (kinds[i] != API_BUILDER) {
+            sandlock_builder_t *b = (void *)memory;
+            assert_null(sandlock_sandbox_builder_fs_read(b, "/"));
+            assert_null(sandlock_sandbox_builder_cwd(b, "/"));
+            assert_null(sandlock_sandbox_builder_gpu_devices(b, one, 1));
+            assert_null(sandlock_sandbox_builder_cpu_cores(b, one, 1));
+            assert_null(sandlock_sandbox_builder_extra_allow_syscalls(b, NULL));
+            assert_null(sandlock_sandbox_builder_max_processes(b, 1));
+            assert_null(sandlock_sandbox_builder_max_open_files(b, 1));
+            assert_null(sandlock_sandbox_builder_user(b, 0, 0));
+            assert_null(sandlock_sandbox_builder_clean_env(b, true));
+            assert_null(sandlock_sandbox_builder_clean_env(b, false));
+            assert_null(sandlock_sandbox_builder_env_var(b, NULL, NULL));
+            assert_null(sandlock_sandbox_builder_disable(b, 0));
+            assert_null(sandlock_sandbox_build(b, NULL, NULL));
+        }
+        if (kinds[i] != API_POLICY) {
+            sandlock_sandbox_t *policy = (void *)memory;
+            assert_null(sandlock_run(policy, NULL, argv, 1));
+            assert_null(sandlock_create(policy, NULL, argv, 1));
+            assert_int_equal(sandlock_confine(policy), -1);
+        }
+        if (kinds[i] != API_HANDLE) {
+            sandlock_handle_t *handle = (void *)memory;
+            assert_int_equal(sandlock_start(handle), -1);
+            assert_int_equal(sandlock_handle_kill(handle), -1);
+            assert_null(sandlock_handle_wait(handle));
+        }
+        if (kinds[i] != API_RESULT) {
+            sandlock_result_t *result = (void *)memory;
+            assert_int_equal(sandlock_result_exit_code(result), -1);
+            assert_int_equal(sandlock_result_reason(result), SANDLOCK_EXIT_REASON_KILLED);
+            assert_int_equal(sandlock_result_signal(result), -1);
+            result->reason = SANDLOCK_EXIT_REASON_EXITED;
+            result->code = 0;
+            assert_false(sandlock_result_success(result));
+            assert_null(sandlock_result_stdout(result));
+            assert_null(sandlock_result_stderr_bytes(result, &length));
+        }
+    }
+    /* Once more. */
+    object->tag = API_RELEASED;
+    sandlock_builder_free((void *)memory);
+    sandlock_sandbox_free((void *)memory);
+    sandlock_handle_free((void *)memory);
+    sandlock_result_free((void *)memory);
+    assert_int_equal(object->tag, API_RELEASED);
+}
+
 static void release_functions_accept_null(void **state)
 {
     sandlock_builder_free(NULL);
@@ -670,6 +734,7 @@ int main(void)
         cmocka_unit_test(a_null_argument_leaves_the_builder_as_it_was),
         cmocka_unit_test(a_null_builder_fails_the_build_without_text),
         cmocka_unit_test(handle_and_run_functions_refuse_null),
+        cmocka_unit_test(objects_of_another_kind_are_refused),
         cmocka_unit_test(release_functions_accept_null),
         cmocka_unit_test(commands_with_bad_pointers_and_counts_are_refused),
         cmocka_unit_test(setters_reach_the_policy),

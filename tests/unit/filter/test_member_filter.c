@@ -456,6 +456,67 @@ static void the_output_of_a_terminal_can_be_started_only(void **state)
     expect_everywhere("ioctl", 0, 0x540B /* TCFLSH */, 0, 0, FILTER_ALLOW);
 }
 
+/* They are asked of files that are no devices, by whoever could open them for nothing. */
+static void ioctl_keeps_off_what_files_of_the_machine_do(void **state)
+{
+    static const uint32_t refused[] = {0x40104D00 /* MTRRIOC_ADD_ENTRY */,
+                                       0x40104D01 /* MTRRIOC_SET_ENTRY */,
+                                       0x40104D02 /* MTRRIOC_DEL_ENTRY */,
+                                       0x40104D04 /* MTRRIOC_KILL_ENTRY */,
+                                       0x40104D05 /* MTRRIOC_ADD_PAGE_ENTRY */,
+                                       0x40104D09 /* MTRRIOC_KILL_PAGE_ENTRY */,
+                                       0xC0086987 /* I8K_SET_FAN */,
+                                       0x305000 /* IOCTL_PRIVCMD_HYPERCALL */,
+                                       0x205004 /* IOCTL_PRIVCMD_MMAPBATCH_V2 */,
+                                       0xC0686611 /* PROCMAP_QUERY */,
+                                       0xC0606610 /* PAGEMAP_SCAN */};
+    static const uint32_t allowed[] = {0xC0184D03 /* MTRRIOC_GET_ENTRY */,
+                                       0xC0184D08 /* MTRRIOC_GET_PAGE_ENTRY */,
+                                       0x80204D01 /* MEMGETINFO */,
+                                       0x40084D02 /* MEMERASE */,
+                                       0x40104D14 /* MEMERASE64 */,
+                                       0xC0086986 /* I8K_GET_FAN */,
+                                       0x5000 /* SNDCTL_DSP_RESET */,
+                                       0xC0045002 /* SNDCTL_DSP_SPEED */,
+                                       0x40045010 /* SNDCTL_DSP_SETTRIGGER */};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+        expect_everywhere("ioctl", 0, refused[i], 0, 0, FILTER_ERRNO(EPERM));
+        expect_everywhere("ioctl", 0, DIRTY | refused[i], 0, 0, FILTER_ERRNO(EPERM));
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
+        expect_everywhere("ioctl", 0, allowed[i], 0, 0, FILTER_ALLOW);
+}
+
+static void memory_is_taken_from_the_machine_by_nobody(void **state)
+{
+    const struct member_filter_options modes[] = {{.supervised = true, .privileged = true},
+                                                  {.privileged = true}};
+
+    (void)state;
+    for (size_t a = 0; arch_all[a] != NULL; a++) {
+        for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+            CLEANUP_PLAN struct filter_plan *plan =
+                plan_for(arch_all[a], &default_policy, &modes[i]);
+            CLEANUP_BPF_PROGRAM struct bpf_program program = BPF_PROGRAM_INIT;
+            assert_int_equal(ask(plan, "madvise", 0, 0, 99, 0), FILTER_ALLOW);
+            assert_int_equal(ask(plan, "madvise", 0, 0, 100, 0), FILTER_ERRNO(EPERM));
+            assert_int_equal(ask(plan, "madvise", 0, 0, DIRTY | 101, 0), FILTER_ERRNO(EPERM));
+            assert_int_equal(ask(plan, "madvise", 0, 0, 102, 0), FILTER_ALLOW);
+            compile_and_verify(plan, &program);
+        }
+    }
+    assert_true(member_filter_key(&default_policy, &modes[0]) !=
+                member_filter_key(&default_policy, &supervised));
+    /* The kernel asks an ordinary user for a capability; its allocators are to pass without a question. */
+    CLEANUP_PLAN struct filter_plan *plain = plan_for(&arch_x86_64, &default_policy, &supervised);
+    const struct filter_entry *entry =
+        &plain->entries[arch_syscall_number(&arch_x86_64, "madvise")];
+    assert_int_equal(entry->rule_count, 0);
+    assert_int_equal(entry->otherwise, FILTER_ALLOW);
+}
+
 static void ioctl_keeps_off_terminals_and_interfaces(void **state)
 {
     static const uint32_t refused[] = {0x5412,
@@ -478,6 +539,12 @@ static void ioctl_keeps_off_terminals_and_interfaces(void **state)
                                        0x5000940F /* BTRFS_IOC_SNAP_DESTROY */,
                                        0x4008941A /* BTRFS_IOC_SUBVOL_SETFLAGS */,
                                        0x4004F50D /* F2FS_IOC_SET_PIN_FILE */,
+                                       0x40186F04 /* OCFS2_IOC_REFLINK */,
+                                       0x40289702 /* CEPH_IOC_SET_LAYOUT */,
+                                       0x40289705 /* CEPH_IOC_SET_LAYOUT_POLICY */,
+                                       0x40106E80 /* NILFS_IOCTL_CHANGE_CPMODE */,
+                                       0x4020BC10 /* BCH_IOCTL_SUBVOLUME_CREATE */,
+                                       0xC018CF07 /* CIFS_QUERY_INFO */,
                                        0x8912,
                                        0x8946,
                                        0x894A,
@@ -507,6 +574,9 @@ static void ioctl_keeps_off_terminals_and_interfaces(void **state)
                                        0x40049409 /* FICLONE */,
                                        0x4020940D /* FICLONERANGE */,
                                        0x801C581F /* FS_IOC_FSGETXATTR */,
+                                       0x400C6F02 /* UBI_IOCRSVOL */,
+                                       0x80289701 /* CEPH_IOC_GET_LAYOUT */,
+                                       0x9704 /* CEPH_IOC_LAZYIO */,
                                        0x540E /* TIOCSCTTY */};
 
     for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
@@ -1242,6 +1312,8 @@ int main(void)
         cmocka_unit_test(under_a_tracer_no_process_shares_a_descriptor_table),
         cmocka_unit_test(prctl_and_personality_keep_the_process_inspectable),
         cmocka_unit_test(the_output_of_a_terminal_can_be_started_only),
+        cmocka_unit_test(ioctl_keeps_off_what_files_of_the_machine_do),
+        cmocka_unit_test(memory_is_taken_from_the_machine_by_nobody),
         cmocka_unit_test(ioctl_keeps_off_terminals_and_interfaces),
         cmocka_unit_test(sockets_are_unix_and_tcp),
         cmocka_unit_test(refused_arguments_are_notified_only_where_explained),

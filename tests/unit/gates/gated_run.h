@@ -11,10 +11,12 @@
 #include "supervisor/supervisor.h"
 #include "util/fd.h"
 
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -24,7 +26,9 @@ struct gated_run {
     const struct feature *const *features; /* NULL-terminated */
     struct grants *grants;
     struct denial_log *denials;
+    struct network *network; /* for the network room; may be NULL */
     struct descriptor_window window;
+    bool terminal; /* its own one, in front, as descriptor 0: of gated_run_apart() alone */
     bool confined; /* with the supervisor's own filter: proves what the features declare */
     int (*body)(void *data);
     void *data;
@@ -117,6 +121,8 @@ static inline int gated_run_here(struct gated_run *run)
         .violation = VIOLATION_ERRNO,
         .confined = run->confined,
         .window = run->window,
+        .network = run->network,
+        .terminal = run->terminal,
     };
     struct bpf_program program = {0};
     int listener, status;
@@ -159,6 +165,16 @@ static inline int gated_run_here(struct gated_run *run)
     return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
 }
 
+static inline bool gated_take_terminal(void)
+{
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+    if (setsid() < 0 || master < 0 || grantpt(master) != 0 || unlockpt(master) != 0)
+        return false;
+    int terminal = open(ptsname(master), O_RDWR | O_CLOEXEC); /* a session's first is its own */
+    return terminal >= 0 && dup2(terminal, 0) == 0;
+}
+
 /* The same in a process of its own, whose filter ends with it. Records and counts stay there. */
 static inline int gated_run_apart(struct gated_run *run)
 {
@@ -166,7 +182,7 @@ static inline int gated_run_apart(struct gated_run *run)
     pid_t pid = fork();
 
     if (pid == 0) {
-        int result = gated_run_here(run);
+        int result = run->terminal && !gated_take_terminal() ? -1 : gated_run_here(run);
         _exit(result < 0 ? 255 : result);
     }
     while (waitpid(pid, &status, 0) < 0)

@@ -8,6 +8,7 @@
 #include "kernel/sys.h"
 #include "util/fd.h"
 
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -143,6 +144,36 @@ static void shorter_slices_change_no_priority(void **state)
     assert_int_equal(status, 0);
 }
 
+static bool set_capabilities(struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3])
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+
+    return sys_call2(SYS_capset, (long)&header, (long)sets) == 0;
+}
+
+/* Also for an ordinary user, who has nothing to give up. */
+static void capabilities_that_are_not_in_force_could_be(void **state)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+    (void)state;
+    assert_int_equal(sys_call2(SYS_capget, (long)&header, (long)sets), 0);
+    bool permitted = (sets[0].permitted | sets[1].permitted) != 0;
+    assert_int_equal(sys_may_be_privileged(), permitted);
+    pid_t child = fork();
+    if (child == 0) {
+        sets[0].effective = sets[1].effective = 0;
+        bool dropped =
+            set_capabilities(sets) && !sys_is_privileged() && sys_may_be_privileged() == permitted;
+        memset(sets, 0, sizeof(sets));
+        _exit(dropped && set_capabilities(sets) && !sys_may_be_privileged() ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,6 +183,7 @@ int main(void)
         cmocka_unit_test(a_descriptor_is_fetched_from_a_process),
         cmocka_unit_test(openat2_obeys_its_resolve_flags),
         cmocka_unit_test(a_range_of_descriptors_is_closed),
+        cmocka_unit_test(capabilities_that_are_not_in_force_could_be),
         cmocka_unit_test(shorter_slices_change_no_priority),
         cmocka_unit_test(a_memfd_closes_on_exec_and_can_be_sealed),
     };

@@ -52,16 +52,27 @@ int fstat(int fd, struct stat *status)
 static int publish_go = -1; /* after the first look at a pid file the owner publishes it */
 static int publish_done;
 
+static bool no_descriptors; /* for looks at a pid file */
+static mode_t made_with;    /* the mode of the last pid file that was made */
+
 int openat(int at, const char *path, int flags, ...)
 {
     va_list arguments;
     char byte;
 
     va_start(arguments, flags);
-    int fd = (int)syscall(SYS_openat, at, path, flags, va_arg(arguments, mode_t));
+    mode_t mode = va_arg(arguments, mode_t);
     va_end(arguments);
+    bool is_look = strstr(path, "pid") != NULL && (flags & O_CREAT) == 0;
+    if (is_look && no_descriptors) {
+        errno = EMFILE;
+        return -1;
+    }
+    int fd = (int)syscall(SYS_openat, at, path, flags, mode);
+    if (strstr(path, "pid") != NULL && !is_look)
+        made_with = mode;
     int error = errno;
-    if (publish_go >= 0 && strstr(path, "pid") != NULL && (flags & O_CREAT) == 0) {
+    if (publish_go >= 0 && is_look) {
         assert_int_equal(write(publish_go, "", 1), 1);
         assert_int_equal(read(publish_done, &byte, 1), 1);
         publish_go = -1;
@@ -649,6 +660,69 @@ static void a_lock_for_reading_keeps_no_name(void **state)
     assert_false(exists("one"));
 }
 
+/* The host is gone, and its lock with it; the guardian still ends the members. */
+static void the_lock_of_a_guardian_keeps_the_name(void **state)
+{
+    struct flock lock = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = CLAIM_GUARDIAN_BYTE, .l_len = 1};
+    int ready[2];
+    char path[160];
+    char byte;
+
+    (void)state;
+    assert_int_equal(mkdir(root, 0700), 0);
+    make_directory("one");
+    make_file("one/pid", "1\n1\n");
+    path_in_root(path, "one/pid");
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    pid_t guardian = fork();
+    if (guardian == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        int fd = open(path, O_RDWR | O_CLOEXEC);
+        if (fcntl(fd, F_SETLK, &lock) != 0 || write(ready[1], "x", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    assert_in_use("one");
+    end_owner(guardian);
+    struct claim claim;
+    take(&claim, "one");
+    give_up(&claim);
+}
+
+/* Whose lock cannot be looked at is not taken for nobody's. */
+static void without_descriptors_no_name_is_taken_away(void **state)
+{
+    pid_t owner = start_owner("one");
+
+    (void)state;
+    no_descriptors = true;
+    assert_in_use("one");
+    no_descriptors = false;
+    end_owner(owner);
+    struct claim claim;
+    take(&claim, "one");
+    give_up(&claim);
+}
+
+/* Who can open it for reading can lock it first. */
+static void a_pid_file_cannot_be_read_before_it_is_locked(void **state)
+{
+    struct claim claim;
+    struct stat status;
+
+    (void)state;
+    take(&claim, "one");
+    assert_int_equal(made_with, 0200);
+    assert_int_equal(fstat(claim.pid_fd, &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0600);
+    give_up(&claim);
+}
+
 /* Not even to a directory that could be the root itself. */
 static void a_link_in_place_of_the_root_is_not_followed(void **state)
 {
@@ -711,6 +785,9 @@ int main(void)
         CASE(a_chosen_name_whose_place_is_taken_by_something_else_is_refused),
         CASE(a_lock_file_that_can_be_read_is_not_used),
         CASE(a_lock_for_reading_keeps_no_name),
+        CASE(the_lock_of_a_guardian_keeps_the_name),
+        CASE(without_descriptors_no_name_is_taken_away),
+        CASE(a_pid_file_cannot_be_read_before_it_is_locked),
     };
 #undef CASE
 

@@ -293,21 +293,71 @@ static void test_pipes_and_memory_files_have_no_place(void **state)
     close(pipe_fds[1]);
 }
 
-static void assert_advice(const char *path, bool directory, const char *expected)
+static void assert_advice(bool write, const char *path, bool itself, const char *expected)
 {
     CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
 
-    path_advice(&advice, "--fs-write", path, directory);
+    assert_null(path_advice(&advice, write, path, itself, "/srv/people/u"));
     assert_string_equal(buffer_text(&advice), expected);
+}
+
+static void assert_caution(bool write, const char *path, bool itself, const char *expected)
+{
+    CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
+    const char *caution = path_advice(&advice, write, path, itself, "/srv/people/u");
+
+    assert_int_equal(advice.length, 0);
+    if (caution == NULL || strstr(caution, expected) == NULL)
+        fail_msg("%s: %s", path, caution == NULL ? "no caution" : caution);
 }
 
 static void test_advice_names_the_directory(void **state)
 {
     (void)state;
-    assert_advice("/srv/data/file", false, "--fs-write /srv/data");
-    assert_advice("/srv/data", true, "--fs-write /srv/data");
-    assert_advice("/file", false, "--fs-write /");
-    assert_advice("/a b/file", false, "--fs-write '/a b'");
+    assert_advice(true, "/srv/data/file", false, "--fs-write /srv/data");
+    assert_advice(true, "/srv/data", true, "--fs-write /srv/data");
+    assert_advice(true, "/a b/file", false, "--fs-write '/a b'");
+    assert_advice(false, "/etc/passwd", true, "--fs-read /etc/passwd");
+}
+
+static void test_advice_to_read_names_the_whole_of_a_system_directory(void **state)
+{
+    (void)state;
+    assert_advice(false, "/usr/share/a b", true, "--fs-read /usr");
+    assert_advice(false, "/usr", true, "--fs-read /usr");
+    assert_advice(false, "/lib64/ld.so", true, "--fs-read /lib64");
+    assert_advice(false, "/libx/y", true, "--fs-read /libx/y");
+    assert_advice(true, "/usr/share/x", true, "--fs-write /usr/share/x");
+}
+
+static void test_advice_hands_over_no_directory_that_others_share(void **state)
+{
+    static const char *const homes[] = {"/srv",  "/srv/people", "/srv/people/u",
+                                        "/home", "/home/else",  "/root"};
+    static const char *const temporary[] = {"/tmp", "/var/tmp"};
+    static const char *const others[] = {"/run", "/run/user", "/run/user/1000", "/var", "/dev"};
+
+    (void)state;
+    assert_caution(true, "/", true, "everything");
+    assert_caution(true, "/file", false, "everything");
+    assert_caution(false, "/", true, "--fs-read /");
+    for (size_t i = 0; i < sizeof(homes) / sizeof(homes[0]); i++) {
+        assert_caution(true, homes[i], true, "make what is needed there first");
+        assert_caution(false, homes[i], true, "keys and passwords");
+    }
+    assert_caution(true, "/srv/people/u/link", false, "make what is needed there first");
+    for (size_t i = 0; i < sizeof(temporary) / sizeof(temporary[0]); i++)
+        assert_caution(true, temporary[i], true, "--env TMPDIR=DIR");
+    assert_caution(true, "/dev/shm", true, "--fs-write /dev/shm");
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        assert_caution(true, others[i], true, "hands over");
+    /* What lies in them is nobody else's. */
+    assert_advice(false, "/tmp", true, "--fs-read /tmp");
+    assert_advice(true, "/tmp/own", true, "--fs-write /tmp/own");
+    assert_advice(true, "/tmp/own/new", false, "--fs-write /tmp/own");
+    assert_advice(true, "/run/user/1000/own", true, "--fs-write /run/user/1000/own");
+    assert_advice(true, "/srv/people/u/.npm", true, "--fs-write /srv/people/u/.npm");
+    assert_advice(true, "/srv/people/other", true, "--fs-write /srv/people/other");
 }
 
 /* ---- Other pure parts ------------------------------------------------------------------------------ */
@@ -429,6 +479,8 @@ int main(void)
         cmocka_unit_test(test_the_verdict_is_on_the_object_not_on_its_link),
         cmocka_unit_test(test_pipes_and_memory_files_have_no_place),
         cmocka_unit_test(test_advice_names_the_directory),
+        cmocka_unit_test(test_advice_to_read_names_the_whole_of_a_system_directory),
+        cmocka_unit_test(test_advice_hands_over_no_directory_that_others_share),
         cmocka_unit_test(test_identity_is_read_from_the_right_columns),
         cmocka_unit_test(test_groups_are_read_unless_every_one_can_be_had),
         cmocka_unit_test(test_the_kernel_judges_by_the_members_identity),

@@ -2,6 +2,7 @@
 #include "../policy/policy_test.h"
 
 #include "net/verdict.h"
+#include "policy/network_reach.h"
 
 static struct net_address address_of(const char *text)
 {
@@ -436,6 +437,75 @@ static void test_random_rules_agree_with_a_linear_model(void **state)
     }
 }
 
+/* ---- Whether anything passes -------------------------------------------------------------------- */
+
+#define FEW_PORTS 4
+
+static bool anything_passes(const struct net_verdicts *verdicts)
+{
+    /* Eight addresses, in every form that the rules below can name. */
+    static const char *const first[] = {"10.0.0.0", "64:ff9b::a00:0", "2002:a00:0::"};
+    static const unsigned last_byte[] = {3, 15, 5};
+
+    for (size_t form = 0; form < sizeof(first) / sizeof(first[0]); form++) {
+        for (uint8_t i = 0; i < 8; i++) {
+            struct net_address address = address_of(first[form]);
+            address.bytes[last_byte[form]] = i;
+            for (uint16_t port = 1; port <= FEW_PORTS; port++) {
+                if (net_allows(verdicts, NET_UDP, &address, port))
+                    return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* A network of 1, 2, 4 or 8 of the addresses, and some of the ports. */
+static void few_addresses(unsigned *seed, const char *option, char *text, size_t size)
+{
+    unsigned size_bits = next_random(seed) % 4, form = next_random(seed) % 6;
+    unsigned low = next_random(seed) % 8 >> size_bits << size_bits;
+    unsigned first = 1 + next_random(seed) % FEW_PORTS;
+    unsigned last = first + next_random(seed) % (FEW_PORTS + 1 - first);
+    char target[48];
+
+    if (form == 0)
+        snprintf(target, sizeof(target), "[64:ff9b::a00:%u/%u]", low, 128 - size_bits);
+    else if (form == 1)
+        snprintf(target, sizeof(target), "[2002:a00:%u::/%u]", low, 48 - size_bits);
+    else if (form == 2)
+        snprintf(target, sizeof(target), "[::ffff:10.0.0.%u/%u]", low, 128 - size_bits);
+    else
+        snprintf(target, sizeof(target), "10.0.0.%u/%u", low, 32 - size_bits);
+    snprintf(text, size, "%s=udp://%s:%u-%u", option, target, first, last);
+}
+
+static void test_what_random_rules_leave_is_known(void **state)
+{
+    unsigned seed = 5, counts[2] = {0};
+
+    for (unsigned round = 0; round < 2000; round++) {
+        char texts[12][80];
+        const char *words[13] = {NULL};
+        unsigned count = 1 + next_random(&seed) % 12;
+        for (unsigned i = 0; i < count; i++) {
+            few_addresses(&seed, i < 1 + round % 3 ? "--net-allow" : "--net-deny", texts[i],
+                          sizeof(texts[i]));
+            words[i] = texts[i];
+        }
+        struct policy *policy = build_words(words);
+        struct net_verdicts *verdicts = net_verdicts_new(policy, NULL, 0);
+        assert_non_null(verdicts);
+        bool passes = anything_passes(verdicts);
+        counts[passes]++;
+        if (network_reaches(&policy->net_allow, &policy->net_deny, NET_UDP) != passes)
+            fail_msg("round %u: %s", round, passes ? "something passes" : "nothing passes");
+        net_verdicts_free(verdicts);
+        policy_unref(policy);
+    }
+    assert_true(counts[false] > 100 && counts[true] > 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -457,6 +527,7 @@ int main(void)
         cmocka_unit_test(test_a_refusal_names_the_rule_or_what_would_allow_it),
         cmocka_unit_test(test_what_is_allowed_needs_no_reason),
         cmocka_unit_test(test_random_rules_agree_with_a_linear_model),
+        cmocka_unit_test(test_what_random_rules_leave_is_known),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -456,6 +456,10 @@ static void test_names(void **state)
     assert_name_refused("\x7f", "must not contain whitespace or control characters");
     assert_name_refused("\x01", "must not contain whitespace or control characters");
     assert_name_refused("a\xff", "not UTF-8");
+    /* U+0085, U+202E, U+200B: what a terminal obeys, and what another name could look like. */
+    assert_name_refused("a\xc2\x85z", "'a\\xc2\\x85z' must not contain control characters");
+    assert_name_refused("a\xe2\x80\xaez", "hide or reorder text");
+    assert_name_refused("a\xe2\x80\x8bz", "hide or reorder text");
 }
 
 int main(void)

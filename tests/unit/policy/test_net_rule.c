@@ -86,8 +86,8 @@ static void test_an_address_is_read_before_a_colon_is(void **state)
     ALLOWS("tcp://::1:443", "tcp://::1:443"); /* an address */
     ALLOWS("tcp://[::1]:443", "tcp://[::1]:443");
     ALLOWS("tcp://[::1]:*", "tcp://::1");
-    ALLOWS("tcp://[::1]", "tcp://::1");
-    ALLOWS("tcp://[fc00::/7]", "tcp://fc00::/7");
+    REFUSES("tcp://[::1]", "malformed bracketed address");
+    REFUSES("[fc00::/7]", "for every port ADDRESS alone");
     ALLOWS("tcp://[fe80::/10]:80", "tcp://[fe80::/10]:80");
     ALLOWS("tcp://[10.0.0.1]:80", "tcp://10.0.0.1:80");
     ALLOWS("tcp://fc00::/7:443", "tcp://[fc00::/7]:443");
@@ -227,6 +227,12 @@ static void test_hosts_are_judged(void **state)
     REFUSES("a:b:80", "invalid host", "[ADDRESS]:PORTS");
     REFUSES("10.0.0.256", "neither an address nor a host");
     REFUSES("443", "neither an address nor a host", ":PORT");
+    /* What resolvers read as a number. */
+    static const char *const numbers[] = {
+        "2130706433", "0177.0.0.1",   "0x7f000001", "0X7F000001:80", "0xA9FEa9fe", "127.0.0.0x1",
+        "127.0x1.",   "tcp://0x7f.1", "h.0x1f",     "icmp://0x7f1",  "0x",         "017700000001"};
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        REFUSES(numbers[i], "neither an address nor a host");
     REFUSES("a*.b", "invalid host");
 }
 

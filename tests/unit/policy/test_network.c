@@ -63,6 +63,66 @@ static void test_udp_is_open_where_one_passes(void **state)
     assert_int_equal(SHAPE("--net-allow=udp://h", "--net-deny=10.0.0.0/8").udp, UDP_OPEN);
 }
 
+static void test_rules_that_deny_all_that_is_allowed_only_together_are_seen(void **state)
+{
+    assert_int_equal(
+        SHAPE("--net-deny=udp://0.0.0.0/1", "--net-deny=udp://128.0.0.0/1", "--net-deny=udp://::/0")
+            .udp,
+        UDP_INERT);
+    assert_int_equal(
+        SHAPE("--net-deny=udp://0.0.0.0/1", "--net-deny=udp://128.0.0.0/2", "--net-deny=udp://::/0")
+            .udp,
+        UDP_OPEN);
+    assert_int_equal(SHAPE("--net-deny=udp://*:1-1000", "--net-deny=udp://*:1001-65535").udp,
+                     UDP_INERT);
+    assert_int_equal(SHAPE("--net-deny=udp://*:1-1000", "--net-deny=udp://*:1002-65535").udp,
+                     UDP_OPEN);
+    assert_int_equal(SHAPE("--net-allow=udp://10.0.0.0/24", "--net-deny=udp://10.0.0.0/25",
+                           "--net-deny=udp://10.0.0.128/25")
+                         .udp,
+                     UDP_INERT);
+    assert_int_equal(SHAPE("--net-allow=udp://10.0.0.0/24:53", "--net-deny=udp://10.0.0.0/25:53",
+                           "--net-deny=udp://10.0.0.128/26", "--net-deny=udp://10.0.0.192/26:52")
+                         .udp,
+                     UDP_OPEN);
+    /* An IPv6 address is denied with the IPv4 one that it carries. */
+    assert_int_equal(SHAPE("--net-allow=udp://2002::/16", "--net-deny=udp://0.0.0.0/0").udp,
+                     UDP_INERT);
+    assert_int_equal(SHAPE("--net-allow=udp://2002::/15", "--net-deny=udp://0.0.0.0/0").udp,
+                     UDP_OPEN);
+    /* The addresses of a name are not known here. */
+    assert_int_equal(SHAPE("--net-allow=udp://h:53", "--net-deny=udp://*:1-99").udp, UDP_INERT);
+    assert_int_equal(SHAPE("--net-allow=udp://h:53", "--net-deny=udp://*:54-99").udp, UDP_OPEN);
+    assert_false(SHAPE("--net-allow=icmp://10.0.0.0/31", "--net-deny=icmp://10.0.0.0",
+                       "--net-deny=icmp://10.0.0.1")
+                     .ping);
+}
+
+/* 2^bits addresses are allowed, and each of them is denied by a rule of its own. */
+static struct network_shape shape_of_single_denials(unsigned bits, const char *last)
+{
+    static char texts[2049][40];
+    static const char *words[2051];
+    unsigned count = 1;
+
+    snprintf(texts[0], sizeof(texts[0]), "--net-allow=udp://10.0.0.0/%u:53", 32 - bits);
+    for (unsigned i = 0; i < 1U << bits; i++)
+        snprintf(texts[count++], sizeof(texts[0]), "--net-deny=udp://10.0.%u.%u", i / 256, i % 256);
+    for (unsigned i = 0; i < count; i++)
+        words[i] = texts[i];
+    words[count] = last;
+    words[count + 1] = NULL;
+    return shape_of(words);
+}
+
+/* More rules than the answer has time for are taken to leave something. */
+static void test_very_many_rules_that_deny_all_only_together_leave_udp_open(void **state)
+{
+    assert_int_equal(shape_of_single_denials(8, NULL).udp, UDP_INERT);
+    assert_int_equal(shape_of_single_denials(11, NULL).udp, UDP_OPEN);
+    assert_int_equal(shape_of_single_denials(11, "--net-deny=udp://*").udp, UDP_INERT);
+}
+
 static void test_ping_needs_its_own_rule_or_a_deny_list(void **state)
 {
     assert_false(SHAPE("--net-allow=*").ping);
@@ -194,6 +254,8 @@ int main(void)
         cmocka_unit_test(test_without_rules_the_network_is_closed),
         cmocka_unit_test(test_udp_is_inert_where_no_datagram_passes),
         cmocka_unit_test(test_udp_is_open_where_one_passes),
+        cmocka_unit_test(test_rules_that_deny_all_that_is_allowed_only_together_are_seen),
+        cmocka_unit_test(test_very_many_rules_that_deny_all_only_together_leave_udp_open),
         cmocka_unit_test(test_ping_needs_its_own_rule_or_a_deny_list),
         cmocka_unit_test(test_connects_are_on_behalf_where_something_needs_it),
         cmocka_unit_test(test_tcp_ports_alone_are_the_kernels),

@@ -252,13 +252,7 @@ static void test_users(void **state)
     assert_int_equal(policy->uid, 12);
     assert_int_equal(policy->gid, 34);
     policy_unref(policy);
-    policy = build_words(WORDS("--uid=12"));
-    assert_true(policy->has_user);
-    assert_int_equal(policy->uid, 12);
-    assert_int_equal(policy->gid, 12);
-    policy_unref(policy);
     assert_build_refused(WORDS("--user=12"), TEXTS("--user", "12"));
-    assert_build_refused(WORDS("--uid=x"), TEXTS("--uid", "x"));
     assert_build_refused(WORDS("--user=4294967295:0"), TEXTS("--user", "4294967295"));
 }
 

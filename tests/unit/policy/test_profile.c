@@ -198,6 +198,19 @@ static void test_flat_keys_of_old_profiles_name_the_new_place(void **state)
     assert_text_refused("[sandbox]\nfs_readable = []\n", TEXTS("unknown field 'sandbox'"));
 }
 
+static void test_names_of_options_are_told_the_key(void **state)
+{
+    assert_text_refused("[network]\nnet_allow = []\n", TEXTS("it is written [network].allow ("));
+    assert_text_refused("net_allow = []\n", TEXTS("it is written [network].allow ("));
+    assert_text_refused("[network]\nnet_deny_bind = []\n",
+                        TEXTS("it is written [network].deny_bind ("));
+    assert_text_refused("[filesystem]\nfs_read = []\n", TEXTS("it is written [filesystem].read ("));
+    assert_text_refused("[limits]\nmax_processes = 1\n",
+                        TEXTS("it is written [limits].processes ("));
+    assert_text_refused("[program]\nuser = \"1:2\"\n",
+                        TEXTS("it is written [program].uid and [program].gid ("));
+}
+
 static void test_flat_keys_of_absent_features_say_so(void **state)
 {
     static const char *const absent[] = {"max_memory", "max_cpu",    "max_disk",   "fs_denied",
@@ -533,7 +546,8 @@ static void test_names_do_not_escape(void **state)
 {
     struct error err = {0};
     const char *const bad[] = {"",        ".",    "..",    "../x", "/etc/passwd", "a/b",
-                               ".hidden", "a\nb", "a\x7f", "\xff", NULL};
+                               ".hidden", "a\nb", "a\x7f", "\xff", "a\xc2\x85z",  "a\xe2\x80\xaez",
+                               NULL};
 
     make_home_store();
     make_file("home/.config/sandlock/x.toml", "");
@@ -596,6 +610,7 @@ int main(void)
         cmocka_unit_test(test_a_section_of_other_releases_may_be_there_if_it_is_empty),
         cmocka_unit_test(test_features_of_other_releases_are_answered_with_no_other_name),
         cmocka_unit_test(test_flat_keys_of_old_profiles_name_the_new_place),
+        cmocka_unit_test(test_names_of_options_are_told_the_key),
         cmocka_unit_test(test_flat_keys_of_absent_features_say_so),
         cmocka_unit_test(test_a_part_of_a_key_finds_the_key_of_its_section),
         cmocka_unit_test(test_type_mismatches),

@@ -7,6 +7,7 @@
 
 #include "supervisor/loop.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -117,11 +118,95 @@ static void replace_neighbour(void *data, short revents)
     assert_true(loop_add(scene->loop, scene->pipes[1][0], POLLIN, read_one, scene));
 }
 
+static bool seen_to_be_ours;
+
+static bool ask_scene(const void *data)
+{
+    struct scene *scene = (struct scene *)data;
+
+    scene->calls[3]++;
+    return seen_to_be_ours;
+}
+
+static void guard_loop(struct scene *scene, bool ours)
+{
+    seen_to_be_ours = ours;
+    loop_set_guard(scene->loop, (struct fd_guard){ask_scene, scene});
+}
+
 static void must_not_be_called(void *data, short revents)
 {
     (void)data;
     (void)revents;
     fail_msg("an event of a removed descriptor was delivered");
+}
+
+static void what_is_ready_is_not_touched_when_the_guard_says_no(void **state)
+{
+    struct scene *scene = *state;
+
+    make_readable(scene, 0);
+    assert_true(loop_add(scene->loop, scene->pipes[0][0], POLLIN, must_not_be_called, scene));
+    guard_loop(scene, false);
+    assert_int_equal(loop_run(scene->loop), -EBADF);
+    seen_to_be_ours = true; /* too late */
+    assert_int_equal(loop_run(scene->loop), -EBADF);
+    assert_int_equal(scene->calls[3], 1);
+}
+
+static void a_hot_descriptor_is_delivered_without_a_question(void **state)
+{
+    struct scene *scene = *state;
+
+    make_readable(scene, 0);
+    assert_true(loop_add_hot(scene->loop, scene->pipes[0][0], POLLIN, count_and_stop, scene));
+    guard_loop(scene, true);
+    assert_int_equal(loop_run(scene->loop), 0);
+    assert_int_equal(scene->calls[3], 0);
+    /* Anything but what it is watched for is a reason to ask. */
+    loop_remove(scene->loop, scene->pipes[0][0]);
+    assert_true(loop_add_hot(scene->loop, scene->pipes[1][0], POLLIN, must_not_be_called, scene));
+    close(scene->pipes[1][1]);
+    scene->pipes[1][1] = -1;
+    seen_to_be_ours = false;
+    assert_int_equal(loop_run(scene->loop), -EBADF);
+}
+
+static void a_closed_number_needs_no_question(void **state)
+{
+    struct scene *scene = *state;
+
+    assert_true(loop_add(scene->loop, scene->pipes[0][0], POLLIN, must_not_be_called, scene));
+    close(scene->pipes[0][0]);
+    guard_loop(scene, true);
+    assert_int_equal(loop_run(scene->loop), -EBADF);
+}
+
+/* The numbers are in use again, and nothing is ready there. */
+static void the_guard_is_asked_where_nothing_happens(void **state)
+{
+    struct scene *scene = *state;
+
+    assert_true(loop_add(scene->loop, scene->pipes[0][0], POLLIN, must_not_be_called, scene));
+    guard_loop(scene, false);
+    assert_int_equal(loop_run(scene->loop), -EBADF);
+}
+
+static void nothing_is_done_to_an_epoll_number_that_is_somebody_elses(void **state)
+{
+    struct scene *scene = *state;
+
+    assert_true(loop_add_quiet(scene->loop, scene->pipes[0][0], POLLIN, must_not_be_called, scene));
+    guard_loop(scene, true);
+    int next = dup(0); /* the number that the epoll instance gets */
+    close(next);
+    loop_hurry(scene->loop);
+    make_readable(scene, 1);
+    assert_int_equal(dup2(scene->pipes[1][0], next), next);
+    assert_int_equal(loop_run(scene->loop), -EBADF);
+    loop_remove(scene->loop, scene->pipes[0][0]);
+    char byte;
+    assert_int_equal(read(next, &byte, 1), 1);
 }
 
 static void stop_loop(void *data)
@@ -437,6 +522,11 @@ int main(void)
         LOOP_TEST(an_event_that_belongs_to_nobody_does_not_silence_the_others),
         LOOP_TEST(what_epoll_does_not_take_is_polled),
         LOOP_TEST(a_loop_that_gets_busy_loses_no_event),
+        LOOP_TEST(what_is_ready_is_not_touched_when_the_guard_says_no),
+        LOOP_TEST(a_hot_descriptor_is_delivered_without_a_question),
+        LOOP_TEST(a_closed_number_needs_no_question),
+        LOOP_TEST(the_guard_is_asked_where_nothing_happens),
+        LOOP_TEST(nothing_is_done_to_an_epoll_number_that_is_somebody_elses),
         LOOP_TEST(timers_fire_once_in_the_order_of_their_deadlines),
         LOOP_TEST(a_timer_can_be_cancelled_even_when_it_is_due),
         LOOP_TEST(a_timer_that_rearms_itself_does_not_starve_descriptors),
