@@ -60,10 +60,11 @@ static int internet_socket(int type, struct sockaddr_in *name)
     return fd;
 }
 
-static void make_place(void)
+static int make_place(void **state)
 {
     struct sockaddr_un name;
 
+    (void)state;
     strcpy(root, "/tmp/sandlock-stale-XXXXXX");
     assert_non_null(mkdtemp(root));
     in_root(&name, "server");
@@ -78,23 +79,25 @@ static void make_place(void)
     assert_int_equal(listen(internet_socket(SOCK_STREAM, &tcp_peer), 100), 0);
     udp_receiver = internet_socket(SOCK_DGRAM, &udp_peer);
     fd_close(internet_socket(SOCK_STREAM, &free_port));
-    free_port.sin_addr.s_addr =
-        htonl(INADDR_LOOPBACK + 1); /* no connection of others begins there */
+    /* Where no connection of others begins. */
+    free_port.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
     held = mmap(NULL, sizeof(*held), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(held, MAP_FAILED);
+    return 0;
 }
 
-static void remove_place(void)
+static int remove_place(void **state)
 {
     static const char *const files[] = {"server", "mailbox", "file", "made"};
     struct sockaddr_un name;
 
+    (void)state;
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
         in_root(&name, files[i]);
         unlink(name.sun_path);
     }
-    rmdir(root);
     munmap(held, sizeof(*held));
+    return rmdir(root);
 }
 
 /* ---- The calls: whether they had their effect -------------------------------------------------------- */
@@ -469,9 +472,8 @@ static void try_calls(const char *const *words, const struct feature *const *fea
 {
     struct grants grants = {0};
     struct error err = {0};
-
-    make_place();
     CLEANUP_FD int directory = open(root, O_PATH | O_CLOEXEC);
+
     assert_int_equal(grant_now(&grants, directory, true), 0);
     struct policy *policy = build_words(words);
     struct network *network = network_new(policy, NULL, 0, 0, &err);
@@ -481,11 +483,11 @@ static void try_calls(const char *const *words, const struct feature *const *fea
                             .grants = &grants,
                             .network = network,
                             .window = {448, 511}};
+
     stale_try(&run, tried, count);
     network_free(network);
     policy_unref(policy);
     grants_free(&grants);
-    remove_place();
 }
 
 static void a_caller_that_is_gone_has_no_effect(void **state)
@@ -515,8 +517,9 @@ static void nor_where_ports_are_virtual(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_caller_that_is_gone_has_no_effect),
-        cmocka_unit_test(nor_where_ports_are_virtual),
+        cmocka_unit_test_setup_teardown(a_caller_that_is_gone_has_no_effect, make_place,
+                                        remove_place),
+        cmocka_unit_test_setup_teardown(nor_where_ports_are_virtual, make_place, remove_place),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
