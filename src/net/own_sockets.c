@@ -98,12 +98,13 @@ static int open_directory(int proc_fd, pid_t pid, const char *name, DIR **direct
 {
     int fd = procfs_open_file(proc_fd, pid, name, O_RDONLY | O_DIRECTORY);
 
-    *directory = fd < 0 ? NULL : fdopendir(fd);
+    if (fd < 0)
+        return fd;
+    *directory = fdopendir(fd);
     if (*directory != NULL)
         return 0;
-    int error = fd < 0 ? fd : -errno;
     fd_close(fd);
-    return error;
+    return -ENOMEM;
 }
 
 static bool next_number(DIR *directory, int *number)

@@ -127,8 +127,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(path != NULL);
     check_own_link(path, &view);
     check_cover(path);
-    path_advice(&advice, "--fs-write", path, input.left % 2 == 0);
+    bool itself = input.left % 2 == 0, write = input.left % 4 < 2;
+    const char *home = input.left % 3 == 0 ? NULL : "/home/somebody";
+    const char *caution = path_advice(&advice, write, path, itself, home);
     check(!buffer_failed(&advice));
+    check(caution == NULL || advice.length == 0);
     free(path);
     return 0;
 }
