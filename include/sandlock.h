@@ -397,7 +397,8 @@ int sandlock_run_interactive(const sandlock_sandbox_t *policy, const char *name,
  * are killed at once, waits return KILLED within about a second ("this process has closed the descriptors of the
  * sandbox"; without a supervisor a popen's fails with EBADF, as above), and kill and free return as ever, but some
  * memory stays. What the host opens under the numbers is not read, written or closed. That is looked at before each
- * use, and cannot be certain for a start, or a call of a command, that is under way at that moment.
+ * use, and cannot be certain for a start, or a call of a command, that is under way at that moment. So that it is seen
+ * where nothing happens, the supervising thread of each running sandbox wakes up once a second.
  *
  * Until it is freed a handle takes about 20 descriptors of the host, and supervised calls take some more for a
  * moment: for N handles at a time allow for 30 N (RLIMIT_NOFILE). Where too few are left a start fails (EMFILE). A limit

@@ -15,13 +15,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A container's root is an overlay; some refuse pidfd_getfd. */
+enum place { ON_HOST, IN_CONTAINER, IN_REFUSING_CONTAINER };
+
 /* One policy of everyday use: options by id and value. */
 struct variant {
     const char *name;
     enum option_id options[3];
     const char *values[3];
     size_t count;
-    bool traced;     /* as in containers that refuse pidfd_getfd */
+    enum place place;
     bool privileged; /* started by root; whoever builds this */
 };
 
@@ -33,14 +36,29 @@ static const struct variant variants[] = {
     {"all writable, process limit", {OPTION_FS_WRITE, OPTION_MAX_PROCESSES}, {"/", "8"}, 2},
     {"cpu cores", {OPTION_CPU_CORES}, {"0"}, 1},
     {"no supervisor", {OPTION_NO_SUPERVISOR}, {"true"}, 1},
-    {"ordinary, in a container", {OPTION_FS_READ}, {"/usr"}, 1, true},
-    {"process limit, in a container", {OPTION_MAX_PROCESSES}, {"8"}, 1, true},
-    {"all readable, in a container", {OPTION_FS_READ}, {"/"}, 1, true},
-    {"ordinary, of root", {OPTION_FS_READ}, {"/usr"}, 1, false, true},
-    {"process limit, of root", {OPTION_MAX_PROCESSES}, {"8"}, 1, false, true},
-    {"all readable, of root", {OPTION_FS_READ}, {"/"}, 1, false, true},
-    {"all writable, of root", {OPTION_FS_WRITE}, {"/"}, 1, false, true},
-    {"no supervisor, of root", {OPTION_NO_SUPERVISOR}, {"true"}, 1, false, true},
+    {"ordinary, of root", {OPTION_FS_READ}, {"/usr"}, 1, ON_HOST, true},
+    {"process limit, of root", {OPTION_MAX_PROCESSES}, {"8"}, 1, ON_HOST, true},
+    {"all readable, of root", {OPTION_FS_READ}, {"/"}, 1, ON_HOST, true},
+    {"all writable, of root", {OPTION_FS_WRITE}, {"/"}, 1, ON_HOST, true},
+    {"no supervisor, of root", {OPTION_NO_SUPERVISOR}, {"true"}, 1, ON_HOST, true},
+#define CONTAINED(name, place, privileged)                                             \
+    {"ordinary, " name, {OPTION_FS_READ}, {"/usr"}, 1, place, privileged},             \
+        {"process limit, " name, {OPTION_MAX_PROCESSES}, {"8"}, 1, place, privileged}, \
+    {                                                                                  \
+        "all readable, " name, {OPTION_FS_READ}, {"/"}, 1, place, privileged           \
+    }
+    CONTAINED("in a container", IN_CONTAINER, false),
+    CONTAINED("of root in a container", IN_CONTAINER, true),
+    CONTAINED("in a container that refuses pidfd_getfd", IN_REFUSING_CONTAINER, false),
+    CONTAINED("of root in a container that refuses pidfd_getfd", IN_REFUSING_CONTAINER, true),
+#undef CONTAINED
+    {"no supervisor, in a container", {OPTION_NO_SUPERVISOR}, {"true"}, 1, IN_CONTAINER},
+    {"no supervisor, of root in a container",
+     {OPTION_NO_SUPERVISOR},
+     {"true"},
+     1,
+     IN_CONTAINER,
+     true},
 };
 
 /* Soft limits of open files that most systems start programs with; see netlink_window(). */
@@ -105,10 +123,12 @@ static uint64_t print_variant(size_t index)
     struct policy *policy = build_policy(variant);
     struct supervisor_config config = {.policy = policy,
                                        .registry = feature_registry,
-                                       .traced = variant->traced,
+                                       .traced = variant->place == IN_REFUSING_CONTAINER,
+                                       .early_truncation = variant->place != ON_HOST,
                                        .terminal = terminal,
                                        .window = netlink_window(limits[index % LIMIT_COUNT])};
-    struct member_filter_options options = {.supervised = !policy->no_supervisor};
+    struct member_filter_options options = {.supervised = !policy->no_supervisor,
+                                            .early_truncation = variant->place != ON_HOST};
     struct supervisor *supervisor = NULL;
     struct error err = {0};
     char label[32];

@@ -163,7 +163,7 @@ int sandlock_feature(const char *name)
     if (name == NULL)
         return 0;
     const struct option_spec *option = option_find_long(name, strlen(name));
-    if (option != NULL && option->scope == SCOPE_POLICY && !option->hidden)
+    if (option != NULL && option->scope == SCOPE_POLICY)
         return 1;
     if (protection_parse(name, &protection))
         return 1;

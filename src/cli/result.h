@@ -10,8 +10,9 @@
 
 #include <stdint.h>
 
-/* The exit status of `run`, as a shell shows it: 128 + S if it dies by signal S itself; the command's own; 128 + S after signal S; 124 timeout; 125 a failure of
- * sandlock or of a launch step; 127 and 126 when the command was not found or could not be executed. */
+/* The exit status of `run`, as a shell shows it: 128 + S if it dies by signal S itself; the command's own; 128 + S
+ * after signal S; 124 timeout; 125 a failure of sandlock or of a launch step; 127 and 126 when the command was not
+ * found or could not be executed. */
 int result_exit_status(const struct outcome *outcome);
 
 /* "5s", "1.5s", "0.05s": milliseconds as seconds, without trailing zeros. */

@@ -8,6 +8,7 @@
 #include "kernel/sys.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
 /* clang-format off */
 #define DENY(number) .action = FILTER_ERRNO(number)
@@ -28,7 +29,8 @@
      {.test_count = sizeof((struct arg_test[]){__VA_ARGS__}) / sizeof(struct arg_test), \
       .tests = {__VA_ARGS__}, answer}}
 #define ROW(answer, ...) ROW_WHEN(RULE_ALWAYS, answer, __VA_ARGS__)
-#define ROW_ELSE(answer) {RULE_ALWAYS, {.test_count = 0, answer}}
+#define ROW_ELSE_WHEN(condition, answer) {condition, {.test_count = 0, answer}}
+#define ROW_ELSE(answer) ROW_ELSE_WHEN(RULE_ALWAYS, answer)
 /* clang-format on */
 
 /* ---- Processes ------------------------------------------------------------------------------- */
@@ -113,6 +115,19 @@ static const struct argument_rule ioctl_rules[] = {
     ROW(DENY(EPERM), EQUAL(1, 0x5437 /* TIOCVHANGUP */)),
     ROW(DENY(EPERM), EQUAL(1, 0x5457 /* TIOCSLCKTRMIOS */)),
     ROW(DENY(EPERM), EQUAL(1, 0x540E /* TIOCSCTTY */), NOT_EQUAL(2, 0 /* by force */)),
+    /* Of a console that root has as a stream: what all consoles of the machine share, and what stays after the run:
+     * ports (KDADDIO to KDDISABIO), keys (KDSKBENT), what they type (KDSKBSENT), accents (KDSKBDIACR, KDSKBDIACRUC), key
+     * codes (KDSETKEYCODE), who hears of some (KDSIGACCEPT), colours (PIO_CMAP), and whether others can be switched to
+     * (VT_LOCKSWITCH, VT_UNLOCKSWITCH). TIOCSSERIAL: ports and interrupts of a serial line. */
+    ROW_WHEN(RULE_PRIVILEGED, DENY(EPERM), BETWEEN(1, 0x4B34, 0x4B37)),
+    ROW_WHEN(RULE_PRIVILEGED, DENY(EPERM), EQUAL(1, 0x4B47 /* KDSKBENT */)),
+    ROW_WHEN(RULE_PRIVILEGED, DENY(EPERM), EQUAL(1, 0x4B49 /* KDSKBSENT */)),
+    ROW_WHEN(RULE_PRIVILEGED, DENY(EPERM), EQUAL(1, 0x4B4B /* KDSKBDIACR */)),
+    ROW_WHEN(RULE_PRIVILEGED, DENY(EPERM), BETWEEN(1, 0x4B4D, 0x4B4E)),
+    ROW_WHEN(RULE_PRIVILEGED, DENY(EPERM), EQUAL(1, 0x4B71 /* PIO_CMAP */)),
+    ROW_WHEN(RULE_PRIVILEGED, DENY(EPERM), EQUAL(1, 0x4BFB /* KDSKBDIACRUC */)),
+    ROW_WHEN(RULE_PRIVILEGED, DENY(EPERM), BETWEEN(1, 0x560B, 0x560C)),
+    ROW_WHEN(RULE_PRIVILEGED, DENY(EPERM), EQUAL(1, 0x541F /* TIOCSSERIAL */)),
     /* Routes (SIOCADDRT, for root) and interface requests (SIOCGIFNAME to private and wireless
      * ones) change or tell the host's network, which no Landlock right covers. 0x894B in their midst
      * is SIOCOUTQNSD, a question to a TCP socket; 0x89E0 to 0x89EF belong to the protocols. */
@@ -128,14 +143,16 @@ static const struct argument_rule ioctl_rules[] = {
     ROW(DENY(EPERM), BETWEEN(1, 0x89F0, 0x8BFF)),
     /* For root: requests to files that are no devices, so that Landlock does not judge them, and that do not ask
      * how the file was opened. Access mode 3, for neither reading nor writing, needs no right of Landlock's. That mode
-     * itself is not refused: open and openat have it in a register, openat2 has it in memory, which can change after
-     * every look, so no way would be closed, and all opens would lose the kernel's unconditional pass. */
+     * itself is not refused, only with O_TRUNC where that does harm (open_arg1_rules below): open and openat have it in
+     * a register, openat2 has it in memory, which can change after every look, so no way would be closed without
+     * refusing openat2, and all opens would lose the kernel's unconditional pass. */
     /* /proc/mtrr: MTRRIOC_*, but the two that only ask. MTD, also 'M', has other sizes. */
     ROW(DENY(EPERM), BETWEEN(1, 0x40104D00, 0x40104D09)),
     ROW(DENY(EPERM), EQUAL(1, 0xC0086987 /* /proc/i8k: I8K_SET_FAN */)),
     /* /proc/xen/privcmd: hypercalls, which have a size and no direction, as nothing else of type 'P'. */
     ROW(DENY(EPERM), MASKED(1, 0xC000FF00, 0x5000), ANY_BIT(1, 0x3FFF0000)),
-    /* OCFS2, exactly, as UBI is 'o', too: groups for root, and OCFS2_IOC_REFLINK, which copies what it names by path. */
+    /* OCFS2, exactly, as UBI is 'o', too: groups for root, and OCFS2_IOC_REFLINK, which copies what it names by
+     * path. */
     ROW(DENY(EPERM), BETWEEN(1, 0x40186F02, 0x40186F04)),
     /* Ceph: CEPH_IOC_SET_LAYOUT and SET_LAYOUT_POLICY, where a file's data, and new files', go. */
     ROW(DENY(EPERM), BETWEEN(1, 0x40289702, 0x40289705)),
@@ -158,6 +175,12 @@ static const struct argument_rule ioctl_rules[] = {
     ROW(DENY(EPERM), BETWEEN_LOW16(1, 0xF500, 0xF5FF)), /* f2fs */
     ROW(DENY(EPERM), BETWEEN_LOW16(1, 0x6E80, 0x6E8F)), /* 'n': NILFS2 */
     ROW(DENY(EPERM), BETWEEN_LOW16(1, 0xBC00, 0xBCFF)), /* bcachefs: subvolumes by path */
+    /* autofs, which asks for CAP_SYS_ADMIN alone: AUTOFS_IOC_READY, FAIL, CATATONIC, which ends the automount for
+     * the machine, SETTIMEOUT, EXPIRE and EXPIRE_MULTI. */
+    ROW_WHEN(RULE_PRIVILEGED, DENY(EPERM), BETWEEN_LOW16(1, 0x9360, 0x9362)),
+    ROW_WHEN(RULE_PRIVILEGED, DENY(EPERM), BETWEEN_LOW16(1, 0x9364, 0x9366)),
+    /* NS_MNT_GET_INFO, GET_NEXT and GET_PREV tell of every mount namespace, and make descriptors of them. */
+    ROW_WHEN(RULE_PRIVILEGED, DENY(EPERM), BETWEEN_LOW16(1, 0xB70A, 0xB70C)),
     /* CIFS_QUERY_INFO opens the file anew, and for root sets its size. */
     ROW(DENY(EPERM), BETWEEN_LOW16(1, 0xCF07, 0xCF07)),
 };
@@ -191,6 +214,35 @@ static const struct argument_rule mknod_arg1_rules[] = {
 static const struct argument_rule mknod_arg2_rules[] = {
     ROW(DENY(EPERM), MASKED(2, TYPE_BITS, BLOCK_DEVICE)),
     ROW(DENY(EPERM), MASKED(2, TYPE_BITS, CHARACTER_DEVICE), NOT_EQUAL(3, 0)),
+};
+
+/* ---- Opening --------------------------------------------------------------------------------- */
+
+/*
+ * When a file is opened Landlock asks for the rights of the access mode, which are none in mode 3, and for the one to
+ * truncate only after the file system has opened it. By then an overlay has copied the file without its content, and
+ * a FUSE server was told to empty it (member/object.h). Opened for writing the file needs a write grant, which is
+ * asked for in time; O_TRUNC without writing is of use to hardly anybody.
+ */
+#define ACCESS_MODE 3U /* O_ACCMODE of musl has O_PATH, too */
+
+#define TRUNCATION_ROWS(number)                                                                    \
+    ROW_WHEN(RULE_EARLY_TRUNCATION, DENY(EACCES), MASKED(number, O_TRUNC | ACCESS_MODE, O_TRUNC)), \
+        ROW_WHEN(RULE_EARLY_TRUNCATION, DENY(EACCES),                                              \
+                 MASKED(number, O_TRUNC | ACCESS_MODE, O_TRUNC | ACCESS_MODE))
+
+static const struct argument_rule open_arg1_rules[] = {
+    TRUNCATION_ROWS(1),
+};
+
+static const struct argument_rule open_arg2_rules[] = {
+    TRUNCATION_ROWS(2),
+};
+
+/* As clone3: the flags lie in memory, which a filter cannot read and a supervisor cannot judge without a race. Who
+ * uses it falls back to openat. */
+static const struct argument_rule openat2_rules[] = {
+    ROW_ELSE_WHEN(RULE_EARLY_TRUNCATION, DENY(ENOSYS)),
 };
 
 /* ---- Sockets --------------------------------------------------------------------------------- */
@@ -265,11 +317,11 @@ enum {
 /*
  * Source routing makes a packet pass by other hosts than the address says, and an interface of the socket's
  * (SO_BINDTODEVICE and its kin, a mark that rules of routing ask for, a next hop) sends it where the address
- * does not lead, a loopback address out of the machine; asked back it also tells the interfaces' names. Joining a multicast group
- * sends a packet that carries the group's address, also from a TCP socket; leaving, blocking a source and
- * how multicast is sent need a group, or an address that is judged. Above lie options that are not
- * known, the tables of the packet filter and multicast routing. An upper layer protocol may turn a TCP
- * socket into one that connects unseen; TCP_REPAIR makes up connections.
+ * does not lead, a loopback address out of the machine; asked back it also tells the interfaces' names. Joining a
+ * multicast group sends a packet that carries the group's address, also from a TCP socket; leaving, blocking a
+ * source and how multicast is sent need a group, or an address that is judged. Above lie options that are not
+ * known, the tables of the packet filter and multicast routing. An upper layer protocol may turn a TCP socket into
+ * one that connects unseen; TCP_REPAIR makes up connections.
  */
 static const struct argument_rule setsockopt_rules[] = {
     ROW(DENY(EPERM), EQUAL(1, LEVEL_SOCKET), EQUAL(2, 25 /* SO_BINDTODEVICE */)),
@@ -313,6 +365,9 @@ static const struct argument_rule setsockopt_rules[] = {
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 75, 76)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 78 /* IPV6_FREEBIND */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 200, 0xFFFFFFFF)),
+    /* With it another thread begins datagrams for names; see net/device.h, device_begins(). */
+    ROW_WHEN(RULE_SENDS_TRAPPED, DENY(EPERM), EQUAL(1, 17 /* IPPROTO_UDP */),
+             EQUAL(2, 1 /* UDP_CORK */)),
     /* What is sent on behalf comes from the supervisor's memory; a completion would mean nothing.
      */
     ROW_WHEN(RULE_SENDS_TRAPPED, DENY(EOPNOTSUPP), EQUAL(1, LEVEL_SOCKET),
@@ -367,6 +422,9 @@ struct argument_rules argument_rules_get(enum rule_set set)
         SET(own_affinity),
         SET(mknod_arg1),
         SET(mknod_arg2),
+        SET(open_arg1),
+        SET(open_arg2),
+        SET(openat2),
         SET(own_prlimit),
         SET(own_priority),
         SET(own_ioprio),

@@ -26,6 +26,7 @@ enum rule_condition {
     RULE_HUGE_PAGES_OFF,     /* the policy switches transparent huge pages off */
     RULE_PRIVILEGED,         /* a member may have capabilities */
     RULE_CORES_UNGATED,      /* the policy chooses processors, and nobody intersects with them */
+    RULE_EARLY_TRUNCATION, /* members see a file system that empties files before Landlock is asked */
 };
 
 struct argument_rule {
@@ -61,6 +62,9 @@ enum rule_set {
     RULES_madvise,
     RULES_mknod_arg1,
     RULES_mknod_arg2,
+    RULES_open_arg1,
+    RULES_open_arg2,
+    RULES_openat2,
 };
 
 struct argument_rules argument_rules_get(enum rule_set set);

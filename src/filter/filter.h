@@ -116,11 +116,12 @@ struct member_filter_options {
     bool supervised;
     const struct filter_trap *traps; /* of all wanted features; several may name one number */
     size_t trap_count;
-    bool netlink_view;   /* a trap of `socket` answers routing sockets */
-    bool interface_view; /* a trap of `ioctl` answers interface requests */
-    bool privileged;     /* a member may have capabilities */
-    bool traced;         /* no two processes may share a descriptor table (kernel/fetch.h) */
-    bool unexplained;    /* the plan as it would be without the policy's `explain` */
+    bool netlink_view;     /* a trap of `socket` answers routing sockets */
+    bool interface_view;   /* a trap of `ioctl` answers interface requests */
+    bool privileged;       /* a member may have capabilities */
+    bool early_truncation; /* of a file system that members see (member/object.h) */
+    bool traced;           /* no two processes may share a descriptor table (kernel/fetch.h) */
+    bool unexplained;      /* the plan as it would be without the policy's `explain` */
 };
 
 /* The plan for a policy: deny list, argument rules, traps, in that order of precedence, so that a

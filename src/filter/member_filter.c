@@ -226,6 +226,8 @@ static bool takes_part(const struct builder *builder, enum rule_condition when, 
         return builder->options->privileged;
     case RULE_CORES_UNGATED:
         return builder->policy->cpu_core_count > 0 && !trapped;
+    case RULE_EARLY_TRUNCATION:
+        return builder->options->early_truncation;
     }
     return true;
 }
@@ -259,13 +261,14 @@ static bool is_explained(const struct builder *builder)
            !builder->options->unexplained;
 }
 
-/* EPERM, and sockets that the kernel would have made, are worth a record; the other refusals repeat what
+/* EPERM, EACCES, and sockets that the kernel would have made, are worth a record; the other refusals repeat what
  * the kernel says about calls that make no sense, or send programs on another way of theirs. */
 static uint32_t refusal_of(const struct builder *builder, enum rule_set set, uint32_t action)
 {
     bool socket = set == RULES_socket || set == RULES_socketpair;
     bool kind = action == FILTER_ERRNO(EAFNOSUPPORT) || action == FILTER_ERRNO(EPROTONOSUPPORT);
-    bool policy = action == FILTER_ERRNO(EPERM) || (socket && kind);
+    bool permission = action == FILTER_ERRNO(EPERM) || action == FILTER_ERRNO(EACCES);
+    bool policy = permission || (socket && kind);
 
     return policy && is_explained(builder) ? FILTER_NOTIFY : action;
 }
@@ -301,7 +304,8 @@ static bool is_denied_by_policy(const struct policy *policy, int number)
 }
 
 /* The errno that a call gets whatever its arguments; 0 if it is judged further. */
-static int class_errno(enum syscall_class class, const struct policy *policy, bool supervised)
+static int class_errno(enum syscall_class class, const struct policy *policy, bool supervised,
+                       bool privileged)
 {
     switch (class) {
     case CLASS_ALLOW:
@@ -311,6 +315,8 @@ static int class_errno(enum syscall_class class, const struct policy *policy, bo
         return EPERM;
     case CLASS_DENY_SUPERVISED:
         return supervised ? EPERM : 0;
+    case CLASS_DENY_PRIVILEGED:
+        return supervised || privileged ? EPERM : 0;
     case CLASS_ENOSYS:
         return ENOSYS;
     case CLASS_ENOSYS_SUPERVISED:
@@ -326,7 +332,8 @@ static int class_errno(enum syscall_class class, const struct policy *policy, bo
 static bool plan_number(struct builder *builder, int number)
 {
     struct syscall_class_row row = syscall_class_of(builder->arch->ids[number]);
-    int error = class_errno(row.class, builder->policy, builder->options->supervised);
+    int error = class_errno(row.class, builder->policy, builder->options->supervised,
+                            builder->options->privileged);
     struct passes passes;
 
     if (is_denied_by_policy(builder->policy, number))
@@ -430,8 +437,8 @@ uint64_t member_filter_key(const struct policy *policy, const struct member_filt
     if (policy->denied_count > 0 || policy->sysv_ipc_allowed || policy->explain)
         return 0;
     struct network_shape shape = network_shape_of(policy);
-    mix(&key,
-        (uint64_t)options->privileged << 2 | (uint64_t)options->traced << 1 | options->supervised);
+    mix(&key, (uint64_t)options->early_truncation << 3 | (uint64_t)options->privileged << 2 |
+                  (uint64_t)options->traced << 1 | options->supervised);
     mix(&key, (uint64_t)shape.udp << 3 | (uint64_t)shape.ping << 2 |
                   (uint64_t)options->netlink_view << 1 | options->interface_view);
     mix(&key, policy->without & FEATURE_PROCESS_GATE);
@@ -457,7 +464,7 @@ const char *member_filter_denial_reason(const struct arch *arch, const struct po
     if (is_denied_by_policy(policy, number))
         return "extra-deny-syscall";
     row = syscall_class_of(arch->ids[number]);
-    if (class_errno(row.class, policy, supervised) == 0)
+    if (class_errno(row.class, policy, supervised, false) == 0)
         return NULL;
     switch (row.class) {
     case CLASS_SYSV:

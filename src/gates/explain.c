@@ -17,7 +17,6 @@
 #include "supervisor/supervisor.h"
 #include "util/buffer.h"
 #include "util/fd.h"
-#include "util/text.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -78,7 +77,7 @@ static bool explain_start(struct supervisor *supervisor, void **state, struct er
     explain->files.mapped = policy_maps_user(policy);
     explain->files.hard_links_protected = hard_links_are_protected();
     explain->handled_net = masks.net;
-    explain->own_ports = own_port_range(policy);
+    explain->own_ports = own_port_range();
     explain->udp_exists = network_shape_of(policy).udp != UDP_CLOSED;
     pthread_mutex_init(&explain->files.local.lock, NULL);
     *state = explain;
@@ -189,38 +188,23 @@ static bool is_tcp(const struct request *request)
     return tcp;
 }
 
-/* `object` is what would be allowed. */
-static void suggest_destination(const struct explain *explain,
-                                const struct sockaddr_storage *address, uint16_t port,
-                                const char *object, struct buffer *advice)
+/* What own_port_suggest() says. */
+static const char *suggest_destination(const struct explain *explain,
+                                       const struct sockaddr_storage *address, uint16_t port,
+                                       struct buffer *advice)
 {
     bool ipv4 = address->ss_family == AF_INET;
     const struct sockaddr_in *in = (const struct sockaddr_in *)address;
     const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
     struct net_address named = {.family = ipv4 ? 4 : 6};
-    CLEANUP_BUFFER struct buffer without_port = BUFFER_INIT;
 
     if (ipv4)
         memcpy(named.bytes, &in->sin_addr, sizeof(in->sin_addr));
     else
         memcpy(named.bytes, &in6->sin6_addr, sizeof(in6->sin6_addr));
     struct net_address reached = net_address_canonical(&named);
-    switch (own_port_of(explain->policy, explain->own_ports, NET_TCP, &reached, port)) {
-    case OWN_PORT_REMAP:
-        buffer_append_text(advice, "--port-remap");
-        return;
-    case OWN_PORT_ADDRESS:
-        buffer_append_text(&without_port, "tcp://");
-        net_address_render(&reached, &without_port);
-        if (buffer_failed(&without_port))
-            return;
-        object = buffer_text(&without_port);
-        break;
-    case OWN_PORT_NO:
-        break;
-    }
-    buffer_append_text(advice, "--net-allow ");
-    text_shell_quote(advice, object);
+    return own_port_suggest(explain->policy, explain->own_ports, NET_TCP, &reached, NULL, port,
+                            advice);
 }
 
 /* "192.0.2.1:80", "[::1]:80". False: not an address of the internet families. */
@@ -273,6 +257,7 @@ static struct verdict on_address_call(struct request *request)
     uint32_t size = (uint32_t)request->notification.data.args[2];
     CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
     char text[INET6_ADDRSTRLEN + 16], object[INET6_ADDRSTRLEN + 24];
+    const char *reason = NULL;
     uint16_t port;
 
     if (size > sizeof(address) || !is_socket(request) ||
@@ -290,10 +275,10 @@ static struct verdict on_address_call(struct request *request)
     if (bind)
         buffer_printf(&advice, "--net-allow-bind %u", port);
     else
-        suggest_destination(explain, &address, port, object, &advice);
-    request_record_denial(request, object, bind ? "bind" : "connect", EACCES,
-                          bind ? "bind-rules" : "network-rules", NULL,
-                          advice.length > 0 ? buffer_text(&advice) : NULL);
+        reason = suggest_destination(explain, &address, port, &advice);
+    request_record_denial(
+        request, object, bind ? "bind" : "connect", EACCES, bind ? "bind-rules" : "network-rules",
+        reason, advice.length > 0 && !buffer_failed(&advice) ? buffer_text(&advice) : NULL);
     return verdict_next();
 }
 

@@ -159,6 +159,7 @@ static bool add_one(void *data, struct granted *granted)
 {
     struct build *build = data;
 
+    build->domains->truncates_early |= granted->truncates_early;
     /* Who confines itself means its own entry. */
     if (build->options->confine_only || object_device_is_block(granted->object.device) ||
         !object_is_in_procfs(granted->fd))

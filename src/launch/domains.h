@@ -33,6 +33,7 @@ struct domains {
     size_t own_rule_count;
     bool own_entry_written;  /* a write grant names the own entry or something in it */
     bool own_entry_with_net; /* one without a view shows the network, which is the host's */
+    bool truncates_early;    /* a grant lies on a file system that does (member/object.h) */
     bool shows_kernel;       /* without a view a grant shows more of procfs or sysfs than that */
 };
 
@@ -52,7 +53,8 @@ struct domains_options {
     bool confine_only;           /* file rules and scopes only, no network bits (confine()) */
 };
 
-/* Errors: Landlock or a strict protection is missing, a ruleset cannot be made, those of granted_each(). Warnings (a missing GPU node) go to the posture as exceptions. */
+/* Errors: Landlock or a strict protection is missing, a ruleset cannot be made, those of granted_each(). Warnings
+ * (a missing GPU node) go to the posture as exceptions. */
 bool domains_build(struct domains *domains, const struct domains_options *options,
                    struct posture *posture, struct error *err);
 void domains_close_rulesets(struct domains *domains); /* keeps the grants */

@@ -28,9 +28,9 @@ static bool is_ignored(int number)
 }
 
 /* Who reads the output may use the terminal meanwhile: a pager in the same pipeline, or a program that collects what
- * its tools print (an interactive agent). It could not if somebody else were in front. There is none where the session began
- * with us. Where what would stop the command is ignored (a shell that reads the output of a command does so) it could
- * not be seen to use the terminal. */
+ * its tools print (an interactive agent). It could not if somebody else were in front. There is none where the
+ * session began with us. Where what would stop the command is ignored (a shell that reads the output of a command
+ * does so) it could not be seen to use the terminal. */
 static bool reader_may_use_terminal(void)
 {
     pid_t parent = getppid();
@@ -39,8 +39,8 @@ static bool reader_may_use_terminal(void)
            !is_ignored(SIGTTIN) && !is_ignored(SIGTTOU);
 }
 
-/* A group of another pid namespace has the number 0 here. Two of them could not be told apart, nor could the terminal be
- * given back. */
+/* A group of another pid namespace has the number 0 here. Two of them could not be told apart, nor could the
+ * terminal be given back. */
 static bool is_own_group(pid_t owner)
 {
     pid_t own = getpgrp();

@@ -159,6 +159,7 @@ static bool open_one(struct opening *opening, const char *path, size_t index, bo
         grant_failed(opening, -result, write, optional, index, path, below);
         return false;
     }
+    item.truncates_early = object_truncates_early(fd);
     bool of_terminal = stands_for_terminal(fd, &item.object);
     item.fd = fd_steal(&fd);
     bool ok = opening->visit(opening->data, &item);

@@ -76,6 +76,7 @@ struct launch {
     struct child_plan child_plan;
     struct descriptor_window window; /* of the members' virtual routing sockets */
     struct guardian_plan guardian_plan;
+    bool truncates_early;  /* a file system that members see does (member/object.h) */
     bool traced;           /* descriptors are fetched by the guardian (kernel/fetch.h) ... */
     struct tracer *tracer; /* ... whose memory for it this is */
 
@@ -111,6 +112,9 @@ void posture_describe_network(struct launch *launch);
 
 /* Before the guardian is made: children that are no members. What cannot be noted is taken for one (sweep.c). */
 void launch_note_children(struct launch *launch);
+
+/* The sweep leaves it to the kernel whom its signals reach: whether they reach others is seen here (launch.c). */
+bool launch_reaches_outsiders(void);
 
 /* The guardian died out of turn: ends the members that PDEATHSIG did not reach (sweep.c). */
 void launch_sweep_members(struct launch *launch);

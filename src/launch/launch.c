@@ -48,8 +48,7 @@ static void crash_if(const char *at)
 
 /* ---- Start -------------------------------------------------------------------------------------- */
 
-/* The sweep leaves it to the kernel whom its signals reach, so that they do not reach others is seen here. */
-static bool reaches_outsiders(void)
+bool launch_reaches_outsiders(void)
 {
     const pid_t outsiders[] = {1, getppid()};
 
@@ -76,7 +75,7 @@ static bool enter_supervisor_domain(struct launch *launch, struct error *err)
     launch->confined_process = getpid();
     launch->confined_thread = sys_gettid();
     launch->scoped = (launch->domains.masks.scoped & LL_SCOPE_SIGNAL) != 0 &&
-                     !launch->own_process && !reaches_outsiders();
+                     !launch->own_process && !launch_reaches_outsiders();
     return true;
 }
 
@@ -116,8 +115,11 @@ static bool lifeline_is_here(const struct launch *launch, int end)
     int fd = __atomic_load_n(&launch->lifeline[end], __ATOMIC_ACQUIRE);
     struct stat status;
 
-    return fd < 0 || (fstat(fd, &status) == 0 && status.st_dev == launch->lifeline_device &&
-                      status.st_ino == launch->lifeline_inode);
+    if (fd < 0 || (fstat(fd, &status) == 0 && status.st_dev == launch->lifeline_device &&
+                   status.st_ino == launch->lifeline_inode))
+        return true;
+    /* Closed by us in between, and perhaps somebody else's by now. */
+    return __atomic_load_n(&launch->lifeline[end], __ATOMIC_ACQUIRE) < 0;
 }
 
 bool launch_descriptors_are_here(const struct launch *launch)
@@ -140,8 +142,12 @@ bool launch_guardian_is_gone(const struct launch *launch)
 {
     struct pollfd polled = {.fd = launch->guardian_pidfd, .events = POLLIN};
 
-    return launch_descriptors_are_here(launch) ? poll(&polled, 1, 0) > 0
-                                               : guardian_has_ended(launch);
+    if (!launch_descriptors_are_here(launch))
+        return guardian_has_ended(launch);
+    if (poll(&polled, 1, 0) <= 0)
+        return false;
+    /* Closed: see notify_guardian(). */
+    return (polled.revents & POLLNVAL) == 0 || guardian_has_ended(launch);
 }
 
 static bool child_has_exited(const struct launch *launch)
@@ -364,10 +370,9 @@ static int notify_guardian(struct launch *launch)
     int result =
         FAULT_OR("guardian-signal", -EPERM,
                  sys_pidfd_send_signal(launch->guardian_pidfd, GUARDIAN_COMMAND_SIGNAL, 0));
-    if (result == -EBADF) { /* closed, and the number perhaps used again */
-        atomic_store_explicit(&launch->descriptors_lost, true, memory_order_release);
+    /* Closed, perhaps in a table of this thread's own: whether it is lost for all the loop sees. */
+    if (result == -EBADF)
         return guardian_has_ended(launch) ? -ESRCH : notify_by_number(guardian);
-    }
     /* A filter of the host's may refuse it, with any number. */
     if (result == 0 || result == -ESRCH)
         return result;
@@ -428,6 +433,16 @@ static bool guardian_obeyed(const struct launch *launch)
     return (int32_t)(done - ordered) >= 0;
 }
 
+/* A filter of the caller's may refuse the one; where it refuses the other nothing was started. */
+static void end_guardian(const struct launch *launch)
+{
+    int result = FAULT_OR("guardian-signal", -EPERM,
+                          sys_pidfd_send_signal(launch->guardian_pidfd, SIGKILL, 0));
+
+    if (result < 0 && result != -ESRCH)
+        kill(launch->guardian, SIGKILL);
+}
+
 /* No member can stop it. What is left of them when it has died is swept. */
 static void on_no_answer(void *data)
 {
@@ -437,23 +452,28 @@ static void on_no_answer(void *data)
     if (launch->guardian <= 0 || guardian_obeyed(launch))
         return;
     if (procfs_stat(-1, launch->guardian, &stat) == 0 && stat.state == 'T')
-        sys_pidfd_send_signal(launch->guardian_pidfd, SIGKILL, 0);
-    else
-        loop_timer_add(launch->loop, loop_now() + ANSWER_NS, on_no_answer, launch);
+        end_guardian(launch);
+    loop_timer_add(launch->loop, loop_now() + ANSWER_NS, on_no_answer, launch);
 }
 
 void launch_kill(struct launch *launch)
 {
     launch_command(launch, COMMAND_KILL);
-    if (launch->own_process) /* else nobody might be able to sweep */
+    /* In a host nobody might be able to sweep; and another thread than the loop's speaks for one that is stuck. */
+    if (launch->own_process && sys_gettid() == getpid())
         loop_timer_add(launch->loop, loop_now() + ANSWER_NS, on_no_answer, launch);
+}
+
+void launch_end(struct launch *launch)
+{
+    launch_command(launch, COMMAND_FINISH);
+    launch_kill(launch);
 }
 
 void launch_lose_descriptors(struct launch *launch)
 {
     atomic_store_explicit(&launch->descriptors_lost, true, memory_order_release);
-    launch_command(launch, COMMAND_FINISH);
-    launch_command(launch, COMMAND_KILL);
+    launch_end(launch);
 }
 
 int launch_signal_group(struct launch *launch, int signal)

@@ -100,9 +100,12 @@ bool launch_supervised(const struct launch *launch);
 int launch_command(struct launch *launch, enum guardian_command command);
 int launch_signal_group(struct launch *launch, int signal);
 
-/* COMMAND_KILL, on the loop's thread. On the command line it kills the guardian, too, if that has been stopped by somebody
- * and does not obey. */
+/* COMMAND_KILL, on the loop's thread. On the command line it kills the guardian, too, if that has been stopped by
+ * somebody and does not obey. */
 void launch_kill(struct launch *launch);
+
+/* COMMAND_FINISH and then launch_kill(). Any thread: on another than the loop's it is the two commands alone. */
+void launch_end(struct launch *launch);
 
 int launch_guardian_pidfd(const struct launch *launch);
 bool launch_guardian_is_gone(const struct launch *launch);
@@ -111,8 +114,8 @@ bool launch_guardian_is_gone(const struct launch *launch);
  * else: then commands still arrive, and nothing may be read, written or closed. */
 bool launch_descriptors_are_here(const struct launch *launch);
 
-/* The host has closed descriptors of ours, which is seen at others than those that the answer above looks at: it is false
- * on every thread then. Tells the guardian to end. */
+/* The host has closed descriptors of ours, which is seen at others than those that the answer above looks at: it is
+ * false on every thread then. Tells the guardian to end. */
 void launch_lose_descriptors(struct launch *launch);
 
 /* Where launch_free() may not be called, since the descriptors are not here: after launch_finish(), ends the threads.

@@ -8,8 +8,10 @@
 #include "kernel/procfs.h"
 #include "kernel/sys.h"
 #include "kernel/task_memory.h"
+#include "launch/home.h"
 #include "launch/precompiled.h"
 #include "launch/registry.h"
+#include "member/object.h"
 #include "net/net.h"
 #include "net/network.h"
 #include "policy/grammar.h"
@@ -125,19 +127,23 @@ static void let_signals_end_us(const struct launch_spec *spec, sigset_t *before)
     pthread_sigmask(SIG_UNBLOCK, &set, before);
 }
 
-/* The user's home directory by its canonical name, for advice; NULL: none is known. Only what is cached is walked,
- * since that waits for no file system: what lies at hand, as after a login. Otherwise the name stands as it is.
- * `room` may hold the result. */
-static const char *home_directory(char room[PATH_MAX])
+static bool path_truncates_early(const char *path)
 {
-    const char *home = getenv("HOME");
-    bool unlinked;
+    CLEANUP_FD int fd = open(path, O_PATH | O_CLOEXEC);
 
-    if (home == NULL || home[0] != '/')
-        return NULL;
-    CLEANUP_FD int fd =
-        sys_openat2(AT_FDCWD, home, O_PATH | O_DIRECTORY | O_CLOEXEC, 0, RESOLVE_CACHED);
-    return fd >= 0 && grants_path_of(fd, room, PATH_MAX, &unlinked) == 0 ? room : home;
+    return object_truncates_early(fd);
+}
+
+/* A container's root is an overlay: every file of its image can be named, granted or not. What lies on other mounts
+ * is looked at where the command starts and where a grant names it, so that opens cost nothing elsewhere. */
+static void find_early_truncation(struct launch *launch)
+{
+    const char *start = launch->policy->cwd;
+
+    launch->truncates_early = path_truncates_early("/") || path_truncates_early(".") ||
+                              (start != NULL && path_truncates_early(start));
+    for (size_t i = 0; i < launch->granted.count; i++)
+        launch->truncates_early |= launch->granted.items[i].truncates_early;
 }
 
 static bool prepare_supervisor(struct launch *launch, const struct launch_spec *spec,
@@ -154,6 +160,7 @@ static bool prepare_supervisor(struct launch *launch, const struct launch_spec *
         .interactive = launch->terminal >= 0,
         .traced = launch->traced,
         .terminal = !policy->no_supervisor && launch_terminal_controls(),
+        .early_truncation = launch->truncates_early,
         .window = launch->window,
     };
     size_t traps;
@@ -190,8 +197,10 @@ static bool prepare_supervisor(struct launch *launch, const struct launch_spec *
 
 static bool prepare_filter(struct launch *launch, struct error *err)
 {
-    struct member_filter_options options = {.supervised = !launch->policy->no_supervisor,
-                                            .privileged = sys_may_be_privileged()};
+    struct member_filter_options options = {
+        .supervised = !launch->policy->no_supervisor,
+        .privileged = !launch->supervised && sys_may_be_privileged(),
+        .early_truncation = launch->truncates_early || launch->domains.truncates_early};
 
     if (fault_is("filter"))
         return error_runtime(err, EIO, "filter of the members");
@@ -448,8 +457,10 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
     launch->traced =
         !policy->no_supervisor && probe_fetch_method() == PROBE_FETCH_TRACER && spec->entry == NULL;
     /* Without a supervisor only the rulesets need them. */
-    if ((!policy->no_supervisor && !granted_open(&launch->granted, policy, err)) ||
-        !prepare_supervisor(launch, spec, err))
+    if (!policy->no_supervisor && !granted_open(&launch->granted, policy, err))
+        return false;
+    find_early_truncation(launch);
+    if (!prepare_supervisor(launch, spec, err))
         return false;
 
     if (!prepare_user(launch, err))

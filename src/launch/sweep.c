@@ -338,10 +338,24 @@ static bool is_confined_here(const struct launch *launch)
            launch->confined_thread == sys_gettid();
 }
 
+/* Those who cannot be told from members by signals alone are not swept: a scope that was seen to hold at the start and
+ * does not hold any more is no reason to look for another sign. The wall refuses the question once it is up;
+ * there the proof of the start stands. */
+static void sweep_from_host(const struct launch *launch)
+{
+    if (!is_confined_here(launch) || (launch->scoped && launch_reaches_outsiders()))
+        return;
+    sweep_by_domain(launch->scoped);
+}
+
 void launch_sweep_members(struct launch *launch)
 {
+    /* What it opens is never what the host has closed, and stayed open where a guard says so of all. */
+    struct fd_guard guard = fd_guard_thread((struct fd_guard){NULL, NULL});
+
     if (launch->own_process)
         sweep_children(launch);
-    else if (is_confined_here(launch))
-        sweep_by_domain(launch->scoped);
+    else
+        sweep_from_host(launch);
+    fd_guard_thread(guard);
 }

@@ -427,6 +427,13 @@ uint32_t object_file_system(int path_fd)
     return fstatfs(path_fd, &status) == 0 ? (uint32_t)status.f_type : 0;
 }
 
+bool object_truncates_early(int path_fd)
+{
+    uint32_t type = object_file_system(path_fd);
+
+    return type == 0 || type == OVERLAYFS_SUPER_MAGIC || type == FUSE_SUPER_MAGIC;
+}
+
 bool object_is_in_procfs(int path_fd)
 {
     uint32_t type = object_file_system(path_fd);

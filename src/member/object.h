@@ -103,6 +103,10 @@ static inline bool object_device_is_block(uint64_t device)
  * local_devices_has() does not say otherwise. */
 uint32_t object_file_system(int path_fd);
 
+/* True if its file system may empty a file that is opened with O_TRUNC before Landlock is asked for the right to
+ * truncate, whatever the file is opened for: overlayfs, FUSE, and what cannot be told. */
+bool object_truncates_early(int path_fd);
+
 /* True if the object lies in a procfs, and if it cannot be told. */
 bool object_is_in_procfs(int path_fd);
 

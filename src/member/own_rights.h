@@ -23,8 +23,9 @@ struct own_rights own_rights_now(void);
 
 /* In the acting thread, right before each operation: 0, and *known tells whether the operation has to go by
  * *identity. That is read if it is needed and not known yet, or was read by another user than the thread is now;
- * the notification is then validated. The caller releases it. -errno: nothing may be performed, and nothing is held. `mapped` as for identity_read(). Costs
- * an ordinary user who stays what he is two system calls of the cheapest kind. */
+ * the notification is then validated. The caller releases it. -errno: nothing may be performed, and nothing is
+ * held. `mapped` as for identity_read(). Costs an ordinary user who stays what he is two system calls of the
+ * cheapest kind. */
 int own_rights_look(const struct own_rights *start, const struct request *request, bool mapped,
                     bool *known, struct member_identity *identity);
 

@@ -96,11 +96,13 @@ const char *path_advice(struct buffer *out, bool write, const char *path, bool i
         if (slash != NULL)
             slash[slash == place ? 1 : 0] = '\0';
     }
-    const char *caution = place_caution(place, write, home);
+    const char *granted = write ? NULL : place_system_directory(place);
+    if (granted == NULL || place_caution(granted, write, home) != NULL) /* a home may lie in it */
+        granted = place;
+    const char *caution = place_caution(granted, write, home);
     if (caution != NULL)
         return caution;
-    const char *system = write ? NULL : place_system_directory(place);
     buffer_append_text(out, write ? "--fs-write " : "--fs-read ");
-    text_shell_quote(out, system != NULL ? system : place);
+    text_shell_quote(out, granted);
     return NULL;
 }

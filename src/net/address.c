@@ -11,6 +11,7 @@
 /* Layout of the kernel's socket addresses: the family, then for the IP families the port in network
  * order; what the kernel needs to find the address behind it. */
 #define FAMILY_SIZE 2U
+#define PORT_AT 2U
 #define IPV4_MIN 8U /* family, port, address */
 #define IPV4_AT 4U
 #define IPV6_MIN 24U /* family, port, flow information, address */
@@ -23,7 +24,7 @@ static void take_ip(struct socket_address *address, uint8_t family, size_t at)
 
     memcpy(raw.bytes, address->bytes + at, family == 4 ? 4 : 16);
     address->ip = net_address_canonical(&raw);
-    address->port = (uint16_t)(address->bytes[2] << 8 | address->bytes[3]);
+    address->port = (uint16_t)(address->bytes[PORT_AT] << 8 | address->bytes[PORT_AT + 1]);
     address->has_ip = true;
 }
 
@@ -107,6 +108,13 @@ void address_settle(struct socket_address *address)
         memcpy(bytes + IPV6_AT, address->ip.bytes, 16);
     else /* mapped: the prefix stands there already */
         memcpy(bytes + IPV6_AT + 12, address->ip.bytes, 4);
+}
+
+void address_set_port(struct socket_address *address, uint16_t port)
+{
+    address->port = port;
+    address->bytes[PORT_AT] = (uint8_t)(port >> 8);
+    address->bytes[PORT_AT + 1] = (uint8_t)port;
 }
 
 int address_check_length(uint64_t length)

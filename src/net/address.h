@@ -47,6 +47,9 @@ void address_meet(struct socket_address *address, int fd);
  * information, which can carry a routing header, is dropped. Not for bind. */
 void address_settle(struct socket_address *address);
 
+/* Another port of the same host, in the copy and as it was read. Only for addresses with an IP. */
+void address_set_port(struct socket_address *address, uint16_t port);
+
 /* -EINVAL where address_read() says so of the register alone; else 0. Pure. */
 int address_check_length(uint64_t length);
 

@@ -146,6 +146,16 @@ static struct verdict refuse(const struct request *request, const struct job *jo
     return verdict_errno(EACCES);
 }
 
+/* Why its sockets are inert. */
+static const char *lack_of_udp(const struct policy *policy)
+{
+    bool any = policy->net_allow.count == 0; /* rules of denial alone */
+
+    for (size_t i = 0; i < policy->net_allow.count; i++)
+        any = any || policy->net_allow.items[i].protocol == NET_UDP;
+    return any ? "the rules leave no UDP destination" : "no rule for UDP";
+}
+
 /* Any rule for UDP makes the bind possible. The one for the own address is sure to be a rule. */
 static struct verdict refuse_udp(const struct request *request, const struct binder *binder,
                                  const struct socket_address *address)
@@ -156,7 +166,7 @@ static struct verdict refuse_udp(const struct request *request, const struct bin
     name_local_address(object, NET_UDP, address);
     if (binder->network != NULL && address->kind == ADDRESS_IP)
         net_explain(binder->network->verdicts, NET_UDP, &address->ip, address->port, &verdict);
-    request_record_denial(request, object, "bind", EACCES, LAYER, "no rule for UDP",
+    request_record_denial(request, object, "bind", EACCES, LAYER, lack_of_udp(binder->policy),
                           verdict.suggest[0] == '\0' ? NULL : verdict.suggest);
     return verdict_errno(EACCES);
 }

@@ -138,13 +138,6 @@ static struct port_map *own_ports(const struct connect_call *call, enum net_prot
     return local ? call->shared->network->ports : NULL;
 }
 
-static void set_port(struct socket_address *address, uint16_t port)
-{
-    address->port = port;
-    address->bytes[2] = (uint8_t)(port >> 8);
-    address->bytes[3] = (uint8_t)port;
-}
-
 static int refuse_without_rules(const struct request *request, const struct connect_call *call,
                                 enum net_protocol protocol)
 {
@@ -184,7 +177,7 @@ static int judge_own(const struct request *request, struct connect_call *call)
         return call->shared->network->shape.destination_policy
                    ? 0
                    : refuse_without_rules(request, call, protocol);
-    set_port(&call->address, real);
+    address_set_port(&call->address, real);
     return 0;
 }
 

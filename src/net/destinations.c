@@ -30,9 +30,8 @@ static unsigned limit_passed(unsigned limit)
     return limit < PASSED_MAX ? limit : PASSED_MAX;
 }
 
-/* Where rules exist of which none is for UDP, its sockets are inert. */
-    static enum device_peers
-    udp_peers_of(const struct network *network)
+/* Where rules let no UDP datagram pass, also because all that is allowed is denied, its sockets are inert. */
+static enum device_peers udp_peers_of(const struct network *network)
 {
     if (network->shape.udp == UDP_INERT)
         return PEERS_ANY;

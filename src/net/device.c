@@ -107,14 +107,14 @@ static bool is_ping(const struct pinned_socket *socket)
     return socket->domain == AF_INET6 && socket->protocol == IPPROTO_ICMPV6;
 }
 
-static void leave(pthread_mutex_t *lock, const struct pinned_socket *socket,
+void device_leave(pthread_mutex_t *lock, const struct pinned_socket *socket,
                   const struct socket_address *address)
 {
     if (is_concerned(socket, address) && !is_stream(socket))
         pthread_mutex_unlock(lock);
 }
 
-static int enter(pthread_mutex_t *lock, const struct pinned_socket *socket,
+int device_enter(pthread_mutex_t *lock, const struct pinned_socket *socket,
                  const struct socket_address *address)
 {
     int result = 0;
@@ -129,7 +129,7 @@ static int enter(pthread_mutex_t *lock, const struct pinned_socket *socket,
             result = -ENETUNREACH;
     }
     if (result < 0)
-        leave(lock, socket, address);
+        device_leave(lock, socket, address);
     return result;
 }
 
@@ -221,15 +221,6 @@ static bool is_alike(const struct net_address *peer, const struct net_address *a
     return peer->family == address->family && kind_of(peer) == kind && kind != KIND_LOW;
 }
 
-/* The same, or as good as the same. */
-static int keep_both(const struct socket_address *peer, const struct socket_address *address,
-                     enum device_peers peers)
-{
-    if (peer->port == address->port && net_address_equal(&peer->ip, &address->ip))
-        return 0;
-    return peers == PEERS_ALIKE && is_alike(&peer->ip, &address->ip) ? 0 : -EISCONN;
-}
-
 static int keep_peer(const struct pinned_socket *socket, const struct socket_address *address,
                      enum device_peers peers)
 {
@@ -245,44 +236,9 @@ static int keep_peer(const struct pinned_socket *socket, const struct socket_add
     /* Without a mark it cannot send, or was given to the sandbox. */
     if (address->kind == ADDRESS_UNSPEC)
         return is_marked(socket->fd) ? -EISCONN : 0;
-    return keep_both(&peer, address, peers);
-}
-
-/*
- * A datagram that is begun for a name (MSG_MORE; another thread may set UDP_CORK at any time) takes the place of the
- * peer of an IPv4 socket: what the kernel sends to that afterwards goes to the name, in parts, and by the peer's way.
- * Portable programs give a connected socket no name but its peer's, since other systems refuse that.
- */
-static int keep_name(const struct pinned_socket *socket, const struct socket_address *address,
-                     enum device_peers peers)
-{
-    struct socket_address peer = {0};
-
-    if (socket->domain != AF_INET || !is_udp(socket) || peers == PEERS_ANY)
+    if (peer.port == address->port && net_address_equal(&peer.ip, &address->ip))
         return 0;
-    int result = find_peer(socket->fd, &peer);
-    if (result < 0)
-        return result == -ENOTCONN ? 0 : result;
-    return keep_both(&peer, address, peers);
-}
-
-int device_enter(pthread_mutex_t *lock, const struct pinned_socket *socket,
-                 const struct socket_address *address, enum device_peers peers)
-{
-    int result = enter(lock, socket, address);
-
-    if (result == 0 && is_concerned(socket, address)) {
-        result = keep_name(socket, address, peers);
-        if (result < 0)
-            leave(lock, socket, address);
-    }
-    return result;
-}
-
-void device_leave(pthread_mutex_t *lock, const struct pinned_socket *socket,
-                  const struct socket_address *address)
-{
-    leave(lock, socket, address);
+    return peers == PEERS_ALIKE && is_alike(&peer.ip, &address->ip) ? 0 : -EISCONN;
 }
 
 /* The interface that a connect has brought goes with the peer, and a failed one's would go alone. */
@@ -296,15 +252,14 @@ static int keep_interface(const struct pinned_socket *socket, const struct socke
 
 int device_send_begun(int fd)
 {
-    int on = 0;
-    socklen_t length = sizeof(on);
+    static const int off = 0;
 
-    if (getsockopt(fd, IPPROTO_UDP, UDP_CORK, &on, &length) != 0 ||
-        setsockopt(fd, IPPROTO_UDP, UDP_CORK, &(int){0}, sizeof(int)) != 0)
-        return -errno;
-    if (on != 0) /* for what comes */
-        setsockopt(fd, IPPROTO_UDP, UDP_CORK, &on, sizeof(on));
-    return 0;
+    return setsockopt(fd, IPPROTO_UDP, UDP_CORK, &off, sizeof(off)) == 0 ? 0 : -errno;
+}
+
+bool device_begins(const struct pinned_socket *socket, unsigned flags)
+{
+    return is_udp(socket) && (flags & MSG_MORE) != 0;
 }
 
 /* Without a port it has no peer, and has begun nothing: what is dissolved loses its port, and sends that before. */
@@ -333,6 +288,22 @@ static int stay_here(const struct pinned_socket *socket, const struct socket_add
                                                                                           : -errno;
 }
 
+/*
+ * An IPv6 socket has the IPv4 peer's port, and counts as connected, before it has the address: what another thread
+ * sends in between goes to ::1 at that port. So the address comes first, at port 0, where nobody is.
+ */
+static int connect_at_no_port(const struct pinned_socket *socket,
+                              const struct socket_address *address)
+{
+    struct socket_address at_no_port = *address;
+
+    if (socket->domain != AF_INET6 || !is_udp(socket) || address->kind != ADDRESS_IP ||
+        address->ip.family != 4)
+        return 0;
+    address_set_port(&at_no_port, 0);
+    return connect_to(socket->fd, &at_no_port);
+}
+
 /* With the lock. */
 static int connect_datagrams(const struct pinned_socket *socket,
                              const struct socket_address *address, enum device_peers peers,
@@ -350,6 +321,8 @@ static int connect_datagrams(const struct pinned_socket *socket,
         result = device_send_begun(fd);
     if (result == 0 && peers != PEERS_ANY)
         result = stay_here(socket, address);
+    if (result == 0)
+        result = connect_at_no_port(socket, address);
     if (result == 0)
         result = connect_to(fd, address);
     if (result == 0 && dissolves && may_have_begun) /* until then it had a peer to begin for */
@@ -377,7 +350,7 @@ int device_connect(pthread_mutex_t *lock, const struct pinned_socket *socket,
                    const struct socket_address *address, enum device_peers peers, bool *refused)
 {
     bool may_be_bound = is_ping(socket) && is_sent_to(address);
-    int result = may_be_bound ? -ENETUNREACH : enter(lock, socket, address);
+    int result = may_be_bound ? -ENETUNREACH : device_enter(lock, socket, address);
 
     *refused = result == -ENETUNREACH;
     if (result < 0)
@@ -385,7 +358,7 @@ int device_connect(pthread_mutex_t *lock, const struct pinned_socket *socket,
     result = is_concerned(socket, address) && !is_stream(socket)
                  ? connect_datagrams(socket, address, peers, refused)
                  : connect_plainly(socket, address, refused);
-    leave(lock, socket, address);
+    device_leave(lock, socket, address);
     return result;
 }
 
@@ -423,6 +396,8 @@ static const char *reason_of(const struct pinned_socket *socket,
     if (error == EISCONN)
         return "a connected socket keeps its peer: what another thread sends meanwhile could go "
                "to a mixture of both addresses";
+    if (error == EOPNOTSUPP)
+        return "what is begun for a name could go on to another address (MSG_MORE)";
     if (connects && is_ping(socket) && address->kind == ADDRESS_IP)
         return "a ping socket can get bound to a network interface at any time";
     if (connects && is_stream(socket) && address->ip.family != 4 && is_marked(socket->fd))

@@ -19,9 +19,9 @@
 bool device_needs_scope(const struct net_address *address);
 
 /*
- * What a connected datagram socket may be connected to further, and send to by name. The kernel sends to its peer without a lock: it reads
- * the interface, the address (of IPv6 in halves), the port and the way while another thread's connect changes them, and
- * may be held up for any time between two of these.
+ * What a connected datagram socket may be connected to further. The kernel sends to its peer
+ * without a lock: it reads the interface, the address (of IPv6 in halves), the port and the way while another
+ * thread's connect changes them, and may be held up for any time between two of these.
  */
 enum device_peers {
     PEERS_ANY, /* the socket cannot send */
@@ -31,13 +31,12 @@ enum device_peers {
 
 /*
  * Around a send on behalf to `address` on this socket, which does not wait: until device_leave() the socket's
- * interface stays what it was found to be, and no connect on behalf comes between. 0, or nothing is entered:
- * -ENETUNREACH (it is bound to an interface), -EISCONN (a UDP socket of IPv4, connected to another address that `peers`
- * keeps). Binds a datagram socket of IPv6 that is not bound yet to any port, as the call
+ * interface stays what it was found to be, and no connect on behalf comes between. 0, or -ENETUNREACH: it is bound to
+ * an interface, and nothing is entered. Binds a datagram socket of IPv6 that is not bound yet to any port, as the call
  * itself would. A send without an address needs none of this: see enum device_peers.
  */
 int device_enter(pthread_mutex_t *lock, const struct pinned_socket *socket,
-                 const struct socket_address *address, enum device_peers peers);
+                 const struct socket_address *address);
 void device_leave(pthread_mutex_t *lock, const struct pinned_socket *socket,
                   const struct socket_address *address);
 
@@ -52,9 +51,17 @@ void device_leave(pthread_mutex_t *lock, const struct pinned_socket *socket,
 int device_connect(pthread_mutex_t *lock, const struct pinned_socket *socket,
                    const struct socket_address *address, enum device_peers peers, bool *refused);
 
-/* A UDP socket sends the datagram that was begun on it (MSG_MORE, UDP_CORK) as it is: a connect would change where the
- * rest of it goes. 0 or -errno. */
+/* A UDP socket sends the datagram that was begun on it as it is: a connect would change where the rest of it goes.
+ * 0 or -errno. */
 int device_send_begun(int fd);
+
+/*
+ * True if a send with these flags begins a datagram (MSG_MORE). With a name that is not done: the kernel keeps the name
+ * where it looks for the peer's address, and what another thread writes in that moment, also across a connect, goes to
+ * mixtures of both. The filter refuses UDP_CORK, which would begin them without the flag. For the peer, without a
+ * name, they can be begun. Pure.
+ */
+bool device_begins(const struct pinned_socket *socket, unsigned flags);
 
 /* After a connect of a stream, which cannot be bound any more: -ENETUNREACH if it was meanwhile, and the
  * connection is over; else `result`. */

@@ -603,7 +603,7 @@ static struct verdict do_getsockopt(struct netlink_call *call)
     return result_of(result);
 }
 
-/* ---- The handler --------------------------------------------------------------------------------------------------- */
+/* ---- The handler ----------------------------------------------------------------------------- */
 
 static const call_body bodies[] = {
     [NETLINK_CALL_BIND] = do_bind,

@@ -79,8 +79,9 @@ struct netlink_view *netlink_view_new(struct supervisor *supervisor, bool more_a
 void netlink_view_leave_loop(struct netlink_view *view);
 void netlink_view_free(struct netlink_view *view);
 
-/* Makes a socket of this type (SOCK_NONBLOCK is honoured) for the process `tgid`; *member_end (owned by the caller, close-on-exec) goes to the
- * member. 0 or -errno. When the last copy of the member's end is closed the socket is forgotten. */
+/* Makes a socket of this type (SOCK_NONBLOCK is honoured) for the process `tgid`; *member_end (owned by the caller,
+ * close-on-exec) goes to the member. 0 or -errno. When the last copy of the member's end is closed the socket is
+ * forgotten. */
 int netlink_socket_open(struct netlink_view *view, pid_t tgid, int type, int *member_end);
 
 struct netlink_socket *netlink_socket_find(struct netlink_view *view, uint64_t cookie);

@@ -61,10 +61,8 @@ static int use_own_port(struct send *send, enum net_protocol protocol, bool cach
     if (cached_only)
         return SEND_SLOW;
     uint16_t real = port_map_locate(ports, protocol, &name->ip, name->port);
-    if (real != 0) {
-        name->bytes[2] = (uint8_t)(real >> 8);
-        name->bytes[3] = (uint8_t)real;
-    }
+    if (real != 0)
+        address_set_port(name, real);
     return 0;
 }
 

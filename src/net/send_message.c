@@ -141,10 +141,11 @@ static int64_t send_locked(struct send *send, const struct kernel_message *messa
 {
     pthread_mutex_t *lock = &send->shared->device_lock;
     bool named = message->name != NULL && send->name == SEND_TO_COPY;
-    int result =
-        named ? device_enter(lock, &send->socket, &send->message.name, send->shared->udp_peers) : 0;
+    int result = named && device_begins(&send->socket, flags) ? -EOPNOTSUPP : 0;
+    if (named && result == 0)
+        result = device_enter(lock, &send->socket, &send->message.name);
 
-    send->kept = result == -ENETUNREACH || result == -EISCONN;
+    send->kept = result == -ENETUNREACH || result == -EOPNOTSUPP;
     if (result < 0)
         return result;
     int64_t sent = sys_call3(SYS_sendmsg, send->socket.fd, (long)message, (long)flags);

@@ -41,7 +41,7 @@ struct send {
     size_t passed_count;
     bool looked; /* at the member's identity */
     bool lowers; /* the kernel would ask for capabilities: act with the member's */
-    bool kept;   /* refused, because of the socket's interface or peer */
+    bool kept;   /* refused, because of the socket's interface, or as it would begin */
     struct member_identity identity; /* owned, if looked at */
 
     /* A peer must not take a member of another user for the supervisor: control data that says who it

@@ -21,7 +21,8 @@ struct granted {
     const char *path; /* as the policy spells it, borrowed; NULL: an entry of a split directory */
     int fd;           /* O_PATH, owned by whoever made the list; -1: there is none */
     bool write;
-    bool optional; /* it may be missing */
+    bool optional;        /* it may be missing */
+    bool truncates_early; /* object_truncates_early() */
     struct object_identity object;
 };
 

@@ -8,7 +8,6 @@
 
 #include "policy/own_port.h"
 #include "util/fd.h"
-#include "util/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -282,7 +281,7 @@ struct net_verdicts *net_verdicts_new(const struct policy *policy,
     verdicts->policy = policy;
     verdicts->allow_layer = policy->net_allow.count > 0;
     verdicts->deny_layer = policy->net_deny.count > 0;
-    verdicts->own_ports = own_port_range(policy);
+    verdicts->own_ports = own_port_range();
     if (!copy_resolved(verdicts, resolved, resolved_count) ||
         !add_rules(verdicts, verdicts->allow, &policy->net_allow) ||
         !add_rules(verdicts, verdicts->deny, &policy->net_deny)) {
@@ -491,36 +490,11 @@ static void suggest_rule(const struct net_verdicts *verdicts, enum net_protocol 
                          const struct net_address *address, uint16_t port,
                          struct net_verdict *verdict)
 {
-    struct port_range range = {port, port};
-    struct net_rule rule = {
-        .protocol = protocol,
-        .target = NET_TARGET_RANGE,
-        .base = *address,
-        .prefix = (uint8_t)net_address_bits(address),
-    };
-    const char *host = name_of(verdicts, address);
-    CLEANUP_FREE char *copy = host != NULL ? strdup(host) : NULL;
-    CLEANUP_BUFFER struct buffer rendered = BUFFER_INIT;
     CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
+    const char *reason = own_port_suggest(verdicts->policy, verdicts->own_ports, protocol, address,
+                                          name_of(verdicts, address), port, &text);
 
-    if (copy != NULL) {
-        rule.target = NET_TARGET_HOST;
-        rule.host = copy;
-    }
-    enum own_port own = own_port_of(verdicts->policy, verdicts->own_ports, protocol, address, port);
-    if (own == OWN_PORT_REMAP) {
-        snprintf(verdict->suggest, sizeof(verdict->suggest), "--port-remap");
-        return;
-    }
-    if (protocol != NET_ICMP && port != 0 && own == OWN_PORT_NO) {
-        rule.ports = &range;
-        rule.port_count = 1;
-    }
-    net_rule_render(&rule, &rendered);
-    if (buffer_failed(&rendered))
-        return;
-    buffer_append_text(&text, "--net-allow ");
-    text_shell_quote(&text, buffer_text(&rendered));
+    snprintf(verdict->rule, sizeof(verdict->rule), "%s", reason != NULL ? reason : "no rule");
     /* A cut rule would be another rule. */
     if (!buffer_failed(&text) && text.length < sizeof(verdict->suggest))
         copy_text(verdict->suggest, sizeof(verdict->suggest), &text);
@@ -538,6 +512,5 @@ void net_explain(const struct net_verdicts *verdicts, enum net_protocol protocol
         name_deny_rule(verdicts, protocol, &reached, port, verdict);
         return;
     }
-    snprintf(verdict->rule, sizeof(verdict->rule), "no rule");
     suggest_rule(verdicts, protocol, &reached, port, verdict);
 }

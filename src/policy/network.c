@@ -4,15 +4,6 @@
 #include "kernel/landlock.h"
 #include "policy/network_reach.h"
 
-static bool any_covers(const struct net_rules *rules, const struct net_rule *rule)
-{
-    for (size_t i = 0; i < rules->count; i++) {
-        if (net_rule_covers(&rules->items[i], rule))
-            return true;
-    }
-    return false;
-}
-
 static bool any_host(const struct net_rules *rules)
 {
     for (size_t i = 0; i < rules->count; i++) {
@@ -20,26 +11,6 @@ static bool any_host(const struct net_rules *rules)
             return true;
     }
     return false;
-}
-
-/* The usual way to deny a protocol, known at once however many other rules there are: every IPv4 and every
- * IPv6 address, each by one rule. */
-static bool denies_all(const struct net_rules *deny, enum net_protocol protocol)
-{
-    const struct net_rule families[] = {
-        {.protocol = protocol, .target = NET_TARGET_RANGE, .base = {.family = 4}},
-        {.protocol = protocol, .target = NET_TARGET_RANGE, .base = {.family = 6}},
-    };
-
-    return any_covers(deny, &families[0]) && any_covers(deny, &families[1]);
-}
-
-/* True if some destination of the protocol is allowed and not denied. */
-static bool may_pass(const struct policy *policy, const struct net_rules *allow,
-                     enum net_protocol protocol)
-{
-    return !denies_all(&policy->net_deny, protocol) &&
-           network_reaches(allow, &policy->net_deny, protocol);
 }
 
 static bool tcp_is_protected(const struct policy *policy)
@@ -91,15 +62,26 @@ struct network_shape network_shape_of(const struct policy *policy)
     return network_shape_with(policy, (landlock_support_get()->fs & LL_FS_RESOLVE_UNIX) != 0);
 }
 
+/* What some destination is left of may pass. */
+static void let_pass(struct network_shape *shape, const struct policy *policy,
+                     const bool reaches[NET_PROTOCOL_COUNT])
+{
+    if (!shape->destination_policy)
+        return;
+    if (!policy->no_supervisor) {
+        shape->udp = reaches[NET_UDP] ? UDP_OPEN : UDP_INERT;
+        shape->ping = reaches[NET_ICMP];
+    }
+    shape->egress = shape->udp == UDP_OPEN || shape->ping || reaches[NET_TCP];
+}
+
 void network_shape_pass(struct network_shape *shape, const struct policy *policy,
                         const struct net_rules *allow)
 {
-    if (shape->destination_policy && !policy->no_supervisor) {
-        shape->udp = may_pass(policy, allow, NET_UDP) ? UDP_OPEN : UDP_INERT;
-        shape->ping = may_pass(policy, allow, NET_ICMP);
-    }
-    shape->egress = shape->udp == UDP_OPEN || shape->ping ||
-                    (shape->destination_policy && may_pass(policy, allow, NET_TCP));
+    bool reaches[NET_PROTOCOL_COUNT];
+
+    network_reach_all(allow, &policy->net_deny, reaches);
+    let_pass(shape, policy, reaches);
 }
 
 struct network_shape network_shape_with(const struct policy *policy, bool kernel_gates_unix)
@@ -111,7 +93,7 @@ struct network_shape network_shape_with(const struct policy *policy, bool kernel
     shape.allow_layer = policy->net_allow.count > 0;
     shape.destination_policy = shape.allow_layer || policy->net_deny.count > 0;
     shape.named_hosts = any_host(&policy->net_allow);
-    network_shape_pass(&shape, policy, &policy->net_allow);
+    let_pass(&shape, policy, policy->reaches);
     shape.tcp_allow_layer = bind_has_allow_layer(policy);
     shape.bind_restricted = shape.tcp_allow_layer || policy->deny_bind_port_count > 0;
     shape.bind_zero = network_may_bind(policy, 0);

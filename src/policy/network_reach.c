@@ -8,9 +8,9 @@
 
 #include <string.h>
 
-/* Rules looked at before the answer is given up: some milliseconds. n deny rules for IPv4 make 4n points, at
- * each of which all n are looked at. */
-#define LOOKS_MAX (1U << 20)
+/* Rules looked at before the answer is given up: some milliseconds for a protocol. n deny rules for IPv4 make 4n
+ * points, at each of which all n are looked at. */
+#define LOOKS_MAX (1U << 18)
 
 struct reach {
     const struct net_rules *allow, *deny;
@@ -218,4 +218,34 @@ bool network_reaches(const struct net_rules *allow, const struct net_rules *deny
             return true;
     }
     return false;
+}
+
+/* ---- All of it ---------------------------------------------------------------------------------- */
+
+static bool any_covers(const struct net_rules *rules, const struct net_rule *rule)
+{
+    for (size_t i = 0; i < rules->count; i++) {
+        if (net_rule_covers(&rules->items[i], rule))
+            return true;
+    }
+    return false;
+}
+
+/* The usual way to deny a protocol, known at once however many other rules there are: every IPv4 and every
+ * IPv6 address, each by one rule. */
+static bool denies_all(const struct net_rules *deny, enum net_protocol protocol)
+{
+    const struct net_rule families[] = {
+        {.protocol = protocol, .target = NET_TARGET_RANGE, .base = {.family = 4}},
+        {.protocol = protocol, .target = NET_TARGET_RANGE, .base = {.family = 6}},
+    };
+
+    return any_covers(deny, &families[0]) && any_covers(deny, &families[1]);
+}
+
+void network_reach_all(const struct net_rules *allow, const struct net_rules *deny,
+                       bool reaches[NET_PROTOCOL_COUNT])
+{
+    for (enum net_protocol i = 0; i < NET_PROTOCOL_COUNT; i++)
+        reaches[i] = !denies_all(deny, i) && network_reaches(allow, deny, i);
 }

@@ -14,4 +14,8 @@
 bool network_reaches(const struct net_rules *allow, const struct net_rules *deny,
                      enum net_protocol protocol);
 
+/* The same of every protocol. */
+void network_reach_all(const struct net_rules *allow, const struct net_rules *deny,
+                       bool reaches[NET_PROTOCOL_COUNT]);
+
 #endif

@@ -62,7 +62,6 @@ struct option_spec {
     enum option_scope scope;
     bool unsupervised;   /* works with --no-supervisor */
     bool confine;        /* accepted by confine() */
-    bool hidden;         /* accepted but not shown in help (compatibility spellings) */
     const char *group;   /* heading in --help */
     const char *help;    /* one line, no full stop; names the default */
     const char *details; /* further sentences for the long help and the man page, or NULL */

@@ -64,8 +64,7 @@ static const char *closest_long_name(const char *name)
     size_t count = 0;
 
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if (option_specs[i].name != NULL && !option_specs[i].hidden &&
-            may_mean(name, option_specs[i].name))
+        if (option_specs[i].name != NULL && may_mean(name, option_specs[i].name))
             candidates[count++] = option_specs[i].name;
     }
     candidates[count++] = "help";

@@ -3,15 +3,33 @@
 
 #include "policy/network.h"
 #include "util/fd.h"
+#include "util/text.h"
 
 #include <fcntl.h>
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define RANGE_FILE "/proc/sys/net/ipv4/ip_local_port_range"
 
+#define NEEDS_REMAP \
+    "no rule; a server of the command's own at a port that the kernel chose needs --port-remap"
+
 /* The kernel's own (inet_init_net). */
 static const struct port_range usual_range = {32768, 60999};
+
+struct port_range own_port_range(void)
+{
+    char text[32] = "", *behind;
+
+    CLEANUP_FD int fd = open(RANGE_FILE, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+        return usual_range;
+    unsigned long low = strtoul(text, &behind, 10), high = strtoul(behind, NULL, 10);
+    if (low == 0 || low > high || high > UINT16_MAX)
+        return usual_range;
+    return (struct port_range){(uint16_t)low, (uint16_t)high};
+}
 
 static bool has_rules(const struct policy *policy)
 {
@@ -22,27 +40,7 @@ static bool binds_any_port(const struct policy *policy, enum net_protocol protoc
 {
     if (protocol == NET_TCP)
         return network_may_bind(policy, 0);
-    if (protocol == NET_UDP && policy->net_allow.count == 0)
-        return policy->net_deny.count > 0;
-    for (size_t i = 0; i < policy->net_allow.count; i++) {
-        if (protocol == NET_UDP && policy->net_allow.items[i].protocol == NET_UDP)
-            return true;
-    }
-    return false;
-}
-
-struct port_range own_port_range(const struct policy *policy)
-{
-    char text[32] = "";
-    unsigned low, high;
-
-    if (!binds_any_port(policy, NET_TCP) && !binds_any_port(policy, NET_UDP))
-        return (struct port_range){1, 0};
-    CLEANUP_FD int fd = open(RANGE_FILE, O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
-    if (length <= 0 || sscanf(text, "%u %u", &low, &high) != 2 || low > high || high > UINT16_MAX)
-        return usual_range;
-    return (struct port_range){(uint16_t)low, (uint16_t)high};
+    return protocol == NET_UDP && network_shape_of(policy).udp == UDP_OPEN;
 }
 
 /* A port that the user wrote is the same in every run. */
@@ -52,15 +50,45 @@ static bool is_written(const struct policy *policy, enum net_protocol protocol, 
            port_ranges_contain(policy->bind_ports, policy->bind_port_count, port);
 }
 
-enum own_port own_port_of(const struct policy *policy, struct port_range range,
-                          enum net_protocol protocol, const struct net_address *address,
-                          uint16_t port)
+static bool may_be_own(const struct policy *policy, struct port_range range,
+                       enum net_protocol protocol, const struct net_address *address, uint16_t port)
 {
-    if (port < range.low || port > range.high || !net_address_is_loopback(address) ||
-        !binds_any_port(policy, protocol) || is_written(policy, protocol, port))
-        return OWN_PORT_NO;
-    if (has_rules(policy))
-        return OWN_PORT_ADDRESS;
-    /* With it members reach their own: this is none. */
-    return policy->port_remap ? OWN_PORT_NO : OWN_PORT_REMAP;
+    return port >= range.low && port <= range.high && net_address_is_loopback(address) &&
+           binds_any_port(policy, protocol) && !is_written(policy, protocol, port);
+}
+
+const char *own_port_suggest(const struct policy *policy, struct port_range range,
+                             enum net_protocol protocol, const struct net_address *address,
+                             const char *host, uint16_t port, struct buffer *out)
+{
+    struct port_range ports = {port, port};
+    struct net_rule rule = {
+        .protocol = protocol,
+        .target = NET_TARGET_RANGE,
+        .base = *address,
+        .prefix = (uint8_t)net_address_bits(address),
+        .ports = &ports,
+        .port_count = protocol == NET_ICMP ? 0 : 1,
+    };
+    bool own = may_be_own(policy, range, protocol, address, port);
+    CLEANUP_FREE char *name = host != NULL ? strdup(host) : NULL;
+    CLEANUP_BUFFER struct buffer rendered = BUFFER_INIT;
+
+    if (protocol == NET_TCP && port == 0) /* nothing listens there */
+        return NULL;
+    /* With it, and without rules, members reach their own: this is none. */
+    if (own && !has_rules(policy) && !policy->port_remap)
+        return NEEDS_REMAP;
+    if ((own && has_rules(policy)) || port == 0)
+        ports = range;
+    if (name != NULL) {
+        rule.target = NET_TARGET_HOST;
+        rule.host = name;
+    }
+    net_rule_render(&rule, &rendered);
+    if (buffer_failed(&rendered))
+        return NULL;
+    buffer_append_text(out, "--net-allow ");
+    text_shell_quote(out, buffer_text(&rendered));
+    return NULL;
 }

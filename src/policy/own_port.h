@@ -1,26 +1,23 @@
 /*
- * Ports of servers that members have asked the kernel for: numbers of one run alone, so that no rule with such a
- * number is of use in the next one.
+ * What lets a member reach in the next run what it was refused in this one: a rule for the destination. A port of
+ * a server that members have asked the kernel for is another one then, so that a rule with its number is of no use.
+ * Whose the port is nobody knows; hostile code chooses what it is refused. So nothing more is suggested than the
+ * ports that the kernel chooses from, never the address alone.
  */
 #ifndef SANDLOCK_POLICY_OWN_PORT_H
 #define SANDLOCK_POLICY_OWN_PORT_H
 
 #include "policy/policy.h"
+#include "util/buffer.h"
 
-/* What lets a member reach a server of another one in the next run. */
-enum own_port {
-    OWN_PORT_NO, /* a rule for the destination as it is: it is no member's, as far as can be told */
-    OWN_PORT_REMAP,   /* --port-remap alone */
-    OWN_PORT_ADDRESS, /* a rule for the address, without a port */
-};
+/* The ports that the kernel chooses from (ip(7), ip_local_port_range). Reads /proc: while that can still be read. */
+struct port_range own_port_range(void);
 
-/* The ports that the kernel chooses from (ip(7), ip_local_port_range), {1, 0} (none) if the policy lets no member
- * have one. Reads /proc: while that can still be read. */
-struct port_range own_port_range(const struct policy *policy);
-
-/* `range` is that of the policy. */
-enum own_port own_port_of(const struct policy *policy, struct port_range range,
-                          enum net_protocol protocol, const struct net_address *address,
-                          uint16_t port);
+/* Appends "--net-allow RULE", as a shell reads it back. `range` is own_port_range()'s, `address` canonical; `host`
+ * (may be NULL) is a name that the rules know it by. Port 0 of UDP stands for one that the kernel chooses. Nothing is
+ * appended where no rule helps, and then a static text that says more than "no rule", or NULL, is returned. */
+const char *own_port_suggest(const struct policy *policy, struct port_range range,
+                             enum net_protocol protocol, const struct net_address *address,
+                             const char *host, uint16_t port, struct buffer *out);
 
 #endif

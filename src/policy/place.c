@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
 /* clang-format off */
 #define OWN_DIRECTORY \
     " hands over other programs' files and sockets, too; use a directory of its own: " \
@@ -25,7 +27,35 @@ static const struct {
     {"/run/user", "no rule: --fs-write /run/user hands over the sockets of sessions, too"},
     {"/var", "no rule: --fs-write /var hands over what other programs keep there, too"},
 };
-#define SHARED_PLACE_COUNT (sizeof(shared_places) / sizeof(shared_places[0]))
+
+/* What all users and services run and trust. */
+static const char *const trusted_places[] = {
+    "/etc",
+    "/boot",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/usr",
+    "/var/spool/cron",
+    "/var/spool/anacron",
+    "/var/spool/at",
+};
+
+/* Below a home: what shells, logins, timers and sessions run of themselves, by the begin of a name; and what
+ * holds it. */
+static const char *const start_files[] = {
+    ".bash_",    ".bashrc",  ".profile",  ".login",    ".logout",          ".zsh",
+    ".zprofile", ".zlogin",  ".zlogout",  ".kshrc",    ".mkshrc",          ".cshrc",
+    ".tcshrc",   ".xinitrc", ".xprofile", ".xsession", ".pam_environment", ".ssh",
+};
+static const char *const start_directories[] = {
+    ".config/autostart", ".config/environment.d",
+    ".config/fish",      ".config/systemd",
+    ".local/bin",        "bin",
+};
 
 static const char root_read[] =
     "no rule: --fs-read / shows every file that the user can read, keys and passwords, too";
@@ -33,6 +63,10 @@ static const char root_written[] =
     "no rule: --fs-write / hands over everything that the user can change";
 static const char session_written[] =
     "no rule: a write grant of this directory hands over the sockets of the session, too";
+static const char trusted_written[] =
+    "no rule: a write grant here hands over what others run and trust";
+static const char start_written[] =
+    "no rule: a write grant here hands over what the user's shells and sessions run";
 static const char home_read[] = "no rule: a read grant of this directory shows what lies at home, "
                                 "keys and passwords, too; grant what is needed there";
 static const char home_written[] = "no rule: a write grant of this directory hands over what lies "
@@ -75,15 +109,68 @@ static bool holds_home(const char *directory, const char *home)
            is_child(directory, "/home") || (home != NULL && place_is_within(home, directory));
 }
 
+/* What of the path lies below the home that it is in; NULL: nothing, or it is in none. */
+static const char *below_home(const char *path, const char *home)
+{
+    size_t length;
+
+    if (home != NULL && place_is_within(path, home)) {
+        length = strlen(home);
+        while (length > 0 && home[length - 1] == '/')
+            length--;
+    } else if (place_is_within(path, "/root")) {
+        length = strlen("/root");
+    } else if (strncmp(path, "/home/", strlen("/home/")) == 0) {
+        length = strlen("/home/");
+        length += strcspn(path + length, "/");
+    } else {
+        return NULL;
+    }
+    return path[length] == '/' ? path + length + 1 : NULL;
+}
+
+static bool starts_programs(const char *path, const char *home)
+{
+    const char *rest = below_home(path, home);
+
+    if (rest == NULL || rest[0] == '\0')
+        return false;
+    for (size_t i = 0; i < COUNT(start_files); i++) {
+        if (strncmp(rest, start_files[i], strlen(start_files[i])) == 0)
+            return true;
+    }
+    for (size_t i = 0; i < COUNT(start_directories); i++) {
+        if (place_is_within(rest, start_directories[i]) ||
+            place_is_within(start_directories[i], rest))
+            return true;
+    }
+    return false;
+}
+
+static bool is_trusted(const char *path)
+{
+    for (size_t i = 0; i < COUNT(trusted_places); i++) {
+        if (place_is_within(path, trusted_places[i]) || place_is_within(trusted_places[i], path))
+            return true;
+    }
+    return false;
+}
+
 const char *place_caution(const char *directory, bool write, const char *home)
 {
     if (strcmp(directory, "/") == 0)
         return write ? root_written : root_read;
-    for (size_t i = 0; write && i < SHARED_PLACE_COUNT; i++) {
+    for (size_t i = 0; write && i < COUNT(shared_places); i++) {
         if (strcmp(directory, shared_places[i].directory) == 0)
             return shared_places[i].caution;
     }
     if (holds_home(directory, home))
         return write ? home_written : home_read;
-    return write && is_child(directory, "/run/user") ? session_written : NULL;
+    if (!write)
+        return NULL;
+    if (is_trusted(directory))
+        return trusted_written;
+    if (starts_programs(directory, home))
+        return start_written;
+    return is_child(directory, "/run/user") ? session_written : NULL;
 }

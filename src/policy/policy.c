@@ -5,6 +5,7 @@
 #include "policy/policy.h"
 
 #include "policy/grammar.h"
+#include "policy/network_reach.h"
 #include "policy/policy_parts.h"
 #include "policy/quote.h"
 #include "util/fd.h"
@@ -183,6 +184,13 @@ static bool take_network(struct policy *policy, const struct record *record, str
                       &policy->deny_bind_port_count, err);
 }
 
+/* Long rules take milliseconds, so once: many ask what they leave. */
+static void note_reach(struct policy *policy)
+{
+    if (policy->net_allow.count > 0 || policy->net_deny.count > 0)
+        network_reach_all(&policy->net_allow, &policy->net_deny, policy->reaches);
+}
+
 /* ---- Build ----------------------------------------------------------------------------------- */
 
 static void note_given(struct policy *policy, const struct record *record)
@@ -233,6 +241,7 @@ bool policy_build(const struct record *record, struct policy **policy, struct er
         policy_unref(built);
         return false;
     }
+    note_reach(built);
     *policy = built;
     return true;
 }

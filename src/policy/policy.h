@@ -51,6 +51,7 @@ struct policy {
     /* Network: destinations, and TCP ports that may be bound (sorted and disjoint; bind_any covers
      * every port). What the two pairs of lists leave possible is told by policy/network.h. */
     struct net_rules net_allow, net_deny;
+    bool reaches[NET_PROTOCOL_COUNT]; /* some destination is allowed and not denied */
     bool bind_any;
     struct port_range *bind_ports;
     size_t bind_port_count;

@@ -31,8 +31,8 @@ static void stop(struct capture *capture)
     capture->fd = -1;
 }
 
-/* Reads once, at most a chunk. The number of bytes; 0 when there is nothing more now or ever. */
-static size_t drain_once(struct capture *capture)
+/* Reads once, at most so many bytes. Their number; 0 when there is nothing more now or ever. */
+static size_t drain_once(struct capture *capture, size_t most)
 {
     char *room = fault_is("capture-memory") ? NULL : buffer_reserve(&capture->bytes, CHUNK);
 
@@ -46,7 +46,7 @@ static size_t drain_once(struct capture *capture)
         stop(capture);
         return 0;
     }
-    ssize_t got = RETRY_ON_EINTR(read(capture->fd, room, CHUNK));
+    ssize_t got = RETRY_ON_EINTR(read(capture->fd, room, most));
     if (got > 0) {
         buffer_commit(&capture->bytes, (size_t)got);
         return (size_t)got;
@@ -59,7 +59,7 @@ static size_t drain_once(struct capture *capture)
 static void on_readable(void *data, short revents)
 {
     (void)revents;
-    drain_once(data);
+    drain_once(data, CHUNK);
 }
 
 bool capture_start(struct capture *capture, struct loop *loop, int fd)
@@ -80,10 +80,11 @@ void capture_finish(struct capture *capture)
 {
     int there = 0;
 
-    if (capture->fd >= 0 && ioctl(capture->fd, FIONREAD, &there) == 0) {
+    if (capture->fd >= 0 && is_ours(capture) && ioctl(capture->fd, FIONREAD, &there) == 0) {
         size_t left = there > 0 ? (size_t)there : 0;
         while (left > 0 && capture->fd >= 0) {
-            size_t got = drain_once(capture);
+            size_t got =
+                drain_once(capture, left < CHUNK ? left : CHUNK); /* none that is written later */
             left = got > 0 && got < left ? left - got : 0;
         }
     }

@@ -90,8 +90,7 @@ static void on_supervisor_failure(void *data)
     struct sandbox *sandbox = data;
 
     sandbox->failed = true;
-    launch_command(sandbox->launch, COMMAND_FINISH);
-    launch_command(sandbox->launch, COMMAND_KILL);
+    launch_end(sandbox->launch);
 }
 
 /* On another thread than the loop's, which will see the failure if it ever comes back. */
@@ -99,8 +98,7 @@ static void on_supervisor_stuck(void *data)
 {
     struct sandbox *sandbox = data;
 
-    launch_command(sandbox->launch, COMMAND_FINISH);
-    launch_command(sandbox->launch, COMMAND_KILL);
+    launch_end(sandbox->launch);
 }
 
 /* On that thread too: the loop's does not come back. What it uses stays where it is. */
@@ -159,8 +157,7 @@ static void on_cpu_spent(void *data, short revents)
     (void)revents;
     cpu_time_finish(&sandbox->cpu_time);
     sandbox->cpu_spent = true;
-    launch_command(sandbox->launch, COMMAND_FINISH);
-    launch_command(sandbox->launch, COMMAND_KILL);
+    launch_end(sandbox->launch);
 }
 
 static bool watch_cpu_time(struct sandbox *sandbox, struct error *err)

@@ -289,8 +289,9 @@ static bool is_pipe(int fd)
     return fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode);
 }
 
-/* True if a shell sees that we stop: as its own child that is all of a job. Others of a job, as a pipeline's, a script or
- * a program that waits for us, would run on, and the shell would not let go on what it does not take for stopped. */
+/* True if a shell sees that we stop: as its own child that is all of a job. Others of a job, as a pipeline's, a
+ * script or a program that waits for us, would run on, and the shell would not let go on what it does not take for
+ * stopped. */
 static bool is_whole_job(void)
 {
     return getpgid(getppid()) != getpgrp() && !is_pipe(0) && !is_pipe(1);
@@ -309,8 +310,8 @@ static void stop_in_background(struct terminal *terminal, int number)
     }
 }
 
-/* The command was stopped as the terminal does it. A member that stops itself stops only itself, as far as the two can be
- * told apart. */
+/* The command was stopped as the terminal does it. A member that stops itself stops only itself, as far as the two
+ * can be told apart. */
 static void on_job_stop(struct terminal *terminal, int number)
 {
     struct launch *launch = terminal->launch;
@@ -369,9 +370,9 @@ void terminal_hear(struct terminal *terminal)
     on_signal(terminal, POLLIN);
 }
 
-/* The interrupt and quit keys reach who is in front. A command that we put there has kept them from our job, and that it
- * died by the signal is how they are known. A shell goes by the signal that ended us, and a script, which would
- * have had the signal itself, by both (status 130 alone would mean that the command has dealt with it). */
+/* The interrupt and quit keys reach who is in front. A command that we put there has kept them from our job, and
+ * that it died by the signal is how they are known. A shell goes by the signal that ended us, and a script, which
+ * would have had the signal itself, by both (status 130 alone would mean that the command has dealt with it). */
 static void pass_on_key(struct terminal *terminal)
 {
     const struct launch_record *record = launch_record_of(terminal->launch);

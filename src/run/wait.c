@@ -39,11 +39,11 @@ static void on_deadline(void *data)
     sandbox->timed_out = true;
     sandbox->timed_out_at = sys_monotonic_ns();
     sandbox->killed = true;
-    launch_command(sandbox->launch, COMMAND_FINISH);
     if (sandbox->kill_after_ms == 0) {
-        launch_kill(sandbox->launch);
+        launch_end(sandbox->launch);
         return;
     }
+    launch_command(sandbox->launch, COMMAND_FINISH);
     launch_command(sandbox->launch, COMMAND_TERMINATE);
     int64_t deadline = sys_monotonic_ns() + (int64_t)sandbox->kill_after_ms * NS_PER_MS;
     if (loop_timer_add(sandbox->loop, deadline, on_kill_deadline, sandbox) == 0)

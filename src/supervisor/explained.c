@@ -162,6 +162,7 @@ struct argument_call {
 
 #define UNGATED "only the caller itself, where --without process-gate leaves nobody to ask"
 #define DEVICE "device files are never made"
+#define TRUNCATION "here O_TRUNC must come with opening for writing"
 #define FASTOPEN "connections are made by connect alone"
 #define OF_FASTOPEN "connect", "MSG_FASTOPEN", ARGUMENT_NONE, 0, 0, FASTOPEN, NULL
 
@@ -180,6 +181,8 @@ static const struct argument_call argument_calls[] = {
      "it would stall or watch others who use the file", NULL},
     {"clone", "create", "flags", ARGUMENT_BITS, 0, 0,
      "no new namespaces, parents or unseen children", NULL},
+    {"open", "truncate", NULL, ARGUMENT_PATH, 0, 0, TRUNCATION, NULL},
+    {"openat", "truncate", NULL, ARGUMENT_PATH, 1, 0, TRUNCATION, NULL},
     {"mknod", "create", NULL, ARGUMENT_PATH, 0, 0, DEVICE, NULL},
     {"mknodat", "create", NULL, ARGUMENT_PATH, 1, 0, DEVICE, NULL},
     {"setsockopt", "set", NULL, ARGUMENT_OPTION, 0, 0, NULL, NULL},
@@ -216,6 +219,7 @@ static void name_socket_option(const struct seccomp_data *data, char *text, size
     unsigned option = (unsigned)(uint32_t)data->args[2];
     const char *name = level == IPPROTO_IP     ? "IPPROTO_IP"
                        : level == IPPROTO_TCP  ? "IPPROTO_TCP"
+                       : level == IPPROTO_UDP  ? "IPPROTO_UDP"
                        : level == IPPROTO_IPV6 ? "IPPROTO_IPV6"
                        : level == SOL_SOCKET   ? "SOL_SOCKET"
                                                : NULL;
@@ -238,6 +242,7 @@ static const char *reason_for_socket_option(const struct seccomp_data *data)
         {SOL_SOCKET, 60, 60, "what is sent goes through the supervisor, which completes nothing"},
         {IPPROTO_TCP, 19, 19, "it would make up a connection"},
         {IPPROTO_TCP, 31, 31, "another protocol on the socket may connect unseen"},
+        {IPPROTO_UDP, 1, 1, "what is begun for a name could go on to another address"},
         {IPPROTO_IP, 15, 15, foreign_source},
         {IPPROTO_IP, 19, 19, foreign_source},
         {IPPROTO_IP, 35, 46, "it would join a group that no rule names"},

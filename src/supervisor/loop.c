@@ -147,7 +147,7 @@ struct fd_guard loop_guard(const struct loop *loop)
 
 void loop_lose(struct loop *loop)
 {
-    loop->lost = true;
+    loop->lost = loop->lost || loop->guard.are_ours != NULL;
 }
 
 bool loop_holds(struct loop *loop)
@@ -375,7 +375,7 @@ static int wait_for_events(struct loop *loop)
 /* What is watched is removed before it is closed: a closed number was closed by somebody else. */
 static bool may_deliver(struct loop *loop, const struct watcher *watcher, short revents)
 {
-    if ((revents & POLLNVAL) != 0 && loop->guard.are_ours != NULL)
+    if ((revents & POLLNVAL) != 0)
         loop_lose(loop);
     return watcher->hot && revents == POLLIN ? !loop->lost : loop_holds(loop);
 }

@@ -47,7 +47,8 @@ struct fd_guard loop_guard(const struct loop *loop);
 /* False: the descriptors are lost. loop_run() returns -EBADF, now or with the next call, and no callback is made any
  * more; loop_remove() only forgets. */
 bool loop_holds(struct loop *loop);
-void loop_lose(struct loop *loop); /* says so, where a callback has seen it */
+void loop_lose(
+    struct loop *loop); /* says so, where a callback has seen it; nothing without a guard */
 
 /* The loop has become busy. Opens the epoll instance, if it is not there yet; without it, and for what
  * epoll does not take, everything goes on as before. */

@@ -315,9 +315,13 @@ static void give_back_borrowed(void *data)
     supervisor_give_back_borrowed(data);
 }
 
+/* After supervisor_leave() everything stays: who holds the handle still reads what happened. */
 static void destroy_left_behind(void *data)
 {
-    supervisor_destroy(data);
+    struct supervisor *supervisor = data;
+
+    if (!supervisor->left)
+        supervisor_destroy(supervisor);
 }
 
 /* The pool is made with the first job: most runs never need it, and every watched descriptor makes

@@ -146,6 +146,7 @@ struct member_filter_options supervisor_filter_options(const struct supervisor *
         .supervised = !supervisor->config.policy->no_supervisor,
         .privileged = supervisor->members_privileged,
         .traced = supervisor->config.traced,
+        .early_truncation = supervisor->config.early_truncation,
         .traps = supervisor->traps,
         .trap_count = supervisor->trap_count,
     };
@@ -256,6 +257,7 @@ struct supervisor *supervisor_new(const struct supervisor_config *config, struct
     watch_init(&supervisor->watch);
 
     supervisor->home = config->home != NULL ? strdup(config->home) : NULL;
+    supervisor->config.home = supervisor->home; /* the caller's does not last */
     bool built = (supervisor->home == NULL) == (config->home == NULL) &&
                  choose_features(supervisor) && build_tables(supervisor);
     if (!built)

@@ -42,10 +42,11 @@ struct supervisor_config {
     struct grants *grants;      /* borrowed, may be NULL; named before the first verdict */
     struct denial_log *denials; /* borrowed, may be NULL */
     enum violation_policy violation;
-    bool confined;    /* install the role filters (supervisor-confinement) */
-    bool interactive; /* the role filter allows terminal hand-over and job control */
-    bool traced;      /* descriptors are fetched by a guardian that traces (kernel/fetch.h) */
-    bool terminal;    /* the caller's session has a controlling terminal */
+    bool confined;         /* install the role filters (supervisor-confinement) */
+    bool interactive;      /* the role filter allows terminal hand-over and job control */
+    bool traced;           /* descriptors are fetched by a guardian that traces (kernel/fetch.h) */
+    bool terminal;         /* the caller's session has a controlling terminal */
+    bool early_truncation; /* for the members' filter */
     struct network *network; /* borrowed, for the network room; may be NULL */
     const char *home;        /* of the user, canonical, for advice; copied; NULL: not known */
     struct descriptor_window window;
@@ -58,8 +59,8 @@ struct supervisor *supervisor_new(const struct supervisor_config *config, struct
  * then run when it ends. Only the denial log is given back at once. NULL is accepted. */
 void supervisor_free(struct supervisor *supervisor);
 
-/* Instead of that where no descriptor may be touched: the loop and the calling thread have a guard that says so. Ends the
- * threads and leaves everything else. */
+/* Instead of that where no descriptor may be touched: the loop and the calling thread have a guard that says so.
+ * Ends the threads and leaves everything else. */
 void supervisor_leave(struct supervisor *supervisor);
 
 /* Who owns what the supervisor borrows (policy, grants, network) frees it in `gone`: called exactly once,

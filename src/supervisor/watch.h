@@ -3,7 +3,8 @@
  * time limit and the signals, and the thread of the held calls. A member's memory can be a file of a
  * server that never answers, and a socket can be changed in the moment of a call; when such a call does
  * not come back, nobody would see a time limit or a request to stop. A thread of its own then ends the
- * run. One that only gets no processor is not stuck: its time counts while it sleeps or runs. Internal to the supervisor: see supervisor_watch_begin().
+ * run. One that only gets no processor is not stuck: its time counts while it sleeps or runs. Internal to the
+ * supervisor: see supervisor_watch_begin().
  */
 #ifndef SANDLOCK_SUPERVISOR_WATCH_H
 #define SANDLOCK_SUPERVISOR_WATCH_H

@@ -7,9 +7,12 @@
 
 static _Thread_local struct fd_guard thread_guard;
 
-void fd_guard_thread(struct fd_guard guard)
+struct fd_guard fd_guard_thread(struct fd_guard guard)
 {
+    struct fd_guard before = thread_guard;
+
     thread_guard = guard;
+    return before;
 }
 
 bool fd_are_guarded(void)

@@ -25,16 +25,16 @@
         retry_result;                                   \
     })
 
-/* In somebody else's process our numbers can be closed under us (close_range(2)), and be given to what is none of ours. A
- * guard tells whether they still mean what they meant; without a function they always do. Any thread. */
+/* In somebody else's process our numbers can be closed under us (close_range(2)), and be given to what is none of
+ * ours. A guard tells whether they still mean what they meant; without a function they always do. Any thread. */
 struct fd_guard {
     bool (*are_ours)(const void *data);
     const void *data;
 };
 
 /* For threads that come back from calls that last, and for a teardown after that has happened: from here on fd_close()
- * asks first on this thread, and others can. {NULL}: no more. */
-void fd_guard_thread(struct fd_guard guard);
+ * asks first on this thread, and others can. {NULL}: no more. Returns the one before. */
+struct fd_guard fd_guard_thread(struct fd_guard guard);
 bool fd_are_guarded(void);
 bool fd_are_ours(void); /* true on a thread without a guard */
 

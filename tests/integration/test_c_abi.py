@@ -174,7 +174,7 @@ def test_host(compiled, kind):
     run(compiled("hosts"), kind)
 
 
-@pytest.mark.parametrize("what", ["sleeps", "forks", "connects"])
+@pytest.mark.parametrize("what", ["sleeps", "forks", "connects", "orphans"])
 def test_a_host_that_closes_its_descriptors_ends_its_sandboxes_and_keeps_what_it_opens(compiled, what):
     run(compiled("closed"), what)
 

@@ -377,6 +377,27 @@ def test_a_worker_does_not_work_without_its_filter(fault):
     fault.assert_nothing_is_left()
 
 
+@pytest.mark.parametrize("refused", [False, True], ids=["by-descriptor", "by-number"])
+def test_a_guardian_that_somebody_has_stopped_does_not_outlast_a_failure(fault, refused):
+    """`refused`: as if a filter of the caller's let nobody signal through a descriptor."""
+    failure = "use-workers,worker-filter" + (",guardian-signal" if refused else "")
+    script = f"setsid sleep {fault.mark} & echo up; read go; chmod 700 {fault.area}; wait"
+    run = fault.start(failure, ["sh", "-c", script], stdin=subprocess.PIPE)
+    guardian = None
+    try:
+        assert run.stdout.readline() == "up\n"
+        guardian = children_of(run.pid)[0]
+        os.kill(guardian, signal.SIGSTOP)
+        run.stdin.write("\n")
+        run.stdin.flush()
+        assert run.wait(timeout=10) == 125
+        fault.assert_nothing_is_left(2)
+    finally:
+        if run.poll() is None and guardian is not None:
+            os.kill(guardian, signal.SIGCONT)
+        run.kill()
+
+
 @pytest.mark.parametrize("what", ["handler-waits", "handler-burns"])
 def test_a_supervisor_that_is_stuck_while_it_handles_a_call_ends_the_run(fault, what):
     """As if the member's memory were a file of a server that does not answer, or the kernel did not come back

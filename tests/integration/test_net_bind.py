@@ -782,6 +782,26 @@ tell([bind(first, {port}), first.getsockname()[1] == {port}, bind(second, {port}
         ) == ["ok", True, "EADDRINUSE"]
 
 
+def test_a_connected_socket_sends_by_name_to_its_own_peer_at_a_moved_port(inside):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        assert inside(
+            f"""
+server, client = udp(), udp()
+server.bind((LOCAL, {port}))
+server.settimeout(10)
+results = [attempt(client.connect, (LOCAL, {port})), client.getpeername()[1] == {port}]
+results.append(attempt(client.sendto, b"by name", (LOCAL, {port})))
+tell(results + [server.recv(9).decode()])
+""",
+            "--port-remap", "--net-allow", "udp://127.0.0.1",
+        ) == ["ok", True, "ok", "by name"]
+        held.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            held.recv(9)
+
+
 TALK = """
 server, client, third = udp(), udp(), udp()
 for made, port in ((server, {0}), (client, {1})):

@@ -157,6 +157,8 @@ def test_what_is_suggested_makes_the_same_act_on_the_network_succeed(sandlock, a
     ("socket.socket().listen()", ["--net-deny-bind", "0", "--net-allow-bind", "9"], "--net-deny-bind"),
     (DATAGRAM + "s.bind(('127.0.0.1', 0))", ["--net-allow", "tcp://127.0.0.1:9", "--net-deny", "127.0.0.0/8"],
      "no rule for UDP"),
+    (DATAGRAM + "s.bind(('127.0.0.1', 0))", ["--net-allow", "udp://127.0.0.1:9", "--net-deny", "udp://127.0.0.1"],
+     "the rules leave no UDP destination"),
 ])
 def test_where_no_option_would_help_none_is_suggested(sandlock, area, tmp_path, peers, code, options, rule):
     log = area / "log"
@@ -442,6 +444,7 @@ HANDED_OVER = {
     "a socket at home": ("import socket; socket.socket(socket.AF_UNIX).bind(home + '/s')", "make what is needed there first"),
     "a rename at home": ("os.rename(home + '/file', home + '/new')", "make what is needed there first"),
     "the mode of the home": ("os.chmod(home, 0o755)", "make what is needed there first"),
+    "a start file of shells": ("open(home + '/.profile', 'w')", "shells and sessions run"),
     "a list of the home": ("os.listdir(home)", "keys and passwords"),
     "a list of /": ("os.listdir('/')", "--fs-read /"),
 }
@@ -452,9 +455,10 @@ def test_a_directory_that_others_share_is_not_suggested(sandlock, area, tmp_path
     code, said = HANDED_OVER[act]
     home, link, log = tmp_path / "home", tmp_path / "link", area / "log"
     home.mkdir(exist_ok=True)
-    (home / "file").write_text("content")
+    for name in "file", ".profile":
+        (home / name).write_text("content")
     link.symlink_to(home)  # the kernel's name of it is another one than the environment's
-    os.utime(link, (time.time() + 60, 0), follow_symlinks=False)  # was followed lately, as at a login: it is cached
+    os.utime(link, (1, time.time()), follow_symlinks=False)  # not followed lately
     result = sandlock.run("--explain", "--log-denials", log, "--", *PYTHON, f"import os\nhome = {str(home)!r}\n{code}",
                           env={"HOME": str(link)})
     records = [json.loads(line) for line in log.read_text().splitlines()]
@@ -494,16 +498,18 @@ OWN_TCP6 = ("import socket; s = socket.create_server(('::1', 0), family=socket.A
 OWN_UDP = ("import socket; s, c = (socket.socket(2, 2) for _ in '12'); c.bind(('127.0.0.1', 0)); "
            "s.sendto(b'y', c.getsockname()); assert c.recv(9) == b'y'")
 BIND_ZERO, OTHER_RULE = ["--net-allow-bind", "0"], ["--net-allow", "tcp://127.0.0.1:9"]
-OWN_PORTS = {
-    "no rule": (OWN_TCP, BIND_ZERO, "--port-remap"),
-    "no rule, without a gate": (OWN_TCP, [*BIND_ZERO, "--without=unix-gate"], "--port-remap"),
-    "every port but one": (OWN_TCP, ["--net-deny-bind", "9"], "--port-remap"),
-    "a rule of a port": (OWN_TCP, [*BIND_ZERO, "--net-allow", "tcp://*:9"], "--net-allow tcp://127.0.0.1"),
-    "a rule": (OWN_TCP, [*BIND_ZERO, *OTHER_RULE], "--net-allow tcp://127.0.0.1"),
-    "a rule and port-remap": (OWN_TCP, [*BIND_ZERO, *OTHER_RULE, "--port-remap"], "--net-allow tcp://127.0.0.1"),
-    "IPv6": (OWN_TCP6, BIND_ZERO, "--port-remap"),
-    "IPv6, a rule": (OWN_TCP6, [*BIND_ZERO, *OTHER_RULE], "--net-allow tcp://::1"),
-    "UDP": (OWN_UDP, ["--net-allow", "udp://127.0.0.1:9"], "--net-allow udp://127.0.0.1"),
+LOW, HIGH = pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+CHOSEN = {host: f"{host}:{LOW}-{HIGH}" for host in ("127.0.0.1", "[::1]")}
+OWN_PORTS = {  # None: nothing is suggested, and what may help is said
+    "no rule": (OWN_TCP, BIND_ZERO, None),
+    "no rule, without a gate": (OWN_TCP, [*BIND_ZERO, "--without=unix-gate"], None),
+    "every port but one": (OWN_TCP, ["--net-deny-bind", "9"], None),
+    "a rule of a port": (OWN_TCP, [*BIND_ZERO, "--net-allow", "tcp://*:9"], f"tcp://{CHOSEN['127.0.0.1']}"),
+    "a rule": (OWN_TCP, [*BIND_ZERO, *OTHER_RULE], f"tcp://{CHOSEN['127.0.0.1']}"),
+    "a rule and port-remap": (OWN_TCP, [*BIND_ZERO, *OTHER_RULE, "--port-remap"], f"tcp://{CHOSEN['127.0.0.1']}"),
+    "IPv6": (OWN_TCP6, BIND_ZERO, None),
+    "IPv6, a rule": (OWN_TCP6, [*BIND_ZERO, *OTHER_RULE], f"tcp://{CHOSEN['[::1]']}"),
+    "UDP": (OWN_UDP, ["--net-allow", "udp://127.0.0.1:9"], f"udp://{CHOSEN['127.0.0.1']}"),
 }
 
 
@@ -512,8 +518,12 @@ def test_a_port_that_the_kernel_chose_is_not_suggested_by_its_number(sandlock, a
     code, options, wanted = OWN_PORTS[case]
     log = area / "log"
     assert attempt(sandlock, area, log, code, *options).code == 1
-    assert suggestions(log) == [wanted], log.read_text()
-    result = attempt(sandlock, area, area / "again", code, *options, *shlex.split(wanted))
+    advice = shlex.split(suggestions(log)[0]) if wanted else ["--port-remap"]
+    assert advice == (["--net-allow", wanted] if wanted else advice), log.read_text()
+    if not wanted:
+        records = [json.loads(line) for line in log.read_text().splitlines()]
+        assert [(record["suggest"], "--port-remap" in record["rule"]) for record in records] == [(None, True)], records
+    result = attempt(sandlock, area, area / "again", code, *options, *advice)
     assert result.code == 0, result
 
 

@@ -5,11 +5,13 @@
  *   forks    one supervised call after the other. One that is under way when the descriptors are closed may close
  *            a number that has been used again, so here those are not looked at
  *   connects one that a thread of the supervisor holds, as it waits for its peer
+ *   orphans  nothing, but has left the session of the guardian, which is killed
  */
 #include "check.h"
 
 #include <netinet/in.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -218,6 +220,58 @@ static void close_under_a_run(void)
     pthread_join(thread, NULL);
 }
 
+/* ---- Who the guardian leaves behind ---- */
+
+#define FEW_DESCRIPTORS 32
+#define ORPHANS 40
+
+static int parent_of(int pid)
+{
+    char path[64], line[512];
+    int parent = -1;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CHECK(fd >= 0);
+    ssize_t got = read(fd, line, sizeof(line) - 1);
+    close(fd);
+    CHECK(got > 0);
+    line[got] = '\0';
+    CHECK(sscanf(strrchr(line, ')') + 1, " %*c %d", &parent) == 1);
+    return parent;
+}
+
+/* They are found among all processes, which takes descriptors that are not the sandbox's: none may stay open. */
+static void close_under_orphans(void)
+{
+    static char orphans[160];
+    const struct rlimit few = {FEW_DESCRIPTORS, FEW_DESCRIPTORS};
+    int ends[2];
+
+    alarm(20);
+    snprintf(orphans, sizeof(orphans),
+             "exec 3>&0; for i in {1..%d}; do setsid sleep 60 & done; echo up >&0; wait", ORPHANS);
+    script = orphans;
+    CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0 && dup2(ends[0], 0) == 0);
+    side = ends[1];
+    sandlock_handle_t *handle = start(INHERITED);
+    int guardian = parent_of(sandlock_handle_pid(handle));
+
+    CHECK(dup2(side, STDOUT_FILENO) == STDOUT_FILENO && close(0) == 0);
+    CHECK(kill(guardian, SIGSTOP) == 0); /* it is not to obey before it dies */
+    close_all();
+    int before = count_entries("/proc/self/fd");
+    CHECK(kill(guardian, SIGKILL) == 0);
+    check_waits(handle, INHERITED);
+    struct pollfd members = {.fd = STDOUT_FILENO, .events = POLLIN};
+    char byte;
+    CHECK(poll(&members, 1, 5000) == 1 && read(STDOUT_FILENO, &byte, 1) == 0); /* all have ended */
+    sandlock_handle_free(handle);
+    CHECK(comes_to_entries("/proc/self/task", ONE_THREAD));
+    CHECK(count_entries("/proc/self/fd") == before);
+}
+
 /* In a copy each, all at once: most of the time is spent waiting. */
 int main(int argc, char **argv)
 {
@@ -225,6 +279,10 @@ int main(int argc, char **argv)
     pid_t copies[KINDS * THENS + 1];
 
     prepare(argc > 1 ? argv[1] : "");
+    if (argc > 1 && strcmp(argv[1], "orphans") == 0) {
+        close_under_orphans();
+        return 0;
+    }
     for (int i = 0; i <= KINDS * THENS; i++) {
         copies[i] = fork();
         CHECK(copies[i] >= 0);

@@ -878,12 +878,60 @@ static void check_handle_of_another_table(sandlock_handle_t *handle, int kind, i
     check_table(pipe_end);
 }
 
+static sandlock_handle_t *of_first_table;
+
+/* The pid of a descriptor of a process, 0 if it is another's. */
+static int pid_of_descriptor(int fd)
+{
+    char path[64], line[128];
+    int pid = 0;
+
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+    FILE *file = fopen(path, "re");
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+        sscanf(line, "Pid: %d", &pid);
+    if (file != NULL)
+        fclose(file);
+    return pid;
+}
+
+static void *command_from_a_table_with_less(void *unused)
+{
+    (void)unused;
+    CHECK(unshare(CLONE_FILES) == 0);
+    for (int fd = 3; fd < NUMBERS; fd++) {
+        if (pid_of_descriptor(fd) > 0)
+            close(fd);
+    }
+    CHECK(sandlock_handle_pause(of_first_table) == 0);
+    CHECK(process_state(sandlock_handle_pid(of_first_table)) == 'T');
+    CHECK(sandlock_handle_resume(of_first_table) == 0);
+    return NULL;
+}
+
+/* What one thread has closed for itself is not lost. */
+static void a_table_with_less_ends_nothing(int kind)
+{
+    pthread_t thread;
+
+    of_first_table = handle_of_kind(kind);
+    CHECK(pthread_create(&thread, NULL, command_from_a_table_with_less, NULL) == 0);
+    pthread_join(thread, NULL);
+    /* By the time limit, and not at once since it was cut off. */
+    check_end(sandlock_handle_wait_timeout(of_first_table, 100), SANDLOCK_EXIT_REASON_TIMEOUT, -1,
+              -1);
+    CHECK_TEXT(sandlock_last_error(), "");
+    sandlock_handle_free(of_first_table);
+}
+
 static void handles_of_other_tables(void)
 {
     pthread_t thread;
     int ends[2];
 
     alarm(60);
+    for (int kind = 0; kind < KINDS; kind++)
+        a_table_with_less_ends_nothing(kind);
     pthread_barrier_init(&made, NULL, 2);
     pthread_barrier_init(&used, NULL, 2);
     CHECK(pthread_create(&thread, NULL, make_with_own_table, NULL) == 0);

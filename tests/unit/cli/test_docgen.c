@@ -53,7 +53,7 @@ static void test_every_option_is_in_every_document(void **state)
     assert_every_option(docgen_fish, " -l ", false);
 }
 
-static void test_hidden_spellings_are_in_none(void **state)
+static void test_keys_without_an_option_are_in_none(void **state)
 {
     char *bash = document(docgen_bash);
 
@@ -135,7 +135,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_option_is_in_every_document),
-        cmocka_unit_test(test_hidden_spellings_are_in_none),
+        cmocka_unit_test(test_keys_without_an_option_are_in_none),
         cmocka_unit_test(test_every_feature_is_offered_and_explained),
         cmocka_unit_test(test_every_profile_key_is_described),
         cmocka_unit_test(test_no_line_of_a_man_page_is_an_accidental_request),

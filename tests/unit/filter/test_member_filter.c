@@ -517,6 +517,108 @@ static void memory_is_taken_from_the_machine_by_nobody(void **state)
     assert_int_equal(entry->otherwise, FILTER_ALLOW);
 }
 
+/* Consoles, automounts and mount namespaces of others. An ordinary user is not refused: the kernel does that. */
+static void requests_of_root_to_what_the_machine_shares_are_refused(void **state)
+{
+    static const uint32_t refused[] = {0x4B34 /* KDADDIO */,
+                                       0x4B37 /* KDDISABIO */,
+                                       0x4B47 /* KDSKBENT */,
+                                       0x4B49 /* KDSKBSENT */,
+                                       0x4B4B /* KDSKBDIACR */,
+                                       0x4B4D /* KDSETKEYCODE */,
+                                       0x4B71 /* PIO_CMAP */,
+                                       0x4BFB /* KDSKBDIACRUC */,
+                                       0x560B /* VT_LOCKSWITCH */,
+                                       0x541F /* TIOCSSERIAL */,
+                                       0x9360 /* AUTOFS_IOC_READY */,
+                                       0x9362 /* AUTOFS_IOC_CATATONIC */,
+                                       0xC0089364 /* AUTOFS_IOC_SETTIMEOUT */,
+                                       0x810C9365 /* AUTOFS_IOC_EXPIRE */,
+                                       0x40049366 /* AUTOFS_IOC_EXPIRE_MULTI */,
+                                       0x8010B70A /* NS_MNT_GET_INFO */,
+                                       0x8010B70B /* NS_MNT_GET_NEXT */,
+                                       0x8010B70C /* NS_MNT_GET_PREV */};
+    static const uint32_t allowed[] = {0x4B33 /* KDGKBTYPE */,
+                                       0x4B3A /* KDSETMODE */,
+                                       0x4B46 /* KDGKBENT */,
+                                       0x4B48 /* KDGKBSENT */,
+                                       0x4B4A /* KDGKBDIACR */,
+                                       0x4B70 /* GIO_CMAP */,
+                                       0x4BFA /* KDGKBDIACRUC */,
+                                       0x5606 /* VT_ACTIVATE */,
+                                       0x541E /* TIOCGSERIAL */,
+                                       0x80049363 /* AUTOFS_IOC_PROTOVER */,
+                                       0x80049367 /* AUTOFS_IOC_PROTOSUBVER */,
+                                       0x80049370 /* AUTOFS_IOC_ASKUMOUNT */,
+                                       0xB701 /* NS_GET_USERNS */,
+                                       0x8008B705 /* NS_GET_MNTNS_ID */};
+    static const struct member_filter_options modes[] = {{.supervised = true, .privileged = true},
+                                                         {.privileged = true}};
+
+    (void)state;
+    for (size_t a = 0; arch_all[a] != NULL; a++) {
+        for (size_t mode = 0; mode < ARRAY_SIZE(modes); mode++) {
+            CLEANUP_PLAN struct filter_plan *plan =
+                plan_for(arch_all[a], &default_policy, &modes[mode]);
+            for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
+                assert_int_equal(ask(plan, "ioctl", 0, DIRTY | refused[i], 0, 0),
+                                 FILTER_ERRNO(EPERM));
+            for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
+                assert_int_equal(ask(plan, "ioctl", 0, allowed[i], 0, 0), FILTER_ALLOW);
+            assert_int_equal(ask(plan, "open_by_handle_at", 0, 0, 0, 0), FILTER_ERRNO(EPERM));
+        }
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
+        expect_everywhere("ioctl", 0, refused[i], 0, 0, FILTER_ALLOW);
+}
+
+static void opens_that_only_truncate_are_refused_where_landlock_is_asked_too_late(void **state)
+{
+    static const struct filter_trap traps[] = {{.number = 437 /* openat2, everywhere */}};
+    static const struct member_filter_options modes[] = {
+        {.supervised = true, .early_truncation = true},
+        {.early_truncation = true},
+        {.supervised = true, .early_truncation = true, .traps = traps, .trap_count = 1}};
+    static const struct {
+        uint64_t flags;
+        uint32_t answer;
+    } cases[] = {
+        {O_RDONLY, FILTER_ALLOW},
+        {3, FILTER_ALLOW},
+        {O_WRONLY | O_TRUNC, FILTER_ALLOW},
+        {O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, FILTER_ALLOW},
+        {O_TRUNC, FILTER_ERRNO(EACCES)},
+        {3 | O_TRUNC, FILTER_ERRNO(EACCES)},
+        {O_CREAT | O_TRUNC | O_CLOEXEC, FILTER_ERRNO(EACCES)},
+        {DIRTY | 3 | O_TRUNC | O_NONBLOCK, FILTER_ERRNO(EACCES)},
+    };
+
+    (void)state;
+    for (size_t a = 0; arch_all[a] != NULL; a++) {
+        for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+            CLEANUP_PLAN struct filter_plan *plan =
+                plan_for(arch_all[a], &default_policy, &modes[i]);
+            CLEANUP_BPF_PROGRAM struct bpf_program program = BPF_PROGRAM_INIT;
+            for (size_t j = 0; j < ARRAY_SIZE(cases); j++) {
+                assert_int_equal(ask(plan, "openat", 0, 0, cases[j].flags, 0), cases[j].answer);
+                if (arch_syscall_number(arch_all[a], "open") >= 0)
+                    assert_int_equal(ask(plan, "open", 0, cases[j].flags, 0, 0), cases[j].answer);
+            }
+            assert_int_equal(ask(plan, "openat2", 0, 0, 0, 24), FILTER_ERRNO(ENOSYS));
+            compile_and_verify(plan, &program);
+        }
+    }
+    expect_everywhere("openat", 0, 0, 3 | O_TRUNC, 0, FILTER_ALLOW);
+    expect_everywhere("openat2", 0, 0, 0, 24, FILTER_ALLOW);
+    assert_true(member_filter_key(&default_policy, &modes[0]) !=
+                member_filter_key(&default_policy, &supervised));
+    /* Elsewhere every open passes in the kernel without the filter being run. */
+    CLEANUP_PLAN struct filter_plan *plain = plan_for(&arch_x86_64, &default_policy, &supervised);
+    const struct filter_entry *entry = &plain->entries[arch_syscall_number(&arch_x86_64, "openat")];
+    assert_int_equal(entry->rule_count, 0);
+    assert_int_equal(entry->otherwise, FILTER_ALLOW);
+}
+
 static void ioctl_keeps_off_terminals_and_interfaces(void **state)
 {
     static const uint32_t refused[] = {0x5412,
@@ -1314,6 +1416,8 @@ int main(void)
         cmocka_unit_test(the_output_of_a_terminal_can_be_started_only),
         cmocka_unit_test(ioctl_keeps_off_what_files_of_the_machine_do),
         cmocka_unit_test(memory_is_taken_from_the_machine_by_nobody),
+        cmocka_unit_test(requests_of_root_to_what_the_machine_shares_are_refused),
+        cmocka_unit_test(opens_that_only_truncate_are_refused_where_landlock_is_asked_too_late),
         cmocka_unit_test(ioctl_keeps_off_terminals_and_interfaces),
         cmocka_unit_test(sockets_are_unix_and_tcp),
         cmocka_unit_test(refused_arguments_are_notified_only_where_explained),

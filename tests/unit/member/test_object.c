@@ -327,7 +327,53 @@ static void test_advice_to_read_names_the_whole_of_a_system_directory(void **sta
     assert_advice(false, "/usr", true, "--fs-read /usr");
     assert_advice(false, "/lib64/ld.so", true, "--fs-read /lib64");
     assert_advice(false, "/libx/y", true, "--fs-read /libx/y");
-    assert_advice(true, "/usr/share/x", true, "--fs-write /usr/share/x");
+}
+
+/* Not where that holds a home. */
+static void test_advice_to_read_is_not_widened_to_a_home(void **state)
+{
+    CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
+
+    (void)state;
+    assert_null(path_advice(&advice, false, "/usr/share/x", true, "/usr/people/u"));
+    assert_string_equal(buffer_text(&advice), "--fs-read /usr/share/x");
+}
+
+static void test_advice_hands_over_nothing_that_others_run(void **state)
+{
+    static const char *const trusted[] = {
+        "/etc",     "/etc/cron.d/x",    "/boot/grub", "/bin/sh",
+        "/sbin",    "/lib/x",           "/lib64",     "/usr",
+        "/usr/bin", "/usr/local/bin/x", "/var/spool", "/var/spool/cron/crontabs"};
+    static const char *const started[] = {".bashrc",
+                                          ".bash_profile",
+                                          ".profile",
+                                          ".zshrc",
+                                          ".ssh",
+                                          ".ssh/keys",
+                                          ".config",
+                                          ".local",
+                                          ".local/bin/x",
+                                          "bin",
+                                          ".config/systemd/user"};
+    static const char *const homes[] = {"/srv/people/u", "/home/else", "/root"};
+    char path[64];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(trusted) / sizeof(trusted[0]); i++)
+        assert_caution(true, trusted[i], true, "what others run and trust");
+    for (size_t i = 0; i < sizeof(started) / sizeof(started[0]); i++) {
+        for (size_t k = 0; k < sizeof(homes) / sizeof(homes[0]); k++) {
+            snprintf(path, sizeof(path), "%s/%s", homes[k], started[i]);
+            assert_caution(true, path, true, "shells and sessions run");
+        }
+    }
+    assert_caution(true, "/srv/people/u/.ssh/new", false, "shells and sessions run");
+    assert_advice(false, "/srv/people/u/.bashrc", true, "--fs-read /srv/people/u/.bashrc");
+    assert_advice(true, "/srv/people/u/.config/app", true, "--fs-write /srv/people/u/.config/app");
+    assert_advice(true, "/srv/people/u/binary", true, "--fs-write /srv/people/u/binary");
+    assert_advice(true, "/srv/people/v/.bashrc", true, "--fs-write /srv/people/v/.bashrc");
+    assert_advice(true, "/etcetera", true, "--fs-write /etcetera");
 }
 
 static void test_advice_hands_over_no_directory_that_others_share(void **state)
@@ -480,6 +526,8 @@ int main(void)
         cmocka_unit_test(test_pipes_and_memory_files_have_no_place),
         cmocka_unit_test(test_advice_names_the_directory),
         cmocka_unit_test(test_advice_to_read_names_the_whole_of_a_system_directory),
+        cmocka_unit_test(test_advice_to_read_is_not_widened_to_a_home),
+        cmocka_unit_test(test_advice_hands_over_nothing_that_others_run),
         cmocka_unit_test(test_advice_hands_over_no_directory_that_others_share),
         cmocka_unit_test(test_identity_is_read_from_the_right_columns),
         cmocka_unit_test(test_groups_are_read_unless_every_one_can_be_had),

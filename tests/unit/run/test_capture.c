@@ -19,10 +19,14 @@
 /* Somebody else who writes whenever something has been read, and never lets the pipe run empty. */
 static int refilled = -1;
 static int refills;
+static int written_late = -1; /* before the read */
 
 ssize_t read(int fd, void *data, size_t size)
 {
     static const char text[512] = "more";
+
+    if (written_late >= 0)
+        assert_int_equal(write(written_late, text, sizeof(text)), sizeof(text));
     ssize_t got = syscall(SYS_read, fd, data, size);
 
     if (got > 0 && refilled >= 0 && refills++ < 10000)
@@ -138,6 +142,19 @@ static void the_end_waits_for_no_writer_who_goes_on(void **state)
     assert_memory_equal(fixture->capture.bytes.data, "late", 4);
 }
 
+/* A read that finds what was written after the end gets none of it. */
+static void what_is_written_after_the_end_is_not_taken(void **state)
+{
+    struct fixture *fixture = *state;
+
+    say(fixture, "early");
+    written_late = fixture->write_end;
+    capture_finish(&fixture->capture);
+    written_late = -1;
+    assert_int_equal(fixture->capture.bytes.length, 5);
+    assert_memory_equal(fixture->capture.bytes.data, "early", 5);
+}
+
 static void the_end_takes_what_is_still_in_the_pipe(void **state)
 {
     struct fixture *fixture = *state;
@@ -199,6 +216,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_write_end_elsewhere_does_not_hold_up_the_end, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(the_end_waits_for_no_writer_who_goes_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_written_after_the_end_is_not_taken, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(bytes_are_kept_as_they_are, setup, teardown),
         cmocka_unit_test(what_was_never_started_can_be_finished_and_freed),
     };

@@ -141,6 +141,20 @@ static void must_not_be_called(void *data, short revents)
     fail_msg("an event of a removed descriptor was delivered");
 }
 
+/* Nobody else can have closed anything there. */
+static void without_a_guard_nothing_is_lost(void **state)
+{
+    struct scene *scene = *state;
+
+    loop_lose(scene->loop);
+    assert_true(loop_holds(scene->loop));
+    loop_stop(scene->loop);
+    assert_int_equal(loop_run(scene->loop), 0);
+    guard_loop(scene, true);
+    loop_lose(scene->loop);
+    assert_false(loop_holds(scene->loop));
+}
+
 static void what_is_ready_is_not_touched_when_the_guard_says_no(void **state)
 {
     struct scene *scene = *state;
@@ -526,6 +540,7 @@ int main(void)
         LOOP_TEST(a_hot_descriptor_is_delivered_without_a_question),
         LOOP_TEST(a_closed_number_needs_no_question),
         LOOP_TEST(the_guard_is_asked_where_nothing_happens),
+        LOOP_TEST(without_a_guard_nothing_is_lost),
         LOOP_TEST(nothing_is_done_to_an_epoll_number_that_is_somebody_elses),
         LOOP_TEST(timers_fire_once_in_the_order_of_their_deadlines),
         LOOP_TEST(a_timer_can_be_cancelled_even_when_it_is_due),

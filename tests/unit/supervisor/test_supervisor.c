@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "supervisor/internal.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/task.h"
 #include "trapped_child.h"
@@ -680,6 +681,35 @@ static void a_stuck_worker_does_not_hold_up_the_end(void **state)
     close_pipe();
 }
 
+static int gone;
+
+static void note_gone(void *data)
+{
+    (void)data;
+    gone++;
+}
+
+static void a_stuck_worker_leaves_what_its_caller_still_uses(void **state)
+{
+    struct scene *scene = *state;
+    size_t threads = count_threads();
+
+    gone = 0;
+    open_pipe();
+    build(scene, worker_registry);
+    supervisor_on_gone(scene->supervisor, note_gone, NULL);
+    assert_int_equal(run(scene, body_killed_while_waiting, NULL), 7);
+    supervisor_leave(scene->supervisor);
+    assert_int_equal(write(gate[1], "x", 1), 1);
+    assert_threads_end(threads);
+    assert_int_equal(gone, 0);
+    supervisor_leave(scene->supervisor); /* as often as one likes */
+    supervisor_destroy(scene->supervisor);
+    scene->supervisor = NULL;
+    assert_int_equal(gone, 1);
+    close_pipe();
+}
+
 /* ---- Requests answered later ------------------------------------------------------------------- */
 
 static struct request *detached;
@@ -974,6 +1004,7 @@ int main(void)
         SUPERVISOR_TEST(blocking_work_does_not_block_the_others),
         SUPERVISOR_TEST(what_a_worker_lets_pass_is_observed_and_continues),
         SUPERVISOR_TEST(a_stuck_worker_does_not_hold_up_the_end),
+        SUPERVISOR_TEST(a_stuck_worker_leaves_what_its_caller_still_uses),
         SUPERVISOR_TEST(a_detached_request_is_answered_later_or_when_it_is_dropped),
         SUPERVISOR_TEST(a_violated_filter_ends_the_run),
         SUPERVISOR_TEST(a_violation_in_a_worker_ends_the_run_on_the_loops_thread),
