@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 /* What a worker that is stuck in a blocking call may cost the end of a run. */
@@ -26,6 +27,11 @@
 /* The shortest that the scheduler accepts: members wait for this thread, and until it has received a
  * call, a signal can make that call fail with EINTR. */
 #define TIME_SLICE 100000
+
+/* Processes that are known at the same time, of which each costs a descriptor: no more than a part of the limit. */
+#define TASKS_MAX 256
+#define TASKS_MIN 16
+#define TASKS_SHARE 16
 
 /* ---- Building ---------------------------------------------------------------------------------- */
 
@@ -218,6 +224,19 @@ bool supervisor_check_proc(const struct supervisor *supervisor, struct error *er
     return proc_failed(supervisor, err);
 }
 
+/* Of a feature that keeps something for each process the records stay. */
+static size_t most_tasks(const struct supervisor *supervisor)
+{
+    struct rlimit limit;
+    size_t most = TASKS_MAX;
+
+    if (supervisor->features_keep_tasks)
+        return SIZE_MAX;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / TASKS_SHARE < most)
+        most = (size_t)limit.rlim_cur / TASKS_SHARE;
+    return most > TASKS_MIN ? most : TASKS_MIN;
+}
+
 static bool open_tasks(struct supervisor *supervisor, struct error *err)
 {
     supervisor->proc_fd = FAULT_OR("proc", -EIO, procfs_open());
@@ -227,7 +246,7 @@ static bool open_tasks(struct supervisor *supervisor, struct error *err)
     }
     if (supervisor->config.grants != NULL)
         supervisor->config.grants->proc_fd = &supervisor->proc_fd;
-    supervisor->tasks = task_index_new(supervisor->proc_fd);
+    supervisor->tasks = task_index_new(supervisor->proc_fd, most_tasks(supervisor));
     if (supervisor->tasks == NULL)
         return error_runtime(err, errno, "create the process index");
     supervisor->wake_fd = FAULT_OR("wake", -1, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));

@@ -30,7 +30,8 @@ struct task_index {
     int proc_fd; /* borrowed */
     int epoll;
     uint64_t last_id;
-    size_t count;
+    size_t count, most;
+    struct task *oldest, *newest;
     struct task *buckets[BUCKETS];
     struct known_thread threads[THREAD_CACHE];
 };
@@ -45,13 +46,14 @@ static struct known_thread *thread_of(struct task_index *index, pid_t tid)
     return &index->threads[(unsigned)tid & (THREAD_CACHE - 1)];
 }
 
-struct task_index *task_index_new(int proc_fd)
+struct task_index *task_index_new(int proc_fd, size_t most)
 {
     struct task_index *index = calloc(1, sizeof(*index));
 
     if (index == NULL)
         return NULL;
     index->proc_fd = proc_fd;
+    index->most = most;
     index->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (index->epoll < 0) {
         free(index);
@@ -93,6 +95,56 @@ size_t task_index_count(const struct task_index *index)
 {
     return index->count;
 }
+
+/* ---- By when they were looked for ---------------------------------------------------------------- */
+
+static void append(struct task_index *index, struct task *task)
+{
+    task->older = index->newest;
+    task->newer = NULL;
+    if (index->newest != NULL)
+        index->newest->newer = task;
+    else
+        index->oldest = task;
+    index->newest = task;
+}
+
+static void take_out(struct task_index *index, struct task *task)
+{
+    if (task->older != NULL)
+        task->older->newer = task->newer;
+    else
+        index->oldest = task->newer;
+    if (task->newer != NULL)
+        task->newer->older = task->older;
+    else
+        index->newest = task->older;
+}
+
+static struct task *looked_for(struct task_index *index, struct task *task)
+{
+    if (task != NULL && task != index->newest) {
+        take_out(index, task);
+        append(index, task);
+    }
+    return task;
+}
+
+static void forget(struct task_index *index, struct task *task)
+{
+    struct task **place = bucket_of(index, task->tgid);
+
+    while (*place != task)
+        place = &(*place)->next;
+    *place = task->next;
+    take_out(index, task);
+    index->count--;
+    for (size_t i = 0; i < THREAD_CACHE; i++)
+        if (index->threads[i].task == task)
+            index->threads[i] = (struct known_thread){0};
+}
+
+/* ---- Finding ------------------------------------------------------------------------------------- */
 
 static struct task *find_process(struct task_index *index, pid_t tgid)
 {
@@ -137,6 +189,12 @@ static struct task *add_process(struct task_index *index, pid_t tgid, int *pidfd
         .tgid = tgid, .pidfd = fd_steal(pidfd), .id = ++index->last_id, .next = *bucket};
     *bucket = task;
     index->count++;
+    append(index, task);
+    while (index->count > index->most && index->oldest != task) {
+        struct task *oldest = index->oldest;
+        forget(index, oldest);
+        free_task(index, oldest);
+    }
     return task;
 }
 
@@ -178,30 +236,17 @@ struct task *task_index_find(struct task_index *index, pid_t tid, int listener,
     struct task *task = find_process(index, tid);
 
     if (task != NULL)
-        return task;
+        return looked_for(index, task);
     struct known_thread *known = thread_of(index, tid);
     if (known->tid == tid && known->task != NULL &&
         sys_call3(SYS_tgkill, known->task->tgid, tid, 0) == 0 &&
         notify_check_id(listener, notification_id) == 0)
-        return known->task;
+        return looked_for(index, known->task);
 
-    task = resolve(index, tid, listener, notification_id, error);
+    task = looked_for(index, resolve(index, tid, listener, notification_id, error));
     if (task != NULL && task->tgid != tid)
         *known = (struct known_thread){.tid = tid, .task = task};
     return task;
-}
-
-static void forget(struct task_index *index, struct task *task)
-{
-    struct task **place = bucket_of(index, task->tgid);
-
-    while (*place != task)
-        place = &(*place)->next;
-    *place = task->next;
-    index->count--;
-    for (size_t i = 0; i < THREAD_CACHE; i++)
-        if (index->threads[i].task == task)
-            index->threads[i] = (struct known_thread){0};
 }
 
 int task_index_drain(struct task_index *index, void (*gone)(void *data, struct task *task),

@@ -15,16 +15,18 @@ struct supervisor;
 
 struct task {
     pid_t tgid;
-    int pidfd;         /* owned */
-    uint64_t id;       /* unique per record, never reused */
-    struct task *next; /* hash chain */
+    int pidfd;                  /* owned */
+    uint64_t id;                /* unique per record, never reused */
+    struct task *next;          /* hash chain */
+    struct task *older, *newer; /* by when it was looked for last */
 };
 
 struct task_index;
 
-/* `proc_fd` is borrowed (-1: "/proc" by name). NULL with errno: out of memory or
- * descriptors. */
-struct task_index *task_index_new(int proc_fd);
+/* `proc_fd` is borrowed (-1: "/proc" by name). Of more than `most` processes the one that was looked for longest ago
+ * is forgotten, without `gone`, and recorded anew when it calls again: each costs a descriptor, of which the host's
+ * other threads need some, too. NULL with errno: out of memory or descriptors. */
+struct task_index *task_index_new(int proc_fd, size_t most);
 void task_index_free(struct task_index *index); /* NULL is accepted; does not call `gone` */
 
 /* Readable while an exit waits to be drained; borrowed, for the loop. */

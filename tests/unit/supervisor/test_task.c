@@ -71,7 +71,7 @@ static const int getsid_only[] = {SYS_getsid};
 
 static void a_process_has_one_record_until_it_exits(void **state)
 {
-    struct task_index *index = task_index_new(-1);
+    struct task_index *index = task_index_new(-1, 100);
     struct trapped_child child = trapped_spawn(getsid_only, 1, call_twice, NULL);
     struct gone_list gone = {0};
     int error = 0;
@@ -106,7 +106,7 @@ static void a_process_has_one_record_until_it_exits(void **state)
 
 static void threads_belong_to_the_record_of_their_process(void **state)
 {
-    struct task_index *index = task_index_new(-1);
+    struct task_index *index = task_index_new(-1, 100);
     struct trapped_child child = trapped_spawn(getsid_only, 1, call_from_a_thread, NULL);
     pid_t tid = 0;
     int error = 0;
@@ -147,7 +147,7 @@ static void threads_belong_to_the_record_of_their_process(void **state)
 
 static void a_process_first_seen_by_a_thread_is_found_by_its_leader(void **state)
 {
-    struct task_index *index = task_index_new(-1);
+    struct task_index *index = task_index_new(-1, 100);
     struct trapped_child child = trapped_spawn(getsid_only, 1, call_from_a_thread, NULL);
     int error = 0;
 
@@ -170,7 +170,7 @@ static void a_process_first_seen_by_a_thread_is_found_by_its_leader(void **state
 
 static void a_caller_that_died_is_not_recorded(void **state)
 {
-    struct task_index *index = task_index_new(-1);
+    struct task_index *index = task_index_new(-1, 100);
     struct trapped_child child = trapped_spawn(getsid_only, 1, call_twice, NULL);
     int error = 0;
 
@@ -190,7 +190,7 @@ static void a_caller_that_died_is_not_recorded(void **state)
 
 static void without_descriptors_the_call_must_be_refused(void **state)
 {
-    struct task_index *index = task_index_new(-1);
+    struct task_index *index = task_index_new(-1, 100);
     struct trapped_child child = trapped_spawn(getsid_only, 1, call_twice, NULL);
     struct seccomp_notif first = receive(child.listener);
     struct rlimit before, none;
@@ -217,7 +217,7 @@ static void without_descriptors_the_call_must_be_refused(void **state)
 static void many_exits_are_drained_at_once(void **state)
 {
     enum { CHILDREN = 70 }; /* more than one batch, and several in one bucket are likely */
-    struct task_index *index = task_index_new(-1);
+    struct task_index *index = task_index_new(-1, 100);
     struct trapped_child children[CHILDREN];
     struct gone_list gone = {0};
     int error = 0;
@@ -241,6 +241,46 @@ static void many_exits_are_drained_at_once(void **state)
     task_index_free(index);
 }
 
+static void no_more_than_so_many_are_kept_and_the_forgotten_one_is_found_again(void **state)
+{
+    enum { CHILDREN = 6, MOST = 4 };
+    struct task_index *index = task_index_new(-1, MOST);
+    struct trapped_child children[CHILDREN];
+    struct seccomp_notif calls[CHILDREN];
+    uint64_t ids[CHILDREN];
+    int error = 0;
+
+    (void)state;
+    for (int i = 0; i < CHILDREN; i++) {
+        children[i] = trapped_spawn(getsid_only, 1, call_twice, NULL);
+        calls[i] = receive(children[i].listener);
+        struct task *task =
+            task_index_find(index, (pid_t)calls[i].pid, children[i].listener, calls[i].id, &error);
+        assert_non_null(task);
+        ids[i] = task->id;
+        assert_true(task_index_count(index) <= MOST);
+        /* The first is looked for each time, so it is never the one that goes. */
+        task =
+            task_index_find(index, (pid_t)calls[0].pid, children[0].listener, calls[0].id, &error);
+        assert_non_null(task);
+        assert_int_equal(task->id, ids[0]);
+    }
+    struct task *again =
+        task_index_find(index, (pid_t)calls[1].pid, children[1].listener, calls[1].id, &error);
+    assert_non_null(again);
+    assert_int_equal(again->tgid, children[1].pid);
+    assert_int_not_equal(again->id, ids[1]);
+    assert_int_equal(task_index_count(index), MOST);
+    for (int i = 0; i < CHILDREN; i++) {
+        kill(children[i].pid, SIGKILL);
+        trapped_wait(&children[i]);
+        close(children[i].listener);
+    }
+    assert_int_equal(task_index_drain(index, NULL, NULL), 0);
+    assert_int_equal(task_index_count(index), 0);
+    task_index_free(index);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +290,7 @@ int main(void)
         cmocka_unit_test(a_caller_that_died_is_not_recorded),
         cmocka_unit_test(without_descriptors_the_call_must_be_refused),
         cmocka_unit_test(many_exits_are_drained_at_once),
+        cmocka_unit_test(no_more_than_so_many_are_kept_and_the_forgotten_one_is_found_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
