@@ -24,6 +24,10 @@
  * members make each of them. */
 #define RECEIVE_TIME 5000000LL
 
+/* A call that takes so long makes others wait, who are then received one at a time, for good: a member that can do it
+ * once, by memory that is hard to read for instance, can do it again. */
+#define RECEIVE_STALLED 100000000LL
+
 static bool is_passed(const struct chain_link *link, const struct seccomp_data *data)
 {
     for (size_t i = 0; i < link->pass_count; i++) {
@@ -131,14 +135,14 @@ static struct verdict judge(struct supervisor *supervisor, struct request *reque
     get_stuck();
 
     int error = EPERM;
-    size_t known = task_index_count(supervisor->tasks);
+    uint64_t known = task_index_last_id(supervisor->tasks);
     request->task = task_index_find(supervisor->tasks, (pid_t)request->notification.pid,
                                     supervisor->listener, request->notification.id, &error);
     if (request->task == NULL) /* ESRCH: gone, or hidden from us; then it must not pass either */
         return verdict_errno(error == ESRCH ? EPERM : error);
     request->tgid = request->task->tgid;
     /* Nobody that was known, so perhaps the listener's number is that of another sandbox by now. */
-    if (task_index_count(supervisor->tasks) != known && !loop_holds(supervisor->loop))
+    if (request->task->id > known && !loop_holds(supervisor->loop))
         return verdict_errno(EIO);
 
     struct verdict verdict;
@@ -206,9 +210,11 @@ static size_t receive_and_handle(struct supervisor *supervisor, size_t ahead)
     while (count < ahead && (count == 0 || more_are_queued(supervisor)) &&
            receive_one(supervisor, &notifications[count]))
         count++;
-    for (size_t i = 0; i < count;
-         i++) /* after a failure, too: whoever is received gets an answer */
+    for (size_t i = 0; i < count; i++) { /* after a failure, too: who is received gets an answer */
+        int64_t begin = loop_now();
         handle(supervisor, &notifications[i]);
+        supervisor->stalls = supervisor->stalls || loop_now() - begin > RECEIVE_STALLED;
+    }
     return count;
 }
 
@@ -261,7 +267,8 @@ void dispatch_on_listener(void *data, short revents)
     }
     int64_t begin = loop_now();
     for (size_t all = 0; all < RECEIVE_BATCH && !atomic_load(&supervisor->failed);) {
-        size_t received = receive_and_handle(supervisor, all == 0 ? 1 : RECEIVE_AHEAD);
+        bool alone = all == 0 || supervisor->stalls;
+        size_t received = receive_and_handle(supervisor, alone ? 1 : RECEIVE_AHEAD);
         all += received;
         if (received == 0 || !more_are_queued(supervisor) || loop_now() - begin > RECEIVE_TIME)
             break;

@@ -63,7 +63,8 @@ struct supervisor {
     int wake_fd; /* eventfd: a worker noticed a failure; in the loop once there are workers */
     pid_t guardian, child;
     bool filter_entered, listener_watched;
-    bool left; /* supervisor_leave() was called */
+    bool stalls; /* a member has made the receiving thread wait for long */
+    bool left;   /* supervisor_leave() was called */
 
     struct workers *workers; /* NULL until the first job */
     bool log_writer_considered;

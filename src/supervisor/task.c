@@ -96,6 +96,11 @@ size_t task_index_count(const struct task_index *index)
     return index->count;
 }
 
+uint64_t task_index_last_id(const struct task_index *index)
+{
+    return index->last_id;
+}
+
 /* ---- By when they were looked for ---------------------------------------------------------------- */
 
 static void append(struct task_index *index, struct task *task)

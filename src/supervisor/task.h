@@ -34,6 +34,9 @@ int task_index_fd(const struct task_index *index);
 
 size_t task_index_count(const struct task_index *index);
 
+/* The id of the newest record: one with a larger id has been made since. */
+uint64_t task_index_last_id(const struct task_index *index);
+
 /* The record of the process that thread `tid` belongs to, created if new: resolve the thread group,
  * open the pidfd, then validate `notification_id` on `listener`, so that a recycled number is never
  * recorded. NULL and *error set: ESRCH (the caller is gone), EAGAIN (no descriptor or memory left: the

@@ -464,6 +464,64 @@ static void many_threads_and_processes_all_get_their_own_answers(void **state)
     assert_int_equal(counters.tasks_gone, 4);
 }
 
+static int slow_calls, slow_calls_before, turns_of_several;
+
+/* As long as a member can make a look at its memory take. */
+static struct verdict say_slowly(struct request *request)
+{
+    (void)request;
+    slow_calls++;
+    usleep(110000);
+    return verdict_value(1);
+}
+
+static void note_turn(void *data)
+{
+    struct scene *scene = data;
+
+    turns_of_several += slow_calls - slow_calls_before > 1;
+    slow_calls_before = slow_calls;
+    loop_timer_add(scene->loop, loop_now() + 1000000, note_turn, scene);
+}
+
+/* Some call slowly, and the others so fast that more than one call is received after theirs. */
+static int body_slow(void *data)
+{
+    pid_t children[7];
+
+    (void)data;
+    for (int c = 0; c < 7; c++) {
+        children[c] = fork();
+        for (int i = 0; children[c] == 0 && c < 4 && i < 3; i++)
+            REQUIRE(syscall(SYS_getsid, 0) == 1);
+        for (int i = 0; children[c] == 0 && c >= 4 && i < 3000; i++)
+            REQUIRE(syscall(SYS_getpriority, i, 0) == 2 * i && usleep(200) == 0);
+        if (children[c] == 0)
+            _exit(0);
+    }
+    for (int c = 0; c < 7; c++) {
+        int status = -1;
+        REQUIRE(waitpid(children[c], &status, 0) == children[c] && status == 0);
+    }
+    return 7;
+}
+
+static void slow_calls_are_received_one_at_a_time(void **state)
+{
+    static const struct trap traps[] = {{.syscall = "getsid", .handle = say_slowly},
+                                        {.syscall = "getpriority", .handle = say_value}};
+    static const struct feature slow = {
+        .name = "slow", .traps = traps, .trap_count = 2, .start = start, .stop = stop};
+    static const struct feature *const registry[] = {&slow, NULL};
+    struct scene *scene = *state;
+
+    build(scene, registry);
+    loop_timer_add(scene->loop, loop_now() + 1000000, note_turn, scene);
+    assert_int_equal(run(scene, body_slow, NULL), 7);
+    assert_int_equal(slow_calls, 12);
+    assert_true(turns_of_several <= 1); /* the one that told of it */
+}
+
 /* ---- Workers ----------------------------------------------------------------------------------- */
 
 static int gate[2]; /* a pipe: workers wait until it can be read */
@@ -1001,6 +1059,7 @@ int main(void)
         SUPERVISOR_TEST(a_notification_that_nobody_asked_for_is_refused),
         SUPERVISOR_TEST(exits_are_told_to_the_features),
         SUPERVISOR_TEST(many_threads_and_processes_all_get_their_own_answers),
+        SUPERVISOR_TEST(slow_calls_are_received_one_at_a_time),
         SUPERVISOR_TEST(blocking_work_does_not_block_the_others),
         SUPERVISOR_TEST(what_a_worker_lets_pass_is_observed_and_continues),
         SUPERVISOR_TEST(a_stuck_worker_does_not_hold_up_the_end),
