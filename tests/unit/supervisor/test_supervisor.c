@@ -171,19 +171,25 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Calls that were given to a worker or detached: in memory that the child sees, which waits for its
- * other threads' calls to get so far. */
+/* Calls that were given to a worker or detached, and those that a worker has begun with: in memory that the child
+ * sees, which waits for its other threads' calls to get so far. */
 static atomic_int *taken;
+#define begun (taken + 1)
 
 static void note_taken(void)
 {
     atomic_fetch_add(taken, 1);
 }
 
+static void await(const atomic_int *counter, int count)
+{
+    while (atomic_load(counter) < count)
+        usleep(100);
+}
+
 static void await_taken(int count)
 {
-    while (atomic_load(taken) < count)
-        usleep(100);
+    await(taken, count);
 }
 
 static void build(struct scene *scene, const struct feature *const *registry)
@@ -193,10 +199,11 @@ static void build(struct scene *scene, const struct feature *const *registry)
     struct error err = {0};
 
     if (taken == NULL)
-        taken =
-            mmap(NULL, sizeof(*taken), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        taken = mmap(NULL, 2 * sizeof(*taken), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                     -1, 0);
     assert_ptr_not_equal(taken, MAP_FAILED);
     atomic_store(taken, 0);
+    atomic_store(begun, 0);
     scene->supervisor = supervisor_new(&config, &err);
     assert_non_null(scene->supervisor);
     assert_true(supervisor_start_features(scene->supervisor, &err));
@@ -535,6 +542,7 @@ static void wait_and_answer(const struct request *request, void *data)
     assert_ptr_equal(data, &released);
     assert_null(request->task);
     assert_false(pthread_equal(pthread_self(), receiver));
+    atomic_fetch_add(begun, 1);
     poll(&ready, 1, 10000);
     request_answer_value(request, 77);
 }
@@ -715,7 +723,7 @@ static int body_killed_while_waiting(void *data)
 
     (void)data;
     REQUIRE(pthread_create(&thread, NULL, call_getpriority, NULL) == 0);
-    await_taken(1);
+    await(begun, 1);
     return 7; /* the other thread's call is still in a worker */
 }
 
