@@ -197,15 +197,16 @@ static bool prepare_supervisor(struct launch *launch, const struct launch_spec *
 
 static bool prepare_filter(struct launch *launch, struct error *err)
 {
-    struct member_filter_options options = {
-        .supervised = !launch->policy->no_supervisor,
-        .privileged = !launch->supervised && sys_may_be_privileged(),
-        .early_truncation = launch->truncates_early || launch->domains.truncates_early};
+    struct member_filter_options options = {0};
 
     if (fault_is("filter"))
         return error_runtime(err, EIO, "filter of the members");
-    if (launch->supervised)
+    if (launch->supervised) {
         options = supervisor_filter_options(launch->supervisor);
+    } else {
+        options.privileged = sys_may_be_privileged();
+        options.early_truncation = launch->truncates_early || launch->domains.truncates_early;
+    }
     launch->filter = precompiled_members_filter(member_filter_key(launch->policy, &options));
     if (launch->filter != NULL)
         return true;

@@ -183,7 +183,7 @@ static bool receive_one(struct supervisor *supervisor, struct seccomp_notif *not
 {
     int result = notify_receive(supervisor->listener, notification);
 
-    if ((result == -ENOTTY || result == -EBADF) && supervisor->guard.are_ours != NULL)
+    if (result == -ENOTTY || result == -EBADF)
         loop_lose(supervisor->loop); /* not the answer of a listener: its number is another's */
     if (result < 0 && loop_holds(supervisor->loop) &&
         !supervisor_check_violation(supervisor, result, "ioctl"))

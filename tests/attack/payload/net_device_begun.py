@@ -3,10 +3,13 @@ the way that the first had.
 
 net_device_begun.py PORT: begins b"<way>" in every way it knows, for port PORT of 10.8.8.8 or fd99::1."""
 import ctypes
-import errno
+import os
 import socket
 import struct
 import sys
+
+sys.path.insert(0, os.path.dirname(__file__))
+from raw import attempt
 
 port = int(sys.argv[1])
 FAR, FAR6, FAR_MAPPED, HERE = "10.8.8.8", "fd99::1", "::ffff:10.8.8.8", "127.0.0.1"
@@ -53,8 +56,4 @@ WAYS = {
     "refused": way(FAR, "10.7.7.7", 443, dissolved=True),
 }
 for name, begin in WAYS.items():
-    try:
-        begin(name.encode())
-        print(f"{name}: OK")
-    except OSError as error:
-        print(f"{name}: {errno.errorcode[error.errno]}")
+    attempt(name, lambda: begin(name.encode()))

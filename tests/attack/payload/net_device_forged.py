@@ -2,10 +2,13 @@
 it answers.
 
 net_device_forged.py PORT: in every way it knows, from [fd99::1]:PORT to a port of this machine where nobody is."""
-import errno
+import os
 import socket
 import struct
 import sys
+
+sys.path.insert(0, os.path.dirname(__file__))
+from raw import attempt
 
 port = int(sys.argv[1])
 FAR, HERE = "fd99::1", ("::1", 9)
@@ -58,8 +61,4 @@ WAYS = {
     "tcp": tcp,
 }
 for name, forge in WAYS.items():
-    try:
-        forge(name.encode())
-        print(f"{name}: OK")
-    except OSError as error:
-        print(f"{name}: {errno.errorcode[error.errno]}")
+    attempt(name, lambda: forge(name.encode()))

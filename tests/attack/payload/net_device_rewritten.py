@@ -2,9 +2,12 @@
 that name, by the peer's way.
 
 net_device_rewritten.py PORT: connected to port PORT of 10.8.8.8, begins for the same port of 127.0.0.1, and writes b"<way>"."""
-import errno
+import os
 import socket
 import sys
+
+sys.path.insert(0, os.path.dirname(__file__))
+from raw import attempt
 
 port = int(sys.argv[1])
 FAR, HERE, MORE, CORK = "10.8.8.8", "127.0.0.1", 0x8000, (socket.IPPROTO_UDP, 1)
@@ -41,8 +44,4 @@ WAYS = {
     "named": named,
 }
 for name, send in WAYS.items():
-    try:
-        send(name.encode())
-        print(f"{name}: OK")
-    except OSError as error:
-        print(f"{name}: {errno.errorcode[error.errno]}")
+    attempt(name, lambda: send(name.encode()))

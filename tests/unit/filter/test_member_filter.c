@@ -489,16 +489,17 @@ static void ioctl_keeps_off_what_files_of_the_machine_do(void **state)
         expect_everywhere("ioctl", 0, allowed[i], 0, 0, FILTER_ALLOW);
 }
 
+/* Where members may have capabilities. */
+static const struct member_filter_options of_root[] = {{.supervised = true, .privileged = true},
+                                                       {.privileged = true}};
+
 static void memory_is_taken_from_the_machine_by_nobody(void **state)
 {
-    const struct member_filter_options modes[] = {{.supervised = true, .privileged = true},
-                                                  {.privileged = true}};
-
     (void)state;
     for (size_t a = 0; arch_all[a] != NULL; a++) {
-        for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+        for (size_t i = 0; i < ARRAY_SIZE(of_root); i++) {
             CLEANUP_PLAN struct filter_plan *plan =
-                plan_for(arch_all[a], &default_policy, &modes[i]);
+                plan_for(arch_all[a], &default_policy, &of_root[i]);
             CLEANUP_BPF_PROGRAM struct bpf_program program = BPF_PROGRAM_INIT;
             assert_int_equal(ask(plan, "madvise", 0, 0, 99, 0), FILTER_ALLOW);
             assert_int_equal(ask(plan, "madvise", 0, 0, 100, 0), FILTER_ERRNO(EPERM));
@@ -507,7 +508,7 @@ static void memory_is_taken_from_the_machine_by_nobody(void **state)
             compile_and_verify(plan, &program);
         }
     }
-    assert_true(member_filter_key(&default_policy, &modes[0]) !=
+    assert_true(member_filter_key(&default_policy, &of_root[0]) !=
                 member_filter_key(&default_policy, &supervised));
     /* The kernel asks an ordinary user for a capability; its allocators are to pass without a question. */
     CLEANUP_PLAN struct filter_plan *plain = plan_for(&arch_x86_64, &default_policy, &supervised);
@@ -552,14 +553,11 @@ static void requests_of_root_to_what_the_machine_shares_are_refused(void **state
                                        0x80049370 /* AUTOFS_IOC_ASKUMOUNT */,
                                        0xB701 /* NS_GET_USERNS */,
                                        0x8008B705 /* NS_GET_MNTNS_ID */};
-    static const struct member_filter_options modes[] = {{.supervised = true, .privileged = true},
-                                                         {.privileged = true}};
-
     (void)state;
     for (size_t a = 0; arch_all[a] != NULL; a++) {
-        for (size_t mode = 0; mode < ARRAY_SIZE(modes); mode++) {
+        for (size_t mode = 0; mode < ARRAY_SIZE(of_root); mode++) {
             CLEANUP_PLAN struct filter_plan *plan =
-                plan_for(arch_all[a], &default_policy, &modes[mode]);
+                plan_for(arch_all[a], &default_policy, &of_root[mode]);
             for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
                 assert_int_equal(ask(plan, "ioctl", 0, DIRTY | refused[i], 0, 0),
                                  FILTER_ERRNO(EPERM));

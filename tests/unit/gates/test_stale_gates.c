@@ -1,5 +1,6 @@
 /* Gates, limits and records do nothing for a caller that is gone: see stale_run.h. */
 #include "../grant_now.h"
+#include "../skip_because.h"
 #include "stale_run.h"
 
 #include "gates/gates.h"
@@ -266,7 +267,7 @@ static void nothing_is_told_of_an_address(void **state)
 
     (void)state;
     if (landlock_support_get()->abi < 4)
-        skip();
+        skip_because("Landlock does not judge TCP here");
     TRY(WORDS("--fs-read=/usr", "--net-allow=:2", "--explain"), &feature_explain, false, calls);
 }
 
@@ -276,7 +277,7 @@ static void nothing_is_told_of_a_queue(void **state)
 
     (void)state;
     if (access("/dev/mqueue/.", F_OK) == 0)
-        skip();
+        skip_because("message queues are mounted here");
     TRY(WORDS("--fs-read=/usr", "--extra-allow-syscall=sysv_ipc", "--explain"), &feature_explain,
         false, calls);
 }

@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "../skip_because.h"
+
 #include "kernel/landlock.h"
 #include "kernel/sys.h"
 #include "util/fd.h"
@@ -217,7 +219,7 @@ static void grants_ask_only_for_handled_rights_that_fit_the_object(void **state)
 static void need_landlock(void)
 {
     if (landlock_support_get()->abi == 0)
-        skip();
+        skip_because("no Landlock here");
 }
 
 static void the_probe_agrees_with_the_kernel(void **state)
@@ -277,7 +279,7 @@ static void a_port_rule_needs_the_handled_right(void **state)
     (void)state;
     need_landlock();
     if ((landlock_support_get()->net & LL_NET_CONNECT_TCP) == 0)
-        skip();
+        skip_because("Landlock does not judge TCP here");
     CLEANUP_FD int ruleset = landlock_create(&masks);
     assert_true(ruleset >= 0);
     assert_int_equal(landlock_add_port(ruleset, 443, LL_NET_CONNECT_TCP), 0);

@@ -223,6 +223,35 @@ static pid_t start_owner(const char *name)
     return pid;
 }
 
+/* The host of "one" is gone, and its lock with it; its guardian still ends the members. */
+static pid_t start_guardian(void)
+{
+    struct flock lock = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = CLAIM_GUARDIAN_BYTE, .l_len = 1};
+    int ready[2];
+    char path[160];
+    char byte;
+
+    assert_int_equal(mkdir(root, 0700), 0);
+    make_directory("one");
+    make_file("one/pid", "1\n1\n");
+    path_in_root(path, "one/pid");
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    pid_t guardian = fork();
+    if (guardian == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        int fd = open(path, O_RDWR | O_CLOEXEC);
+        if (fcntl(fd, F_SETLK, &lock) != 0 || write(ready[1], "x", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    return guardian;
+}
+
 static void end_owner(pid_t pid)
 {
     int status;
@@ -322,37 +351,18 @@ static void the_claim_of_another_process_is_respected_until_it_is_killed(void **
 /* The guardian of a name that nobody chose may be the one of another copy of the library in this process. */
 static void nobody_waits_for_a_name_that_was_not_chosen(void **state)
 {
-    struct flock guardians = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 1, .l_len = 1};
     struct timespec begin, end;
     struct claim claim;
     char warning[256];
     struct error err = {0};
+    pid_t guardian = start_guardian();
 
     (void)state;
-    make_directory("");
-    make_directory("one");
-    make_file("one/pid", "1\n2\n");
-    int ready[2];
-    char byte;
-    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-    pid_t owner = fork();
-    if (owner == 0) {
-        char path[160];
-        path_in_root(path, "one/pid");
-        int fd = open(path, O_RDWR | O_CLOEXEC);
-        if (fd < 0 || fcntl(fd, F_SETLK, &guardians) != 0 || write(ready[1], "x", 1) != 1)
-            _exit(1);
-        for (;;)
-            pause();
-    }
-    close(ready[1]);
-    assert_int_equal(read(ready[0], &byte, 1), 1);
-    close(ready[0]);
     clock_gettime(CLOCK_MONOTONIC, &begin);
     assert_false(claim_take(&claim, "one", false, warning, sizeof(warning), &err));
     clock_gettime(CLOCK_MONOTONIC, &end);
     assert_true((end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000 < 500);
-    end_owner(owner);
+    end_owner(guardian);
     take(&claim, "one");
     give_up(&claim);
 }
@@ -660,33 +670,11 @@ static void a_lock_for_reading_keeps_no_name(void **state)
     assert_false(exists("one"));
 }
 
-/* The host is gone, and its lock with it; the guardian still ends the members. */
 static void the_lock_of_a_guardian_keeps_the_name(void **state)
 {
-    struct flock lock = {
-        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = CLAIM_GUARDIAN_BYTE, .l_len = 1};
-    int ready[2];
-    char path[160];
-    char byte;
+    pid_t guardian = start_guardian();
 
     (void)state;
-    assert_int_equal(mkdir(root, 0700), 0);
-    make_directory("one");
-    make_file("one/pid", "1\n1\n");
-    path_in_root(path, "one/pid");
-    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-    pid_t guardian = fork();
-    if (guardian == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        int fd = open(path, O_RDWR | O_CLOEXEC);
-        if (fcntl(fd, F_SETLK, &lock) != 0 || write(ready[1], "x", 1) != 1)
-            _exit(1);
-        for (;;)
-            pause();
-    }
-    close(ready[1]);
-    assert_int_equal(read(ready[0], &byte, 1), 1);
-    close(ready[0]);
     assert_in_use("one");
     end_owner(guardian);
     struct claim claim;

@@ -1,5 +1,6 @@
 /* TCP rights of the two domains: what each handles, and for what it has rules. */
 #include "../policy/policy_test.h"
+#include "../skip_because.h"
 
 #include "kernel/landlock.h"
 #include "launch/domain_ports.h"
@@ -109,7 +110,7 @@ static void test_rules_go_where_they_are_planned(void **state)
     int supervisor = landlock_create(&masks);
 
     if (members < 0 || supervisor < 0)
-        skip(); /* a kernel without TCP rights */
+        skip_because("Landlock does not judge TCP here");
     assert_true(domain_ports_add(&ports, policy, members, supervisor, &err));
     assert_true(domain_ports_add(&ports, policy, members, -1, &err));
     /* A rule for a right that the ruleset does not handle is the kernel's error. */
@@ -151,7 +152,7 @@ static int refused_of(const char *const *words, bool of_members, enum attempt at
     int members = landlock_create(&masks), supervisor = landlock_create(&masks), status;
 
     if (members < 0 || supervisor < 0)
-        skip();
+        skip_because("Landlock does not judge TCP here");
     assert_true(domain_ports_add(&ports, policy, members, supervisor, &err));
     pid_t child = fork();
     if (child == 0) {

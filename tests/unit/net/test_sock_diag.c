@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "../skip_because.h"
+
 #include "member/socket.h"
 #include "net/sock_diag.h"
 #include "util/fd.h"
@@ -46,7 +48,7 @@ static struct sock_diag *diag_or_skip(void)
     struct sock_diag *diag = sock_diag_new(&error);
 
     if (diag == NULL)
-        skip(); /* a container that refuses it */
+        skip_because("no sock_diag socket, as in some containers");
     return diag;
 }
 
@@ -85,7 +87,7 @@ static void ipv6_alone_is_told(void **state)
         CLEANUP_FD int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (fd < 0 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) != 0 ||
             bind(fd, (struct sockaddr *)&name, sizeof(name)) != 0)
-            skip(); /* a host without IPv6 */
+            skip_because("no IPv6 here");
         assert_int_equal(listen(fd, 1), 0);
         assert_int_equal(sock_diag_dump(diag, &query, &list), 0);
         const struct diag_socket *found = diag_list_find(&list, socket_cookie_of(fd));
@@ -109,7 +111,7 @@ static void a_port_filters(void **state)
     (void)state;
     int result = sock_diag_dump(diag, &query, &list);
     if (result == -ENOENT)
-        skip(); /* a kernel without udp_diag */
+        skip_because("no udp_diag in this kernel");
     assert_int_equal(result, 0);
     assert_non_null(diag_list_find(&list, socket_cookie_of(fd)));
     assert_null(diag_list_find(&list, socket_cookie_of(neighbour)));
@@ -132,7 +134,7 @@ static void unix_sockets_come_with_their_names(void **state)
     CLEANUP_FD int left = pair[0], right = pair[1];
     int result = sock_diag_dump(diag, &all_unix, &list);
     if (result == -ENOENT)
-        skip(); /* a kernel without unix_diag */
+        skip_because("no unix_diag in this kernel");
     assert_int_equal(result, 0);
     const struct diag_socket *found = diag_list_find(&list, socket_cookie_of(fd));
     assert_non_null(found);

@@ -1,6 +1,5 @@
 /* The network does nothing for a caller that is gone: see stale_run.h. */
-#include "../gates/stale_run.h"
-#include "../grant_now.h"
+#include "stale_network.h"
 
 #include "gates/gates.h"
 #include "net/held.h"
@@ -470,24 +469,7 @@ static const char *first_processor(void)
 static void try_calls(const char *const *words, const struct feature *const *features,
                       const struct call *tried, size_t count)
 {
-    struct grants grants = {0};
-    struct error err = {0};
-    CLEANUP_FD int directory = open(root, O_PATH | O_CLOEXEC);
-
-    assert_int_equal(grant_now(&grants, directory, true), 0);
-    struct policy *policy = build_words(words);
-    struct network *network = network_new(policy, NULL, 0, 0, &err);
-    assert_non_null(network);
-    struct gated_run run = {.policy = policy,
-                            .features = features,
-                            .grants = &grants,
-                            .network = network,
-                            .window = {448, 511}};
-
-    stale_try(&run, tried, count);
-    network_free(network);
-    policy_unref(policy);
-    grants_free(&grants);
+    stale_try_in_network(root, true, words, features, tried, count);
 }
 
 static void a_caller_that_is_gone_has_no_effect(void **state)

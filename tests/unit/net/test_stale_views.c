@@ -1,6 +1,5 @@
 /* Views of files, marks and refusals of the network, for a caller that is gone: see stale_run.h. */
-#include "../gates/stale_run.h"
-#include "../grant_now.h"
+#include "stale_network.h"
 
 #include "gates/gates.h"
 #include "net/net.h"
@@ -112,24 +111,7 @@ static bool has_recorded_the_port(void)
 static void try_calls(const char *const *words, const struct feature *const *features,
                       const struct call *calls, size_t count)
 {
-    struct grants grants = {0};
-    struct error err = {0};
-    CLEANUP_FD int proc = open("/proc", O_PATH | O_CLOEXEC);
-
-    assert_int_equal(grant_now(&grants, proc, false), 0);
-    struct policy *policy = build_words(words);
-    struct network *network = network_new(policy, NULL, 0, 0, &err);
-    assert_non_null(network);
-    struct gated_run run = {.policy = policy,
-                            .features = features,
-                            .grants = &grants,
-                            .network = network,
-                            .window = {448, 511}};
-
-    stale_try(&run, calls, count);
-    network_free(network);
-    policy_unref(policy);
-    grants_free(&grants);
+    stale_try_in_network("/proc", false, words, features, calls, count);
 }
 
 #define TRY(words, features, calls) \

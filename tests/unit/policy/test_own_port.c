@@ -1,5 +1,6 @@
 /* What would let a member reach a destination, whose port may be another one in the next run. */
 #include "policy_test.h"
+#include "../skip_because.h"
 
 #include "policy/own_port.h"
 #include "util/buffer.h"
@@ -99,10 +100,10 @@ static void test_the_range_is_the_kernels(void **state)
 
     (void)state;
     if (unshare(CLONE_NEWNET) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0)
-        skip();
+        skip_because("no network namespace for this user here");
     int fd = open("/proc/sys/net/ipv4/ip_local_port_range", O_WRONLY | O_CLOEXEC);
     if (fd < 0)
-        skip();
+        skip_because("the range of ports cannot be set here");
     assert_range(32768, 60999);
     assert_int_equal(write(fd, other, strlen(other)), strlen(other));
     assert_range(20000, 20100);

@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "../skip_because.h"
+
 #include "supervisor/denial.h"
 #include "util/fd.h"
 
@@ -553,8 +555,7 @@ static void a_full_disk_is_told(void **state)
     CLEANUP_FD int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
 
     if (fd < 0) {
-        print_message("skipped: no /dev/full here\n");
-        skip();
+        skip_because("no /dev/full here");
     }
     assert_stops_with(*state, fd, ENOSPC);
 }

@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "../skip_because.h"
+
 #include "kernel/sys.h"
 #include "supervisor/grants.h"
 #include "util/fd.h"
@@ -232,14 +234,12 @@ static void the_number_of_an_object_says_nothing_without_its_file_system(void **
     struct stat granted, other;
 
     if (proc < 0 || sys < 0 || below < 0) {
-        print_message("skipped: /proc or /sys is not mounted\n");
-        skip();
+        skip_because("/proc or /sys is not mounted");
     }
     assert_int_equal(fstat(proc, &granted), 0);
     assert_int_equal(fstat(sys, &other), 0);
     if (granted.st_ino != other.st_ino) {
-        print_message("skipped: the roots of /proc and /sys have different numbers\n");
-        skip();
+        skip_because("the roots of /proc and /sys have different numbers");
     }
     assert_int_equal(grant(scene, "/proc", true), 0);
     assert_true(covers_fd(scene, proc, true));
