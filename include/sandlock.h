@@ -36,7 +36,8 @@
  *   Threads    Functions may be called from any thread. One builder belongs to one thread at a time.
  *              A policy never changes and may be used by any number of threads and runs at once.
  *              What may be done concurrently with one handle is said below. A thread that is cancelled
- *              (pthread_cancel) while it is in a call finishes the call first.
+ *              (pthread_cancel) while it is in a call finishes the call first. A call needs 64 KiB of
+ *              its thread's stack.
  *   The host   No call changes the process's signal dispositions, working directory, umask,
  *              environment or stdio buffers, raises SIGPIPE or SIGXFSZ in it, or exits or aborts it.
  *              Loading the library does nothing at all. All descriptors it makes are close-on-exec. Its
@@ -352,9 +353,10 @@ int64_t sandlock_syscall_nr(const char *name);
  *
  * The terminal goes only to a command that inherits all three streams while standard input is the terminal and the
  * host is in front of it (sandlock_run_interactive(), or sandlock_popen() with these modes). Every other
- * command is in the background: reading from an inherited terminal, or changing its settings, fails with EIO
- * and leaves it to the host. Give commands that may ask for input a standard input of their own
- * (SANDLOCK_STDIO_NULL, SANDLOCK_STDIO_PIPED). No shell continues a command without its host, so the terminal
+ * command is in the background: reading from an inherited terminal, or changing its settings, fails with EIO and
+ * leaves it to the host. If not all three streams are inherited, a terminal that is standard input is /dev/null for
+ * the command, and in every run one that is of another session than the host's. Give commands that may ask for input
+ * a standard input of their own (SANDLOCK_STDIO_NULL, SANDLOCK_STDIO_PIPED). No shell continues a command without its host, so the terminal
  * stops none: Ctrl-Z has no effect on one in front. A program that asks again and again until it is in front, such
  * as an interactive shell, does not end by itself in the background.
  */
@@ -458,7 +460,11 @@ int sandlock_handle_resume(sandlock_handle_t *handle);
 
 /* Blocks until the command has exited, kills what it left behind and collects the captured output. On
  * a handle that was never started it blocks until another thread starts or kills it. Owned result;
- * every further call returns the same status and output again. NULL for NULL or on an error. */
+ * every further call returns the same status and output again. NULL for NULL or on an error.
+ *
+ * Processes that were killed and do not end (they wait for a file system that does not answer, or are traced) are not
+ * waited for without end: when for 5 seconds none of them has ended or run, the result is that of the command as far as
+ * it is known, and sandlock_last_error() names them. They execute nothing any more. */
 sandlock_result_t *sandlock_handle_wait(sandlock_handle_t *handle);
 
 /* The same for at most `timeout_ms` milliseconds (0: no limit). When they are over, every process is
@@ -491,7 +497,8 @@ uint64_t sandlock_handle_denials_dropped(const sandlock_handle_t *handle);
 char *sandlock_handle_port_mappings(const sandlock_handle_t *handle);
 
 /* Kills every process of the sandbox, also of one that was never started, waits until they are gone
- * and releases the handle. Results obtained from it stay valid. */
+ * and releases the handle. Results obtained from it stay valid. Where they do not end (see sandlock_handle_wait())
+ * it returns after some seconds, and what the handle uses stays until this process ends. */
 void sandlock_handle_free(sandlock_handle_t *handle);
 
 /* ---- Results ----------------------------------------------------------------------------------------

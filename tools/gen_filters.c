@@ -66,8 +66,11 @@ static const unsigned limits[] = {1024, 65536};
 
 #define LIMIT_COUNT (sizeof(limits) / sizeof(limits[0]))
 
-/* Each limit with and without a terminal of the caller's. */
-#define KINDS (LIMIT_COUNT * 2)
+/* Each limit without a terminal of the caller's, in front of one, and in the background of one that can be read. */
+static const char *const terminals[] = {"", ", terminal", ", terminal in the background"};
+
+#define TERMINAL_COUNT (sizeof(terminals) / sizeof(terminals[0]))
+#define KINDS (LIMIT_COUNT * TERMINAL_COUNT)
 
 /* Of a build whose filters another one proves. */
 static bool unproven;
@@ -119,13 +122,14 @@ static struct policy *build_policy(const struct variant *variant)
 static uint64_t print_variant(size_t index)
 {
     const struct variant *variant = &variants[index / KINDS];
-    bool terminal = index % KINDS >= LIMIT_COUNT;
+    size_t terminal = index % KINDS / LIMIT_COUNT;
     struct policy *policy = build_policy(variant);
     struct supervisor_config config = {.policy = policy,
                                        .registry = feature_registry,
                                        .traced = variant->place == IN_REFUSING_CONTAINER,
                                        .early_truncation = variant->place != ON_HOST,
-                                       .terminal = terminal,
+                                       .terminal = terminal > 0,
+                                       .keeps_session = terminal > 1,
                                        .window = netlink_window(limits[index % LIMIT_COUNT])};
     struct member_filter_options options = {.supervised = !policy->no_supervisor,
                                             .early_truncation = variant->place != ON_HOST};
@@ -143,6 +147,7 @@ static uint64_t print_variant(size_t index)
         options = supervisor_filter_options(supervisor);
     }
     options.privileged = variant->privileged;
+    options.keeps_session = !options.supervised && terminal > 1;
     struct filter_plan *plan = member_filter_plan(arch_native, policy, &options, &err);
     if (plan == NULL)
         stop(variant->name, &err);
@@ -151,7 +156,7 @@ static uint64_t print_variant(size_t index)
 
     snprintf(label, sizeof(label), "members_%zu", index);
     printf("/* %s, %u open files%s: %zu instructions */\n", variant->name,
-           limits[index % LIMIT_COUNT], terminal ? ", terminal" : "", program.length);
+           limits[index % LIMIT_COUNT], terminals[terminal], program.length);
     print_program(label, &program);
     bpf_program_free(&program);
     filter_plan_free(plan);

@@ -59,8 +59,8 @@ static void explain(const struct outcome *outcome)
     struct error err;
 
     error_clear(&err);
-    if (outcome->failure != NULL) {
-        error_runtime(&err, 0, "%s", outcome->failure);
+    if (outcome->failure != NULL || outcome->left != NULL) {
+        error_runtime(&err, 0, "%s", outcome->failure != NULL ? outcome->failure : outcome->left);
         api_report(&err);
     } else if (outcome->failed_step != STEP_NONE) {
         /* The child has said so on its own standard error. */

@@ -143,6 +143,10 @@ static long prepare_process(const struct child_plan *plan, uint32_t *step)
             return result;
     }
 
+#if defined(SANDLOCK_FAULT_INJECTION)
+    if (plan->record->fault == FAULT_SLOW_CHILD)
+        sys_call2(SYS_nanosleep, (long)&(struct timespec){1, 0}, 0);
+#endif
     /* Compared with the guardian's id, never with 1: in a container the guardian's host may be 1. */
     *step = STEP_PARENT_DEATH;
     result =

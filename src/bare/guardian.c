@@ -31,16 +31,27 @@
 
 /* Members that end, or stop for us, as fast as we can see to them must not keep us from all else. */
 #define REAPED_AT_ONCE 64
+#define REAPED_AT_ONCE_NS 50000L /* no more than they take */
 
 /* At the end, when all of them are killed again in between: each time twice as many, or the time that many
  * members take would grow with the square of their number. */
 #define REAPED_AT_ONCE_MAX 4096
 
-/* Rounds of killing, a millisecond each, in which nothing can be learned of the members. */
+/* Rounds of killing in which nothing can be learned of the members. */
 #define REFUSALS_MAX 100
+
+/* Between two rounds of the end, where no member ends meanwhile: at first, and at most. */
+#define REST_NS 1000000L
+#define REST_MAX_NS 64000000L
+#define REST_STALLED_NS 8000000L /* nobody has ended for some rounds */
 
 /* Rounds of one kill without a signal scope, a millisecond each: a member that sleeps in the kernel may not die. */
 #define GENERATIONS_MAX 500
+
+/* A stopped job is looked at again so often, and when nothing has happened for so many looks. */
+#define LOOK_NS 100000000L
+#define LATER_LOOK_NS 500000000L
+#define LOOKS_SOON 100
 
 /* Ordinary signals merge: no more of them than kinds can wait. */
 #define SIGNALS_WATCHED 4
@@ -49,10 +60,14 @@ struct guardian {
     struct guardian_plan *plan;
     struct launch_record *record;
     long child;
-    bool child_done; /* its status is in the record; its zombie is kept */
-    bool finish;     /* end as soon as the child is done */
-    bool killed;     /* a kill was ordered */
-    bool walled;     /* its own filter is installed */
+    bool child_done;    /* its status is in the record; its zombie is kept */
+    bool finish;        /* end as soon as the child is done */
+    bool killed;        /* a kill was ordered */
+    bool walled;        /* its own filter is installed */
+    int signal_fd;      /* -1: not yet */
+    long rest;          /* how long the next one may be, in nanoseconds */
+    bool keeps_stopped; /* the pause: not any more once the host continues somebody */
+    long until_look;    /* nanoseconds, while a pause is watched */
     struct pause pause;
     struct tracer *tracer; /* NULL: does not trace */
 };
@@ -111,8 +126,31 @@ static void kill_at_the_end(struct guardian *guardian)
     uint32_t ordered = atomic_load_explicit(&guardian->record->ordered, memory_order_acquire);
 
     signal_members(guardian, SIGKILL);
+    /* One that was killed and does not end keeps its children, which run on. */
+    if (!guardian->plan->signal_scope && guardian->rest > REST_STALLED_NS)
+        members_kill();
     if (guardian->plan->signal_scope)
         acknowledge(guardian->record, ordered);
+}
+
+/* The host sees by this that members still end. */
+static void count_ended(struct guardian *guardian)
+{
+    atomic_fetch_add_explicit(&guardian->record->ended, 1, memory_order_release);
+    guardian->rest = REST_NS;
+}
+
+/* Until a child ends, but never for long: of one that is traced the kernel tells us only when its tracer lets it go,
+ * and the tracer may be a member that has become our child since the last round, and must be killed first. */
+static void rest(struct guardian *guardian)
+{
+    struct signalfd_siginfo infos[SIGNALS_WATCHED];
+    struct pollfd polled = {.fd = guardian->signal_fd, .events = POLLIN};
+    const struct timespec longest = {0, guardian->rest};
+
+    if (sys_call5(SYS_ppoll, (long)&polled, guardian->signal_fd >= 0, (long)&longest, 0, 0) > 0)
+        sys_call3(SYS_read, guardian->signal_fd, (long)infos, sizeof(infos));
+    guardian->rest = guardian->rest < REST_MAX_NS ? 2 * guardian->rest : REST_MAX_NS;
 }
 
 /* Kills until the kernel says that no child is left. Every member is a descendant (CLONE_PARENT is
@@ -124,22 +162,19 @@ static bool kill_everything(struct guardian *guardian)
 
     for (int refused = 0; refused < REFUSALS_MAX;) {
         long result = 1;
-        for (int i = 0; i < at_once && result > 0; i++)
+        for (int i = 0; i < at_once && result > 0; i++) {
             result = sys_call4(SYS_wait4, -1, 0, WNOHANG | __WALL, 0);
+            if (result > 0)
+                count_ended(guardian);
+        }
         if (result == -ECHILD)
             return true;
         at_once = at_once < REAPED_AT_ONCE_MAX ? at_once * 2 : at_once;
         refused += result < 0 && result != -EINTR;
         kill_at_the_end(guardian);
-        if (guardian->plan->signal_scope && result == 0) {
-            result = sys_call4(SYS_wait4, -1, 0, __WALL, 0);
-        } else if (result <= 0) {
-            /* A fork storm moves while we look: do not wait for one of them, look again. */
-            struct timespec pause = {0, 1000000};
-            sys_call2(SYS_nanosleep, (long)&pause, 0);
-        }
-        if (result == -ECHILD)
-            return true;
+        /* A fork storm moves while we look: do not wait for one of them, look again. */
+        if (result <= 0)
+            rest(guardian);
     }
     return false;
 }
@@ -158,6 +193,7 @@ static void note_child_exit(struct guardian *guardian, const siginfo_t *info)
     else
         record->wait_status = status & 0x7f;
     guardian->child_done = true;
+    count_ended(guardian);
     atomic_store_explicit(&record->child_exited, 1, memory_order_release);
 }
 
@@ -193,10 +229,13 @@ static void reap_orphans(struct guardian *guardian)
         return;
     while ((process = children_next(&children)) > 0) {
         int status = 0;
-        if (process != guardian->child &&
-            sys_call4(SYS_wait4, process, (long)&status, WNOHANG | __WALL, 0) > 0 &&
-            WIFSTOPPED(status))
+        if (process == guardian->child ||
+            sys_call4(SYS_wait4, process, (long)&status, WNOHANG | __WALL, 0) <= 0)
+            continue;
+        if (WIFSTOPPED(status))
             end_tracing(process, WSTOPSIG(status) & 0x7f);
+        else
+            count_ended(guardian);
     }
     children_close(&children);
 }
@@ -226,12 +265,30 @@ static bool reap(struct guardian *guardian)
             let_stopped_go(guardian, &info);
         else if (info.si_pid == guardian->child)
             note_child_exit(guardian, &info);
-        else
-            sys_call4(SYS_wait4, info.si_pid, 0, WNOHANG | __WALL, 0);
+        else if (sys_call4(SYS_wait4, info.si_pid, 0, WNOHANG | __WALL, 0) > 0)
+            count_ended(guardian);
     }
     if (!guardian->finish)
         reap_orphans(guardian);
     return false;
+}
+
+/* The end has come before the status of the child: it is killed with all others, and waited for. */
+static void end_child(struct guardian *guardian)
+{
+    for (int refused = 0; !guardian->child_done && refused < REFUSALS_MAX;) {
+        siginfo_t info = {0};
+
+        kill_at_the_end(guardian);
+        if (reap(guardian))
+            continue;
+        /* Without a child there is nothing to wait for any more. */
+        refused +=
+            !guardian->child_done && sys_call5(SYS_waitid, P_PID, guardian->child, (long)&info,
+                                               WEXITED | WNOHANG | WNOWAIT | __WALL, 0) < 0;
+        if (!guardian->child_done)
+            rest(guardian);
+    }
 }
 
 /* Tells the host when the child stops or continues, for job control. */
@@ -286,6 +343,7 @@ static void pause_members(struct guardian *guardian)
 {
     bool scope = guardian->plan->signal_scope;
 
+    guardian->keeps_stopped = guardian->plan->keeps_stopped;
     if (!pause_begin(&guardian->pause, scope) && !scope)
         kill_children_by_descent(guardian, SIGSTOP);
 }
@@ -294,23 +352,24 @@ static void continue_members(struct guardian *guardian)
 {
     bool scope = guardian->plan->signal_scope;
 
+    guardian->keeps_stopped = false;
     if (!pause_end(&guardian->pause, scope) && !scope)
         kill_children_by_descent(guardian, SIGCONT);
 }
 
-/* True: a child may run. Of the command's zombie, which is kept, nobody needs to be told. */
-static bool has_live_children(const struct guardian *guardian)
+/* A child that may run, 0: none, -errno. Of the command's zombie, which is kept, nobody needs to be told. */
+static long find_live_child(const struct guardian *guardian)
 {
     struct children children;
-    long process;
+    long process = children_open(&children);
 
-    if (children_open(&children) < 0)
-        return false;
+    if (process < 0)
+        return process;
     do {
         process = children_next(&children);
     } while (process > 0 && guardian->child_done && process == guardian->child);
     children_close(&children);
-    return process > 0;
+    return process;
 }
 
 /* With the scope one call reaches all of them. Without it a generation dies, the next one becomes ours and is killed
@@ -325,7 +384,7 @@ static void kill_members(struct guardian *guardian)
         return;
     for (int i = 0; i < GENERATIONS_MAX; i++) {
         reap(guardian);
-        if ((guardian->child_done && guardian->finish) || !has_live_children(guardian))
+        if ((guardian->child_done && guardian->finish) || find_live_child(guardian) <= 0)
             return;
         signal_members(guardian, SIGKILL);
         sys_call2(SYS_nanosleep, (long)&moment, 0);
@@ -345,10 +404,18 @@ static void obey(struct guardian *guardian)
         signal_members(guardian, SIGTERM);
         signal_members(guardian, SIGCONT); /* who is stopped takes no SIGTERM before that */
     }
+    if (signals & SIGNAL_BIT(SIGCONT))
+        guardian->keeps_stopped = false;
     for (int number = 1; signals != 0 && number <= 64; number++) {
         /* The child's zombie pins the group number, so this can only reach members. */
         if (signals & SIGNAL_BIT(number))
             sys_call2(SYS_kill, -guardian->child, number);
+    }
+    if (commands & (COMMAND_PAUSE | COMMAND_RESUME)) {
+        reap(guardian); /* whose end is not known yet */
+        atomic_store_explicit(&record->deserted,
+                              guardian->child_done && find_live_child(guardian) == 0,
+                              memory_order_relaxed);
     }
     if (commands & COMMAND_PAUSE)
         pause_members(guardian);
@@ -449,8 +516,10 @@ static long check_calls(void)
 static long start_child(struct guardian *guardian)
 {
     struct guardian_plan *plan = guardian->plan;
-    unsigned long flags = CLONE_FILES | SIGCHLD;
+    unsigned long flags = SIGCHLD;
 
+    if (!plan->own_table)
+        flags |= CLONE_FILES;
     if (plan->share_memory)
         flags |= CLONE_VM;
     return bare_clone(flags, plan->child_stack_top, NULL, NULL, child_main, plan->child);
@@ -526,7 +595,7 @@ static bool read_lifeline(struct guardian *guardian)
 }
 
 /* Drains the signalfd. True: the sandbox must end at once. */
-static bool read_signals(struct guardian *guardian, int signal_fd)
+static bool read_signals(struct guardian *guardian)
 {
     bool end = false;
     struct signalfd_siginfo infos[SIGNALS_WATCHED + 1];
@@ -536,7 +605,7 @@ static bool read_signals(struct guardian *guardian, int signal_fd)
         for (int i = 0; i <= SIGNALS_WATCHED;
              i++) /* for analyzers: a raw system call writes them */
             infos[i].ssi_signo = 0;
-        got = sys_call3(SYS_read, signal_fd, (long)infos, sizeof(infos));
+        got = sys_call3(SYS_read, guardian->signal_fd, (long)infos, sizeof(infos));
         for (long i = 0; (i + 1) * (long)sizeof(infos[0]) <= got; i++) {
             const struct signalfd_siginfo *info = &infos[i];
             if (info->ssi_signo == GUARDIAN_COMMAND_SIGNAL && take_commands(guardian))
@@ -551,28 +620,62 @@ static bool read_signals(struct guardian *guardian, int signal_fd)
     return end;
 }
 
-static void serve(struct guardian *guardian, int host_pidfd, int signal_fd)
+static bool is_watched(const struct guardian *guardian)
+{
+    return guardian->keeps_stopped && guardian->pause.active;
+}
+
+/* False: for ever. */
+static bool time_to_wait(struct guardian *guardian, bool more, struct timespec *left)
+{
+    bool watched = is_watched(guardian);
+
+    if (watched && guardian->until_look <= 0)
+        guardian->until_look = guardian->pause.looks < LOOKS_SOON ? LOOK_NS : LATER_LOOK_NS;
+    *left = (struct timespec){0, watched && !more ? guardian->until_look : 0};
+    return watched || more;
+}
+
+/* The kernel has written what is left of the time, so that members who keep us busy do not put it off. */
+static bool time_to_look(struct guardian *guardian, bool more, const struct timespec *left)
+{
+    guardian->until_look = more ? guardian->until_look - REAPED_AT_ONCE_NS : left->tv_nsec;
+    return is_watched(guardian) && guardian->until_look <= 0;
+}
+
+/* A stopped job does not read the terminal, whatever its members have arranged. */
+static bool does_not_stay_stopped(struct guardian *guardian)
+{
+    if (!pause_look_again(&guardian->pause, guardian->plan->signal_scope))
+        return false;
+    atomic_store_explicit(&guardian->record->went_on, 1, memory_order_release);
+    return true;
+}
+
+static void serve(struct guardian *guardian, int host_pidfd)
 {
     struct pollfd polled[] = {
-        {.fd = signal_fd, .events = POLLIN},
+        {.fd = guardian->signal_fd, .events = POLLIN},
         {.fd = host_pidfd, .events = POLLIN},
         {.fd = guardian->plan->lifeline, .events = POLLIN},
     };
-
-    const struct timespec at_once = {0, 0};
 
     for (;;) {
         bool more = reap(guardian);
         if (guardian->child_done && guardian->finish)
             return;
-        long result = sys_call5(SYS_ppoll, (long)polled, 3, more ? (long)&at_once : 0, 0, 0);
+        struct timespec left;
+        bool limited = time_to_wait(guardian, more, &left);
+        long result = sys_call5(SYS_ppoll, (long)polled, 3, limited ? (long)&left : 0, 0, 0);
+        if (time_to_look(guardian, more, &left) && does_not_stay_stopped(guardian))
+            return;
         if (result == -EINTR)
             continue;
         if (result < 0)
             return;
         if (polled[1].revents != 0 || (polled[2].revents & ~POLLIN) != 0)
             return;
-        if (polled[0].revents != 0 && read_signals(guardian, signal_fd))
+        if (polled[0].revents != 0 && read_signals(guardian))
             return;
         if (polled[2].revents != 0 && read_lifeline(guardian))
             return;
@@ -621,9 +724,14 @@ int guardian_main(void *argument)
     struct guardian_plan *plan = argument;
     struct launch_record *record = plan->record;
     struct guardian guardian = {
-        .plan = plan, .record = record, .finish = plan->end_with_child, .tracer = plan->tracer};
+        .plan = plan,
+        .record = record,
+        .finish = plan->end_with_child,
+        .signal_fd = -1,
+        .rest = REST_NS,
+        .tracer = plan->tracer,
+    };
     int host_pidfd = -1;
-    int signal_fd = -1;
 
     record->guardian = (int)sys_call0(SYS_getpid);
 
@@ -661,7 +769,8 @@ int guardian_main(void *argument)
     sys_call5(SYS_prctl, PR_SET_NAME, (long)"sl-guardian", 0, 0, 0);
     result = leave_shared_table(plan);
     if (result >= 0)
-        result = LAUNCH_TRY(record, STEP_GUARDIAN_WATCH, watch_host(plan, &host_pidfd, &signal_fd));
+        result = LAUNCH_TRY(record, STEP_GUARDIAN_WATCH,
+                            watch_host(plan, &host_pidfd, &guardian.signal_fd));
     if (result < 0)
         return give_up(&guardian, STEP_GUARDIAN_WATCH, result);
     const struct bare_rlimit no_core = {0, 0};
@@ -672,27 +781,11 @@ int guardian_main(void *argument)
 
     misbehave(&guardian, FAULT_GUARDIAN_VIOLATION);
     misbehave(&guardian, FAULT_GUARDIAN_CRASH);
-    serve(&guardian, host_pidfd, signal_fd);
+    serve(&guardian, host_pidfd);
     atomic_store_explicit(&record->ending, 1, memory_order_release);
 
-    /* The status may still be missing: the host died, or ordered the end. */
     guardian.finish = true;
-    if (!guardian.child_done) {
-        kill_at_the_end(&guardian);
-        while (!guardian.child_done) {
-            siginfo_t info = {0};
-            result = sys_call5(SYS_waitid, P_PID, guardian.child, (long)&info,
-                               WEXITED | WNOWAIT | __WALL, (long)&record->usage);
-            if (result == -EINTR)
-                continue;
-            if (result < 0)
-                break;
-            if (has_ended(&info))
-                note_child_exit(&guardian, &info);
-            else
-                let_stopped_go(&guardian, &info);
-        }
-    }
+    end_child(&guardian); /* the host died, or ordered the end */
     bool all_gone = kill_everything(&guardian);
     give_up_name(plan);
     if (!all_gone)

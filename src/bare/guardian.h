@@ -29,7 +29,9 @@ struct guardian_plan {
     int ruleset;         /* scopes only; -1: no scope is active */
     bool signal_scope;   /* the domain scopes signals: kill(-1) is safe */
     bool share_memory;   /* the child may be cloned with CLONE_VM */
+    bool own_table;      /* no descriptor table is shared, not with the child either */
     bool end_with_child; /* one-shot run: no command is needed to finish */
+    bool keeps_stopped;  /* members who are paused are looked at again (pause.h) */
     int lifeline;  /* read end of a pipe whose write end only the host has; -1: it never execs, nor
                       changes its user */
     int report_fd; /* eventfd for stop reports; -1: not interactive */

@@ -21,6 +21,9 @@
 #define STOP_ROUNDS 16
 #define STOP_PAUSE_NS 1000000
 
+/* So often somebody may go on in one pause. */
+#define STRIKES_MAX 3
+
 /* Parents of one process: more are a mistake, or change faster than they can be read. */
 #define PARENTS_MAX 65536
 #define PARENT_TRIES 4
@@ -157,34 +160,67 @@ static bool is_member(long process, long guardian, bool signal_scope)
     return result > 0;
 }
 
-/* A first thread that has ended, or that the kernel does not interrupt, says nothing of the others. */
-static bool is_stopped(long process)
+enum life { LIFE_NONE, LIFE_STOPPED, LIFE_RUNS, LIFE_SLEEPS };
+
+/* Of a thread. Who is traced and stopped by its tracer does not run, and is not stopped as we mean it; who waits in the
+ * kernel without hearing signals will stop. */
+static enum life life_of_state(char state)
+{
+    return state == 'T'   ? LIFE_STOPPED
+           : state == 'R' ? LIFE_RUNS
+           : state == 'S' ? LIFE_SLEEPS
+                          : LIFE_NONE;
+}
+
+/* Of a process, and which thread says so. A first thread that has ended, or that the kernel does not interrupt, says
+ * nothing of the others. */
+static enum life life_of(long process, long *witness)
 {
     char path[80];
     struct look look;
     struct listing threads;
 
+    *witness = process;
     if (!look_at_process(process, &look))
-        return false;
+        return LIFE_NONE;
     if (look.state != 'Z' && look.state != 'D')
-        return look.state == 'T';
+        return life_of_state(look.state);
     char *end = put_text(path, "/proc/");
     end = put_number(end, (unsigned long)process);
     end = put_text(end, "/task");
     *end = '\0';
     if (listing_open(&threads, path) < 0)
-        return false;
-    bool stopped = false;
+        return LIFE_NONE;
+    enum life life = LIFE_NONE;
     long thread;
     *end++ = '/';
-    while (!stopped && (thread = listing_next(&threads)) > 0) {
+    while (life != LIFE_STOPPED && (thread = listing_next(&threads)) > 0) {
         char *tail = put_number(end, (unsigned long)thread);
         tail = put_text(tail, "/stat");
         *tail = '\0';
-        stopped = look_at(path, &look) && look.state == 'T';
+        enum life one = look_at(path, &look) ? life_of_state(look.state) : LIFE_NONE;
+        if (one == LIFE_NONE)
+            continue;
+        *witness = thread;
+        life = one;
     }
     listing_close(&threads);
-    return stopped;
+    return life;
+}
+
+static bool is_stopped(long process)
+{
+    long witness;
+
+    return life_of(process, &witness) == LIFE_STOPPED;
+}
+
+/* The kernel gives a signal to the first thread, which may wait for long before it hears of it. */
+static void stop_by(long process, long witness)
+{
+    sys_call2(SYS_kill, process, SIGSTOP);
+    if (witness != process)
+        sys_call3(SYS_tgkill, process, witness, SIGSTOP);
 }
 
 /* Opens the list of all processes. Not one of another pid namespace, whose numbers are not ours, nor one that
@@ -235,14 +271,15 @@ static long stop_those_that_run(long guardian, bool signal_scope)
     struct listing processes;
     struct look look;
     long count = 0;
-    long process;
+    long process, witness;
 
     if (!open_processes(&processes, guardian))
         return -1;
     while ((process = listing_next(&processes)) > 0) {
-        if (!is_member(process, guardian, signal_scope) || is_stopped(process))
+        if (!is_member(process, guardian, signal_scope) ||
+            life_of(process, &witness) == LIFE_STOPPED)
             continue;
-        sys_call2(SYS_kill, process, SIGSTOP);
+        stop_by(process, witness);
         /* Whether it was only the first thread that has ended cannot be told, so this is done without. */
         count += look_at_process(process, &look) && look.state != 'Z';
     }
@@ -275,6 +312,8 @@ bool pause_begin(struct pause *pause, bool signal_scope)
     if (!pause->active)
         note_stopped(pause, guardian, signal_scope);
     pause->active = true;
+    pause->seen_count = pause->strikes = 0;
+    pause->looks = 0;
     if (signal_scope && sys_call2(SYS_kill, -1, SIGSTOP) != 0)
         return false;
     for (int i = 0; i < STOP_ROUNDS && running > 0; i++) {
@@ -295,4 +334,77 @@ bool pause_end(struct pause *pause, bool signal_scope)
         return true;
     /* Rather one too many than one too few, who would be stopped for ever. */
     return signal_scope && sys_call2(SYS_kill, -1, SIGCONT) == 0;
+}
+
+static bool was_seen(const int *seen, int count, long process)
+{
+    for (int i = 0; i < count; i++) {
+        if (seen[i] == process)
+            return true;
+    }
+    return false;
+}
+
+/* True: it is stopped now, after a moment at most. */
+static bool stop_again(long process, long witness)
+{
+    const struct timespec moment = {0, STOP_PAUSE_NS};
+    bool stopped = false;
+
+    stop_by(process, witness);
+    for (int i = 0; i < STOP_ROUNDS && !stopped; i++) {
+        sys_call2(SYS_nanosleep, (long)&moment, 0);
+        stopped = is_stopped(process);
+    }
+    return stopped;
+}
+
+/* Who has been stopped and is not any more was continued, and so was who sleeps: nobody sleeps with a SIGSTOP that it
+ * has not taken. Who runs and was never seen stopped may have had no processor since. */
+bool pause_look_again(struct pause *pause, bool signal_scope)
+{
+    long guardian = sys_call0(SYS_getpid);
+    struct listing processes;
+    int seen[PAUSE_NOTED_MAX];
+    int count = pause->seen_count;
+    bool went_on = false;
+    long process, witness;
+
+    for (int i = 0; i < count; i++)
+        seen[i] = pause->seen[i];
+    pause->seen_count = 0;
+    pause->looks++;
+    if (!open_processes(&processes, guardian))
+        return false;
+    while ((process = listing_next(&processes)) > 0) {
+        if (!is_member(process, guardian, signal_scope))
+            continue;
+        enum life life = life_of(process, &witness);
+        bool runs = life == LIFE_RUNS || life == LIFE_SLEEPS;
+        went_on = went_on || life == LIFE_SLEEPS || (runs && was_seen(seen, count, process));
+        bool stopped = life == LIFE_STOPPED || (runs && stop_again(process, witness));
+        if (stopped && pause->seen_count < PAUSE_NOTED_MAX)
+            pause->seen[pause->seen_count++] = (int)process;
+    }
+    listing_close(&processes);
+    if (went_on) {
+        pause->strikes++;
+        pause->looks = 0;
+    }
+    return pause->strikes >= STRIKES_MAX;
+}
+
+void members_kill(void)
+{
+    long guardian = sys_call0(SYS_getpid);
+    struct listing processes;
+    long process;
+
+    if (!open_processes(&processes, guardian))
+        return;
+    while ((process = listing_next(&processes)) > 0) {
+        if (is_member(process, guardian, false))
+            sys_call2(SYS_kill, process, SIGKILL);
+    }
+    listing_close(&processes);
 }

@@ -66,6 +66,7 @@ enum launch_step {
 /* Further values of `fault`: not a failing step, but a process that misbehaves. */
 enum launch_fault {
     FAULT_SLOW_EXEC = STEP_COUNT, /* the child waits a second before it execs */
+    FAULT_SLOW_CHILD,             /* so it does before it asks for its death signal */
     FAULT_GUARDIAN_VIOLATION,     /* once the child may run, and a little later, ... */
     FAULT_GUARDIAN_CRASH,
     FAULT_GUARDIAN_CRASH_EARLY, /* before it clones the child */
@@ -114,11 +115,15 @@ struct launch_record {
     _Atomic uint32_t news;   /* futex: changes when it has finished, and when the host's threads
                               tell each other something */
     _Atomic uint32_t ending; /* it does nothing but kill what is left, and end */
+    _Atomic uint32_t ended;  /* so many members have been seen to end */
     _Atomic uint32_t child_exited; /* status and usage are valid */
+    _Atomic uint32_t deserted;     /* at the last pause or resume no member was left */
     _Atomic uint32_t name_is_free; /* the runtime directory has been removed, by either */
     int32_t wait_status;
-    struct rusage usage;          /* of the child and what it waited for */
-    _Atomic uint32_t finished;    /* the guardian ended in order: no member is left */
+    struct rusage usage;       /* of the child and what it waited for */
+    _Atomic uint32_t finished; /* the guardian ended in order: no member is left */
+    _Atomic uint32_t
+        went_on; /* ... and killed the members of a stopped job, who did not stay stopped */
     _Atomic uint32_t cpu_spent;   /* ... and killed the child as it may use no more CPU time */
     _Atomic uint32_t stop_signal; /* signal that stopped the child, 0 while it runs */
 

@@ -83,18 +83,40 @@ static long number_at(const char *text)
 
 /* ---- Threads ----------------------------------------------------------------------------------- */
 
-/* In these calls a thread can wait for long (for the supervisor's answer, above all), and none of them
- * closes or replaces a descriptor. Its next step leads to the stop that is ordered already. */
-static bool is_harmless(long number)
+/* In these calls a thread can wait for long: they are those that ask for a descriptor themselves, and stand in line
+ * for us. None of them closes or replaces one. Its next step leads to the stop that is ordered already. */
+static bool is_harmless(long number, long request)
 {
-    static const short calls[] = {SYS_connect, SYS_sendto, SYS_sendmsg,   SYS_sendmmsg,
-                                  SYS_bind,    SYS_listen, SYS_setsockopt};
+    static const short calls[] = {
+        SYS_connect,  SYS_sendto,     SYS_sendmsg,    SYS_sendmmsg,    SYS_bind,
+        SYS_listen,   SYS_setsockopt, SYS_getsockopt, SYS_getsockname, SYS_getpeername,
+        SYS_recvfrom, SYS_recvmsg,    SYS_getdents,   SYS_getdents64,
+    };
 
+    if (number == SYS_ioctl) /* of terminals and interfaces: those of a device may do anything */
+        return (request & 0xFF00) == 0x5400 || (request & 0xFF00) == 0x8900;
     for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
         if (calls[i] == number)
             return true;
     }
     return false;
+}
+
+/* The number of a call's second argument: " 0x" and digits, behind the call and the first one. */
+static long second_argument(const char *text)
+{
+    long number = 0;
+
+    for (int blanks = 0; blanks < 2; text++) {
+        if (*text == '\0')
+            return 0;
+        blanks += *text == ' ';
+    }
+    if (text[0] != '0' || text[1] != 'x')
+        return 0;
+    for (text += 2; (*text >= '0' && *text <= '9') || (*text >= 'a' && *text <= 'f'); text++)
+        number = (number << 4 | (*text <= '9' ? *text - '0' : *text - 'a' + 10)) & UINT32_MAX;
+    return number;
 }
 
 /* True if the thread sleeps in one of these calls. "running", or numbers: the call and its arguments. */
@@ -111,7 +133,7 @@ static bool sleeps_harmlessly(long tid)
     if (length <= 0 || text[0] < '0' || text[0] > '9')
         return false;
     text[length] = '\0';
-    return is_harmless(number_at(text));
+    return is_harmless(number_at(text), second_argument(text));
 }
 
 /* 1: seized now, 0: known, or dead. Without `all` only those that are traced already. */

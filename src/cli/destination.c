@@ -154,7 +154,6 @@ static bool open_path(const char *path, const char *option, enum destination_mod
         .fd = fd_steal(&fd),
         .directory = made ? fd_steal(&directory) : -1,
         .owned = true,
-        .made = made,
     };
     return true;
 }
@@ -191,7 +190,7 @@ void destination_withdraw(struct destination *destination, const char *text)
     const char *name = slash == NULL ? text : slash + 1; /* what was made has one */
 
     /* By name, so only what is still the file that was made. */
-    if (destination->made && name != NULL && fstat(destination->fd, &ours) == 0 &&
+    if (destination->directory >= 0 && name != NULL && fstat(destination->fd, &ours) == 0 &&
         fstatat(destination->directory, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
         ours.st_dev == there.st_dev && ours.st_ino == there.st_ino)
         unlinkat(destination->directory, name, 0);

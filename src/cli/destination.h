@@ -17,7 +17,6 @@ struct destination {
     int fd;        /* -1: not asked for */
     int directory; /* of a file that was made, else -1 */
     bool owned;    /* opened here, closed by destination_close() */
-    bool made;     /* the file did not exist before */
     const char
         *grant; /* the write grant by which the command can change the file, borrowed; or NULL */
 };

@@ -68,7 +68,7 @@ const struct help_pair help_examples[] = {
 
 bool help_shows(const struct option_spec *spec)
 {
-    return spec->name != NULL;
+    return spec->name != NULL && spec->group != NULL;
 }
 
 bool help_uses_value(const char *metavar)

@@ -100,9 +100,14 @@ static void prepare_for_violations(void)
 
 static int unknown_command(const char *name)
 {
-    /* Commands of earlier releases and what replaced them. */
-    if (strcmp(name, "network") == 0)
-        return cli_usage_error("", "unknown command 'network': it no longer exists");
+    /* Commands of other releases: some are also programs, which nobody means to run here. */
+    static const char *const others[] = {"network", "ps",    "list",  "inspect",
+                                         "kill",    "learn", "config"};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        if (strcmp(name, others[i]) == 0)
+            return cli_usage_error("", "unknown command '%s': this release has no such feature",
+                                   name);
+    }
 
     const char *names[16];
     size_t count = 0;
@@ -156,6 +161,8 @@ int cli_help_main(int argc, const char *const *argv)
     const struct cli_command *command = cli_command_find(argv[1]);
     if (command == NULL)
         return unknown_command(argv[1]);
+    if (argc > 2)
+        return cli_usage_error("help", "unexpected argument %s", quote(argv[2]).text);
     return cli_help(command, true);
 }
 
@@ -193,7 +200,8 @@ int main(int argc, char **argv)
     if (strcmp(words[1], "-h") == 0 || strcmp(words[1], "--help") == 0)
         return help_on_stdout();
     if (strcmp(words[1], "-V") == 0 || strcmp(words[1], "--version") == 0)
-        return print_version();
+        return argc == 2 ? print_version()
+                         : cli_usage_error("", "unexpected argument %s", quote(words[2]).text);
     if (is_option_of_run(words[1]))
         return option_before_command(words[1]);
     if (words[1][0] == '-')

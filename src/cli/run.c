@@ -51,6 +51,7 @@ struct run {
     int64_t started_ns;
     struct rlimit inherited_nofile;
     uint64_t own_ignored; /* signals that are ignored here and not by the caller */
+    bool told_timeout;    /* the limit has come, and that was said */
     int stream_flags[3];  /* of descriptors 0 to 2 as they came; -1: closed */
     struct sandbox *sandbox;
 };
@@ -247,6 +248,23 @@ static void on_lost(const char *why)
     _exit(CLI_OWN_FAILURE);
 }
 
+static void say_timeout(const struct run *run)
+{
+    char duration[32];
+
+    result_duration(run->timeout_ms, duration, sizeof(duration));
+    cli_say("timeout after %s", duration);
+}
+
+/* At once: members may take long to end. */
+static void on_timeout(void *data)
+{
+    struct run *run = data;
+
+    run->told_timeout = true;
+    say_timeout(run);
+}
+
 static void on_wanted_terminal(void)
 {
     cli_say("the command wants the terminal, of which it is not in front: -i gives it to the "
@@ -335,6 +353,8 @@ static bool create(struct run *run, struct error *err)
         .admitted = open_destinations,
         .admitted_data = run,
         .lost = on_lost,
+        .timed_out = on_timeout,
+        .timed_out_data = run,
         .wants_terminal = on_wanted_terminal,
     };
 
@@ -347,6 +367,10 @@ static bool create(struct run *run, struct error *err)
     }
     if (run->sandbox != NULL && sandbox_warning(run->sandbox) != NULL)
         cli_say("warning: " SANDBOX_WARNING, sandbox_warning(run->sandbox));
+    if (run->sandbox != NULL && sandbox_refuses_input(run->sandbox))
+        cli_say(
+            "warning: standard input is a terminal of another session: the command reads nothing "
+            "from it; give input by a pipe or a file, or the terminal with -i");
     return run->sandbox != NULL;
 }
 
@@ -412,8 +436,6 @@ static void advise_after_exec(const struct run *run, int failed_errno)
 
 static void say_ending(const struct run *run, const struct outcome *outcome)
 {
-    char duration[32];
-
     if (outcome->failure != NULL) {
         cli_say("%s", outcome->failure);
     } else if (outcome->failed_step == STEP_EXEC) {
@@ -422,11 +444,13 @@ static void say_ending(const struct run *run, const struct outcome *outcome)
         cli_say("launch step \"%s\" failed: %s", launch_step_name(outcome->failed_step),
                 strerror(outcome->failed_errno));
     } else if (outcome->reason == EXIT_TIMEOUT) {
-        result_duration(run->timeout_ms, duration, sizeof(duration));
-        cli_say("timeout after %s", duration);
+        if (!run->told_timeout)
+            say_timeout(run);
     } else if (outcome->reason == EXIT_KILLED) {
         cli_say("the command was killed by SIGKILL");
     }
+    if (outcome->left != NULL)
+        cli_say("%s", outcome->left);
 }
 
 static void write_report(const struct buffer *text)

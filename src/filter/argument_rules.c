@@ -67,6 +67,21 @@ static const struct argument_rule prctl_rules[] = {
     ROW_WHEN(RULE_HUGE_PAGES_OFF, DENY(EPERM), EQUAL(0, 41 /* PR_SET_THP_DISABLE */)),
 };
 
+/*
+ * Refused under a supervisor. Without one, who is killed and traced with PTRACE_O_TRACEEXIT stops once more, and only
+ * its tracer, or that one's end, lets it go on: members that trace each other so would stay until the machine starts
+ * again, and SIGKILL is dropped by then. Options come with PTRACE_SETOPTIONS, by its old number too, and PTRACE_SEIZE;
+ * threads and children of who is traced can have no others.
+ */
+#define TRACE_EXIT 0x40 /* PTRACE_O_TRACEEXIT */
+
+static const struct argument_rule ptrace_rules[] = {
+    ROW_ELSE_WHEN(RULE_SUPERVISED, DENY(EPERM)),
+    ROW(DENY(EPERM), EQUAL(0, 0x4200 /* PTRACE_SETOPTIONS */), ANY_BIT(3, TRACE_EXIT)),
+    ROW(DENY(EPERM), EQUAL(0, 0x4206 /* PTRACE_SEIZE */), ANY_BIT(3, TRACE_EXIT)),
+    ROW(DENY(EPERM), EQUAL(0, 21 /* PTRACE_OLDSETOPTIONS */), ANY_BIT(3, TRACE_EXIT)),
+};
+
 static const struct argument_rule personality_rules[] = {
     ROW(PASS, EQUAL(0, 0xFFFFFFFF)), /* a query */
     ROW(DENY(EPERM), NOT_EQUAL(0, 0)),
@@ -115,18 +130,36 @@ static const struct argument_rule ioctl_rules[] = {
     ROW(DENY(EPERM), EQUAL(1, 0x5437 /* TIOCVHANGUP */)),
     ROW(DENY(EPERM), EQUAL(1, 0x5457 /* TIOCSLCKTRMIOS */)),
     ROW(DENY(EPERM), EQUAL(1, 0x540E /* TIOCSCTTY */), NOT_EQUAL(2, 0 /* by force */)),
-    /* Of a console that root has as a stream: what all consoles of the machine share, and what stays after the run:
-     * ports (KDADDIO to KDDISABIO), keys (KDSKBENT), what they type (KDSKBSENT), accents (KDSKBDIACR, KDSKBDIACRUC), key
-     * codes (KDSETKEYCODE), who hears of some (KDSIGACCEPT), colours (PIO_CMAP), and whether others can be switched to
-     * (VT_LOCKSWITCH, VT_UNLOCKSWITCH). TIOCSSERIAL: ports and interrupts of a serial line. */
-    ROW_WHEN(RULE_PRIVILEGED, DENY(EPERM), BETWEEN(1, 0x4B34, 0x4B37)),
-    ROW_WHEN(RULE_PRIVILEGED, DENY(EPERM), EQUAL(1, 0x4B47 /* KDSKBENT */)),
-    ROW_WHEN(RULE_PRIVILEGED, DENY(EPERM), EQUAL(1, 0x4B49 /* KDSKBSENT */)),
-    ROW_WHEN(RULE_PRIVILEGED, DENY(EPERM), EQUAL(1, 0x4B4B /* KDSKBDIACR */)),
-    ROW_WHEN(RULE_PRIVILEGED, DENY(EPERM), BETWEEN(1, 0x4B4D, 0x4B4E)),
-    ROW_WHEN(RULE_PRIVILEGED, DENY(EPERM), EQUAL(1, 0x4B71 /* PIO_CMAP */)),
-    ROW_WHEN(RULE_PRIVILEGED, DENY(EPERM), EQUAL(1, 0x4BFB /* KDSKBDIACRUC */)),
-    ROW_WHEN(RULE_PRIVILEGED, DENY(EPERM), BETWEEN(1, 0x560B, 0x560C)),
+    ROW_WHEN(RULE_KEEPS_SESSION, DENY(EPERM), EQUAL(1, 0x5422 /* TIOCNOTTY */)),
+    /* Of a console, which whoever has it as controlling terminal may do: what all consoles of the machine share, what
+     * stays after the run, and what keeps others from switching. A tone (KIOCSOUND), lights (KDSETLED), ports (KDADDIO to
+     * KDDISABIO) and graphics (KDSETMODE), how characters are shown (PIO_SCRNMAP, PIO_FONT, PIO_UNIMAP,
+     * PIO_UNIMAPCLR, PIO_UNISCRNMAP, PIO_FONTX, PIO_FONTRESET, KDFONTOP) and colours (PIO_CMAP), the keyboard (KDSKBMODE,
+     * KDSKBENT, KDSKBSENT, KDSKBDIACR, KDSETKEYCODE, KDSIGACCEPT, KDKBDREP, KDSKBMETA, KDSKBLED, KDSKBDIACRUC), switching
+     * and sizes (VT_SETMODE, VT_RELDISP to VT_UNLOCKSWITCH, VT_SETACTIVATE). */
+    ROW(DENY(EPERM), EQUAL(1, 0x4B2F)),
+    ROW(DENY(EPERM), EQUAL(1, 0x4B32)),
+    ROW(DENY(EPERM), BETWEEN(1, 0x4B34, 0x4B37)),
+    ROW(DENY(EPERM), EQUAL(1, 0x4B3A)),
+    ROW(DENY(EPERM), EQUAL(1, 0x4B41)),
+    ROW(DENY(EPERM), EQUAL(1, 0x4B45)),
+    ROW(DENY(EPERM), EQUAL(1, 0x4B47)),
+    ROW(DENY(EPERM), EQUAL(1, 0x4B49)),
+    ROW(DENY(EPERM), EQUAL(1, 0x4B4B)),
+    ROW(DENY(EPERM), BETWEEN(1, 0x4B4D, 0x4B4E)),
+    ROW(DENY(EPERM), EQUAL(1, 0x4B52)),
+    ROW(DENY(EPERM), EQUAL(1, 0x4B61)),
+    ROW(DENY(EPERM), EQUAL(1, 0x4B63)),
+    ROW(DENY(EPERM), EQUAL(1, 0x4B65)),
+    ROW(DENY(EPERM), BETWEEN(1, 0x4B67, 0x4B68)),
+    ROW(DENY(EPERM), EQUAL(1, 0x4B6A)),
+    ROW(DENY(EPERM), BETWEEN(1, 0x4B6C, 0x4B6D)),
+    ROW(DENY(EPERM), BETWEEN(1, 0x4B71, 0x4B72)),
+    ROW(DENY(EPERM), EQUAL(1, 0x4BFB)),
+    ROW(DENY(EPERM), EQUAL(1, 0x5602)),
+    ROW(DENY(EPERM), BETWEEN(1, 0x5605, 0x560C)),
+    ROW(DENY(EPERM), EQUAL(1, 0x560F)),
+    /* Of a serial line, for root: ports and interrupts. */
     ROW_WHEN(RULE_PRIVILEGED, DENY(EPERM), EQUAL(1, 0x541F /* TIOCSSERIAL */)),
     /* Routes (SIOCADDRT, for root) and interface requests (SIOCGIFNAME to private and wireless
      * ones) change or tell the host's network, which no Landlock right covers. 0x894B in their midst
@@ -214,6 +247,12 @@ static const struct argument_rule mknod_arg1_rules[] = {
 static const struct argument_rule mknod_arg2_rules[] = {
     ROW(DENY(EPERM), MASKED(2, TYPE_BITS, BLOCK_DEVICE)),
     ROW(DENY(EPERM), MASKED(2, TYPE_BITS, CHARACTER_DEVICE), NOT_EQUAL(3, 0)),
+};
+
+/* Who is in another session than the terminal is not stopped when it reads in the background. A process that leads its
+ * group is refused by the kernel, too, so programs know it. */
+static const struct argument_rule setsid_rules[] = {
+    ROW_ELSE_WHEN(RULE_KEEPS_SESSION, DENY(EPERM)),
 };
 
 /* ---- Opening --------------------------------------------------------------------------------- */
@@ -318,8 +357,9 @@ enum {
  * Source routing makes a packet pass by other hosts than the address says, and an interface of the socket's
  * (SO_BINDTODEVICE and its kin, a mark that rules of routing ask for, a next hop) sends it where the address
  * does not lead, a loopback address out of the machine; asked back it also tells the interfaces' names. Joining a
- * multicast group sends a packet that carries the group's address, also from a TCP socket; leaving, blocking a
- * source and how multicast is sent need a group, or an address that is judged. Above lie options that are not
+ * multicast group sends a packet that carries the group's address, also from a TCP socket; nothing is joined, so
+ * what is about a group (to leave it, to block a source) can only tell which interfaces there are, as does the one
+ * by which multicast is sent. That one is of use where datagrams are sent. Above lie options that are not
  * known, the tables of the packet filter and multicast routing. An upper layer protocol may turn a TCP socket into
  * one that connects unseen; TCP_REPAIR makes up connections.
  */
@@ -333,12 +373,12 @@ static const struct argument_rule setsockopt_rules[] = {
      * IP_TRANSPARENT is the first for root. The same of IPv6 below. */
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), BETWEEN(2, 15, 17)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 19 /* IP_TRANSPARENT */)),
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 35 /* IP_ADD_MEMBERSHIP */)),
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 39 /* IP_ADD_SOURCE_MEMBERSHIP */)),
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 42 /* MCAST_JOIN_GROUP */)),
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 46 /* MCAST_JOIN_SOURCE_GROUP */)),
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 50 /* IP_UNICAST_IF */)),
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), BETWEEN(2, 52, 0xFFFFFFFF)),
+    ROW_WHEN(RULE_UDP_UNUSED, DENY(EPERM), EQUAL(1, LEVEL_IP), EQUAL(2, 32 /* IP_MULTICAST_IF */)),
+    /* IP_ADD_MEMBERSHIP to MCAST_MSFILTER */
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), BETWEEN(2, 35, 48)),
+    /* IP_UNICAST_IF; IP_LOCAL_PORT_RANGE, also of IPv6 sockets: with a range of one port a bind to port 0, and
+     * what takes a port without a bind, takes a port of the member's choice. */
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), BETWEEN(2, 50, 0xFFFFFFFF)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_TCP), EQUAL(2, 19 /* TCP_REPAIR */)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_TCP), EQUAL(2, 31 /* TCP_ULP */)),
     /* Makes an IPv4 socket of it, which keeps an interface that no IPv4 socket can have otherwise. */
@@ -346,15 +386,18 @@ static const struct argument_rule setsockopt_rules[] = {
     /* IPV6_2292RTHDR, IPV6_2292PKTOPTIONS */
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 5, 6)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 9 /* IPV6_NEXTHOP */)),
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 20 /* IPV6_ADD_MEMBERSHIP */)),
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 22 /* IPV6_ROUTER_ALERT */)),
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 27 /* IPV6_JOIN_ANYCAST */)),
+    ROW_WHEN(RULE_UDP_UNUSED, DENY(EPERM), EQUAL(1, LEVEL_IPV6),
+             EQUAL(2, 17 /* IPV6_MULTICAST_IF */)),
+    /* IPV6_ADD_MEMBERSHIP, IPV6_DROP_MEMBERSHIP, IPV6_ROUTER_ALERT */
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 20, 22)),
+    /* IPV6_JOIN_ANYCAST, IPV6_LEAVE_ANYCAST */
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 27, 28)),
     /* A flow label brings a routing header of its own to the packets that carry it. */
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 32 /* IPV6_FLOWLABEL_MGR */)),
     /* IPV6_IPSEC_POLICY, IPV6_XFRM_POLICY */
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 34, 35)),
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 42 /* MCAST_JOIN_GROUP */)),
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 46 /* MCAST_JOIN_SOURCE_GROUP */)),
+    /* MCAST_JOIN_GROUP to MCAST_MSFILTER */
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 42, 48)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), EQUAL(2, 50 /* IPV6_PKTINFO */)),
     /* IPV6_HOPOPTS, IPV6_RTHDRDSTOPTS; between the others lie IPV6_RECVRTHDR and IPV6_RECVDSTOPTS */
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 54, 55)),
@@ -376,12 +419,18 @@ static const struct argument_rule setsockopt_rules[] = {
 
 /* The packet filter's tables, for root: beside IPT_SO_ lie ARPT_SO_ and EBT_SO_, and above 200 the options of
  * multicast routing and of IPVS. 80 in their midst is SO_ORIGINAL_DST, about the socket itself. A socket that got
- * bound to an interface with an address would tell its name. */
+ * bound to an interface with an address would tell its name. Asked for the filter of a group (IP_MSFILTER,
+ * MCAST_MSFILTER) the kernel tells whether there is the interface. */
 static const struct argument_rule getsockopt_rules[] = {
     ROW(DENY(EPERM), EQUAL(1, LEVEL_SOCKET), EQUAL(2, 25 /* SO_BINDTODEVICE */)),
+    /* SO_MEMINFO counts what a filter dropped: of a UDP socket that is to receive nothing (net/inert_udp.c) it would
+     * tell of each datagram. */
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_SOCKET), EQUAL(2, 55)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), BETWEEN(2, 41, 48)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), BETWEEN(2, 64, 67)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), BETWEEN(2, 96, 131)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), BETWEEN(2, 200, 0xFFFFFFFF)),
+    ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 42, 48)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 64, 65)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 68, 69)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IPV6), BETWEEN(2, 200, 0xFFFFFFFF)),
@@ -411,6 +460,7 @@ struct argument_rules argument_rules_get(enum rule_set set)
         SET(unshare),
         SET(ioctl),
         SET(prctl),
+        SET(ptrace),
         SET(personality),
         SET(socket),
         SET(socketpair),
@@ -425,6 +475,7 @@ struct argument_rules argument_rules_get(enum rule_set set)
         SET(open_arg1),
         SET(open_arg2),
         SET(openat2),
+        SET(setsid),
         SET(own_prlimit),
         SET(own_priority),
         SET(own_ioprio),

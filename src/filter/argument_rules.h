@@ -18,6 +18,7 @@ enum rule_condition {
     RULE_SENDS_TRAPPED, /* sends are performed by the supervisor */
     RULE_UDP_CLOSED,    /* UDP sockets cannot be made (policy/network.h) */
     RULE_UDP_POSSIBLE,  /* they can, inert or not */
+    RULE_UDP_UNUSED,    /* they cannot, or are inert */
     RULE_PING_CLOSED,
     RULE_PING_POSSIBLE,
     RULE_NETLINK_TRAPPED,    /* the supervisor stands in for routing sockets */
@@ -26,6 +27,7 @@ enum rule_condition {
     RULE_HUGE_PAGES_OFF,     /* the policy switches transparent huge pages off */
     RULE_PRIVILEGED,         /* a member may have capabilities */
     RULE_CORES_UNGATED,      /* the policy chooses processors, and nobody intersects with them */
+    RULE_KEEPS_SESSION,      /* nobody leaves the session of the caller's terminal */
     RULE_EARLY_TRUNCATION, /* members see a file system that empties files before Landlock is asked */
 };
 
@@ -46,6 +48,7 @@ enum rule_set {
     RULES_unshare,
     RULES_ioctl,
     RULES_prctl,
+    RULES_ptrace,
     RULES_personality,
     RULES_socket,
     RULES_socketpair,
@@ -65,6 +68,7 @@ enum rule_set {
     RULES_open_arg1,
     RULES_open_arg2,
     RULES_openat2,
+    RULES_setsid,
 };
 
 struct argument_rules argument_rules_get(enum rule_set set);

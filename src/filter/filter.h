@@ -121,6 +121,7 @@ struct member_filter_options {
     bool privileged;       /* a member may have capabilities */
     bool early_truncation; /* of a file system that members see (member/object.h) */
     bool traced;           /* no two processes may share a descriptor table (kernel/fetch.h) */
+    bool keeps_session;    /* nobody leaves the session of the terminal (no trap judges it) */
     bool unexplained;      /* the plan as it would be without the policy's `explain` */
 };
 

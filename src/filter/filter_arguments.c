@@ -15,6 +15,9 @@
 /* Fewer comparisons than this are not worth a tree. */
 #define RUN_MIN 2
 
+/* What is left of a run for some value are seldom more rules. */
+#define STRETCH_RULES 4
+
 /* Which values are frequent is not known. */
 static const struct tree_shape argument_shape = {0};
 
@@ -276,14 +279,22 @@ static bool find_decision(const struct filter_rule *rules, size_t count, unsigne
 }
 
 /* What is left of the rules of a run for a stretch of values: those whose comparison holds there,
- * without it. */
+ * without it. Most stretches have one or none, and a block of memory for each would cost more than all the rest. */
 static bpf_label emit_stretch(struct bpf_assembler *assembler, const struct filter_rule *rules,
                               size_t count, uint32_t value, struct accumulator state,
                               bpf_label rest)
 {
-    CLEANUP_FREE struct filter_rule *left = calloc(count, sizeof(*left));
-    size_t kept = 0;
+    struct filter_rule few[STRETCH_RULES];
+    CLEANUP_FREE struct filter_rule *many = NULL;
+    struct filter_rule *left = few;
+    size_t holding = 0, kept = 0;
 
+    for (size_t i = 0; i < count; i++)
+        holding += comparison_holds(&rules[i].tests[0], value) ? 1 : 0;
+    if (holding > STRETCH_RULES) {
+        many = calloc(holding, sizeof(*many));
+        left = many;
+    }
     if (left == NULL) {
         assembler->failed = true;
         return rest;
@@ -291,8 +302,8 @@ static bpf_label emit_stretch(struct bpf_assembler *assembler, const struct filt
     for (size_t i = 0; i < count; i++) {
         if (!comparison_holds(&rules[i].tests[0], value))
             continue;
-        left[kept].action = rules[i].action;
-        left[kept].test_count = (uint8_t)(rules[i].test_count - 1);
+        left[kept] = (struct filter_rule){.action = rules[i].action,
+                                          .test_count = (uint8_t)(rules[i].test_count - 1)};
         memcpy(left[kept].tests, rules[i].tests + 1,
                left[kept].test_count * sizeof(left[kept].tests[0]));
         if (left[kept++].test_count == 0)

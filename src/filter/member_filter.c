@@ -210,6 +210,8 @@ static bool takes_part(const struct builder *builder, enum rule_condition when, 
         return builder->shape.udp == UDP_CLOSED;
     case RULE_UDP_POSSIBLE:
         return builder->shape.udp != UDP_CLOSED;
+    case RULE_UDP_UNUSED:
+        return builder->shape.udp != UDP_OPEN;
     case RULE_PING_CLOSED:
         return !builder->shape.ping;
     case RULE_PING_POSSIBLE:
@@ -226,6 +228,8 @@ static bool takes_part(const struct builder *builder, enum rule_condition when, 
         return builder->options->privileged;
     case RULE_CORES_UNGATED:
         return builder->policy->cpu_core_count > 0 && !trapped;
+    case RULE_KEEPS_SESSION:
+        return builder->options->keeps_session;
     case RULE_EARLY_TRUNCATION:
         return builder->options->early_truncation;
     }
@@ -437,8 +441,9 @@ uint64_t member_filter_key(const struct policy *policy, const struct member_filt
     if (policy->denied_count > 0 || policy->sysv_ipc_allowed || policy->explain)
         return 0;
     struct network_shape shape = network_shape_of(policy);
-    mix(&key, (uint64_t)options->early_truncation << 3 | (uint64_t)options->privileged << 2 |
-                  (uint64_t)options->traced << 1 | options->supervised);
+    mix(&key, (uint64_t)options->keeps_session << 4 | (uint64_t)options->early_truncation << 3 |
+                  (uint64_t)options->privileged << 2 | (uint64_t)options->traced << 1 |
+                  options->supervised);
     mix(&key, (uint64_t)shape.udp << 3 | (uint64_t)shape.ping << 2 |
                   (uint64_t)options->netlink_view << 1 | options->interface_view);
     mix(&key, policy->without & FEATURE_PROCESS_GATE);

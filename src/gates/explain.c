@@ -42,8 +42,7 @@ struct explain {
     const struct policy *policy; /* borrowed */
     struct explain_files files;
     uint64_t handled_net;
-    struct port_range own_ports; /* see own_port.h */
-    bool udp_exists;             /* members can have other IP sockets than TCP */
+    bool udp_exists; /* members can have other IP sockets than TCP */
 };
 
 static bool explain_wanted(const struct policy *policy, const struct network *network)
@@ -77,7 +76,6 @@ static bool explain_start(struct supervisor *supervisor, void **state, struct er
     explain->files.mapped = policy_maps_user(policy);
     explain->files.hard_links_protected = hard_links_are_protected();
     explain->handled_net = masks.net;
-    explain->own_ports = own_port_range();
     explain->udp_exists = network_shape_of(policy).udp != UDP_CLOSED;
     pthread_mutex_init(&explain->files.local.lock, NULL);
     *state = explain;
@@ -203,8 +201,7 @@ static const char *suggest_destination(const struct explain *explain,
     else
         memcpy(named.bytes, &in6->sin6_addr, sizeof(in6->sin6_addr));
     struct net_address reached = net_address_canonical(&named);
-    return own_port_suggest(explain->policy, explain->own_ports, NET_TCP, &reached, NULL, port,
-                            advice);
+    return own_port_suggest(explain->policy, NULL, NET_TCP, &reached, NULL, port, advice);
 }
 
 /* "192.0.2.1:80", "[::1]:80". False: not an address of the internet families. */
@@ -273,7 +270,7 @@ static struct verdict on_address_call(struct request *request)
         return verdict_next();
     snprintf(object, sizeof(object), "tcp://%s", text);
     if (bind)
-        buffer_printf(&advice, "--net-allow-bind %u", port);
+        own_port_suggest_bind(explain->policy, NULL, port, &advice);
     else
         reason = suggest_destination(explain, &address, port, &advice);
     request_record_denial(

@@ -16,6 +16,9 @@ extern const struct feature feature_process_gate;
 /* The same gate on the caller's terminal: nothing gets in front of it, or changes it, from the background. */
 extern const struct feature feature_terminal_gate;
 
+/* And nobody leaves the terminal's session there, to read it. */
+extern const struct feature feature_session_gate;
+
 /* sched_setaffinity cannot leave the processors of cpu_cores. */
 extern const struct feature feature_cpu_affinity;
 

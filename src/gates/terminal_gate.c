@@ -1,12 +1,17 @@
 /*
  * The terminal of the caller belongs to the job that is in front. The kernel asks a job in the background
  * by a signal, which can be ignored, and a process of another session not at all: so a member could get in
- * front by itself, and change settings, size and queues under the program that the user works with.
+ * front by itself, and change settings, size and queues under the program that the user works with, or read
+ * what is typed to it.
  *
- * Where the sandbox is in front its calls continue. In the background a change is made on behalf, on a
+ * Where the sandbox is in front its changes continue. In the background a change is made on behalf, on a
  * duplicate of the caller's descriptor, if that is another terminal; nothing a member does to the number
  * meanwhile can put the caller's in its place. If it is the caller's, whom the kernel would stop is stopped,
- * and the call comes again when the job goes on; all others are refused.
+ * and the call comes again when the job goes on; all others are refused. On a terminal of another session that is
+ * a stream of the sandbox it is never in front.
+ *
+ * In the session of the terminal the kernel keeps members in the background from reading. So nobody leaves it there,
+ * in a run that began in the background and could read; one that began in front is not looked at.
  */
 #include "gates/gates.h"
 #include "gates/member_group.h"
@@ -19,6 +24,7 @@
 #include "util/fd.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -26,10 +32,17 @@
 #define LAYER "process-gate"
 
 #define SET_FOREGROUND 0x5410U  /* TIOCSPGRP */
+#define LEAVE_TERMINAL 0x5422U  /* TIOCNOTTY */
 #define GET_DEVICE 0x80045432UL /* TIOCGDEV: also by the other end of a pseudo terminal */
 
 /* Restart of a system call as after a stop, or as a handler of the signal has it (ERESTARTSYS, signal(7)). */
 #define RESTART 512
+
+/* Whoever may read the terminal; see the head. */
+#define LEAVES_IN_FRONT                                                                         \
+    "in the background nobody leaves the session of a terminal that can be read: give the "     \
+    "command another standard input (</dev/null) and no grant of the terminal, or bring it to " \
+    "the front"
 
 /* Parents asked on the way out of a process group. */
 #define ANCESTORS_MAX 64
@@ -62,6 +75,12 @@ static void record(const struct request *request, pid_t foreground)
                                    EPERM, LAYER, "only while it is in front");
 }
 
+static void record_foreign(const struct request *request)
+{
+    request_record_denial(request, "terminal of another session", "control", EPERM, LAYER,
+                          "a stream that is a terminal of another session is not changed", NULL);
+}
+
 /* ---- Who is in front ------------------------------------------------------------------------------ */
 
 /* A shell's job may have died in front, which leaves no process to ask. */
@@ -81,25 +100,37 @@ static bool is_in_front(const struct request *request, pid_t foreground)
                               was_put_in_front(request->state, foreground));
 }
 
-/* The argument may be another when the call is made: then that group, dead, is nobody's and keeps the
- * members off. Only groups of members are noted. */
-static void note_front(const struct request *request, struct gate *gate)
+/* By us, on our own descriptor of the terminal, and to a group that was read once and is of members: the keys would
+ * interrupt an outsider's, and nobody would take the terminal back from it. */
+static struct verdict put_in_front(const struct request *request, struct gate *gate)
 {
+    int terminal = supervisor_terminal_fd(request->supervisor);
+    sigset_t stop, before;
     pid_t group;
     int result = task_memory_read_all((pid_t)request->notification.pid,
                                       request->notification.data.args[2], &group, sizeof(group));
 
-    if (result == 0 && group > 0 && request_is_valid(request) &&
-        member_group_exists(request, group))
-        gate->fronts[gate->next++ % FRONTS] = group;
+    if (result < 0)
+        return verdict_errno(-result);
+    if (!request_is_valid(request) || terminal < 0)
+        return verdict_errno(EPERM);
+    if (group <= 0 || !member_group_exists(request, group) || !request_is_valid(request)) {
+        request_record_numbered_denial(request, "process group", group, "control", EPERM, LAYER,
+                                       "only groups of members are put in front");
+        return verdict_errno(EPERM);
+    }
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTTOU); /* we are in the background ourselves */
+    pthread_sigmask(SIG_BLOCK, &stop, &before);
+    long done = sys_call3(SYS_ioctl, terminal, SET_FOREGROUND, (long)&group);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (done < 0)
+        return verdict_errno((int)-done);
+    gate->fronts[gate->next++ % FRONTS] = group;
+    return verdict_value(0);
 }
 
-/*
- * TIOCSPGRP works on no other terminal than the one that controls the caller's session, which a process
- * can leave and not return to: so the group in front that /proc tells for the caller is that of the
- * terminal in question, whatever the descriptor is now and will be when the call continues. The argument
- * decides nothing either: who is in front may put any group of its session there.
- */
+/* TIOCSPGRP works on no other terminal than the one that controls the caller's session. */
 static struct verdict on_foreground(struct request *request, const struct procfs_stat *host)
 {
     struct procfs_stat caller;
@@ -113,15 +144,15 @@ static struct verdict on_foreground(struct request *request, const struct procfs
         record(request, caller.foreground);
         return verdict_errno(EPERM);
     }
-    note_front(request, request->state);
-    return verdict_next();
+    return put_in_front(request, request->state);
 }
 
 /* ---- A change from the background, on a worker ---------------------------------------------------- */
 
 struct job {
     const struct terminal_change *change;
-    int64_t terminal; /* device number of the caller's */
+    int64_t
+        terminal; /* device number of the caller's, 0: there is none, or the sandbox is in front */
     pid_t foreground; /* the group there */
 };
 
@@ -221,6 +252,9 @@ static void work(const struct request *request, void *data)
     if (error == 0 && device == job->terminal) {
         record(request, job->foreground);
         error = EPERM;
+    } else if (error == 0 && supervisor_is_foreign_terminal(request->supervisor, device)) {
+        record_foreign(request);
+        error = EPERM;
     }
     if (error != 0)
         request_answer_errno(request, error);
@@ -238,25 +272,56 @@ static bool is_pseudo_terminal(int64_t device)
     return major >= 136 && major <= 143;
 }
 
+/* True if one of the caller's terminals that the sandbox is not in front of is a serial line or a console. */
+static bool may_be_line(const struct request *request, int64_t terminal)
+{
+    for (size_t i = 0; terminal == 0 || is_pseudo_terminal(terminal); i++) {
+        terminal = supervisor_foreign_terminal(request->supervisor, i);
+        if (terminal < 0)
+            return false;
+    }
+    return true;
+}
+
 static struct verdict on_change(struct request *request, const struct procfs_stat *host,
                                 const struct terminal_change *change)
 {
-    if (is_in_front(request, host->foreground))
+    bool in_front = host->terminal != 0 && is_in_front(request, host->foreground);
+    int64_t terminal = in_front ? 0 : host->terminal;
+
+    if (terminal == 0 && supervisor_foreign_terminal(request->supervisor, 0) < 0)
         return request_is_valid(request) ? verdict_next() : verdict_errno(EPERM);
     if (change->of_line) {
-        if (is_pseudo_terminal(host->terminal))
-            return verdict_next(); /* the caller's terminal does not know it */
+        if (!may_be_line(request, terminal))
+            return verdict_next(); /* the caller's terminals do not know it */
         record(request, host->foreground);
         return verdict_errno(EPERM);
     }
     struct job *job = malloc(sizeof(*job));
     if (job == NULL)
         return verdict_errno(ENOMEM);
-    *job = (struct job){change, host->terminal, host->foreground};
+    *job = (struct job){change, terminal, host->foreground};
     if (request_submit(request, work, job, free))
         return verdict_taken();
     free(job);
     return verdict_errno(EAGAIN);
+}
+
+/* The guardian shares the session of the caller, wherever the library's caller has gone. It may have had to leave it
+ * (COMMAND_ORPHAN): then only the caller can be asked, who without a terminal may have gone too. A dead one has no
+ * terminal any more. */
+static bool look_at_host(const struct request *request, struct procfs_stat *host)
+{
+    pid_t guardian = supervisor_guardian(request->supervisor);
+    int proc_fd = supervisor_proc_fd(request->supervisor);
+    int result = procfs_stat(proc_fd, guardian, host);
+    bool has_left = result == 0 && host->session == guardian;
+
+    if (has_left)
+        result = procfs_stat(proc_fd, getpid(), host);
+    return result == 0 &&
+           !(has_left && host->terminal == 0 && supervisor_has_terminal(request->supervisor)) &&
+           host->state != 'Z' && host->state != 'X';
 }
 
 static struct verdict on_ioctl(struct request *request)
@@ -266,22 +331,29 @@ static struct verdict on_ioctl(struct request *request)
 
     if (change == NULL && request_arg(request) != SET_FOREGROUND)
         return verdict_next();
-    /* The guardian shares the session of the caller, wherever the library's caller has gone. It may have had to
-     * leave it (COMMAND_ORPHAN): then only the caller can be asked, who without a terminal may have gone too. A dead
-     * one has no terminal any more. */
-    pid_t guardian = supervisor_guardian(request->supervisor);
-    int proc_fd = supervisor_proc_fd(request->supervisor);
-    int result = procfs_stat(proc_fd, guardian, &host);
-    bool has_left = result == 0 && host.session == guardian;
-    if (has_left)
-        result = procfs_stat(proc_fd, getpid(), &host);
-    if (has_left && host.terminal == 0)
-        result = -ENOTTY;
-    if (result < 0 || host.state == 'Z' || host.state == 'X')
+    if (!look_at_host(request, &host))
         return verdict_errno(EPERM);
-    if (host.terminal == 0)
-        return verdict_next(); /* the caller's was hung up: nobody's descriptor leads there */
-    return change == NULL ? on_foreground(request, &host) : on_change(request, &host, change);
+    if (change != NULL)
+        return on_change(request, &host, change);
+    /* If the caller's was hung up, nobody's descriptor leads there. */
+    return host.terminal == 0 ? verdict_next() : on_foreground(request, &host);
+}
+
+/* setsid(2), and TIOCNOTTY by whom it concerns alone, whatever the descriptor. */
+static struct verdict on_leave(struct request *request)
+{
+    struct procfs_stat host, caller;
+
+    if (!look_at_host(request, &host) ||
+        procfs_stat(supervisor_proc_fd(request->supervisor), request->tgid, &caller) < 0 ||
+        !request_is_valid(request))
+        return verdict_errno(EPERM);
+    if (host.terminal == 0 || caller.session != host.session ||
+        (is_in_front(request, host.foreground) && request_is_valid(request)))
+        return verdict_next();
+    request_record_numbered_denial(request, "session of process group", host.foreground, "control",
+                                   EPERM, LAYER, LEAVES_IN_FRONT);
+    return verdict_errno(EPERM);
 }
 
 /* ---- Traps ---------------------------------------------------------------------------------------- */
@@ -309,6 +381,19 @@ static const struct trap traps[] = {
      .handle = on_ioctl},
 };
 
+static const struct filter_rule all_but_leaving[] = {
+    GAP(0, LEAVE_TERMINAL - 1),
+    GAP(LEAVE_TERMINAL + 1, UINT32_MAX),
+};
+
+static const struct trap leaving_traps[] = {
+    {.syscall = "setsid", .handle = on_leave},
+    {.syscall = "ioctl",
+     .passes = all_but_leaving,
+     .pass_count = sizeof(all_but_leaving) / sizeof(all_but_leaving[0]),
+     .handle = on_leave},
+};
+
 static bool gate_start(struct supervisor *supervisor, void **state, struct error *err)
 {
     (void)supervisor;
@@ -331,6 +416,17 @@ const struct feature feature_terminal_gate = {
     .trap_count = sizeof(traps) / sizeof(traps[0]),
     .needs = {.calls = needs},
     .makes_do = true,
+    .start = gate_start,
+    .stop = gate_stop,
+};
+
+const struct feature feature_session_gate = {
+    .name = LAYER,
+    .wanted = gate_wanted,
+    .on_terminal = true,
+    .keeps_session = true,
+    .traps = leaving_traps,
+    .trap_count = sizeof(leaving_traps) / sizeof(leaving_traps[0]),
     .start = gate_start,
     .stop = gate_stop,
 };

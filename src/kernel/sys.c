@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <sched.h>
+#include <sys/epoll.h>
 #include <sys/uio.h>
 #include <time.h>
 
@@ -86,6 +87,18 @@ int64_t sys_monotonic_ns(void)
 
     sys_call2(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int sys_epoll_look(int epoll, struct epoll_event *events, int count)
+{
+    int ready;
+
+    do {
+        ready = epoll_wait(epoll, events, count, 0);
+        if (ready < 0 && errno != EINTR)
+            ready = epoll_pwait(epoll, events, count, 0, NULL);
+    } while (ready < 0 && errno == EINTR);
+    return ready < 0 ? -errno : ready;
 }
 
 static bool read_capabilities(struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3])

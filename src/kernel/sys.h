@@ -336,6 +336,11 @@ int sys_shorten_slice(uint64_t nanoseconds);
  * costs a static program as much as forty of these. */
 int64_t sys_monotonic_ns(void);
 
+/* What is ready behind an epoll instance, without waiting: the number of events, or -errno. A filter of the caller's may
+ * refuse one of the calls that tell, not both. */
+struct epoll_event;
+int sys_epoll_look(int epoll, struct epoll_event *events, int count);
+
 /* An anonymous file, close-on-exec, sealable. Not executable unless MFD_EXEC is among the flags
  * (before 6.3 the kernel has no such distinction, and the file is an ordinary one). */
 int sys_memfd(const char *name, unsigned flags);

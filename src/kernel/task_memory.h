@@ -10,8 +10,8 @@
  * change the memory at any time: decide on the copy, act on the copy, never let the kernel read it
  * again.
  *
- * Reading can block as long as a page fault of the task can: on a slow file system, not for ever,
- * provided that the filter keeps members from userfaultfd.
+ * Reading can block as long as a page fault of the task can, and as long as its threads hold the lock of its
+ * memory map: on a slow file system, not for ever, provided that the filter keeps members from userfaultfd.
  */
 #ifndef SANDLOCK_KERNEL_TASK_MEMORY_H
 #define SANDLOCK_KERNEL_TASK_MEMORY_H

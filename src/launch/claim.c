@@ -3,6 +3,7 @@
 
 #include "util/fault.h"
 #include "util/fd.h"
+#include "util/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -202,6 +203,8 @@ static enum holder lock_holder(int directory_fd, const char *file)
 static struct {
     _Atomic(const struct claim *) owner; /* compared alone: it may be freed by another thread */
     _Atomic uint64_t object;             /* 0: none */
+    _Atomic uint64_t
+        generation; /* of the process that has it; in a fork of it this is nobody's any more */
 } own_claims[4096];
 static atomic_size_t own_claims_used; /* slots ever used: the rest need no look */
 
@@ -218,9 +221,12 @@ static uint64_t object_number(dev_t device, ino_t inode)
 
 static bool own_claims_hold(dev_t device, ino_t inode)
 {
+    uint64_t generation = process_generation();
+
     for (size_t i = 0; i < own_claims_seen(); i++) {
         if (atomic_load_explicit(&own_claims[i].object, memory_order_acquire) ==
-            object_number(device, inode))
+                object_number(device, inode) &&
+            own_claims[i].generation == generation)
             return true;
     }
     return false;
@@ -236,6 +242,7 @@ static bool own_claims_add(const struct claim *claim)
         if (atomic_load_explicit(&own_claims[i].owner, memory_order_relaxed) == NULL &&
             atomic_compare_exchange_strong_explicit(&own_claims[i].owner, &expected, claim,
                                                     memory_order_acq_rel, memory_order_relaxed)) {
+            own_claims[i].generation = process_generation();
             atomic_store_explicit(&own_claims[i].object, object_number(claim->device, claim->inode),
                                   memory_order_release);
             return true;

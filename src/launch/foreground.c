@@ -48,47 +48,61 @@ static bool is_own_group(pid_t owner)
     return own > 0 && owner == own;
 }
 
-/* True if what the path names is the terminal, /dev/tty, or a directory where one of them is. */
-static bool leads_to_terminal(const struct stat *named, unsigned terminal)
+enum terminal_grant { GRANT_NONE, GRANT_OF_DIRECTORY, GRANT_OF_TERMINAL };
+
+/* What the path names is the terminal, /dev/tty, or a directory where one of them is. */
+static enum terminal_grant leads_to_terminal(const struct stat *named, unsigned terminal)
 {
     static const char *const directories[] = {"/", "/dev", "/dev/pts"};
     struct stat directory;
 
     if (S_ISCHR(named->st_mode))
-        return named->st_rdev == terminal || named->st_rdev == makedev(TTYAUX_MAJOR, 0);
+        return named->st_rdev == terminal || named->st_rdev == makedev(TTYAUX_MAJOR, 0)
+                   ? GRANT_OF_TERMINAL
+                   : GRANT_NONE;
     for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++) {
         if (stat(directories[i], &directory) == 0 && directory.st_dev == named->st_dev &&
             directory.st_ino == named->st_ino)
-            return true;
+            return GRANT_OF_DIRECTORY;
     }
-    return false;
+    return GRANT_NONE;
 }
 
-/* What neither has the terminal nor may open it is not stopped by it. */
-static bool may_use_terminal(const struct policy *policy, const struct launch_spec *spec,
-                             int terminal)
+static enum terminal_grant grant_of_terminal(const struct policy *policy, unsigned terminal)
 {
     const struct strv *const lists[] = {&policy->fs_read, &policy->fs_read_try, &policy->fs_write,
                                         &policy->fs_write_try};
     CLEANUP_FD int start =
         policy->cwd == NULL ? -1 : open(policy->cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    unsigned device = 0;
+    enum terminal_grant best = GRANT_NONE;
     struct stat named;
 
-    for (int fd = 0; fd < 3; fd++) {
-        if (spec->streams[fd].mode == STREAM_INHERIT && tcgetsid(fd) == getsid(0))
-            return true;
-    }
-    if (spec->force_terminal || ioctl(terminal, TIOCGDEV, &device) != 0)
-        return true;
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-        for (size_t j = 0; j < lists[i]->count; j++) {
-            if (fstatat(start < 0 ? AT_FDCWD : start, lists[i]->items[j], &named, 0) == 0 &&
-                leads_to_terminal(&named, device))
-                return true;
+        for (size_t j = 0; j < lists[i]->count && best != GRANT_OF_TERMINAL; j++) {
+            if (fstatat(start < 0 ? AT_FDCWD : start, lists[i]->items[j], &named, 0) != 0)
+                continue;
+            enum terminal_grant one = leads_to_terminal(&named, terminal);
+            best = one > best ? one : best;
         }
     }
-    return false;
+    return best;
+}
+
+/* What neither has the terminal nor may open it is not stopped by it. */
+static void find_uses(struct launch *launch, const struct launch_spec *spec, unsigned device)
+{
+    const struct stream_terminals *streams = &launch->streams_on_terminals;
+    enum terminal_grant grant = device == 0 || launch->take_foreground
+                                    ? GRANT_NONE
+                                    : grant_of_terminal(launch->policy, device);
+
+    if (spec->own_process && launch->report_fd >= 0)
+        launch->uses_terminal =
+            streams->on_own || spec->force_terminal || device == 0 || grant != GRANT_NONE;
+    /* A process of another session is not asked by the kernel when it reads. A directory with terminals gives those of
+     * other sessions, too, whoever opens them. A command that gets in front by reading needs no other session for it. */
+    launch->keeps_session = !launch->take_foreground && !launch->foreground_is_due &&
+                            (streams->reads_own || grant == GRANT_OF_TERMINAL);
 }
 
 /* Who could let our job go on when it is stopped: the first process above us that is in another group. 0: nobody, as
@@ -108,34 +122,13 @@ static pid_t job_keeper(void)
     return 0;
 }
 
-/* The terminal goes to the child only if all three streams are inherited, standard input is a
- * terminal, and our own group is its foreground group: a captured or background run never takes it. Nor does
- * one in a pipeline, of which other programs may ask their user for something, unless it is told to. One whose output
- * is read by who may use the terminal gets it when it uses it. */
-void launch_terminal_prepare(struct launch *launch, const struct launch_spec *spec)
+static void choose_foreground(struct launch *launch, const struct launch_spec *spec, int fd,
+                              bool wanted)
 {
-    bool inherits = true;
-    int fd = -1;
-
-    for (int i = 0; i < 3; i++)
-        inherits = inherits && spec->streams[i].mode == STREAM_INHERIT;
-    bool wanted = inherits && (spec->force_terminal || isatty(0));
-    if (inherits && isatty(0))
-        fd = fcntl(0, F_DUPFD_CLOEXEC, 3);
-    else if (wanted || spec->own_process)
-        fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
-    /* Also for other runs: if one uses the terminal it is stopped, and that is answered. */
-    if (fd >= 0 || (!spec->own_process && launch_terminal_controls()))
-        launch->report_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (spec->own_process && launch->report_fd >= 0) {
-        launch->uses_terminal = may_use_terminal(launch->policy, spec, fd);
-        launch->job_keeper = job_keeper();
-    }
-    if (fd < 0)
-        return;
     bool later = spec->own_process && !spec->force_terminal && reader_may_use_terminal();
     pid_t owner = tcgetpgrp(fd);
     launch->foreground_wanted = wanted;
+    launch->foreground_is_due = wanted && is_own_group(owner); /* whoever reads gets it then */
     /* Who says so has it also where it cannot be given back. */
     launch->take_foreground =
         wanted && !later &&
@@ -144,6 +137,43 @@ void launch_terminal_prepare(struct launch *launch, const struct launch_spec *sp
     launch->terminal = fd;
     launch->terminal_saved =
         launch->take_foreground && tcgetattr(fd, &launch->terminal_before) == 0;
+}
+
+/* The terminal goes to the child only if all three streams are inherited, standard input is a
+ * terminal, and our own group is its foreground group: a captured or background run never takes it. Nor does
+ * one in a pipeline, of which other programs may ask their user for something, unless it is told to. One whose output
+ * is read by who may use the terminal gets it when it uses it. */
+void launch_terminal_prepare(struct launch *launch, const struct launch_spec *spec)
+{
+    bool inherits = true;
+    int fd;
+
+    stream_terminals_plan(&launch->streams_on_terminals, spec);
+    for (int i = 0; i < 3; i++)
+        inherits = inherits && spec->streams[i].mode == STREAM_INHERIT;
+    bool on_input = launch->streams_on_terminals.input_is_own;
+    bool wanted = inherits && (spec->force_terminal || on_input);
+    if (inherits && on_input)
+        fd = fcntl(0, F_DUPFD_CLOEXEC, 3);
+    else
+        fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    unsigned device = 0;
+    launch->has_terminal = fd >= 0 || errno != ENXIO; /* tty(4); else it cannot be told */
+    if (fd >= 0 && ioctl(fd, TIOCGDEV, &device) != 0)
+        device = 0;
+    if (!wanted && !spec->own_process) { /* it will never be in front */
+        fd_close(fd);
+        fd = -1;
+    }
+    /* Also for other runs: if one uses the terminal it is stopped, and that is answered. */
+    if (fd >= 0 || (!spec->own_process && launch->has_terminal))
+        launch->report_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (spec->own_process && launch->report_fd >= 0)
+        launch->job_keeper = job_keeper();
+    if (fd >= 0)
+        choose_foreground(launch, spec, fd, wanted);
+    if (launch->has_terminal)
+        find_uses(launch, spec, device);
 }
 
 bool launch_terminal_is_used(const struct launch *launch)
@@ -182,13 +212,6 @@ bool launch_foreground_was_given_at_once(const struct launch *launch)
 bool launch_foreground_ended_in_front(const struct launch *launch)
 {
     return launch->ended_in_front;
-}
-
-bool launch_terminal_controls(void)
-{
-    CLEANUP_FD int fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-
-    return fd >= 0 || errno != ENXIO; /* tty(4) */
 }
 
 /* Whoever is not in front at this moment would be stopped by SIGTTOU for the call. The mask before. */

@@ -43,11 +43,18 @@ static void describe_open_files(const struct policy *policy, struct buffer *text
                     policy->fs_write_try.count;
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    if (grants > limit.rlim_cur / 2)
         buffer_printf(text,
                       "; %zu grants need more than the %llu open files of this process: "
                       "raise ulimit -n, or grant directories above them",
                       grants, (unsigned long long)limit.rlim_cur);
+    else
+        buffer_printf(text,
+                      "; this process has used up its %llu open files: close some, or raise "
+                      "ulimit -n",
+                      (unsigned long long)limit.rlim_cur);
 }
 
 /* Where a relative path was looked for, and which spelling would have said what was meant. `below`: the

@@ -20,9 +20,20 @@
 
 #define LINKS_MAX 40 /* the kernel's own limit */
 
-static int open_cached(int at, const char *path, int flags)
+static int open_cached(int at, const char *path, int flags, uint64_t resolve)
 {
-    return sys_openat2(at, path, (uint64_t)(O_PATH | flags), 0, RESOLVE_CACHED);
+    return sys_openat2(at, path, (uint64_t)(O_PATH | flags), 0, RESOLVE_CACHED | resolve);
+}
+
+/* Without links it is then its own canonical name. */
+static bool is_plain(const char *path)
+{
+    for (const char *name = path; *name != '\0'; name += strcspn(name, "/")) {
+        size_t length = strcspn(++name, "/");
+        if (length == 0 || strncmp(name, ".", length) == 0 || strncmp(name, "..", length) == 0)
+            return false;
+    }
+    return path[0] != '\0';
 }
 
 /* On a block device, or where the root lies: without that nothing starts. */
@@ -69,7 +80,7 @@ static int walk(char path[PATH_MAX])
         if (length > NAME_MAX)
             return -ENAMETOOLONG;
         snprintf(name, sizeof(name), "%.*s", (int)length, path);
-        CLEANUP_FD int fd = open_cached(at, name, O_NOFOLLOW);
+        CLEANUP_FD int fd = open_cached(at, name, O_NOFOLLOW, 0);
         if (fd < 0)
             return fd;
         if (object_type(fd) == S_IFLNK) {
@@ -95,7 +106,13 @@ const char *home_directory(char room[PATH_MAX])
 
     if (home == NULL || home[0] != '/')
         return NULL;
-    CLEANUP_FD int fd = open_cached(AT_FDCWD, home, O_DIRECTORY);
+    /* The usual one, and the cheapest look. */
+    if (is_plain(home)) {
+        CLEANUP_FD int plain = open_cached(AT_FDCWD, home, O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+        if (plain >= 0)
+            return home;
+    }
+    CLEANUP_FD int fd = open_cached(AT_FDCWD, home, O_DIRECTORY, 0);
     if (fd < 0 && snprintf(path, sizeof(path), "%s", home) < (int)sizeof(path))
         fd = walk(path);
     return fd >= 0 && grants_path_of(fd, room, PATH_MAX, &unlinked) == 0 ? room : home;

@@ -8,6 +8,7 @@
 #include "launch/command.h"
 #include "launch/domains.h"
 #include "launch/launch.h"
+#include "launch/stream_terminals.h"
 #include "launch/streams.h"
 #include "supervisor/feature.h"
 
@@ -18,6 +19,14 @@
 
 /* Descriptors of the host that the guardian may keep. */
 #define GUARDIAN_KEEPS 6
+
+/* Looks at members that do not end (ending.c), on the loop's thread. */
+struct ending {
+    int64_t next_look; /* CLOCK_MONOTONIC; 0: there was none */
+    uint32_t ended;    /* so many had ended by then */
+    int looks;         /* in vain, one after the other */
+    char left[512];    /* who has not ended, after the last of them */
+};
 
 struct launch {
     struct policy *policy; /* a reference */
@@ -58,9 +67,14 @@ struct launch {
     bool take_foreground;    /* the command's group was put in front, and has not been taken back */
     bool foreground_at_once; /* that was so from the start */
     bool foreground_wanted;  /* at the latest it is to be when the command uses the terminal */
-    bool ended_in_front;     /* the command's group was there when the terminal was taken back */
-    bool uses_terminal;      /* of the command line: it has the terminal, or may open it */
-    pid_t job_keeper;        /* of the command line: who could let our job go on, 0: nobody */
+    bool
+        foreground_is_due; /* our group was in front at the start: the command gets there by reading */
+    bool ended_in_front; /* the command's group was there when the terminal was taken back */
+    bool uses_terminal;  /* of the command line: it has the terminal, or may open it */
+    bool has_terminal;   /* the session has a controlling terminal */
+    bool keeps_session;  /* members in the background could read it from another session */
+    struct stream_terminals streams_on_terminals;
+    pid_t job_keeper; /* of the command line: who could let our job go on, 0: nobody */
     int report_fd;
     int lifeline[2];
     dev_t lifeline_device; /* of the pipe, which tells this descriptor table from others */
@@ -87,7 +101,9 @@ struct launch {
     size_t own_child_count;
     uint64_t own_filters; /* seccomp filters then, of which every member has one more */
     struct loop *loop;    /* of launch_begin() */
-    pid_t guardian;       /* 0 before the clone and after the reap */
+    _Atomic bool kill_ordered;
+    struct ending ending;
+    pid_t guardian; /* 0 before the clone and after the reap */
     int guardian_pidfd;
 };
 
@@ -101,9 +117,6 @@ void launch_memory_free(struct launch *launch);
 void launch_terminal_prepare(struct launch *launch, const struct launch_spec *spec);
 void launch_terminal_restore(struct launch *launch);
 
-/* True if this session has a controlling terminal, and if that cannot be told (foreground.c). */
-bool launch_terminal_controls(void);
-
 /* Fills the posture of a prepared launch (posture_launch.c). */
 void posture_describe_launch(struct launch *launch);
 
@@ -115,6 +128,9 @@ void launch_note_children(struct launch *launch);
 
 /* The sweep leaves it to the kernel whom its signals reach: whether they reach others is seen here (launch.c). */
 bool launch_reaches_outsiders(void);
+
+/* Reaps the guardian. False: it lives on, as launch_ends_in_vain() says (ending.c). */
+bool launch_await_guardian(struct launch *launch);
 
 /* The guardian died out of turn: ends the members that PDEATHSIG did not reach (sweep.c). */
 void launch_sweep_members(struct launch *launch);

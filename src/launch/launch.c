@@ -8,6 +8,7 @@
 #include "kernel/procfs.h"
 #include "kernel/sys.h"
 #include "launch/internal.h"
+#include "launch/lifelines.h"
 #include "net/network.h"
 #include "util/fault.h"
 #include "util/fd.h"
@@ -79,6 +80,20 @@ static bool enter_supervisor_domain(struct launch *launch, struct error *err)
     return true;
 }
 
+/* What helps, behind the reason. */
+static bool with_hint(struct error *err, const char *hint)
+{
+    size_t length = strlen(err != NULL ? err->text : "");
+
+    if (err != NULL)
+        snprintf(err->text + length, sizeof(err->text) - length, "%s", hint);
+    return false;
+}
+
+static const char outer_sandbox_hint[] =
+    "; an outer sandbox supervises this process already: use --no-supervisor (builder "
+    "field no_supervisor) on one of the two levels";
+
 static bool clone_guardian(struct launch *launch, struct error *err)
 {
     unsigned long flags =
@@ -101,9 +116,22 @@ static bool clone_guardian(struct launch *launch, struct error *err)
         pid = bare_clone(flags, launch->guardian_stack_top, &pidfd, NULL, guardian_main,
                          &launch->guardian_plan);
     }
+    /* A table is shared for the listener's sake. Inside a sandbox of a container nobody may share one
+     * (filter/argument_rules.c), and what starts there has no listener. */
+    if (pid == -EPERM && !launch->supervised) {
+        launch->guardian_plan.own_table = true;
+        pid = bare_clone(flags & ~(unsigned long)CLONE_FILES, launch->guardian_stack_top, &pidfd,
+                         NULL, guardian_main, &launch->guardian_plan);
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (pid < 0)
-        return error_runtime(err, (int)-pid, "clone of the guardian");
+    if (pid < 0) {
+        error_runtime(err, (int)-pid, "clone of the guardian");
+        return with_hint(err,
+                         pid == -EPERM && launch->supervised
+                             ? "; perhaps an outer sandbox or a filter refuses it: --no-supervisor "
+                               "(builder field no_supervisor) may help"
+                             : "");
+    }
     launch->guardian = (pid_t)pid;
     launch->guardian_pidfd = pidfd;
     return true;
@@ -213,8 +241,7 @@ static bool report_failed_step(struct launch *launch, struct error *err)
         return error_runtime(err, 0, "the %s died before the command was confined",
                              launch_guardian_is_gone(launch) ? "guardian process" : "child");
     if (step == STEP_SECCOMP && error == EBUSY)
-        hint = "; an outer sandbox supervises this process already: use --no-supervisor (builder "
-               "field no_supervisor) on one of the two levels";
+        hint = outer_sandbox_hint;
     else if ((step == STEP_LANDLOCK || step == STEP_GUARDIAN_DOMAIN) && error == E2BIG)
         hint = "; too many nested sandboxes";
     else if (step == STEP_GUARDIAN_WATCH && error == ESRCH)
@@ -236,10 +263,7 @@ static bool report_failed_step(struct launch *launch, struct error *err)
         object = launch->domains.own_rules[launch->record->failed_own_rule].path;
     error_runtime(err, error, "%s%s%s", launch_step_name(step), object == NULL ? "" : " ",
                   object == NULL ? "" : object);
-    size_t length = strlen(err != NULL ? err->text : "");
-    if (err != NULL)
-        snprintf(err->text + length, sizeof(err->text) - length, "%s", hint);
-    return false;
+    return with_hint(err, hint);
 }
 
 /* Closes what only the launch needed. A lifeline stays as a whole: its write end is what dies with us,
@@ -394,6 +418,7 @@ static void cut_lifeline(struct launch *launch)
 {
     int end = __atomic_exchange_n(&launch->lifeline[1], -1, __ATOMIC_ACQ_REL);
 
+    lifelines_remove(end);
     if (end >= 0)
         close(end);
 }
@@ -416,6 +441,8 @@ static void give_order(struct launch_record *record, enum guardian_command comma
 int launch_command(struct launch *launch, enum guardian_command command)
 {
     give_order(launch->record, command);
+    if (command == COMMAND_KILL)
+        atomic_store_explicit(&launch->kill_ordered, true, memory_order_release);
     int result = notify_guardian(launch);
     if (result < 0 && result != -ESRCH && command == COMMAND_KILL && launch->lifeline[1] >= 0 &&
         lifeline_is_here(launch, 1)) {
@@ -490,17 +517,17 @@ int launch_signal_group(struct launch *launch, int signal)
 void launch_finish(struct launch *launch)
 {
     if (launch->guardian > 0) {
-        int status;
         /* Not to one that ended in order: nobody is left to be told. */
         if (atomic_load_explicit(&launch->record->finished, memory_order_acquire) == 0) {
             launch_command(launch, COMMAND_KILL);
             launch_command(launch, COMMAND_FINISH);
         }
-        /* Where a filter refuses that, nothing started; but its memory is freed next. */
-        if (RETRY_ON_EINTR(waitpid(launch->guardian, &status, __WALL)) < 0 && errno != ECHILD &&
-            launch_descriptors_are_here(launch)) {
-            struct pollfd ended = {.fd = launch->guardian_pidfd, .events = POLLIN};
-            RETRY_ON_EINTR(poll(&ended, 1, -1));
+        if (!launch_await_guardian(launch)) {
+            if (launch_descriptors_are_here(launch)) {
+                launch_foreground_take_back(launch);
+                launch_terminal_restore(launch);
+            }
+            return; /* the name goes with the guardian */
         }
         if (atomic_load_explicit(&launch->record->finished, memory_order_acquire) == 0)
             launch_sweep_members(launch);
@@ -548,10 +575,13 @@ void launch_free(struct launch *launch)
     if (launch == NULL)
         return;
     launch_finish(launch);
+    if (launch_left_members(launch) != NULL)
+        return;
     launch_tidy(launch);
     struct denial_log *denials = launch->denials;
     struct supervisor *supervisor = launch->supervisor;
     streams_free(&launch->streams);
+    stream_terminals_close(&launch->streams_on_terminals);
     granted_free(&launch->granted);
     command_free(&launch->command);
     posture_free(&launch->posture);
@@ -641,6 +671,11 @@ bool launch_confined(const struct launch *launch)
 int launch_take_stream(struct launch *launch, int stream)
 {
     return stream < 0 || stream > 2 ? -1 : fd_steal(&launch->streams.host_ends[stream]);
+}
+
+bool launch_refuses_input(const struct launch *launch)
+{
+    return launch->streams_on_terminals.input_refused;
 }
 
 int launch_terminal(const struct launch *launch)

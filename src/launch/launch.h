@@ -104,6 +104,12 @@ int launch_signal_group(struct launch *launch, int signal);
  * somebody and does not obey. */
 void launch_kill(struct launch *launch);
 
+/* To be asked about once a second, on the loop's thread: members were killed, and for seconds none of them has ended. */
+bool launch_ends_in_vain(struct launch *launch);
+
+/* After that was true: which they are, for a person to read. NULL: it was not, or they have ended since. */
+const char *launch_left_members(const struct launch *launch);
+
 /* COMMAND_FINISH and then launch_kill(). Any thread: on another than the loop's it is the two commands alone. */
 void launch_end(struct launch *launch);
 
@@ -138,6 +144,9 @@ bool launch_confined(const struct launch *launch); /* domain S is really in forc
 /* Why the run goes on without introspection, NULL if it does not; for a person to read. */
 const char *launch_warning(const struct launch *launch);
 
+/* Standard input is a terminal of another session, of which the command reads nothing (stream_terminals.h). */
+bool launch_refuses_input(const struct launch *launch);
+
 /* The host's end of a piped stream, -1 if none; the caller takes it over. */
 int launch_take_stream(struct launch *launch, int stream);
 
@@ -163,12 +172,15 @@ void launch_foreground_leave(struct launch *launch);     /* it is whose somebody
 bool launch_foreground_ended_in_front(const struct launch *launch);
 
 /* After the guardian ended (or to end it): kills what is left if it did not end in order, reaps it,
- * gives up the name. Idempotent. Where the descriptors are others it only ends it. */
+ * gives up the name. Idempotent. Where the descriptors are others it only ends it. Of members that do not end it tells
+ * by launch_left_members() after some seconds, at once when that is known already: nothing may be freed then, since
+ * the guardian uses it. */
 void launch_finish(struct launch *launch);
 
 /* After that: closes what can wait until the result is visible. launch_free() does the same. */
 void launch_tidy(struct launch *launch);
-void launch_free(struct launch *launch); /* finishes first; NULL is accepted */
+/* Finishes first; NULL is accepted. With members left it stays. */
+void launch_free(struct launch *launch);
 
 /* Confines the calling thread to the policy's path grants. */
 bool launch_confine(const struct policy *policy, struct error *err);

@@ -3,6 +3,7 @@
 #include "launch/internal.h"
 
 #include "kernel/probe.h"
+#include "kernel/sys.h"
 #include "kernel/task_memory.h"
 #include "launch/registry.h"
 #include "net/network.h"
@@ -13,10 +14,12 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Gates that users of this kind of sandbox expect and this build does not have. */
@@ -347,6 +350,36 @@ static void describe_write_grants(struct launch *launch)
     grant_opener_free(&opener);
 }
 
+/* Of a process of another user nothing can be read without CAP_SYS_PTRACE (ptrace(2)), which containers take from
+ * their root while it may still change its user. */
+static bool cannot_look_at_other_users(const struct launch *launch)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+    return launch->supervised && !launch->map_user && !launch->child_plan.keep_user &&
+           sys_call2(SYS_capget, (long)&header, (long)sets) == 0 &&
+           (sets[0].permitted & CAP_TO_MASK(CAP_SETUID)) != 0 &&
+           (sets[0].effective & CAP_TO_MASK(CAP_SYS_PTRACE)) == 0;
+}
+
+static void describe_terminals(struct launch *launch)
+{
+    const struct stream_terminals *streams = &launch->streams_on_terminals;
+
+    if (streams->reads_foreign)
+        posture_exception(&launch->posture,
+                          "a stream is a terminal of another session: members read what is typed "
+                          "there, whatever is in front");
+    else if (streams->keeps_output)
+        posture_exception(&launch->posture,
+                          "an output is a terminal that cannot be opened for writing alone");
+    if (launch->keeps_session && (launch->policy->without & FEATURE_PROCESS_GATE) != 0)
+        posture_exception(&launch->posture,
+                          "--without process-gate: in the background members can leave the session "
+                          "of the terminal, and read what is typed to others");
+}
+
 static void describe_exceptions(struct launch *launch)
 {
     const struct strv *lists[] = {&launch->policy->fs_write, &launch->policy->fs_write_try};
@@ -374,12 +407,17 @@ static void describe_exceptions(struct launch *launch)
         posture_exception(&launch->posture,
                           "no member can change its user: sandlock may not signal other users "
                           "(CAP_KILL) and could not end it");
+    if (cannot_look_at_other_users(launch))
+        posture_exception(&launch->posture,
+                          "a member that becomes another user is refused what sandlock does for "
+                          "members: it may not look at other users' processes (CAP_SYS_PTRACE)");
     for (size_t i = 0; i < sizeof(absent_gates) / sizeof(absent_gates[0]); i++) {
         const struct absent_gate *gate = &absent_gates[i];
         posture_set(&launch->posture, gate->name, POSTURE_ABSENT, NULL, gate->why);
         if (gate->exception != NULL)
             posture_exception(&launch->posture, "%s", gate->exception);
     }
+    describe_terminals(launch);
     describe_write_grants(launch);
     describe_kernel_files(launch);
 }

@@ -169,9 +169,11 @@ static void describe_listen(struct launch *launch, const struct network_shape *s
     const struct policy *policy = launch->policy;
     bool gate = !policy->no_supervisor && (policy->without & FEATURE_LISTEN_GATE) == 0;
 
-    if (shape->bind_restricted && !shape->bind_zero && !gate)
-        posture_exception(&launch->posture, "listen() on a TCP socket that was never bound opens a "
-                                            "port chosen by the kernel");
+    if (shape->listen_restricted && !gate)
+        posture_exception(&launch->posture,
+                          "listen() on a TCP socket that was never bound opens a port chosen by "
+                          "the kernel%s",
+                          shape->bind_zero ? ", also one that is denied" : "");
 }
 
 static void describe_open(struct launch *launch)

@@ -10,6 +10,7 @@
 #include "kernel/task_memory.h"
 #include "launch/home.h"
 #include "launch/precompiled.h"
+#include "launch/lifelines.h"
 #include "launch/registry.h"
 #include "member/object.h"
 #include "net/net.h"
@@ -28,6 +29,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -44,6 +46,7 @@ static uint32_t chosen_fault(void)
         uint32_t fault;
     } others[] = {
         {"slow-exec", FAULT_SLOW_EXEC},
+        {"slow-child", FAULT_SLOW_CHILD},
         {"guardian-violation", FAULT_GUARDIAN_VIOLATION},
         {"guardian-crash", FAULT_GUARDIAN_CRASH},
         {"guardian-crash-early", FAULT_GUARDIAN_CRASH_EARLY},
@@ -129,6 +132,14 @@ static void let_signals_end_us(const struct launch_spec *spec, sigset_t *before)
 
 static bool path_truncates_early(const char *path)
 {
+    struct statfs status;
+
+    return statfs(path, &status) != 0 || object_type_truncates_early((uint32_t)status.f_type);
+}
+
+/* What an automount would bring up there is not waited for. */
+static bool start_truncates_early(const char *path)
+{
     CLEANUP_FD int fd = open(path, O_PATH | O_CLOEXEC);
 
     return object_truncates_early(fd);
@@ -141,7 +152,7 @@ static void find_early_truncation(struct launch *launch)
     const char *start = launch->policy->cwd;
 
     launch->truncates_early = path_truncates_early("/") || path_truncates_early(".") ||
-                              (start != NULL && path_truncates_early(start));
+                              (start != NULL && start_truncates_early(start));
     for (size_t i = 0; i < launch->granted.count; i++)
         launch->truncates_early |= launch->granted.items[i].truncates_early;
 }
@@ -159,7 +170,11 @@ static bool prepare_supervisor(struct launch *launch, const struct launch_spec *
         .confined = launch->confine,
         .interactive = launch->terminal >= 0,
         .traced = launch->traced,
-        .terminal = !policy->no_supervisor && launch_terminal_controls(),
+        .terminal = launch->has_terminal,
+        .terminal_fd = launch->terminal,
+        .foreign_terminals = launch->streams_on_terminals.foreign,
+        .foreign_terminal_count = launch->streams_on_terminals.foreign_count,
+        .keeps_session = launch->keeps_session,
         .early_truncation = launch->truncates_early,
         .window = launch->window,
     };
@@ -207,6 +222,8 @@ static bool prepare_filter(struct launch *launch, struct error *err)
         options.privileged = sys_may_be_privileged();
         options.early_truncation = launch->truncates_early || launch->domains.truncates_early;
     }
+    options.keeps_session = launch->keeps_session && !launch->supervised &&
+                            (launch->policy->without & FEATURE_PROCESS_GATE) == 0;
     launch->filter = precompiled_members_filter(member_filter_key(launch->policy, &options));
     if (launch->filter != NULL)
         return true;
@@ -244,6 +261,17 @@ static bool prepare_affinity(struct launch *launch, struct error *err)
     }
     launch->affinity_size = words * sizeof(unsigned long);
     return true;
+}
+
+static bool prepare_streams(struct launch *launch, const struct launch_spec *spec,
+                            struct error *err)
+{
+    struct launch_spec planned = *spec;
+
+    memcpy(planned.streams, launch->streams_on_terminals.streams, sizeof(planned.streams));
+    bool ok = streams_prepare(&launch->streams, &planned, err);
+    stream_terminals_close(&launch->streams_on_terminals);
+    return ok;
 }
 
 /* A user mapping is needed only where it changes something. The child writes it itself, and the kernel lets
@@ -349,6 +377,7 @@ static void fill_guardian_plan(struct launch *launch, const struct launch_spec *
     guardian->end_with_child = spec->end_with_child;
     guardian->lifeline = launch->lifeline[0];
     guardian->report_fd = launch->report_fd;
+    guardian->keeps_stopped = launch->own_process && launch->uses_terminal;
     guardian->name = launch->claim.name;
     guardian->runtime_root = launch->claim.root_fd;
     guardian->runtime_directory = launch->claim.active ? launch->claim.directory_fd : -1;
@@ -482,7 +511,7 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
     if (!take_name(launch, spec->name, err) ||
         !domains_build(&launch->domains, &options, &launch->posture, err) ||
         !check_descent(launch, err) || !prepare_filter(launch, err) ||
-        !prepare_affinity(launch, err) || !streams_prepare(&launch->streams, spec, err) ||
+        !prepare_affinity(launch, err) || !prepare_streams(launch, spec, err) ||
         !prepare_memory(launch, spec, err))
         return false;
     /* A process of ours never execs, and its end the guardian sees by the pidfd. */
@@ -493,6 +522,7 @@ static bool prepare_all(struct launch *launch, const struct launch_spec *spec, s
     if (launch->lifeline[0] >= 0 && fstat(launch->lifeline[0], &lifeline) == 0) {
         launch->lifeline_device = lifeline.st_dev;
         launch->lifeline_inode = lifeline.st_ino;
+        lifelines_add(launch->lifeline[1], lifeline.st_dev, lifeline.st_ino);
     }
     fill_child_plan(launch, spec);
     fill_guardian_plan(launch, spec);
@@ -527,6 +557,7 @@ struct launch *launch_prepare(const struct launch_spec *spec, struct error *err)
     launch->granted = GRANTED_INIT;
     launch->domains = DOMAINS_INIT;
     launch->streams = STREAMS_INIT;
+    launch->streams_on_terminals = STREAM_TERMINALS_INIT;
     launch->lifeline[0] = launch->lifeline[1] = -1;
     launch->terminal = launch->report_fd = launch->guardian_pidfd = -1;
     if (!prepare_all(launch, spec, err)) {

@@ -8,6 +8,7 @@
 const struct feature *const feature_registry[] = {
     &feature_process_gate,
     &feature_terminal_gate,
+    &feature_session_gate,
     &feature_cpu_affinity,
     &feature_metadata_gate,
     &feature_process_limit,

@@ -70,22 +70,38 @@ static bool is_hosts_own(int fd)
     return flags >= 0 && (flags & FD_CLOEXEC) == 0;
 }
 
+/* A file of the kernel's own memory, without a name: a memfd, of huge pages too. */
+static bool is_memory(const struct stat *status, const struct statfs *system)
+{
+    return S_ISREG(status->st_mode) && status->st_nlink == 0 &&
+           (system->f_type == TMPFS_MAGIC || system->f_type == HUGETLBFS_MAGIC);
+}
+
 /* Whoever has one end of an anonymous pipe can open the other through /proc/self/fd, and Landlock does not
  * judge pipes. What a member writes into the pipe that it reads from reaches all who read there: a
  * shell that takes its script from it would run that. So such a pipe may not be opened for writing any
  * more; who has its other end keeps it. Members cannot change the mode back (metadata gate). Somebody
- * else's pipe cannot be changed, nor opened by our user. */
+ * else's pipe cannot be changed, nor opened by our user. The same of a memfd: anybody may open it by its mode, and the
+ * caller who handed it out for reading may read its script from it; for writing, and have what is there to itself. */
 static void close_way_back(int fd)
 {
     struct stat status;
     struct statfs system;
     int flags = fcntl(fd, F_GETFL);
 
-    if (flags < 0 || (flags & (O_ACCMODE | O_PATH)) != O_RDONLY || fstat(fd, &status) != 0 ||
-        !S_ISFIFO(status.st_mode) || (status.st_mode & 0222) == 0)
+    if (flags < 0 || (flags & O_PATH) != 0 || fstat(fd, &status) != 0 ||
+        (!S_ISFIFO(status.st_mode) && !S_ISREG(status.st_mode)) || fstatfs(fd, &system) != 0)
         return;
-    if (fstatfs(fd, &system) == 0 && system.f_type == PIPEFS_MAGIC)
-        fchmod(fd, status.st_mode & 0555);
+    bool memory = is_memory(&status, &system);
+    if (!memory && system.f_type != PIPEFS_MAGIC)
+        return;
+    mode_t kept = 07777;
+    if ((flags & O_ACCMODE) == O_RDONLY)
+        kept = 0555;
+    else if (memory && (flags & O_ACCMODE) == O_WRONLY)
+        kept = 0333;
+    if ((status.st_mode & 07777 & ~kept) != 0)
+        fchmod(fd, status.st_mode & kept);
 }
 
 static bool add_stream(struct streams *streams, int stream, const struct stream_spec *spec,

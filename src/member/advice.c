@@ -90,6 +90,15 @@ static bool place_to_grant(const struct request *request, bool write, const char
     return true;
 }
 
+/* By its name it is granted; the grant is of the file that had the name when the run began. */
+static bool was_replaced(const struct request *request, const char *path, bool write)
+{
+    const struct grants *grants = supervisor_grants(request->supervisor);
+    const struct grant *grant = grants == NULL ? NULL : grants_find(grants, path, write);
+
+    return grant != NULL && !grant->directory;
+}
+
 bool advice_grant(struct buffer *out, const struct request *request, bool write, const char *path,
                   bool itself, const char **rule)
 {
@@ -99,6 +108,11 @@ bool advice_grant(struct buffer *out, const struct request *request, bool write,
     if (path[0] == '\0' || !probe_has_call(PROBE_OPENAT2) ||
         !place_to_grant(request, write, path, place))
         return false;
+    if (itself && was_replaced(request, path, write)) {
+        *rule = "no rule: the granted file was replaced since the run began: grant its directory, "
+                "or start again";
+        return false;
+    }
     const char *caution =
         path_advice(out, write, place, itself, supervisor_home(request->supervisor));
     if (caution != NULL)

@@ -429,8 +429,11 @@ uint32_t object_file_system(int path_fd)
 
 bool object_truncates_early(int path_fd)
 {
-    uint32_t type = object_file_system(path_fd);
+    return object_type_truncates_early(object_file_system(path_fd));
+}
 
+bool object_type_truncates_early(uint32_t type)
+{
     return type == 0 || type == OVERLAYFS_SUPER_MAGIC || type == FUSE_SUPER_MAGIC;
 }
 

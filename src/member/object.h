@@ -106,6 +106,7 @@ uint32_t object_file_system(int path_fd);
 /* True if its file system may empty a file that is opened with O_TRUNC before Landlock is asked for the right to
  * truncate, whatever the file is opened for: overlayfs, FUSE, and what cannot be told. */
 bool object_truncates_early(int path_fd);
+bool object_type_truncates_early(uint32_t type); /* of statfs(2), 0: cannot be told */
 
 /* True if the object lies in a procfs, and if it cannot be told. */
 bool object_is_in_procfs(int path_fd);

@@ -19,6 +19,7 @@
 #include "net/refusal.h"
 #include "net/port_sockets.h"
 #include "net/sock_diag.h"
+#include "policy/own_port.h"
 #include "util/fault.h"
 #include "util/fd.h"
 
@@ -35,9 +36,6 @@
 /* In both IP families, and in what the kernel reads as one, the port follows the family. */
 #define PORT_OFFSET 2
 #define PORT_END 4
-
-/* So many denied ports in a row, and the kernel has no other. */
-#define CHOICES 16
 
 struct binder {
     const struct policy *policy;
@@ -133,16 +131,17 @@ static void job_free(void *data)
     free(job);
 }
 
-static struct verdict refuse(const struct request *request, const struct job *job, const char *rule,
-                             const char *option)
+static struct verdict refuse(const struct request *request, const struct job *job, bool denied)
 {
-    char object[ENDPOINT_TEXT_MAX], suggest[48] = "";
+    char object[ENDPOINT_TEXT_MAX];
+    CLEANUP_BUFFER struct buffer suggest = BUFFER_INIT;
 
     name_local_address(object, job->protocol, &job->address);
-    if (option != NULL)
-        snprintf(suggest, sizeof(suggest), "%s %u", option, job->port);
-    request_record_denial(request, object, "bind", EACCES, LAYER, rule,
-                          suggest[0] == '\0' ? NULL : suggest);
+    if (!denied)
+        own_port_suggest_bind(job->binder->policy, NULL, job->port, &suggest);
+    request_record_denial(request, object, "bind", EACCES, LAYER,
+                          denied ? "--net-deny-bind" : "no rule",
+                          denied || buffer_failed(&suggest) ? NULL : buffer_text(&suggest));
     return verdict_errno(EACCES);
 }
 
@@ -181,12 +180,7 @@ static struct verdict judge(const struct request *request, const struct job *job
                                                   : refuse_udp(request, job->binder, &job->address);
     if (network_may_bind(policy, job->port) || fault_is("verdict-allow"))
         return verdict_next();
-    for (size_t i = 0; i < policy->deny_bind_port_count; i++) {
-        const struct port_range *range = &policy->deny_bind_ports[i];
-        if (job->port >= range->low && job->port <= range->high)
-            return refuse(request, job, "--net-deny-bind", NULL);
-    }
-    return refuse(request, job, "no rule", "--net-allow-bind");
+    return refuse(request, job, network_denies_bind(policy, job->port));
 }
 
 /* Where packets are judged by their address, no socket gets bound to an interface by which others than it
@@ -211,7 +205,17 @@ static struct verdict refuse_device(const struct request *request, const struct 
 
 /* ---- Performing ---------------------------------------------------------------------------------- */
 
-static int bind_to(const struct job *job, uint16_t port)
+static uint16_t bound_port(int fd)
+{
+    uint8_t bytes[sizeof(struct sockaddr_storage)] = {0};
+    socklen_t length = sizeof(bytes);
+
+    if (getsockname(fd, (struct sockaddr *)bytes, &length) != 0 || length < PORT_END)
+        return 0;
+    return (uint16_t)(bytes[PORT_OFFSET] << 8 | bytes[PORT_OFFSET + 1]);
+}
+
+static int bind_exactly(const struct job *job, uint16_t port)
 {
     uint8_t bytes[ADDRESS_BYTES_MAX];
 
@@ -222,6 +226,39 @@ static int bind_to(const struct job *job, uint16_t port)
     }
     return bind(job->socket.fd, (const struct sockaddr *)bytes, job->address.length) == 0 ? 0
                                                                                           : -errno;
+}
+
+static bool is_denied(const struct job *job, uint16_t port)
+{
+    return job->socket.protocol == IPPROTO_TCP && network_denies_bind(job->binder->policy, port);
+}
+
+/* Takes a port away that the kernel chose: a listener that is shut down keeps none, though its name
+ * still tells it, and can be bound again. */
+static bool give_back(int fd)
+{
+    return listen(fd, 0) == 0 && shutdown(fd, SHUT_RDWR) == 0;
+}
+
+/* At a port that the kernel chooses, unless all that it chooses are denied. */
+static int bind_anywhere(const struct job *job)
+{
+    for (int i = 0; i < BIND_CHOICES; i++) {
+        int result = bind_exactly(job, 0);
+        if (result < 0 && i > 0)
+            break;
+        uint16_t port = result == 0 ? bound_port(job->socket.fd) : 0;
+        if (port == 0 || !is_denied(job, port))
+            return result;
+        if (!give_back(job->socket.fd))
+            break;
+    }
+    return -EADDRINUSE;
+}
+
+static int bind_to(const struct job *job, uint16_t port)
+{
+    return port == 0 ? bind_anywhere(job) : bind_exactly(job, port);
 }
 
 static bool is_on(int fd, int option)
@@ -259,16 +296,6 @@ static int bind_alone(const struct job *job, uint16_t port)
     if (reuse_address)
         switch_option(fd, SO_REUSEADDR, 1);
     return result;
-}
-
-static uint16_t bound_port(int fd)
-{
-    uint8_t bytes[sizeof(struct sockaddr_storage)] = {0};
-    socklen_t length = sizeof(bytes);
-
-    if (getsockname(fd, (struct sockaddr *)bytes, &length) != 0 || length < PORT_END)
-        return 0;
-    return (uint16_t)(bytes[PORT_OFFSET] << 8 | bytes[PORT_OFFSET + 1]);
 }
 
 static int record(const struct job *job, uint16_t virtual_port)
@@ -333,45 +360,14 @@ static int bind_virtual(const struct job *job)
     return result == 0 ? record(job, job->port) : result;
 }
 
-static bool is_denied(const struct job *job, uint16_t port)
-{
-    const struct policy *policy = job->binder->policy;
-
-    return job->socket.protocol == IPPROTO_TCP &&
-           port_ranges_contain(policy->deny_bind_ports, policy->deny_bind_port_count, port);
-}
-
-/* Takes a port away that the kernel chose: a listener that is shut down keeps none, though its name
- * still tells it, and can be bound again. */
-static bool give_back(int fd)
-{
-    return listen(fd, 0) == 0 && shutdown(fd, SHUT_RDWR) == 0;
-}
-
-/* At a port that the kernel chooses, unless all that it chooses are denied. */
-static int bind_anywhere(const struct job *job)
-{
-    for (int i = 0; i < CHOICES; i++) {
-        int result = bind_to(job, 0);
-        if (result < 0 && i > 0)
-            break;
-        uint16_t port = result == 0 ? bound_port(job->socket.fd) : 0;
-        if (port == 0 || !is_denied(job, port))
-            return result;
-        if (!give_back(job->socket.fd))
-            break;
-    }
-    return -EADDRINUSE;
-}
-
 static int bind_ip(const struct job *job)
 {
     enum net_protocol protocol;
     bool in_map = job->binder->ports != NULL && bind_protocol_of(&job->socket, &protocol);
 
-    if (job->port != 0)
-        return in_map ? bind_virtual(job) : bind_to(job, job->port);
-    int result = bind_anywhere(job);
+    if (job->port != 0 && in_map)
+        return bind_virtual(job);
+    int result = bind_to(job, job->port);
     return result == 0 && in_map ? record(job, 0) : result;
 }
 

@@ -171,10 +171,21 @@ static bool speaks_ipv4(int fd)
            IN6_IS_ADDR_V4MAPPED(&own.sin6_addr);
 }
 
+/* In this order: see keep_family(). */
+static bool keeps_ipv4(int fd)
+{
+    return speaks_ipv4(fd) || is_marked(fd);
+}
+
 /*
  * A TCP socket of IPv6 that is connected to an IPv4 address speaks IPv4 from then on, also when the connect fails: a
  * later one to an IPv6 address sends its first packet to the old address, at the new port and by the new interface.
  * The kernel tells nobody, so the socket gets a mark.
+ *
+ * Connects of one socket exclude each other, but nothing excludes the end of a connection, which another thread may ask
+ * for at any time between this look and the connect, and by which one that was accepted, unmarked so far, could be
+ * connected again. So whether it speaks IPv4 is asked first: who has been found not to was either marked before its
+ * connection ended, which the second look then sees, or has never spoken it and can begin to only by a connect.
  */
 static int keep_family(int fd, const struct socket_address *address)
 {
@@ -184,7 +195,7 @@ static int keep_family(int fd, const struct socket_address *address)
         return 0;
     if (address->ip.family == 4)
         return mark(fd);
-    return is_marked(fd) ? -ENETUNREACH : 0;
+    return keeps_ipv4(fd) ? -ENETUNREACH : 0;
 }
 
 /* -ENOTCONN: it has none, or one at port 0, where no socket that sends is connected to (see net/question.h). */
@@ -372,6 +383,11 @@ int device_settle(const struct pinned_socket *socket, const struct socket_addres
     return -ENETUNREACH;
 }
 
+bool device_kept_ipv4(const struct pinned_socket *socket)
+{
+    return socket->domain == AF_INET6 && is_stream(socket) && is_marked(socket->fd);
+}
+
 bool device_is_open(const struct pinned_socket *socket, const struct socket_address *address)
 {
     return is_ping(socket) && address->kind == ADDRESS_IP && net_address_is_loopback(&address->ip);
@@ -400,8 +416,8 @@ static const char *reason_of(const struct pinned_socket *socket,
         return "what is begun for a name could go on to another address (MSG_MORE)";
     if (connects && is_ping(socket) && address->kind == ADDRESS_IP)
         return "a ping socket can get bound to a network interface at any time";
-    if (connects && is_stream(socket) && address->ip.family != 4 && is_marked(socket->fd))
-        return "the socket was connected to an IPv4 address, to which it would send again";
+    if (connects && is_stream(socket) && address->ip.family != 4 && keeps_ipv4(socket->fd))
+        return "the socket has spoken IPv4, and would send to its IPv4 address again";
     return "the socket is bound to a network interface, by which it would leave";
 }
 

@@ -68,6 +68,10 @@ bool device_begins(const struct pinned_socket *socket, unsigned flags);
 int device_settle(const struct pinned_socket *socket, const struct socket_address *address,
                   int result);
 
+/* True of a TCP socket of IPv6 that was connected to an IPv4 address, also in vain. If it listened, the connections
+ * that it accepts would send by IPv4 what is for an IPv6 peer. */
+bool device_kept_ipv4(const struct pinned_socket *socket);
+
 /*
  * Such a socket cannot be kept from an interface: a ping socket of IPv6, whose bind takes one at any time, and a
  * loopback address. A message that names it takes the loopback interface along. What is sent without an address

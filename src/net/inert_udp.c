@@ -5,11 +5,13 @@
  * attached and locked, and the sending side is shut down, before the member gets the descriptor. Copies,
  * descriptors passed on and calls that no trap sees (write binds) change nothing about that. What passes by the
  * filter is an error that somebody on the network made up for such a port: it would be queued with the bytes
- * that it quotes, so that queue is never switched on.
+ * that it quotes, so that queue is never switched on. Nor is what lets a socket have a port together with others: it
+ * would get datagrams instead of a service outside, and drop them.
  */
+#include "kernel/task_memory.h"
+#include "member/socket.h"
 #include "net/net.h"
 #include "net/network.h"
-#include "member/socket.h"
 #include "policy/network.h"
 #include "supervisor/supervisor.h"
 #include "util/fd.h"
@@ -128,26 +130,62 @@ static struct verdict on_socket(struct request *request)
     return verdict_taken();
 }
 
+static bool is_about_errors(int level, int option)
+{
+    return (level == IPPROTO_IP && option == IP_RECVERR) ||
+           (level == IPPROTO_IPV6 && option == IPV6_RECVERR);
+}
+
+static bool is_about_sharing(int level, int option)
+{
+    return level == SOL_SOCKET && (option == SO_REUSEADDR || option == SO_REUSEPORT);
+}
+
 /* Nothing is sent, so no error comes that could be told. To refuse it would be an error to resolvers, which ask for
- * errors before they connect. Only registers decide. */
+ * errors before they connect. */
+static int switch_errors(const struct pinned_socket *socket, int level)
+{
+    if (socket->domain != AF_INET6 && socket->domain != AF_INET)
+        return -EOPNOTSUPP;
+    return level == IPPROTO_IP || socket->domain == AF_INET6 ? 0 : -ENOPROTOOPT;
+}
+
+/* Without it the kernel gives a UDP socket a port alone. Such a socket is not bound by its owner, and to refuse the
+ * option would be an error to who sets it before. On the others it is set here: the descriptor may be another one
+ * by the time the call went on. */
+static int switch_sharing(const struct request *request, const struct pinned_socket *socket,
+                          int option)
+{
+    const __u64 *args = request->notification.data.args;
+    int value;
+
+    if ((int)(uint32_t)args[4] < (int)sizeof(value))
+        return -EINVAL;
+    int result =
+        task_memory_read_all((pid_t)request->notification.pid, args[3], &value, sizeof(value));
+    if (result == 0 && !request_is_valid(request))
+        result = -ESRCH;
+    if (result < 0 || socket->protocol == IPPROTO_UDP)
+        return result;
+    return setsockopt(socket->fd, SOL_SOCKET, option, &value, sizeof(value)) == 0 ? 0 : -errno;
+}
+
+/* Only registers decide whether it is ours. */
 static struct verdict on_setsockopt(struct request *request)
 {
     const __u64 *args = request->notification.data.args;
     int level = (int)(uint32_t)args[1], option = (int)(uint32_t)args[2];
+    bool shares = is_about_sharing(level, option);
     struct pinned_socket socket;
 
-    if ((level != IPPROTO_IP || option != IP_RECVERR) &&
-        (level != IPPROTO_IPV6 || option != IPV6_RECVERR))
+    if (!shares && !is_about_errors(level, option))
         return verdict_next();
     int result = socket_pin_kind(request, (int)(uint32_t)args[0], &socket);
     if (result < 0)
         return verdict_errno(-result);
-    int domain = socket.domain;
+    result = shares ? switch_sharing(request, &socket, option) : switch_errors(&socket, level);
     socket_unpin(&socket);
-    if (domain != AF_INET6 && domain != AF_INET)
-        return verdict_errno(EOPNOTSUPP);
-    return level == IPPROTO_IP || domain == AF_INET6 ? verdict_value(0)
-                                                     : verdict_errno(ENOPROTOOPT);
+    return result < 0 ? verdict_errno(-result) : verdict_value(0);
 }
 
 /* Everything but datagrams of UDP. Rules that refuse a kind of socket come first anyway. */
@@ -164,11 +202,21 @@ static const struct filter_rule not_udp[] = {
     TEST(2, .value = IPPROTO_ICMPV6),
 };
 
-/* The few options of other levels with these numbers are let through by the handler. */
+/* The four numbers, of whatever level: what is not ours the handler lets through. Ranges leave room for what other
+ * traps of the call ask (FILTER_TESTS_MAX). */
+#define BETWEEN(low, high)                                                       \
+    {                                                                            \
+        .test_count = 1, .tests = {                                              \
+            {.arg = 2, .op = ARG_IN_RANGE, .value = (low), .value_high = (high)} \
+        }                                                                        \
+    }
+
 static const struct filter_rule other_options[] = {
-    {.test_count = 2,
-     .tests = {{.arg = 2, .op = ARG_NOT_EQUAL, .value = IP_RECVERR},
-               {.arg = 2, .op = ARG_NOT_EQUAL, .value = IPV6_RECVERR}}},
+    BETWEEN(0, SO_REUSEADDR - 1),
+    BETWEEN(SO_REUSEADDR + 1, IP_RECVERR - 1),
+    BETWEEN(IP_RECVERR + 1, SO_REUSEPORT - 1),
+    BETWEEN(SO_REUSEPORT + 1, IPV6_RECVERR - 1),
+    BETWEEN(IPV6_RECVERR + 1, UINT32_MAX),
 };
 
 static const struct trap traps[] = {
@@ -183,8 +231,13 @@ static const struct trap traps[] = {
 };
 
 /* Narrow forms, see supervisor/wall.c. */
-static const char *const needs[] = {"socket:datagram", "setsockopt:filter", "shutdown",
-                                    "pidfd_getfd",     "getsockopt",        NULL};
+static const char *const needs[] = {"socket:datagram",
+                                    "setsockopt:filter",
+                                    "setsockopt:reuse",
+                                    "shutdown",
+                                    "pidfd_getfd",
+                                    "getsockopt",
+                                    NULL};
 
 const struct feature feature_inert_udp = {
     .name = "inert-udp",

@@ -2,11 +2,13 @@
  * listen-gate: listen(2) on a TCP socket without a port takes one that the kernel chooses, and no
  * Landlock right covers that. Where TCP bind is restricted, listen is performed here on the pinned
  * socket, and only if it is bound: what its name says proves nothing, because a connect that failed or
- * was undone leaves a port there that the socket no longer holds.
+ * was undone leaves a port there that the socket no longer holds. Where the kernel may choose, but some ports
+ * are denied, the port is looked at once the socket listens.
  */
 #include "member/own_rights.h"
 #include "member/socket.h"
 #include "net/bind.h"
+#include "net/device.h"
 #include "net/net.h"
 #include "net/network.h"
 #include "net/sock_diag.h"
@@ -27,6 +29,7 @@
 struct gate {
     const struct policy *policy;
     bool any_port;          /* the bind list is not empty, so a socket can be bound */
+    bool chosen;            /* the kernel may choose a port, but not a denied one */
     struct port_map *ports; /* NULL without port_remap */
     struct sock_diag *diag; /* NULL: it cannot list bound sockets here, or is not needed */
     bool mapped;
@@ -36,10 +39,8 @@ struct gate {
 static bool gate_wanted(const struct policy *policy, const struct network *network)
 {
     (void)network;
-    struct network_shape shape = network_shape_of(policy);
-
-    return (policy->without & FEATURE_LISTEN_GATE) == 0 && shape.bind_restricted &&
-           !shape.bind_zero;
+    return (policy->without & FEATURE_LISTEN_GATE) == 0 &&
+           network_shape_of(policy).listen_restricted;
 }
 
 static bool gate_start(struct supervisor *supervisor, void **state, struct error *err)
@@ -56,8 +57,9 @@ static bool gate_start(struct supervisor *supervisor, void **state, struct error
     gate->rights = own_rights_now();
     gate->mapped = policy_maps_user(policy);
     gate->any_port = !shape.tcp_allow_layer || policy->bind_port_count > 0;
+    gate->chosen = shape.bind_zero;
     gate->ports = network == NULL ? NULL : network->ports;
-    if (gate->any_port && gate->ports == NULL && !fault_is("sock-diag"))
+    if (gate->any_port && !gate->chosen && gate->ports == NULL && !fault_is("sock-diag"))
         gate->diag = sock_diag_new(&refused);
     if (gate->diag != NULL && !sock_diag_lists_bound(gate->diag)) {
         sock_diag_free(gate->diag);
@@ -97,16 +99,25 @@ static bool is_listening(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &length) == 0 && accepts != 0;
 }
 
-static int perform(const struct pinned_socket *socket, int backlog)
+static int listen_now(const struct pinned_socket *socket, int backlog)
 {
     return listen(socket->fd, backlog) == 0 ? 0 : -errno;
 }
 
-/* A socket that held `port` must hold it still: another thread may have taken it away meanwhile. */
-static int perform_at(const struct pinned_socket *socket, uint16_t port, int backlog)
+/* Another thread may have connected it meanwhile, in vain. */
+static int perform(const struct pinned_socket *socket, int backlog)
 {
-    int result = perform(socket, backlog);
+    int result = listen_now(socket, backlog);
 
+    if (result < 0 || !device_kept_ipv4(socket))
+        return result;
+    shutdown(socket->fd, SHUT_RDWR);
+    return -EACCES;
+}
+
+/* A socket that held `port` must hold it still: another thread may have taken it away meanwhile. */
+static int stay_at(const struct pinned_socket *socket, uint16_t port, int result)
+{
     if (result < 0 || port_of(socket->fd) == port)
         return result;
     shutdown(socket->fd, SHUT_RDWR);
@@ -135,7 +146,7 @@ static int perform_behind_filter(const struct gate *gate, const struct pinned_so
         return -EACCES;
     if (setsockopt(socket->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) != 0)
         return -EACCES;
-    int result = perform_at(socket, port, backlog);
+    int result = stay_at(socket, port, perform(socket, backlog));
     if (setsockopt(socket->fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused)) != 0 &&
         result == 0)
         result = -errno;
@@ -144,14 +155,38 @@ static int perform_behind_filter(const struct gate *gate, const struct pinned_so
 
 static int refuse(const struct request *request)
 {
-    const struct policy *policy = supervisor_policy(request->supervisor);
     /* No allow rule helps against it. */
-    bool denied = port_ranges_contain(policy->deny_bind_ports, policy->deny_bind_port_count, 0);
+    bool denied = network_denies_bind(supervisor_policy(request->supervisor), 0);
 
     request_record_denial(request, "tcp://*:0", "listen", EACCES, LAYER,
                           denied ? "--net-deny-bind" : "port 0 is not in --net-allow-bind",
                           denied ? NULL : "--net-allow-bind 0");
     return -EACCES;
+}
+
+static int refuse_ipv4(const struct request *request)
+{
+    request_record_denial(request, "tcp socket", "listen", EACCES, LAYER,
+                          "the socket was connected to an IPv4 address, and would answer by IPv4",
+                          NULL);
+    return -EACCES;
+}
+
+/*
+ * The port that a socket without one gets is the kernel's choice, and known when it listens. A listener that is shut
+ * down keeps none and can listen again, at another. -EADDRINUSE: all that the kernel chooses are denied.
+ */
+static int perform_anywhere(const struct gate *gate, const struct pinned_socket *socket,
+                            int backlog)
+{
+    for (int i = 0; i < BIND_CHOICES; i++) {
+        int result = perform(socket, backlog);
+        if (result < 0 || !network_denies_bind(gate->policy, port_of(socket->fd)))
+            return result;
+        if (shutdown(socket->fd, SHUT_RDWR) != 0)
+            break;
+    }
+    return -EADDRINUSE;
 }
 
 /* The virtual port is what was allowed; the real one may change when the kernel gave the old one up. */
@@ -161,8 +196,8 @@ static int perform_virtual(const struct gate *gate, const struct request *reques
     uint16_t virtual_port = port_map_of(gate->ports, socket->cookie);
 
     if (virtual_port == 0)
-        return refuse(request);
-    int result = perform(socket, backlog);
+        return gate->chosen ? perform_anywhere(gate, socket, backlog) : refuse(request);
+    int result = perform_anywhere(gate, socket, backlog);
     uint16_t real = result < 0 ? 0 : port_of(socket->fd);
     if (real != 0 && port_map_real(gate->ports, NET_TCP, virtual_port) != real &&
         !port_map_record(gate->ports, NET_TCP, virtual_port, real, socket->cookie)) {
@@ -235,9 +270,13 @@ static int decide(const struct request *request, const struct gate *gate,
         return refuse(request); /* inherited: another kind of stream takes a port as well */
     uint16_t port = port_of(socket->fd);
     if (is_listening(socket->fd))
-        return perform_at(socket, port, backlog);
+        return stay_at(socket, port, listen_now(socket, backlog));
+    if (device_kept_ipv4(socket))
+        return refuse_ipv4(request);
     if (gate->ports != NULL)
         return perform_virtual(gate, request, socket, backlog);
+    if (gate->chosen)
+        return perform_anywhere(gate, socket, backlog);
     if (!gate->any_port || port == 0)
         return refuse(request);
     return LOOK;

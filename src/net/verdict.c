@@ -56,7 +56,6 @@ struct net_verdicts {
     struct destination_set deny[NET_PROTOCOL_COUNT];
     struct resolved_copy *resolved;
     size_t resolved_count;
-    struct port_range own_ports; /* see own_port.h */
 };
 
 /* ---- Ports -------------------------------------------------------------------------------------- */
@@ -281,7 +280,6 @@ struct net_verdicts *net_verdicts_new(const struct policy *policy,
     verdicts->policy = policy;
     verdicts->allow_layer = policy->net_allow.count > 0;
     verdicts->deny_layer = policy->net_deny.count > 0;
-    verdicts->own_ports = own_port_range();
     if (!copy_resolved(verdicts, resolved, resolved_count) ||
         !add_rules(verdicts, verdicts->allow, &policy->net_allow) ||
         !add_rules(verdicts, verdicts->deny, &policy->net_deny)) {
@@ -491,7 +489,7 @@ static void suggest_rule(const struct net_verdicts *verdicts, enum net_protocol 
                          struct net_verdict *verdict)
 {
     CLEANUP_BUFFER struct buffer text = BUFFER_INIT;
-    const char *reason = own_port_suggest(verdicts->policy, verdicts->own_ports, protocol, address,
+    const char *reason = own_port_suggest(verdicts->policy, NULL, protocol, address,
                                           name_of(verdicts, address), port, &text);
 
     snprintf(verdict->rule, sizeof(verdict->rule), "%s", reason != NULL ? reason : "no rule");

@@ -201,6 +201,9 @@ static bool read_port_range(struct part part, struct port_range *range, struct e
         low = trimmed((struct part){part.text, (size_t)(dash - part.text)});
         high = trimmed((struct part){dash + 1, (size_t)(part.text + part.length - dash - 1)});
     }
+    if (low.length == 0 || high.length == 0)
+        return error_config(err, "%s is neither a port nor a range of ports",
+                            quoted_part(part).text);
     if (!read_number(low, 0, UINT16_MAX, "port", &low_number, err) ||
         !read_number(high, 0, UINT16_MAX, "port", &high_number, err))
         return false;

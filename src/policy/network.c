@@ -32,9 +32,14 @@ static bool bind_has_allow_layer(const struct policy *policy)
     return tcp_is_protected(policy) && !policy->bind_any && !only_denied;
 }
 
+bool network_denies_bind(const struct policy *policy, uint16_t port)
+{
+    return port_ranges_contain(policy->deny_bind_ports, policy->deny_bind_port_count, port);
+}
+
 bool network_may_bind(const struct policy *policy, uint16_t port)
 {
-    if (port_ranges_contain(policy->deny_bind_ports, policy->deny_bind_port_count, port))
+    if (network_denies_bind(policy, port))
         return false;
     return !bind_has_allow_layer(policy) ||
            port_ranges_contain(policy->bind_ports, policy->bind_port_count, port);
@@ -97,6 +102,8 @@ struct network_shape network_shape_with(const struct policy *policy, bool kernel
     shape.tcp_allow_layer = bind_has_allow_layer(policy);
     shape.bind_restricted = shape.tcp_allow_layer || policy->deny_bind_port_count > 0;
     shape.bind_zero = network_may_bind(policy, 0);
+    shape.listen_restricted =
+        shape.bind_restricted && (!shape.bind_zero || policy->deny_bind_port_count > 0);
     shape.unix_gate_by_kernel = gated && kernel_gates_unix;
     shape.unix_gate = supervised && has_grants(policy) && gated && !kernel_gates_unix;
     /* With the gate in the supervisor every connect and send goes there anyway. */

@@ -26,7 +26,8 @@ struct network_shape {
     bool
         bind_restricted; /* TCP bind has an allow layer or a deny list: not every port may be bound */
     bool bind_zero;      /* bind(0) and listen without bind are allowed */
-    bool tcp_allow_layer; /* of bind: an allow list holds (also the empty one) */
+    bool listen_restricted; /* listen without bind is not, or may take a port that is denied */
+    bool tcp_allow_layer;   /* of bind: an allow list holds (also the empty one) */
     bool direct; /* the rules are ports of TCP to any address: Landlock alone judges them */
     bool connect_on_behalf; /* connect is trapped and performed by the supervisor */
     bool bind_on_behalf;    /* bind is trapped and performed by the supervisor */
@@ -46,5 +47,8 @@ void network_shape_pass(struct network_shape *shape, const struct policy *policy
 
 /* True if the port may be bound by the lists (allow minus deny). Exact match also for 0. */
 bool network_may_bind(const struct policy *policy, uint16_t port);
+
+/* True if a deny rule names the port, also where the kernel chooses it. */
+bool network_denies_bind(const struct policy *policy, uint16_t port);
 
 #endif

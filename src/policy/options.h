@@ -62,7 +62,7 @@ struct option_spec {
     enum option_scope scope;
     bool unsupervised;   /* works with --no-supervisor */
     bool confine;        /* accepted by confine() */
-    const char *group;   /* heading in --help */
+    const char *group;   /* heading in --help; NULL: an older spelling, shown nowhere */
     const char *help;    /* one line, no full stop; names the default */
     const char *details; /* further sentences for the long help and the man page, or NULL */
 };

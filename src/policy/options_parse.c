@@ -28,7 +28,6 @@ static const struct {
     {"net-bind", OPTION_NET_ALLOW_BIND, NULL},
     {"net-allow-host", OPTION_NET_ALLOW, NULL},
     {"net-connect", OPTION_NET_ALLOW, " tcp://*:PORT"},
-    {"uid", OPTION_USER, " N:N"},
 };
 
 static bool find_former_name(const char *name, size_t length, enum option_id *now,
@@ -64,7 +63,8 @@ static const char *closest_long_name(const char *name)
     size_t count = 0;
 
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if (option_specs[i].name != NULL && may_mean(name, option_specs[i].name))
+        if (option_specs[i].name != NULL && option_specs[i].group != NULL &&
+            may_mean(name, option_specs[i].name))
             candidates[count++] = option_specs[i].name;
     }
     candidates[count++] = "help";
@@ -262,5 +262,6 @@ bool options_parse(int argc, const char *const *argv, int first, struct record *
             return true;
     }
     parsed->command_index = parser.next;
-    return check_exclusive(&parser, OPTION_PROFILE, OPTION_PROFILE_FILE);
+    return check_exclusive(&parser, OPTION_PROFILE, OPTION_PROFILE_FILE) &&
+           check_exclusive(&parser, OPTION_USER, OPTION_UID);
 }

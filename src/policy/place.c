@@ -44,17 +44,34 @@ static const char *const trusted_places[] = {
     "/var/spool/at",
 };
 
-/* Below a home: what shells, logins, timers and sessions run of themselves, by the begin of a name; and what
- * holds it. */
-static const char *const start_files[] = {
-    ".bash_",    ".bashrc",  ".profile",  ".login",    ".logout",          ".zsh",
-    ".zprofile", ".zlogin",  ".zlogout",  ".kshrc",    ".mkshrc",          ".cshrc",
-    ".tcshrc",   ".xinitrc", ".xprofile", ".xsession", ".pam_environment", ".ssh",
-};
-static const char *const start_directories[] = {
-    ".config/autostart", ".config/environment.d",
-    ".config/fish",      ".config/systemd",
-    ".local/bin",        "bin",
+/* Below a home, besides hidden names: what shells and sessions run of themselves. */
+static const char *const start_directories[] = {"bin", "go/bin"};
+
+/* Below a home: keys, passwords and sessions of services, by the begin of a name. */
+static const char *const secrets[] = {
+    ".aws",
+    ".azure",
+    ".bash_history",
+    ".cargo/credentials",
+    ".config/chromium",
+    ".config/gcloud",
+    ".config/gh",
+    ".config/git/credentials",
+    ".config/google-chrome",
+    ".docker",
+    ".git-credentials",
+    ".gnupg",
+    ".kube",
+    ".local/share/keyrings",
+    ".mozilla",
+    ".my.cnf",
+    ".netrc",
+    ".npmrc",
+    ".password-store",
+    ".pgpass",
+    ".pypirc",
+    ".ssh",
+    ".thunderbird",
 };
 
 static const char root_read[] =
@@ -67,6 +84,14 @@ static const char trusted_written[] =
     "no rule: a write grant here hands over what others run and trust";
 static const char start_written[] =
     "no rule: a write grant here hands over what the user's shells and sessions run";
+static const char hidden_written[] =
+    "no rule: a write grant here hands over settings that other programs obey later; below a home "
+    "give the command a home of its own: --fs-write DIR --env HOME=DIR";
+static const char git_written[] =
+    "no rule: a write grant here hands over hooks and settings by which git runs programs later; "
+    "git status needs none with --env GIT_OPTIONAL_LOCKS=0";
+static const char secret_read[] =
+    "no rule: a read grant here shows keys, passwords or sessions of services";
 static const char home_read[] = "no rule: a read grant of this directory shows what lies at home, "
                                 "keys and passwords, too; grant what is needed there";
 static const char home_written[] = "no rule: a write grant of this directory hands over what lies "
@@ -129,24 +154,6 @@ static const char *below_home(const char *path, const char *home)
     return path[length] == '/' ? path + length + 1 : NULL;
 }
 
-static bool starts_programs(const char *path, const char *home)
-{
-    const char *rest = below_home(path, home);
-
-    if (rest == NULL || rest[0] == '\0')
-        return false;
-    for (size_t i = 0; i < COUNT(start_files); i++) {
-        if (strncmp(rest, start_files[i], strlen(start_files[i])) == 0)
-            return true;
-    }
-    for (size_t i = 0; i < COUNT(start_directories); i++) {
-        if (place_is_within(rest, start_directories[i]) ||
-            place_is_within(start_directories[i], rest))
-            return true;
-    }
-    return false;
-}
-
 static bool is_trusted(const char *path)
 {
     for (size_t i = 0; i < COUNT(trusted_places); i++) {
@@ -154,6 +161,55 @@ static bool is_trusted(const char *path)
             return true;
     }
     return false;
+}
+
+static bool starts_programs(const char *path, const char *home)
+{
+    const char *rest = below_home(path, home);
+
+    for (size_t i = 0; rest != NULL && rest[0] != '\0' && i < COUNT(start_directories); i++) {
+        if (place_is_within(rest, start_directories[i]) ||
+            place_is_within(start_directories[i], rest))
+            return true;
+    }
+    return false;
+}
+
+/* Or what holds them. */
+static bool is_secret(const char *path, const char *home)
+{
+    const char *rest = below_home(path, home);
+
+    for (size_t i = 0; rest != NULL && rest[0] != '\0' && i < COUNT(secrets); i++) {
+        if (strncmp(rest, secrets[i], strlen(secrets[i])) == 0 || place_is_within(secrets[i], rest))
+            return true;
+    }
+    return false;
+}
+
+static bool name_ends_in(const char *name, size_t length, const char *end)
+{
+    size_t size = strlen(end);
+
+    return length >= size && strncmp(name + length - size, end, size) == 0;
+}
+
+/* Hidden names are settings, wherever they are: of shells, editors, tools and their hooks. Those that call themselves
+ * a cache (".cache", ".pytest_cache") are not. */
+static const char *caution_of_names(const char *path)
+{
+    const char *caution = NULL;
+
+    for (const char *name = path; *name != '\0';) {
+        size_t length = strcspn(name, "/");
+        if (name_ends_in(name, length, ".git")) /* also of a repository without a work tree */
+            return git_written;
+        if (name[0] == '.' && !name_ends_in(name, length, "cache"))
+            caution = hidden_written;
+        name += length;
+        name += strspn(name, "/");
+    }
+    return caution;
 }
 
 const char *place_caution(const char *directory, bool write, const char *home)
@@ -167,10 +223,12 @@ const char *place_caution(const char *directory, bool write, const char *home)
     if (holds_home(directory, home))
         return write ? home_written : home_read;
     if (!write)
-        return NULL;
+        return is_secret(directory, home) ? secret_read : NULL;
     if (is_trusted(directory))
         return trusted_written;
     if (starts_programs(directory, home))
         return start_written;
-    return is_child(directory, "/run/user") ? session_written : NULL;
+    if (is_child(directory, "/run/user"))
+        return session_written;
+    return caution_of_names(directory);
 }

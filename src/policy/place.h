@@ -1,6 +1,7 @@
 /*
  * Directories that advice about grants knows, by canonical names alone: those of the system, which hold no
- * secrets, those of which a grant gives away more than what was asked for, and what others run and trust.
+ * secrets, those of which a grant gives away more than what was asked for, what others run and trust, settings,
+ * which others obey, and secrets.
  */
 #ifndef SANDLOCK_POLICY_PLACE_H
 #define SANDLOCK_POLICY_PLACE_H

@@ -101,12 +101,16 @@ static bool take_uid_and_gid(struct policy *policy, const struct raw_value *uid,
 {
     const struct raw_value *given = uid != NULL ? uid : gid;
 
-    if (uid == NULL || gid == NULL)
+    if (uid == NULL || (gid == NULL && uid->origin.kind == ORIGIN_PROFILE))
         return policy_refuse(err, uid != NULL ? OPTION_UID : OPTION_GID, given,
                              "[program].uid and [program].gid are given together or not at all");
-    return take_number(OPTION_UID, uid, &policy->uid, err) &&
-           check_id(OPTION_UID, uid, policy->uid, err) &&
-           take_number(OPTION_GID, gid, &policy->gid, err) &&
+    if (!take_number(OPTION_UID, uid, &policy->uid, err) ||
+        !check_id(OPTION_UID, uid, policy->uid, err))
+        return false;
+    policy->gid = policy->uid; /* --uid N is short for --user N:N */
+    if (gid == NULL)
+        return true;
+    return take_number(OPTION_GID, gid, &policy->gid, err) &&
            check_id(OPTION_GID, gid, policy->gid, err);
 }
 
@@ -123,7 +127,8 @@ static bool take_user(struct policy *policy, const struct record *record, struct
         return take_uid_and_gid(policy, uid, gid, err);
     if (uid != NULL || gid != NULL)
         return policy_refuse(err, OPTION_USER, user,
-                             "excludes [program].uid and [program].gid: give the user once");
+                             "excludes --uid, [program].uid and "
+                             "[program].gid: give the user once");
     return take_user_pair(policy, user, err);
 }
 

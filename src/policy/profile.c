@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct reader {
     const char *source; /* NULL: text that is no file */
@@ -496,6 +497,13 @@ bool profile_parse(const char *text, size_t length, const char *source, struct r
     return good;
 }
 
+static bool is_fifo(int fd)
+{
+    struct stat status;
+
+    return fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode);
+}
+
 bool profile_load_fd(int fd, const char *path, struct record *record, struct error *err)
 {
     CLEANUP_FREE char *text = NULL;
@@ -506,6 +514,8 @@ bool profile_load_fd(int fd, const char *path, struct record *record, struct err
         return error_config(err, "profile %s is larger than %d bytes", path, PROFILE_SIZE_MAX);
     if (result != 0)
         return error_config(err, "read profile %s: %s", path, strerror(-result));
+    if (length == 0 && is_fifo(fd))
+        return error_config(err, "read profile %s: it is a FIFO that nobody writes", path);
     return profile_parse(text, length, path, record, err);
 }
 
@@ -513,9 +523,13 @@ bool profile_load_file(const char *path, struct record *record, struct error *er
 {
     if (path[0] == '\0')
         return error_config(err, "the path of the profile is empty");
-    CLEANUP_FD int fd = RETRY_ON_EINTR(open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY));
+    /* A FIFO that nobody writes would make us wait for ever. */
+    CLEANUP_FD int fd = RETRY_ON_EINTR(open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
 
     if (fd < 0)
+        return error_config(err, "open profile %s: %s", path, strerror(errno));
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) != 0)
         return error_config(err, "open profile %s: %s", path, strerror(errno));
     return profile_load_fd(fd, path, record, err);
 }

@@ -1,7 +1,7 @@
 /*
- * Where profiles live: the directory below the user's home first, then one below XDG_CONFIG_HOME if
- * nobody else can write there, then the machine's own (/etc and where sandlock was installed), which
- * only root or the caller may be able to write. A policy is never read from a shared or relative
+ * Where profiles live: the directory below the user's home first (an error if every user can write there), then
+ * one below XDG_CONFIG_HOME if nobody else can write there, then the machine's own (/etc and where sandlock was
+ * installed), which only root or the caller may be able to write. A policy is never read from a shared or relative
  * place, and a name never leads out of the directories. Every directory is opened once and judged,
  * listed and searched through that descriptor.
  */
@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define PROFILE_NAME_MAX 64
 #define PROFILE_SUFFIX ".toml"
@@ -145,6 +146,13 @@ static bool is_private(int fd)
            (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
 }
 
+static bool everybody_writes(int fd)
+{
+    struct stat status;
+
+    return fstat(fd, &status) != 0 || (status.st_mode & S_IWOTH) != 0;
+}
+
 static bool is_same_directory(int left, int right)
 {
     struct stat a;
@@ -214,6 +222,9 @@ static bool directories_open(struct directories *directories, struct error *err)
     directories->items[directories->count++] = (struct directory){.path = path, .fd = fd};
     if (fd < 0 && reason != ENOENT && reason != ENOTDIR)
         return error_config(err, "open profile directory %s: %s", path, strerror(reason));
+    if (fd >= 0 && everybody_writes(fd))
+        return error_config(err, "every user can write the profile directory %s: chmod o-w it",
+                            path);
     return add_xdg_directory(directories, err) && add_system_directories(directories, err);
 }
 
@@ -271,9 +282,10 @@ static bool refuse_missing(const char *name, const char *file,
     CLEANUP_BUFFER struct buffer tried = BUFFER_INIT;
 
     for (size_t i = 0; i < directories->count; i++)
-        buffer_printf(&tried, "%s%s/%s", i == 0 ? "" : " and ", directories->items[i].path, file);
-    error_config(err, "no profile named %s: %s does not exist", quote(name).text,
-                 buffer_text(&tried));
+        buffer_printf(&tried, "%s%s/%s", i == 0 ? "" : ", ", directories->items[i].path, file);
+    if (access(system_directories[0], F_OK) != 0) /* that there is such a place */
+        buffer_printf(&tried, ", %s/%s", system_directories[0], file);
+    error_config(err, "no profile named %s (looked for %s)", quote(name).text, buffer_text(&tried));
     return false;
 }
 

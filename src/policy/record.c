@@ -131,7 +131,7 @@ static bool append_list(struct raw_list *to, struct raw_list *from)
 
 bool record_overlay(struct record *base, struct record *over)
 {
-    /* --user replaces the profile's pair as a whole: half of it would be another user. */
+    /* --user and --uid replace the profile's pair as a whole: half of it would be another user. */
     if (record_given(over, OPTION_USER) || record_given(over, OPTION_UID)) {
         list_clear(&base->lists[OPTION_USER]);
         list_clear(&base->lists[OPTION_UID]);

@@ -23,7 +23,8 @@ enum phase {
 };
 
 struct sandbox {
-    pid_t owner; /* the process that made it */
+    pid_t owner;         /* the process that made it ... */
+    uint64_t generation; /* ... and, in somebody else's process, which of those with this number */
     struct launch *launch;
     struct loop *loop;
     bool own_thread;
@@ -33,6 +34,8 @@ struct sandbox {
     bool forward_signals;
     bool end_with_child;
     void (*on_lost)(const char *why);
+    void (*on_timeout)(void *data);
+    void *timeout_data;
 
     struct capture captures[3]; /* 1 and 2 are used */
     struct terminal terminal;
@@ -54,8 +57,9 @@ struct sandbox {
     bool failed;          /* the supervisor failed */
     bool cpu_spent;       /* it may use no more CPU time */
     bool cut_off;         /* the host has closed our descriptors */
+    bool left;            /* members do not end: the run is over without them */
     bool lost; /* the supervising thread is stuck for good, and the run is over without it */
-    uint64_t kill_after_ms;
+    uint64_t kill_after_ms; /* of the driving waiter */
     struct error create_error;
     struct outcome outcome;
 };

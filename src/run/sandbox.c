@@ -6,6 +6,7 @@
 #include "run/internal.h"
 #include "util/fault.h"
 #include "util/fd.h"
+#include "util/process.h"
 #include "util/quiet.h"
 #include "util/thread_stack.h"
 
@@ -30,7 +31,8 @@
 
 bool sandbox_is_ours(const struct sandbox *sandbox)
 {
-    return sandbox->owner == getpid();
+    return sandbox->owner == getpid() &&
+           (!sandbox->hosted || sandbox->generation == process_generation());
 }
 
 /* ---- Creation ------------------------------------------------------------------------------------ */
@@ -67,9 +69,12 @@ static struct sandbox *sandbox_new(const struct sandbox_spec *spec, struct error
     sandbox->terminal = TERMINAL_INIT;
     sandbox->cpu_time = CPU_TIME_INIT;
     sandbox->hosted = spec->supervision != SUPERVISE_CALLER;
+    sandbox->generation = sandbox->hosted ? process_generation() : 0;
     sandbox->capture_output = spec->capture;
     sandbox->forward_signals = spec->forward_signals;
     sandbox->on_lost = spec->lost;
+    sandbox->on_timeout = spec->timed_out;
+    sandbox->timeout_data = spec->timed_out_data;
     sandbox->terminal.on_want = spec->wants_terminal;
     sandbox->end_with_child = spec->launch.end_with_child;
     sandbox->parked = spec->launch.park;
@@ -255,6 +260,16 @@ static int unlock_and_await(struct sandbox *sandbox, int result)
     return result == 0 ? await_obedience(sandbox, ordered) : result;
 }
 
+/* The same for what is done to members: -ESRCH also where none was left. */
+static int unlock_and_await_members(struct sandbox *sandbox, int result)
+{
+    const struct launch_record *record = launch_record_of(sandbox->launch);
+
+    result = unlock_and_await(sandbox, result);
+    bool deserted = atomic_load_explicit(&record->deserted, memory_order_relaxed) != 0;
+    return result == 0 && deserted ? -ESRCH : result;
+}
+
 int sandbox_kill(struct sandbox *sandbox)
 {
     pthread_mutex_lock(&sandbox->lock);
@@ -268,7 +283,7 @@ int sandbox_pause(struct sandbox *sandbox)
     pthread_mutex_lock(&sandbox->lock);
     int result = sandbox_command_locked(sandbox, COMMAND_PAUSE);
     sandbox->paused = sandbox->paused || result == 0;
-    return unlock_and_await(sandbox, result);
+    return unlock_and_await_members(sandbox, result);
 }
 
 int sandbox_resume(struct sandbox *sandbox)
@@ -279,7 +294,7 @@ int sandbox_resume(struct sandbox *sandbox)
     int result = sandbox_command_locked(sandbox, COMMAND_RESUME);
     sandbox->paused = sandbox->paused && result != 0;
     sandbox->stopped_by_terminal = sandbox->stopped_by_terminal && result != 0;
-    return unlock_and_await(sandbox, result);
+    return unlock_and_await_members(sandbox, result);
 }
 
 void sandbox_go_on(struct sandbox *sandbox)
@@ -331,6 +346,11 @@ const char *sandbox_name(const struct sandbox *sandbox)
 const char *sandbox_warning(const struct sandbox *sandbox)
 {
     return launch_warning(sandbox->launch);
+}
+
+bool sandbox_refuses_input(const struct sandbox *sandbox)
+{
+    return launch_refuses_input(sandbox->launch);
 }
 
 int sandbox_take_stream(struct sandbox *sandbox, int stream)
@@ -413,7 +433,8 @@ void sandbox_free(struct sandbox *sandbox)
     }
     if (sandbox->launch != NULL) {
         launch_finish(sandbox->launch);
-        if (!launch_descriptors_are_here(sandbox->launch)) {
+        if (!launch_descriptors_are_here(sandbox->launch) ||
+            launch_left_members(sandbox->launch) != NULL) {
             leave(sandbox);
             return;
         }

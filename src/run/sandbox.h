@@ -42,6 +42,9 @@ struct outcome {
     /* The supervisor failed (role filter violated, guardian killed); NULL otherwise. */
     const char *failure;
 
+    /* Members that were killed and do not end, which the guardian still waits for; NULL: none. */
+    const char *left;
+
     /* The fatal signal that reached this process and was forwarded; 0: none, or not before the time limit
      * had ended the run. The command line dies by it when everything is done. */
     int host_signal;
@@ -73,6 +76,9 @@ struct sandbox_spec {
     void (*lost)(
         const char *why); /* CLI: the supervising thread, the caller's, does not come back from a
                                       call; the members have been killed. On another thread */
+    /* CLI: the time limit has come, and the members are told to end. On the supervising thread. */
+    void (*timed_out)(void *data);
+    void *timed_out_data;
     /* CLI: the command was stopped since it uses the terminal, which this process could have given it but
      * was not told to. On the supervising thread. */
     void (*wants_terminal)(void);
@@ -96,7 +102,8 @@ int sandbox_await_room(struct sandbox *sandbox, int fd, int64_t nanoseconds);
 /* Releases a parked command. 0, or -1 if it is not parked (any more), or was killed. */
 int sandbox_start(struct sandbox *sandbox);
 
-/* Waits for the end of the run: the command has exited, every other member is dead, the output is
+/* Waits for the end of the run: the command has exited, every other member is dead (or does not end for seconds
+ * although it was killed, see outcome.left), the output is
  * collected. `timeout_ms` 0: no limit; on expiry SIGTERM (if kill_after_ms > 0), after that SIGKILL
  * to all members; not if the command had exited by then. A later call returns the same outcome at once.
  * False on an internal error. */
@@ -119,6 +126,7 @@ int sandbox_poll_fd(struct sandbox *sandbox);
 
 /* Why the run goes on without introspection, NULL if it does not. */
 const char *sandbox_warning(const struct sandbox *sandbox);
+bool sandbox_refuses_input(const struct sandbox *sandbox); /* launch_refuses_input() */
 
 /* What that means to the user; the format of the one line about it. */
 #define SANDBOX_WARNING "%s (the run is not listed and its name is not protected)"
@@ -144,7 +152,7 @@ struct denial_log *sandbox_denials(const struct sandbox *sandbox); /* NULL witho
 const struct stats *sandbox_stats(const struct sandbox *sandbox);  /* NULL without supervisor */
 
 /* Kills what still runs, reaps it, removes the runtime directory, frees. NULL is accepted. Of a copy
- * nothing is touched. */
+ * nothing is touched. Where members do not end for seconds it returns and frees nothing: the guardian uses it. */
 void sandbox_free(struct sandbox *sandbox);
 
 #endif

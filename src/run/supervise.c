@@ -22,6 +22,8 @@ static const char *failure_text(const struct sandbox *sandbox)
     const struct launch_record *record = launch_record_of(sandbox->launch);
     const struct supervisor *supervisor = launch_supervisor(sandbox->launch);
 
+    if (sandbox->left)
+        return NULL;
     if (sandbox->cut_off) /* what was seen of that before is no reason */
         return "this process has closed the descriptors of the sandbox";
     if (supervisor != NULL && supervisor_failure(supervisor) != NULL)
@@ -32,6 +34,10 @@ static const char *failure_text(const struct sandbox *sandbox)
         return "the supervisor has used up the CPU time of a process (ulimit -t)";
     if (atomic_load_explicit(&record->cpu_spent, memory_order_acquire) != 0)
         return "the guardian process has used up the CPU time of a process (ulimit -t)";
+    if (atomic_load_explicit(&record->went_on, memory_order_acquire) != 0)
+        return "the stopped command did not stay stopped: a process of it went on by itself, so "
+               "that it could "
+               "have read the terminal";
     if (atomic_load_explicit(&record->finished, memory_order_acquire) == 0)
         return "the guardian process died";
     return NULL;
@@ -60,6 +66,8 @@ static void outcome_fill(struct sandbox *sandbox)
     outcome->failed_step =
         (enum launch_step)atomic_load_explicit(&record->failed_step, memory_order_acquire);
     outcome->failed_errno = record->failed_errno;
+    sandbox->left = launch_left_members(sandbox->launch) != NULL;
+    outcome->left = launch_left_members(sandbox->launch);
     outcome->failure = failure_text(sandbox);
     if (sandbox->timed_out) {
         outcome->reason = EXIT_TIMEOUT;
@@ -211,7 +219,7 @@ bool sandbox_begin(struct sandbox *sandbox, struct error *err)
     return true;
 }
 
-/* The guardian is gone, hence every member. Terminal, name and output, then the result is visible. */
+/* The guardian is gone, hence every member, or waits in vain for those that are left. Terminal, name and output, then the result is visible. */
 static void finish(struct sandbox *sandbox)
 {
     pthread_mutex_lock(&sandbox->lock);
@@ -239,8 +247,21 @@ static void finish_cut_off(struct sandbox *sandbox)
     fd_guard_thread((struct fd_guard){NULL, NULL});
 }
 
+/* Once a second it is asked whether the end, if it has been ordered, comes. Without memory for the timer who waits may
+ * wait longer. */
+static void look_for_end(void *data)
+{
+    struct sandbox *sandbox = data;
+
+    if (launch_ends_in_vain(sandbox->launch))
+        loop_stop(sandbox->loop);
+    else
+        loop_timer_add(sandbox->loop, loop_now() + LOOP_CHECK_NS, look_for_end, sandbox);
+}
+
 void sandbox_serve(struct sandbox *sandbox)
 {
+    loop_timer_add(sandbox->loop, loop_now() + LOOP_CHECK_NS, look_for_end, sandbox);
     int result = loop_run(sandbox->loop);
 
     if (result == -EBADF) {
@@ -275,7 +296,7 @@ void *sandbox_supervise(void *data)
     if (!sandbox->once) /* one wake-up of the caller less, while the command starts */
         set_phase(sandbox, PHASE_RUNNING);
     sandbox_serve(sandbox);
-    if (launch_descriptors_are_here(sandbox->launch))
+    if (launch_descriptors_are_here(sandbox->launch) && !sandbox->left)
         launch_tidy(sandbox->launch); /* while who waited is waking up */
     return NULL;
 }

@@ -41,13 +41,15 @@ static void on_deadline(void *data)
     sandbox->killed = true;
     if (sandbox->kill_after_ms == 0) {
         launch_end(sandbox->launch);
-        return;
+    } else {
+        launch_command(sandbox->launch, COMMAND_FINISH);
+        launch_command(sandbox->launch, COMMAND_TERMINATE);
+        int64_t deadline = sys_monotonic_ns() + (int64_t)sandbox->kill_after_ms * NS_PER_MS;
+        if (loop_timer_add(sandbox->loop, deadline, on_kill_deadline, sandbox) == 0)
+            launch_kill(sandbox->launch);
     }
-    launch_command(sandbox->launch, COMMAND_FINISH);
-    launch_command(sandbox->launch, COMMAND_TERMINATE);
-    int64_t deadline = sys_monotonic_ns() + (int64_t)sandbox->kill_after_ms * NS_PER_MS;
-    if (loop_timer_add(sandbox->loop, deadline, on_kill_deadline, sandbox) == 0)
-        launch_kill(sandbox->launch);
+    if (sandbox->on_timeout != NULL)
+        sandbox->on_timeout(sandbox->timeout_data);
 }
 
 /* A time far enough ahead to mean "never" without overflowing. */
@@ -154,10 +156,8 @@ static bool wait_for_thread(struct sandbox *sandbox, uint64_t timeout_ms, uint64
 bool sandbox_wait(struct sandbox *sandbox, uint64_t timeout_ms, uint64_t kill_after_ms,
                   struct outcome *outcome, struct error *err)
 {
-    /* A piped input that nobody took: the command must see its end. */
     pthread_mutex_lock(&sandbox->lock);
     bool here = launch_descriptors_are_here(sandbox->launch);
-    int input = here ? launch_take_stream(sandbox->launch, 0) : -1;
     bool ended = sandbox->phase == PHASE_ENDED;
     bool drive = !ended && !sandbox->own_thread && !sandbox->driven;
     if (drive && !here) {
@@ -165,12 +165,12 @@ bool sandbox_wait(struct sandbox *sandbox, uint64_t timeout_ms, uint64_t kill_af
         return error_runtime(err, EBADF,
                              "this thread has other descriptors than the one that made the handle");
     }
-    if (drive)
+    if (drive) {
         sandbox->driven = true;
+        sandbox->kill_after_ms = kill_after_ms;
+    }
     pthread_mutex_unlock(&sandbox->lock);
-    fd_close(input);
 
-    sandbox->kill_after_ms = kill_after_ms;
     if (drive) {
         if (!wait_on_caller(sandbox, timeout_ms, err)) {
             pthread_mutex_lock(&sandbox->lock);

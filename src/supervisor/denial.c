@@ -449,11 +449,22 @@ uint64_t denial_log_dropped(const struct denial_log *log)
     return dropped;
 }
 
-static int compare_frequency(const void *left, const void *right)
+/* What fails harmlessly, and is seldom why a run failed: programs ask the routing socket for a change to learn what the
+ * kernel knows (ip link show), and libselinux looks for its file system whenever coreutils and others start. */
+static bool is_probe(const struct denial *denial)
+{
+    return is_same_text(denial->layer, "netlink-view") ||
+           is_same_text(denial->object, "/proc/filesystems") ||
+           is_same_text(denial->object, "/proc/self/mounts");
+}
+
+static int compare_interest(const void *left, const void *right)
 {
     const struct denial *a = *(const struct denial *const *)left;
     const struct denial *b = *(const struct denial *const *)right;
 
+    if (is_probe(a) != is_probe(b))
+        return is_probe(a) ? 1 : -1;
     if (a->count != b->count)
         return a->count < b->count ? 1 : -1;
     return a->seq < b->seq ? -1 : 1;
@@ -488,7 +499,7 @@ static void write_summary(const struct denial_log *log, struct buffer *out)
     }
     for (uint32_t i = 0; i < log->count; i++)
         order[i] = &log->slots[i].denial;
-    qsort(order, log->count, sizeof(*order), compare_frequency);
+    qsort(order, log->count, sizeof(*order), compare_interest);
     for (uint32_t i = 0; i < log->count; i++) {
         buffer_append_text(out, "  ");
         write_summary_line(order[i], out);
@@ -516,12 +527,6 @@ static bool is_of_network(const struct denial *denial)
             return true;
     }
     return false;
-}
-
-/* Programs ask the routing socket for a change to learn what the kernel knows (ip link show), and go on. */
-static bool is_probe(const struct denial *denial)
-{
-    return is_same_text(denial->layer, "netlink-view");
 }
 
 void denial_log_likeliest(const struct denial_log *log, struct buffer *out)

@@ -24,9 +24,11 @@
  * members make each of them. */
 #define RECEIVE_TIME 5000000LL
 
-/* A call that takes so long makes others wait, who are then received one at a time, for good: a member that can do it
- * once, by memory that is hard to read for instance, can do it again. */
+/* A call that takes so long makes others wait, who are received one at a time from then on until none has for a
+ * while, and the watch looks more closely: a member that can do it once, by memory that is hard to read for instance,
+ * can do it again. */
 #define RECEIVE_STALLED 100000000LL
+#define STALLS_FOR 10000000000LL
 
 static bool is_passed(const struct chain_link *link, const struct seccomp_data *data)
 {
@@ -115,6 +117,8 @@ static void get_stuck(void)
         continue;
     if (fault_is("handler-waits"))
         poll(NULL, 0, 60000);
+    if (fault_is("handler-naps")) /* and as if each came back late */
+        poll(NULL, 0, 300);
 }
 
 static struct verdict judge(struct supervisor *supervisor, struct request *request)
@@ -212,8 +216,11 @@ static size_t receive_and_handle(struct supervisor *supervisor, size_t ahead)
         count++;
     for (size_t i = 0; i < count; i++) { /* after a failure, too: who is received gets an answer */
         int64_t begin = loop_now();
+        atomic_store_explicit(&supervisor->received_ahead, count - i - 1, memory_order_relaxed);
         handle(supervisor, &notifications[i]);
-        supervisor->stalls = supervisor->stalls || loop_now() - begin > RECEIVE_STALLED;
+        int64_t end = loop_now();
+        if (end - begin > RECEIVE_STALLED)
+            atomic_store(&supervisor->stalls_until, end + STALLS_FOR);
     }
     return count;
 }
@@ -267,7 +274,7 @@ void dispatch_on_listener(void *data, short revents)
     }
     int64_t begin = loop_now();
     for (size_t all = 0; all < RECEIVE_BATCH && !atomic_load(&supervisor->failed);) {
-        bool alone = all == 0 || supervisor->stalls;
+        bool alone = all == 0 || begin < atomic_load(&supervisor->stalls_until);
         size_t received = receive_and_handle(supervisor, alone ? 1 : RECEIVE_AHEAD);
         all += received;
         if (received == 0 || !more_are_queued(supervisor) || loop_now() - begin > RECEIVE_TIME)

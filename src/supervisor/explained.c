@@ -235,6 +235,8 @@ static const char *reason_for_socket_option(const struct seccomp_data *data)
 {
     static const char foreign_source[] =
         "answers would go to a source address that is not this machine's";
+    static const char group[] = "it would join a group that no rule names, or tell of interfaces";
+    static const char interface[] = "it tells of interfaces, and no rule is for UDP";
     static const struct {
         unsigned level, first, last;
         const char *reason;
@@ -245,11 +247,15 @@ static const char *reason_for_socket_option(const struct seccomp_data *data)
         {IPPROTO_UDP, 1, 1, "what is begun for a name could go on to another address"},
         {IPPROTO_IP, 15, 15, foreign_source},
         {IPPROTO_IP, 19, 19, foreign_source},
-        {IPPROTO_IP, 35, 46, "it would join a group that no rule names"},
+        {IPPROTO_IP, 32, 32, interface},
+        {IPPROTO_IP, 35, 48, group},
+        {IPPROTO_IP, 51, 51, "it would choose a port in place of the kernel"},
         {IPPROTO_IP, 52, 63, "not known here"},
         {IPPROTO_IP, 64, UINT32_MAX, "it would change the host's packet filter or routes"},
-        {IPPROTO_IPV6, 20, 27, "it would join a group that no rule names"},
-        {IPPROTO_IPV6, 42, 46, "it would join a group that no rule names"},
+        {IPPROTO_IPV6, 17, 17, interface},
+        {IPPROTO_IPV6, 20, 21, group},
+        {IPPROTO_IPV6, 27, 28, group},
+        {IPPROTO_IPV6, 42, 48, group},
         {IPPROTO_IPV6, 64, 65, "it would change the host's packet filter or routes"},
         {IPPROTO_IPV6, 75, 75, foreign_source},
         {IPPROTO_IPV6, 78, 78, foreign_source},

@@ -128,6 +128,8 @@ struct feature {
 
     /* And the caller has a terminal that members could get hold of (supervisor_config). */
     bool on_terminal;
+    /* And members in the background could read it from a session of their own. */
+    bool keeps_session;
 
     const struct trap *traps;
     size_t trap_count;

@@ -9,6 +9,8 @@
  */
 #include "supervisor/loop.h"
 
+#include "kernel/sys.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -227,8 +229,8 @@ static void close_holes(struct loop *loop)
 
 /* ---- Quiet descriptors --------------------------------------------------------------------------- */
 
-/* An event that belongs to nobody: a descriptor was closed before it was removed, while another process
- * still has it. It could not be got rid of, so everything goes back to poll. */
+/* An event that belongs to nobody (a descriptor was closed before it was removed, while another process still has
+ * it, and it could not be got rid of), or events that cannot be had: everything goes back to poll. */
 static void give_up_epoll(struct loop *loop)
 {
     close(loop->polls[0].fd);
@@ -258,14 +260,14 @@ static void fetch_quiet_events(void *data, short revents)
 {
     struct loop *loop = data;
     struct epoll_event events[QUIET_EVENTS];
-    int ready = epoll_wait(loop->polls[0].fd, events, QUIET_EVENTS, 0);
-    bool known = true;
+    int ready = sys_epoll_look(loop->polls[0].fd, events, QUIET_EVENTS);
+    bool known = ready >= 0;
 
-    if (ready < 0 && (errno == EBADF || errno == EINVAL))
+    if (ready == -EBADF || ready == -EINVAL)
         loop_lose(loop); /* that is no epoll instance any more */
     for (int i = 0; i < ready; i++)
         known &= note_quiet_event(loop, &events[i]);
-    if (!known)
+    if (!known && !loop->lost)
         give_up_epoll(loop);
 }
 

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 bool request_is_valid(const struct request *request)
 {
@@ -102,6 +103,19 @@ static void record_unfetched(const struct request *request, int error)
                           name == NULL ? NULL : suggest);
 }
 
+static const char *reason_unreadable(const struct request *request)
+{
+    char status[512]; /* its first lines */
+    uint64_t uid;
+
+    ssize_t length = procfs_read(request->supervisor->proc_fd, (pid_t)request->notification.pid,
+                                 "status", status, sizeof(status));
+    if (length > 0 && procfs_status_number(status, "Uid", 10, &uid) && uid != getuid())
+        return "the process cannot be looked at: it has become another user, and sandlock may not "
+               "look at those of others (CAP_SYS_PTRACE)";
+    return "the process cannot be looked at: its program is not readable";
+}
+
 /* A refusal that no handler has explained may be one of looking at the caller: nothing can be read of a
  * process whose program may be executed, but not read (ptrace(2), PR_SET_DUMPABLE in prctl(2)). */
 static void record_unreadable(const struct request *request, int error)
@@ -116,7 +130,7 @@ static void record_unreadable(const struct request *request, int error)
     ssize_t result = task_memory_read((pid_t)request->notification.pid, 1, &byte, sizeof(byte));
     if ((result == -EPERM || result == -EACCES) && request_is_valid(request))
         request_record_denial(request, NULL, "call", error, layer_of(request),
-                              "the process cannot be looked at: its program is not readable", NULL);
+                              reason_unreadable(request), NULL);
     else if (unfetched)
         record_unfetched(request, error);
 }

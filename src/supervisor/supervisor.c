@@ -28,10 +28,12 @@
  * call, a signal can make that call fail with EINTR. */
 #define TIME_SLICE 100000
 
-/* Processes that are known at the same time, of which each costs a descriptor: no more than a part of the limit. */
+/* Processes that are known at the same time, of which each costs a descriptor: no more than a part of the limit, by
+ * one sandbox and by all of the host. */
 #define TASKS_MAX 256
 #define TASKS_MIN 16
 #define TASKS_SHARE 16
+#define ALL_TASKS_SHARE 4
 
 /* ---- Building ---------------------------------------------------------------------------------- */
 
@@ -39,7 +41,10 @@ bool supervisor_wants(const struct supervisor *supervisor, const struct feature 
 {
     const struct supervisor_config *config = &supervisor->config;
 
-    return !config->policy->no_supervisor && (config->terminal || !feature->on_terminal) &&
+    bool on_terminal = config->terminal || config->foreign_terminal_count > 0;
+
+    return !config->policy->no_supervisor && (on_terminal || !feature->on_terminal) &&
+           (config->keeps_session || !feature->keeps_session) &&
            (feature->wanted == NULL || feature->wanted(config->policy, config->network));
 }
 
@@ -224,17 +229,21 @@ bool supervisor_check_proc(const struct supervisor *supervisor, struct error *er
     return proc_failed(supervisor, err);
 }
 
-/* Of a feature that keeps something for each process the records stay. */
-static size_t most_tasks(const struct supervisor *supervisor)
+static struct task_index *new_task_index(const struct supervisor *supervisor)
 {
     struct rlimit limit;
-    size_t most = TASKS_MAX;
+    size_t most = TASKS_MAX, most_of_all = SIZE_MAX;
 
+    /* Of a feature that keeps something for each process the records stay. */
     if (supervisor->features_keep_tasks)
-        return SIZE_MAX;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / TASKS_SHARE < most)
-        most = (size_t)limit.rlim_cur / TASKS_SHARE;
-    return most > TASKS_MIN ? most : TASKS_MIN;
+        return task_index_new(supervisor->proc_fd, SIZE_MAX, SIZE_MAX);
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        most = (size_t)limit.rlim_cur / TASKS_SHARE < most ? (size_t)limit.rlim_cur / TASKS_SHARE
+                                                           : most;
+        most_of_all = (size_t)limit.rlim_cur / ALL_TASKS_SHARE;
+    }
+    return task_index_new(supervisor->proc_fd, most > TASKS_MIN ? most : TASKS_MIN,
+                          most_of_all > TASKS_MIN ? most_of_all : TASKS_MIN);
 }
 
 static bool open_tasks(struct supervisor *supervisor, struct error *err)
@@ -246,7 +255,7 @@ static bool open_tasks(struct supervisor *supervisor, struct error *err)
     }
     if (supervisor->config.grants != NULL)
         supervisor->config.grants->proc_fd = &supervisor->proc_fd;
-    supervisor->tasks = task_index_new(supervisor->proc_fd, most_tasks(supervisor));
+    supervisor->tasks = new_task_index(supervisor);
     if (supervisor->tasks == NULL)
         return error_runtime(err, errno, "create the process index");
     supervisor->wake_fd = FAULT_OR("wake", -1, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -588,6 +597,7 @@ void supervisor_leave(struct supervisor *supervisor)
     leave_loop(supervisor);
     if (supervisor->workers != NULL)
         workers_shutdown(supervisor->workers, WORKER_PATIENCE);
+    task_index_leave(supervisor->tasks);
 }
 
 /* ---- For features ------------------------------------------------------------------------------ */
@@ -645,6 +655,32 @@ bool supervisor_is_confined(const struct supervisor *supervisor)
 struct network *supervisor_network(const struct supervisor *supervisor)
 {
     return supervisor->config.network;
+}
+
+bool supervisor_has_terminal(const struct supervisor *supervisor)
+{
+    return supervisor->config.terminal;
+}
+
+int supervisor_terminal_fd(const struct supervisor *supervisor)
+{
+    return supervisor->config.terminal ? supervisor->config.terminal_fd : -1;
+}
+
+int64_t supervisor_foreign_terminal(const struct supervisor *supervisor, size_t index)
+{
+    const struct supervisor_config *config = &supervisor->config;
+
+    return index < config->foreign_terminal_count ? config->foreign_terminals[index] : -1;
+}
+
+bool supervisor_is_foreign_terminal(const struct supervisor *supervisor, int64_t device)
+{
+    for (size_t i = 0; i < supervisor->config.foreign_terminal_count; i++) {
+        if (supervisor->config.foreign_terminals[i] == device)
+            return true;
+    }
+    return false;
 }
 
 struct descriptor_window supervisor_window(const struct supervisor *supervisor)

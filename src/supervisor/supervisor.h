@@ -42,11 +42,16 @@ struct supervisor_config {
     struct grants *grants;      /* borrowed, may be NULL; named before the first verdict */
     struct denial_log *denials; /* borrowed, may be NULL */
     enum violation_policy violation;
-    bool confined;         /* install the role filters (supervisor-confinement) */
-    bool interactive;      /* the role filter allows terminal hand-over and job control */
-    bool traced;           /* descriptors are fetched by a guardian that traces (kernel/fetch.h) */
-    bool terminal;         /* the caller's session has a controlling terminal */
-    bool early_truncation; /* for the members' filter */
+    bool confined;      /* install the role filters (supervisor-confinement) */
+    bool interactive;   /* the role filter allows terminal hand-over and job control */
+    bool traced;        /* descriptors are fetched by a guardian that traces (kernel/fetch.h) */
+    bool terminal;      /* the caller's session has a controlling terminal ... */
+    int terminal_fd;    /* borrowed: a descriptor of it, where members may be in front; -1 */
+    bool keeps_session; /* ... that members in the background could read from another session */
+    /* Borrowed: device numbers of the terminals among the members' streams that control other sessions. */
+    const int64_t *foreign_terminals;
+    size_t foreign_terminal_count;
+    bool early_truncation;   /* for the members' filter */
     struct network *network; /* borrowed, for the network room; may be NULL */
     const char *home;        /* of the user, canonical, for advice; copied; NULL: not known */
     struct descriptor_window window;
@@ -155,6 +160,13 @@ bool supervisor_descriptors_are_ours(const struct supervisor *supervisor);
 
 struct loop *supervisor_loop(const struct supervisor *supervisor);
 struct network *supervisor_network(const struct supervisor *supervisor);
+bool supervisor_has_terminal(const struct supervisor *supervisor);
+/* As configured; the descriptor is usable on the loop's thread, -1: there is none. */
+int supervisor_terminal_fd(const struct supervisor *supervisor);
+/* True if the terminal of that device number controls another session, whose programs use it. */
+bool supervisor_is_foreign_terminal(const struct supervisor *supervisor, int64_t device);
+/* In turn, from index 0 on; -1: no more. */
+int64_t supervisor_foreign_terminal(const struct supervisor *supervisor, size_t index);
 struct descriptor_window supervisor_window(const struct supervisor *supervisor);
 
 /* True if the feature is wanted by the policy (started, trapping). */

@@ -14,12 +14,17 @@
 #include "util/fd.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 
 #define BUCKETS 256      /* power of two */
 #define THREAD_CACHE 128 /* power of two; collisions cost one look at /proc */
 #define EXIT_BATCH 32
+
+/* Records of all indexes. Global because what it bounds is: the program has one table of descriptors, and nobody
+ * owns all the runs of a host. So a fork of the host needs no care either: it has copies of the table and of this. */
+static atomic_size_t recorded;
 
 struct known_thread {
     pid_t tid;
@@ -30,7 +35,7 @@ struct task_index {
     int proc_fd; /* borrowed */
     int epoll;
     uint64_t last_id;
-    size_t count, most;
+    size_t count, most, most_of_all;
     struct task *oldest, *newest;
     struct task *buckets[BUCKETS];
     struct known_thread threads[THREAD_CACHE];
@@ -46,7 +51,7 @@ static struct known_thread *thread_of(struct task_index *index, pid_t tid)
     return &index->threads[(unsigned)tid & (THREAD_CACHE - 1)];
 }
 
-struct task_index *task_index_new(int proc_fd, size_t most)
+struct task_index *task_index_new(int proc_fd, size_t most, size_t most_of_all)
 {
     struct task_index *index = calloc(1, sizeof(*index));
 
@@ -54,6 +59,7 @@ struct task_index *task_index_new(int proc_fd, size_t most)
         return NULL;
     index->proc_fd = proc_fd;
     index->most = most;
+    index->most_of_all = most_of_all;
     index->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (index->epoll < 0) {
         free(index);
@@ -68,6 +74,7 @@ static void free_task(struct task_index *index, struct task *task)
 {
     epoll_ctl(index->epoll, EPOLL_CTL_DEL, task->pidfd, NULL);
     fd_close(task->pidfd);
+    atomic_fetch_sub(&recorded, 1);
     free(task);
 }
 
@@ -84,6 +91,12 @@ void task_index_free(struct task_index *index)
     }
     fd_close(index->epoll);
     free(index);
+}
+
+void task_index_leave(struct task_index *index)
+{
+    if (index != NULL)
+        atomic_fetch_sub(&recorded, index->count);
 }
 
 int task_index_fd(const struct task_index *index)
@@ -175,6 +188,11 @@ static int to_index_error(long result)
     }
 }
 
+static bool has_too_many(const struct task_index *index)
+{
+    return index->count > index->most || atomic_load(&recorded) > index->most_of_all;
+}
+
 static struct task *add_process(struct task_index *index, pid_t tgid, int *pidfd, int *error)
 {
     struct task *task = malloc(sizeof(*task));
@@ -194,8 +212,9 @@ static struct task *add_process(struct task_index *index, pid_t tgid, int *pidfd
         .tgid = tgid, .pidfd = fd_steal(pidfd), .id = ++index->last_id, .next = *bucket};
     *bucket = task;
     index->count++;
+    atomic_fetch_add(&recorded, 1);
     append(index, task);
-    while (index->count > index->most && index->oldest != task) {
+    while (has_too_many(index) && index->oldest != task) {
         struct task *oldest = index->oldest;
         forget(index, oldest);
         free_task(index, oldest);
@@ -261,7 +280,7 @@ int task_index_drain(struct task_index *index, void (*gone)(void *data, struct t
     int ready;
 
     do {
-        ready = RETRY_ON_EINTR(epoll_wait(index->epoll, events, EXIT_BATCH, 0));
+        ready = sys_epoll_look(index->epoll, events, EXIT_BATCH);
         for (int i = 0; i < ready; i++) {
             struct task *task = events[i].data.ptr;
             forget(index, task);
@@ -270,5 +289,5 @@ int task_index_drain(struct task_index *index, void (*gone)(void *data, struct t
             free_task(index, task);
         }
     } while (ready == EXIT_BATCH);
-    return ready < 0 ? -errno : 0;
+    return ready < 0 ? ready : 0;
 }

@@ -25,9 +25,13 @@ struct task_index;
 
 /* `proc_fd` is borrowed (-1: "/proc" by name). Of more than `most` processes the one that was looked for longest ago
  * is forgotten, without `gone`, and recorded anew when it calls again: each costs a descriptor, of which the host's
- * other threads need some, too. NULL with errno: out of memory or descriptors. */
-struct task_index *task_index_new(int proc_fd, size_t most);
+ * other threads need some, too. So it is where all indexes of this program have more than `most_of_all`; each keeps
+ * one record then. NULL with errno: out of memory or descriptors. */
+struct task_index *task_index_new(int proc_fd, size_t most, size_t most_of_all);
 void task_index_free(struct task_index *index); /* NULL is accepted; does not call `gone` */
+
+/* Instead, where the descriptors are lost: their numbers are no longer the index's. NULL is accepted. */
+void task_index_leave(struct task_index *index);
 
 /* Readable while an exit waits to be drained; borrowed, for the loop. */
 int task_index_fd(const struct task_index *index);

@@ -304,6 +304,7 @@ static const struct wall_row rows[] = {
 
     /* The guardian: parent, reaper and killer of the members. No libc, one thread. */
     {"kill", G},
+    {"tgkill", G, EQUALS(2, SIGSTOP)},
     {"setpgid", G, EQUALS(0, 0)},
     {"setsid", G},
     {"prctl", G, EQUALS(0, PR_SET_PDEATHSIG)},

@@ -82,19 +82,41 @@ bool text_is_utf8(const char *text, size_t length)
 /* The longest escaped character: four bytes as \xNN. */
 #define ESCAPED_UNIT_MAX 16
 
-/* True for the controls U+0080 to U+009F, which terminals obey too ("\xc2\x9b" is CSI), and for the
- * marks that reorder or hide text on a screen: a name must look like what it is. */
-static bool is_deceptive(const unsigned char *bytes, size_t sequence)
+/*
+ * What nobody sees, or what moves or hides other text on a screen: a name must look like what it is. Of Unicode 16 the
+ * control and format characters (Cc, Cf), the separators of lines and paragraphs (Zl, Zp), and all that is ignored where
+ * it is not known (Default_Ignorable_Code_Point: variation selectors, tags, fillers, what is reserved among them).
+ * Terminals obey U+0080 to U+009F, too ("\xc2\x9b" is CSI). Sorted.
+ */
+static const struct {
+    uint32_t first, last;
+} invisible[] = {
+    {0x00000, 0x0001f}, {0x0007f, 0x0009f}, {0x000ad, 0x000ad}, {0x0034f, 0x0034f},
+    {0x00600, 0x00605}, {0x0061c, 0x0061c}, {0x006dd, 0x006dd}, {0x0070f, 0x0070f},
+    {0x00890, 0x00891}, {0x008e2, 0x008e2}, {0x0115f, 0x01160}, {0x017b4, 0x017b5},
+    {0x0180b, 0x0180f}, {0x0200b, 0x0200f}, {0x02028, 0x0202e}, {0x02060, 0x0206f},
+    {0x03164, 0x03164}, {0x0fe00, 0x0fe0f}, {0x0feff, 0x0feff}, {0x0ffa0, 0x0ffa0},
+    {0x0fff0, 0x0fffb}, {0x110bd, 0x110bd}, {0x110cd, 0x110cd}, {0x13430, 0x1343f},
+    {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff},
+};
+
+/* The character of a valid sequence of UTF-8. */
+static uint32_t code_point(const unsigned char *bytes, size_t sequence)
 {
-    if (sequence == 2) /* U+061C is the Arabic letter mark */
-        return (bytes[0] == 0xc2 && bytes[1] < 0xa0) || (bytes[0] == 0xd8 && bytes[1] == 0x9c);
-    if (sequence == 3 && bytes[0] == 0xef) /* U+FEFF: nothing to see */
-        return bytes[1] == 0xbb && bytes[2] == 0xbf;
-    if (sequence != 3 || bytes[0] != 0xe2)
-        return false;
-    if (bytes[1] == 0x80) /* U+200B..200F, U+2028..202E */
-        return (bytes[2] >= 0x8b && bytes[2] <= 0x8f) || (bytes[2] >= 0xa8 && bytes[2] <= 0xae);
-    return bytes[1] == 0x81 && bytes[2] >= 0xa0 && bytes[2] <= 0xa9; /* U+2060..2069 */
+    uint32_t code = sequence == 1 ? bytes[0] : bytes[0] & (0x7fU >> sequence);
+
+    for (size_t i = 1; i < sequence; i++)
+        code = code << 6 | (bytes[i] & 0x3f);
+    return code;
+}
+
+static bool is_invisible(uint32_t code)
+{
+    for (size_t i = 0; i < sizeof(invisible) / sizeof(invisible[0]); i++) {
+        if (code <= invisible[i].last)
+            return code >= invisible[i].first;
+    }
+    return false;
 }
 
 /* Writes the escaped form of the first character and returns how many bytes of input it took. */
@@ -123,8 +145,7 @@ static size_t escape_unit(const char *text, size_t length, char unit[ESCAPED_UNI
     default:
         break;
     }
-    bool plain = sequence > 1 ? !is_deceptive(bytes, sequence)
-                              : sequence == 1 && bytes[0] >= 0x20 && bytes[0] != 0x7f;
+    bool plain = sequence > 0 && !is_invisible(code_point(bytes, sequence));
     size_t taken = sequence == 0 ? 1 : sequence;
     if (plain) {
         memcpy(unit, text, taken);

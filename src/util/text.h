@@ -11,7 +11,8 @@
 /* Unsigned decimal, digits only, no sign, no blanks, at most `max`. False: not such a number. */
 bool text_parse_uint(const char *text, size_t length, uint64_t max, uint64_t *value);
 
-/* Appends bytes for a terminal or a log line: control characters, DEL, backslash and bytes that are
+/* Appends bytes for a terminal or a log line: control characters, backslash, what hides or reorders text or is not to be
+ * seen itself, and bytes that are
  * not valid UTF-8 become \n, \t, \xNN, so that no text can forge a line or drive a terminal. */
 void text_escape(struct buffer *out, const char *text, size_t length);
 

@@ -26,6 +26,7 @@ _spec.loader.exec_module(_shared)
 pytest_configure = _shared.pytest_configure
 pytest_runtest_setup = _shared.pytest_runtest_setup
 binary, sandlock, area, secret = _shared.binary, _shared.sandlock, _shared.area, _shared.secret
+needs_met = _shared.needs_met_fixture
 
 PYTHON = ["/usr/bin/python3", "-I", "-S", "-B"]
 
@@ -187,7 +188,7 @@ def children_of(pid):
     return found
 
 
-def eventually(condition, seconds=10.0):
+def eventually(condition, seconds=30.0):
     """The first true value of condition() within that time, else its last value."""
     end = time.monotonic() + seconds
     while True:

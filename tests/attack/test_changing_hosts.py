@@ -57,6 +57,7 @@ def unconfined(attack, what, places):
     return attack.outside("changed.py", what, places.tree, places.outside)
 
 
+@pytest.mark.unshare
 def test_a_new_root_directory_of_the_host_lends_no_file(attack, places):
     assert set(unconfined(attack, "places", places).values()) == {"OK"}
     places.file.chmod(0o600)
@@ -77,6 +78,7 @@ def test_where_the_supervisor_has_no_root_of_its_own_the_run_ends(attack, places
     assert seen["own by name"] == "OK" and seen["host"] == "exit 0"
 
 
+@pytest.mark.other_users
 def test_a_host_that_is_root_again_lends_no_rights(attack, places):
     places.hand_over()
     with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", encoding="ascii") as file:

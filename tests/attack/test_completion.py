@@ -90,10 +90,11 @@ def test_a_typed_name_is_completed_by_the_shell_as_one_word(complete):
             os.execve("/bin/bash", ["bash", "--norc", "--noprofile", "-i"],
                       {**complete.sandlock.environment(), "PS1": "", "TERM": "dumb", "HISTFILE": ""})
         try:
-            os.write(fd, f"source {complete.script}; sandlock() {{ printf 'got<%s>\\n' \"${{@: -1}}\"; }}\n".encode())
-            time.sleep(0.5)
+            os.write(fd, f"source {complete.script}; sandlock() {{ printf 'got<%s>\\n' \"${{@: -1}}\"; }}; echo $((1+1))-ready\n".encode())
+            seen, end = b"", time.monotonic() + 60
+            while b"2-ready" not in seen and time.monotonic() < end:
+                seen += os.read(fd, 4096)
             os.write(fd, f"sandlock run -r {typed}\t\n".encode())
-            seen, end = b"", time.monotonic() + 10
             while b"got<" + name.encode() + b">" not in seen and time.monotonic() < end:
                 seen += os.read(fd, 4096)
             assert b"got<" + name.encode() + b">" in seen, seen

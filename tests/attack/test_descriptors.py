@@ -73,7 +73,7 @@ def test_neither_listener_nor_runtime_files_are_open_in_a_member(sandlock, look)
         assert not any("seccomp" in name for name in opened(guardian).values()), "the guardian does not"
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=30)
 
 
 @pytest.mark.parametrize("closed", [[0], [1], [2], [0, 1], [0, 1, 2]], ids=str)

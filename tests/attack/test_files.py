@@ -58,12 +58,13 @@ REFUSED = {"EACCES", "EXDEV"}
 NO_CONTROL = {"uselib", "rmdir"}
 
 
-def test_no_operation_reaches_a_file_outside_the_grants(attack, outside, area, link, mode):
+def test_no_operation_reaches_a_file_outside_the_grants(attack, outside, area, link, mode, needs_met):
     before = outside.look()
     inside = attack.inside("files.py", "direct", outside.file, link, options=[*mode, "-w", area])
     for name in inside:
         if name not in NO_CONTROL:
-            assert inside[name] in REFUSED, (name, inside[name])
+            refused = {"ENOSYS"} if "openat2" in name and not needs_met("openat2") else REFUSED
+            assert inside[name] in refused, (name, inside[name])
     assert outside.look() == before
     assert sorted(entry.name for entry in area.iterdir()) == ["link.own"]
 
@@ -81,12 +82,12 @@ def test_every_operation_works_unconfined(attack, outside, area, link):
         assert attack.outside("files.py", "direct", outside.file, link, name)[name] == "OK", name
 
 
-def test_no_operation_writes_below_a_read_grant(attack, outside, area, link, mode):
+def test_no_operation_writes_below_a_read_grant(attack, outside, area, link, mode, needs_met):
     before = outside.look()
     inside = attack.inside("files.py", "direct", outside.file, link,
                            options=[*mode, "-w", area, "-r", outside.directory])
     for name in ("open_read", "openat_read", "openat2_read", "exec"):
-        assert inside[name] == "OK", name
+        assert inside[name] == ("OK" if needs_met("openat2") or name != "openat2_read" else "ENOSYS"), name
     for name in inside:
         if name not in NO_CONTROL and inside[name] == "OK":
             assert name in ("open_read", "openat_read", "openat2_read", "exec")
@@ -158,7 +159,8 @@ def test_a_swapped_directory_never_leads_a_write_outside(attack, sandlock, area,
     thread = threading.Thread(target=swap)
     thread.start()
     before = outside.look()
-    script = (f"import os, time\nend = time.monotonic() + 2\ncount = 0\nwhile time.monotonic() < end:\n"
+    script = (f"import os, time\nend = time.monotonic() + 2\ncount = 0\n"
+              f"while time.monotonic() < end or count == 0 and time.monotonic() < end + 20:\n"
               f"  for name in ('{area}/name/new', '{area}/spare/new', '{area}/name/file'):\n"
               f"    try:\n      os.close(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)); count += 1\n"
               f"    except OSError: pass\nprint(count)")
@@ -257,17 +259,21 @@ for name, kind, device in (("character", stat.S_IFCHR, os.makedev(1, 3)), ("bloc
         print(name + ": made")
     except OSError as error:
         print(name + ": " + errno.errorcode[error.errno])
-os.mknod(os.path.join(where, "whiteout"), stat.S_IFCHR | 0o600, 0)
+try:
+    os.mknod(os.path.join(where, "whiteout"), stat.S_IFCHR | 0o600, 0)
+except PermissionError: # an overlay keeps them for itself
+    pass
 os.mkfifo(os.path.join(where, "fifo"))
 """
     own = tmp_path / "own"
     own.mkdir()
     free = subprocess.run(["/usr/bin/python3", "-c", code, own], capture_output=True, text=True, check=True).stdout
     assert free == "character: made\nblock: made\n"
-    assert sorted(os.listdir(own)) == ["block", "character", "fifo", "whiteout"]
+    made = set(os.listdir(own))
+    assert made | {"whiteout"} == {"block", "character", "fifo", "whiteout"}
     confined = sandlock.run(*mode, "-w", area, "--", "/usr/bin/python3", "-I", "-S", "-c", code, area)
     assert confined.stdout == "character: EPERM\nblock: EPERM\n", confined
-    assert sorted(os.listdir(area)) == ["fifo", "whiteout"]
+    assert set(os.listdir(area)) == made - {"block", "character"}
 
 
 # ---- Control groups ---------------------------------------------------------------------------------
@@ -330,7 +336,7 @@ def group(tmp_path):
     yield directory, sleeper
     sleeper.kill()
     sleeper.wait()
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while directory.exists() and time.monotonic() < end:
         try:
             directory.rmdir()
@@ -349,4 +355,4 @@ def test_control_groups_end_and_stop_no_process_outside(sandlock, group, options
     assert sleeper.poll() is None
     assert "frozen 0" in (directory / "cgroup.events").read_text(encoding="ascii")
     assert sandlock.run(*options, "-w", directory, *command).stdout == "written\n"
-    assert sleeper.wait(timeout=10) == -signal.SIGKILL
+    assert sleeper.wait(timeout=30) == -signal.SIGKILL

@@ -94,7 +94,12 @@ def test_no_bind_between_the_look_and_the_send_does(attack, binds):
     """A bind that fails, without taking the port that would keep it away."""
     target, own = free_port(), free_port()
     words = attack.words("device_race", "INDEX", target, own)
-    free, seen = run_on_wire(attack, [*words, "1000", "ordered"])
+    seen = set()
+    for _ in range(5):
+        free, now = run_on_wire(attack, [*words, "1000", "ordered"])
+        seen |= now
+        if seen == {"raced", "raced ping", "tcp"}:
+            break
     assert seen == {"raced", "raced ping", "tcp"}, (free.result, seen)
 
     options = [*(["--net-allow-bind", str(own)] if binds else []), *rules("127.0.0.1", "udp://127.0.0.1", "icmp://[::1]")]
@@ -141,10 +146,33 @@ def test_no_tcp_socket_goes_back_to_an_ipv4_address_by_an_interface(attack, how)
     assert seen == set() and set(confined) == {"plain", "tcp"}, confined.result
 
 
+def test_no_accepted_connection_goes_back_to_its_ipv4_peer_while_another_thread_ends_it(attack):
+    """What is connected must be found to speak IPv4 before the end, or marked after it."""
+    own, port = free_port(), free_port()
+    words = attack.words("device_family", "INDEX", own, port)
+    for _ in range(5):
+        free, seen = run_on_wire(attack, [*words, "100"])
+        assert free.result.code == 0 and sum(map(int, free.values())) > 0, free.result
+        if seen == {"tcp"}:
+            break
+    else:
+        pytest.skip("the control: unconfined the race does not show here")
+
+    options = ["--net-allow-bind", str(own), *rules(f"127.0.0.1:{own}", f"[fe80::1]:{port}")]
+    confined, seen = on_wire(attack, options, *words, "300")
+    assert seen == set(), confined.result
+    assert confined == {"ENETUNREACH": "300", "EISCONN": "0", "begun": "0", "other": "0"}, confined.result
+
+
 def test_no_connect_does_while_another_thread_sends(attack):
     words = attack.words("device_switch", "INDEX", free_port())
-    free, seen = run_on_wire(attack, [*words, "400"])
-    assert "switched in vain" in seen, (free.result, seen)
+    for _ in range(10):
+        free, seen = run_on_wire(attack, [*words, "400"])
+        assert free.result.code == 0 and int(free["cycles"]) > 0, free.result
+        if "switched in vain" in seen:
+            break
+    else:
+        pytest.skip("the control: unconfined the race does not show here")
 
     confined, seen = on_wire(attack, rules("udp://127.0.0.1", "udp://::1", "udp://ff02::fb"), *words, "1000")
     assert int(confined["cycles"]) > 100 and seen == set(), (confined.result, seen)
@@ -187,7 +215,8 @@ def test_no_connect_to_an_ipv4_address_lets_another_thread_send_to_ipv6_loopback
     with udp_witness_at("::1", 0) as witness:
         words = ["device_connect", "::ffff:127.0.0.1", witness.port]
         for _ in range(10):
-            attack.outside(*words, 500)
+            free = attack.outside(*words, 500)
+            assert free.result.code == 0 and int(free["connects"]) > 0, free.result
             if witness.arrivals():
                 break
         else:
@@ -228,9 +257,11 @@ def test_no_datagram_goes_to_a_mixture_of_two_peers(attack, look):
     """While another thread connects the sender to both in turn."""
     with two_peers() as (peers, first, mixed):
         def mixes():
-            attack.outside("device_torn", 300, *peers)
+            free = attack.outside("device_torn", 300, *peers)
+            assert free.result.code == 0 and int(free["connects"]) > 0, free.result
             return came_to(mixed)
-        assert look.eventually(mixes, 20), "the control: the kernel sends there"
+        if not look.eventually(mixes, 20):
+            pytest.skip("the control: unconfined the race does not show here")
         first.arrivals()
 
         confined = attack.inside("device_torn", 1000, *peers, options=rules(
@@ -246,14 +277,14 @@ def test_an_ipv6_socket_for_an_ipv4_loopback_address_is_tied_to_loopback(sandloc
 import socket
 receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 receiver.bind(("127.0.0.1", 0))
-receiver.settimeout(5)
+receiver.settimeout(30)
 sender = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
 for _ in range(2):
     sender.connect(("::ffff:127.0.0.1", receiver.getsockname()[1]))
 sender.send(b"text")
 text, source = receiver.recvfrom(10)
 receiver.sendto(b"answer", source)
-sender.settimeout(5)
+sender.settimeout(30)
 print(text, sender.recv(10), sender.getsockopt(socket.SOL_SOCKET, 62))
 """
     words = ["/usr/bin/python3", "-I", "-S", "-c", code]

@@ -64,9 +64,9 @@ def test_waiting_for_a_full_queue_costs_little(attack):
                 time.sleep(1)
                 before = processor_seconds(process.pid)
                 time.sleep(2)
-                assert processor_seconds(process.pid) - before < 0.6
+                assert processor_seconds(process.pid) - before < 1.2  # of 0.06 where nobody polls without end
                 # They do wait: with room they come.
-                server.settimeout(5)
+                server.settimeout(30)
                 while len(server.recv(65536)) != 50000:
                     pass
             finally:
@@ -76,6 +76,7 @@ def test_waiting_for_a_full_queue_costs_little(attack):
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a member of another user")
+@pytest.mark.other_users
 def test_peers_see_a_member_that_gave_up_root(attack):
     with short_directory() as directory:
         os.chmod(directory, 0o755)
@@ -147,6 +148,7 @@ for name in ("group", "owner", "closed/all", "file"):
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a member of another user")
+@pytest.mark.other_users
 def test_the_way_to_a_socket_is_judged_with_the_rights_of_a_member_that_gave_up_root(attack):
     with short_directory() as directory:
         (directory / "closed").mkdir(mode=0o700)
@@ -169,6 +171,7 @@ def test_the_way_to_a_socket_is_judged_with_the_rights_of_a_member_that_gave_up_
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a member of another user")
+@pytest.mark.other_users
 def test_nobody_who_gave_up_root_listens_with_its_name(attack):
     with short_directory() as directory:
         os.chmod(directory, 0o777)
@@ -194,6 +197,7 @@ BINDS_ON_BEHALF = ["--port-remap", "--disable", "net-tcp"]
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a member of another user")
+@pytest.mark.other_users
 def test_no_name_of_a_socket_is_made_with_rights_that_the_member_gave_up(attack):
     with short_directory() as directory:
         os.chmod(directory, 0o777)
@@ -215,6 +219,7 @@ def test_no_name_of_a_socket_is_made_with_rights_that_the_member_gave_up(attack)
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a member of another user")
+@pytest.mark.other_users
 def test_nobody_who_gave_up_root_connects_as_root_to_an_abstract_name(attack):
     with short_directory() as directory:
         name = f"held-{os.getpid()}"

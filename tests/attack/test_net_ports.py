@@ -1,6 +1,7 @@
 """Being reached without a bind that is allowed: UDP ports gained by writing, TCP ports gained by listening,
 and the spellings of bind."""
 
+import contextlib
 import ipaddress
 import os
 import platform
@@ -223,6 +224,121 @@ def test_listening_without_a_bind_works_where_any_port_may_be_bound(attack, poli
 def test_without_a_supervisor_only_the_kernel_guards_bind(attack):
     inside = attack.inside("net_ports.py", "bind", free_port(), options=["--no-supervisor"])
     assert {inside[name] for name in ("plain", "any", "unspec", "any6", "mapped", "ephemeral")} == {"EACCES"}
+
+
+AIMED = {"denied": ["--net-deny-bind", "PORT"], "chosen": ["--net-allow-bind", "0"],
+         "chosen_and_denied": ["--net-allow-bind", "0", "--net-deny-bind", "PORT"],
+         "remap": ["--net-deny-bind", "PORT", "--port-remap"],
+         "without_gate": ["--without", "listen-gate", "--net-deny-bind", "PORT"],
+         "without_supervisor": ["--no-supervisor", "--net-allow-bind", "0"]}
+WAYS = [f"{family} {way}" for family in HOSTS for way in ("listen", "bind")]
+
+
+@pytest.mark.ipv6
+@pytest.mark.parametrize("policy", AIMED)
+def test_the_port_that_the_kernel_chooses_is_not_chosen_by_an_option(attack, policy):
+    port = free_port()
+    outside = attack.outside("net_ports.py", "aimed", port)
+    if outside["inet range"] == "ENOPROTOOPT":
+        pytest.skip("this kernel has no IP_LOCAL_PORT_RANGE")
+    assert {outside[way] for way in WAYS} == {"OK"}, "the control: each is at the port"
+    inside = attack.inside("net_ports.py", "aimed", port, options=[word.replace("PORT", str(port)) for word in AIMED[policy]])
+    assert {inside[way] for way in WAYS} == {"EADDRNOTAVAIL"} and inside["inet range"] == inside["inet6 range"] == "EPERM"
+
+
+def chosen_ports():
+    """What the kernel chooses from: a quarter to be denied, and the rest."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as text:
+        low, high = map(int, text.read().split())
+    return range(low, low + (high - low) // 4), range(low + (high - low) // 4, high + 1)
+
+
+DENIED = {"denied": [], "remap": ["--port-remap"], "chosen_and_denied": ["--net-allow-bind", "0"],
+          "rules": ["--net-allow", "127.0.0.1:9"]}
+
+
+@pytest.mark.ipv6
+@pytest.mark.parametrize("policy", DENIED)
+def test_a_denied_port_is_not_what_the_kernel_chooses(attack, policy):
+    denied, rest = chosen_ports()
+    outside = attack.outside("net_ports.py", "chosen", 8)
+    assert len(outside) == 48 and any(int(port) in denied for port in outside.values())
+    options = ["--net-deny-bind", f"{denied[0]}-{denied[-1]}", *DENIED[policy]]
+    inside = attack.inside("net_ports.py", "chosen", 8, options=options)
+    assert len(inside) == 48 and all(int(port) in rest for port in inside.values()), inside.result
+
+
+def test_where_all_ports_are_denied_nobody_listens_without_a_bind(attack):
+    for options in ([], ["--port-remap"]):
+        inside = attack.inside("net_ports.py", "listen", free_port(), options=["--net-deny-bind", "1-65535", *options])
+        assert {inside[name] for name in LISTENS} == {"EADDRINUSE"} and inside["unix"] == "OK", inside.result
+
+
+def ports_by_inode():
+    with open("/proc/net/tcp", encoding="ascii") as lines:
+        fields = [line.split() for line in lines][1:]
+    return {field[9]: int(field[1].split(":")[1], 16) for field in fields}
+
+
+def test_a_port_in_place_of_a_taken_one_is_not_a_denied_one(attack):
+    denied, rest = chosen_ports()
+    with contextlib.ExitStack() as stack:
+        taken = []
+        while len(taken) < 16:
+            holder = stack.enter_context(socket.socket())
+            holder.bind(("127.0.0.1", 0))
+            if holder.getsockname()[1] in rest:
+                holder.listen()
+                taken.append(holder.getsockname()[1])
+        process = start(attack, "inside", "moved", *taken,
+                        options=["--port-remap", "--net-deny-bind", f"{denied[0]}-{denied[-1]}"])
+        inodes = list(ports_of(process.stdout).values())
+        real = ports_by_inode()
+        _, errors = process.communicate("over\n", timeout=30)
+    assert len(inodes) == 16 and all(inode in real for inode in inodes), errors
+    assert all(real[inode] in rest and real[inode] not in taken for inode in inodes), errors
+
+
+@pytest.mark.ipv6
+def test_a_socket_that_speaks_ipv4_does_not_listen_for_ipv6(attack):
+    """Its connections would send by IPv4 what is for an IPv6 peer."""
+    own, port = port_below(), free_port()
+    outside = attack.outside("net_ports.py", "failed", own, port)
+    assert (outside["mapped"], outside["ipv6"], outside["ipv4"]) == ("OK", "OK", "OK")
+    inside = attack.inside("net_ports.py", "failed", own, port,
+                           options=["--net-allow-bind", own, *rules(f"127.0.0.1:{port}", f"[::1]:{port}")])
+    assert (inside["mapped"], inside["ipv6"], inside["ipv4"]) == ("EACCES", "OK", "OK"), inside.result
+
+
+@pytest.mark.parametrize("where", ["outside", "inside"])
+def test_a_udp_socket_without_a_rule_does_not_tell_what_it_dropped(attack, where):
+    process = start(attack, where, "dropped", options=rules("tcp://*"))
+    port = int(process.stdout.readline())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for _ in range(5):
+            sender.sendto(b"a letter", ("127.0.0.1", port))
+    out, err = process.communicate("report\n", timeout=30)
+    assert out == ("5\n" if where == "outside" else "1\n"), err  # EPERM
+
+
+def test_a_udp_socket_without_a_rule_takes_no_datagrams_from_a_service(attack):
+    own = ["--user", "--map-root-user"] if os.geteuid() != 0 else []
+    enter = ["unshare", *own, "--net"]
+    if subprocess.run([*enter, "ip", "link", "set", "lo", "up"], capture_output=True, check=False).returncode:
+        pytest.skip("no network namespace for this user here")
+    take = attack.words("net_shared.py", "take")
+
+    def told(command):
+        done = subprocess.run([*enter, *attack.words("net_shared.py"), *command], capture_output=True, text=True,
+                              timeout=60, check=False)
+        return dict(line.split(": ") for line in done.stdout.splitlines()), done.stderr
+
+    told_outside, errors = told(take)
+    assert told_outside["ready"] == "taken" and told_outside["SO_REUSEADDR"] == "0", errors
+    assert int(told_outside["SO_REUSEPORT"]) < 20, "the control: the socket that came last gets them"
+    told_inside, errors = told([attack.sandlock.binary, "run", *attack.sandlock.base, *attack.grants("net_shared.py"),
+                                *rules("tcp://*"), "--", *take])
+    assert told_inside == {"ready": "taken", "SO_REUSEADDR": "20", "SO_REUSEPORT": "20"}, errors
 
 
 SPELLINGS = ["plain", "any", "unspec", "inet6", "any6", "mapped", "mapped_any", "long"]

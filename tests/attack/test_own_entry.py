@@ -89,6 +89,7 @@ def test_a_grant_of_the_own_entry_is_never_one_of_the_callers(attack, tmp_path, 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the kernel shows it to root alone")
+@pytest.mark.other_users
 def test_the_environment_of_the_caller_stays_its_own(sandlock):
     script = 'for entry in /proc/[0-9]*; do tr "\\0" "\\n" < $entry/environ; done; echo end'
     for grant, shown in ("/proc/self", False), ("/proc", True):

@@ -62,6 +62,48 @@ def test_outside_it_can(area, way):
     assert reached and "written" in done.stderr, done
 
 
+MEMORY = '''
+import os, sys
+fd, flags, bits = int(sys.argv[1]), getattr(os, sys.argv[2]), 0o777
+for _ in range(2):
+    try:
+        again = os.open(f"/proc/self/fd/{fd}", flags)
+        text = os.pread(again, 100, 0) if flags == os.O_RDONLY else os.pwrite(again, b"echo injected", 0)
+        print("opened", text, file=sys.stderr)
+    except OSError as error: print("refused", error.strerror, file=sys.stderr)
+    try: os.fchmod(fd, bits)
+    except OSError: pass
+own = os.memfd_create("own")
+os.fchmod(own, 0o600)
+os.fchmod(own, 0o644)
+print("own", file=sys.stderr)
+'''
+
+
+def open_anew(prefix, stream, way, others):
+    memory = os.memfd_create("script")
+    os.write(memory, b"echo original")
+    half = os.open(f"/proc/self/fd/{memory}", way)
+    done = subprocess.run([*prefix, "/usr/bin/python3", "-I", "-S", "-c", MEMORY, str(stream), others],
+                          **{["stdin", "stdout"][stream]: half}, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    content = os.pread(memory, 100, 0)
+    os.close(half)
+    os.close(memory)
+    return done.stderr.splitlines(), content
+
+
+@pytest.mark.parametrize("stream, way, others", [(0, os.O_RDONLY, "O_WRONLY"), (0, os.O_RDONLY, "O_RDWR"),
+                                                 (1, os.O_WRONLY, "O_RDONLY")])
+def test_a_memfd_is_not_opened_anew_in_the_other_direction(sandlock, stream, way, others):
+    lines, content = open_anew([], stream, way, others)
+    assert lines[0].startswith("opened"), "the control"
+    for options, times in ([], 2), (["--no-supervisor"], 1):
+        prefix = [sandlock.binary, "run", *map(str, sandlock.base), *options, "--"]
+        lines, content = open_anew(prefix, stream, way, others)
+        assert lines[:times] == ["refused Permission denied"] * times and lines[-1] == "own", lines
+        assert content == b"echo original" or options, content
+
+
 def test_what_comes_through_the_pipe_is_read_as_ever(sandlock):
     for command in (["cat"], ["cat", "/dev/stdin"], ["cat", "/proc/self/fd/0"]):
         done = subprocess.run([sandlock.binary, "run", *map(str, sandlock.base), "--", *command], input="text\n", text=True,

@@ -154,6 +154,7 @@ def page_has_a_type():
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root: who may change the memory types of the machine")
 @pytest.mark.skipif(not os.path.exists("/proc/mtrr"), reason="this machine has no /proc/mtrr")
+@pytest.mark.administrator
 def test_memory_types_of_the_machine_are_not_changed(attack, mode, other):
     """The file is no device, and its requests do not ask how it was opened."""
     acts = [f"{spelling} {act}" for spelling in ("openat", "openat2")
@@ -178,6 +179,7 @@ def test_memory_types_of_the_machine_are_not_changed(attack, mode, other):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root: who may open such files for writing")
+@pytest.mark.other_users
 def test_the_memory_of_others_is_not_told_by_requests(attack, mode, other):
     """/proc/PID/maps and pagemap can be opened for neither reading nor writing, and such a descriptor answers."""
     requests = [f"{spelling} {request}" for spelling in ("openat", "openat2") for request in ("query", "scan")]

@@ -211,3 +211,12 @@ def test_packets_cannot_be_routed_around(attack, mode):
     assert (outside["IP_OPTIONS"], inside["IP_OPTIONS"]) == ("OK", "EPERM")
     assert inside["IPV6_RTHDR"] == "EPERM"
     assert inside["SO_REUSEADDR"] == "OK"
+
+
+@pytest.mark.parametrize("rules", [[], ["--net-allow", "tcp://*:9"]], ids=["no rule", "rule for TCP"])
+def test_no_option_chooses_the_port_or_tells_of_interfaces(attack, mode, rules):
+    outside = attack.outside("sockets.py", "options")
+    inside = attack.inside("sockets.py", "options", options=[*mode, *rules])
+    for name in ("IP_MULTICAST_IF", "IPV6_MULTICAST_IF", "IP_LOCAL_PORT_RANGE", "IP_LOCAL_PORT_RANGE of IPv6"):
+        assert outside[name] in ("OK", "ENOPROTOOPT") and inside[name] == "EPERM", name
+    assert outside["IP_BLOCK_SOURCE"] != "EPERM" and inside["IP_BLOCK_SOURCE"] == "EPERM"

@@ -5,6 +5,7 @@ import ctypes
 import json
 import os
 import pathlib
+import platform
 import resource
 import shutil
 import signal
@@ -103,9 +104,9 @@ def test_a_signal_to_sandlock_ends_all(attack, look, mark, witness, kind, option
 def test_sigkill_of_sandlock_ends_all(attack, look, mark, witness, kind, options):
     process = begin(attack, look, mark, kind, options)
     process.send_signal(signal.SIGKILL)
-    process.wait(timeout=10)
+    process.wait(timeout=30)
     assert look.eventually(lambda: look.processes_with(mark) == []), look.processes_with(mark)
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert witness.signals() == {}
 
 
@@ -189,9 +190,9 @@ def test_who_kills_all_by_the_name_of_sandlock_spares_the_guardian(attack, look,
              if "sandlock" in pathlib.Path(f"/proc/{pid}/comm").read_text(encoding="ascii")]
     for pid in named:
         os.kill(pid, signal.SIGKILL)
-    process.wait(timeout=10)
+    process.wait(timeout=30)
     assert look.eventually(lambda: look.processes_with(mark) == []), look.processes_with(mark)
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert named == [process.pid]
 
 
@@ -210,17 +211,17 @@ def test_sigkill_of_the_guardian_ends_all_where_signals_by_descriptor_are_refuse
 
 # Who gives guardian or supervisor so much to do that they use up the CPU time that the caller allows a process.
 CPU = {"guardian": (["litters", "6"], []), "guardian-unsupervised": (["litters", "6"], ["--no-supervisor"]),
-       "supervisor": (["asking", "6"], ["-w", "/dev/null"])}
+       "supervisor": (["asking", "3"], ["-w", "/dev/null"])}
 
 
 @pytest.mark.costly
 @pytest.mark.parametrize("who", CPU)
 def test_the_callers_limit_of_cpu_time_ends_the_run_and_not_its_warden(attack, look, mark, who):
     kind, options = CPU[who]
-    process = attack.start("survivor", *kind, mark, options=[*options, "-t", "100s"], stderr=subprocess.PIPE,
+    process = attack.start("survivor", *kind, mark, options=[*options, "-t", "110s"], stderr=subprocess.PIPE,
                            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (1, 1)))
     assert process.stdout.readline() == "up\n"
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=100)
     assert process.returncode == 125 and said.startswith(f"sandlock: the {who.partition('-')[0]} ")
     assert said.endswith(" has used up the CPU time of a process (ulimit -t)\n")
     assert look.processes_with(mark) == []
@@ -245,7 +246,7 @@ def test_a_background_job_that_holds_the_output_does_not_delay_the_end(attack, l
     started = time.monotonic()
     result = attack.inside("survivor", "holder", mark, "exit", options=mode).result
     assert (result.code, result.stdout) == (7, "up\n")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert look.processes_with(mark) == []
 
 
@@ -253,7 +254,7 @@ def test_a_shell_job_in_the_background_does_not_delay_the_end(sandlock, look, ma
     started = time.monotonic()
     result = sandlock.run(*mode, "--", "sh", "-c", f"sh -c 'sleep 60; : {mark}' & echo done")
     assert (result.code, result.stdout) == (0, "done\n")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert look.processes_with(mark) == []
 
 
@@ -274,7 +275,7 @@ def test_a_storm_is_over_soon_after_its_timeout(attack, look, mark, busy):
     started = time.monotonic()
     result = attack.inside("survivor", *kind, mark, options=[*options, "-t", "1s"]).result
     assert result.code == 124
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < 20
     assert look.processes_with(mark) == []
 
 
@@ -282,9 +283,9 @@ def test_a_storm_does_not_outlive_sandlock(attack, look, mark, busy):
     process = begin(attack, look, mark, *busy)
     time.sleep(0.5)
     process.send_signal(signal.SIGKILL)
-    process.wait(timeout=10)
+    process.wait(timeout=30)
     assert look.eventually(lambda: look.processes_with(mark) == []), look.processes_with(mark)
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
 
 
 # ---- Members of another user --------------------------------------------------------------------------
@@ -353,9 +354,9 @@ def test_there_sigkill_of_sandlock_ends_all_as_well(attack, look, mark, mode):
                            preexec_fn=CALLERS["root without CAP_KILL"])
     assert [process.stdout.readline() for _ in range(2)] == ["user: EPERM\n", "up\n"]
     process.send_signal(signal.SIGKILL)
-    process.wait(timeout=10)
+    process.wait(timeout=30)
     assert look.eventually(lambda: look.processes_with(mark) == [])
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
 
 
 @needs_root
@@ -405,6 +406,7 @@ def test_no_program_gives_the_capability_back(attack, sandlock, look, mark, call
 
 
 @needs_root
+@pytest.mark.user_namespaces
 def test_in_a_user_mapping_there_is_no_other_user(attack, look, mark, mode):
     process = attack.start("survivor", "user", mark, "exit", options=[*mode, "--user", "1000:1000"],
                            preexec_fn=CALLERS["root without CAP_KILL"])
@@ -430,7 +432,7 @@ def test_the_posture_says_who_cannot_change_users(sandlock, area):
 
 
 def test_a_storm_stays_within_the_process_limit(attack, look):
-    inside = attack.inside("process_probe", "storm", "16", "2", options=["-P", "2", "-t", "20s"])
+    inside = attack.inside("process_probe", "storm", "16", "2", options=["-P", "2", "-t", "50s"])
     words = inside["storm"].split()
     forked, most = int(words[1]), int(words[5])
     assert forked > 50  # on a busy machine most forks wait for one of the two places
@@ -455,7 +457,7 @@ def test_a_storm_of_sessions_stays_within_the_process_limit(attack, look, mark):
     assert process.stdout.readline() == "up\n"
     most = 0
     end = time.monotonic() + 2
-    while time.monotonic() < end:
+    while time.monotonic() < end or most <= 2 and time.monotonic() < end + 20:  # a busy machine
         most = max(most, len(look.processes_with(mark)) - 2)  # sandlock and its guardian carry it too
     process.send_signal(signal.SIGTERM)
     assert finish(process) == -signal.SIGTERM
@@ -523,7 +525,7 @@ def test_sigkill_of_a_hosts_guardian_ends_its_sandbox(host, look, mark, witness,
     assert witness.signals() == {}
     # A chain holds the output open. It is over already: nothing is left that would end it now.
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
 
 
 def assert_they_end_with_the_guardian(look, process, pid, mark):
@@ -570,9 +572,9 @@ def test_a_member_that_makes_the_guardian_its_tracer_is_not_waited_for(sandlock,
                             capture_output=True, text=True, timeout=20, check=False)
     assert native.stdout == output, "the control: nobody traces it"
     began = time.monotonic()
-    done = sandlock.run("--no-supervisor", "-r", "/", "-t", "10", "--", "/usr/bin/python3", "-I", "-S", "-c", TRACED, kind)
+    done = sandlock.run("--no-supervisor", "-r", "/", "-t", "60", "--", "/usr/bin/python3", "-I", "-S", "-c", TRACED, kind)
     assert (done.code, done.stdout) == (0, output), done
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 30
 
 
 # ---- Groups that are killed, and hosts that execute something else ---------------------------------------
@@ -584,8 +586,8 @@ def test_sigkill_of_the_whole_group_of_sandlock_ends_all(attack, look, mark, mod
     assert process.stdout.readline() == "up\n", process.communicate()
     assert len(look.processes_with(mark)) >= 4
     os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=10)
-    assert look.eventually(lambda: look.processes_with(mark) == [], 5), look.processes_with(mark)
+    process.communicate(timeout=30)
+    assert look.eventually(lambda: look.processes_with(mark) == []), look.processes_with(mark)
 
 
 def test_sigkill_of_the_whole_group_of_a_host_ends_its_sandbox(host, look, mark):
@@ -593,20 +595,22 @@ def test_sigkill_of_the_whole_group_of_a_host_ends_its_sandbox(host, look, mark)
     assert look.eventually(lambda: len(look.processes_with(mark)) >= 4)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert look.eventually(lambda: look.processes_with(mark) == [], 5), look.processes_with(mark)
+    assert look.eventually(lambda: look.processes_with(mark) == []), look.processes_with(mark)
 
 
 # Who tells the guardian of a host that executes another program: without a supervisor the end of the lifeline alone,
-# and where a copy of the host holds that, the end of the supervising thread alone.
-@pytest.mark.parametrize("how", ["exec-unsupervised", "exec-copied"])
+# of which forks close their copies; and where a copy of the host holds that, the end of the supervising thread alone.
+@pytest.mark.parametrize("how", ["exec-unsupervised", "exec-unsupervised-copied",
+                                 pytest.param("exec-copied-barely", marks=pytest.mark.skipif(
+                                     platform.machine() != "x86_64", reason="fork by its number"))])
 def test_a_host_that_executes_another_program_ends_its_sandbox(host, look, mark, how):
     process, _ = host(how, "daemon", mark, stdin=subprocess.PIPE, start_new_session=True)
     assert look.eventually(lambda: len(look.processes_with(mark)) >= 4)
     try:
         print(file=process.stdin, flush=True)
-        left = [int(process.stdout.readline())] if how == "exec-copied" else []
-        assert look.eventually(lambda: look.processes_with(mark) == left, 5), look.processes_with(mark)
+        left = [int(process.stdout.readline())] if "copied" in how else []
+        assert look.eventually(lambda: look.processes_with(mark) == left), look.processes_with(mark)
         program = pathlib.Path(f"/proc/{process.pid}/comm")
-        assert look.eventually(lambda: program.read_text(encoding="ascii") == "sleep\n", 5), "the control: it lives on"
+        assert look.eventually(lambda: program.read_text(encoding="ascii") == "sleep\n"), "the control: it lives on"
     finally:
         os.killpg(process.pid, signal.SIGKILL)

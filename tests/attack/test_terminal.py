@@ -27,7 +27,7 @@ def run_on_terminal(words, env, typed=b""):
 
     try:
         done = subprocess.run(words, stdin=slave, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env,
-                              preexec_fn=take_terminal, timeout=30, text=True, check=False)
+                              preexec_fn=take_terminal, timeout=100, text=True, check=False)
         os.set_blocking(slave, False)
         try:
             typed = os.read(slave, 100)
@@ -75,14 +75,24 @@ def test_the_output_of_the_terminal_cannot_be_stopped(attack, mode):
 
 # A shell with its job in the background, which reads from the terminal as the shell does.
 SHELL = """
-import fcntl, os, signal, subprocess, sys, termios
+import fcntl, os, signal, subprocess, sys, termios, time
 resized = []
 signal.signal(signal.SIGWINCH, lambda *_: resized.append(True))
 def look():
     return termios.tcgetattr(0), fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8))
 before = look()
-job = subprocess.Popen(sys.argv[1:], preexec_fn=lambda: os.setpgid(0, 0))
-code = job.wait(timeout=20)
+outsider = subprocess.Popen(["/bin/sleep", "60"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, preexec_fn=lambda: os.setpgid(0, 0))
+words = [word.replace("{tty}", os.ttyname(0)).replace("{outsider}", str(outsider.pid)) for word in sys.argv[2:]]
+prepare = {"background": lambda: os.setpgid(0, 0), "session": os.setsid, "front": lambda: None}[sys.argv[1]]
+job = subprocess.Popen(words, preexec_fn=prepare)
+flags = 0
+end = time.monotonic() + 20
+while job.poll() is None and time.monotonic() < end:
+    flags |= fcntl.fcntl(0, fcntl.F_GETFL)
+    time.sleep(0.01)
+code = job.wait(timeout=1)
+print(f"flags_set: {flags & os.O_NONBLOCK != 0}")
+outsider.kill()
 print(f"shell_is_in_front: {os.tcgetpgrp(0) == os.getpgrp()}")
 print(f"code: {code}")
 print(f"changed: {look() != before}")
@@ -90,9 +100,18 @@ print(f"resized: {bool(resized)}")
 """
 
 
+def below_shell(words, env, place="background"):
+    """Runs the words on a terminal where a line was typed: as a background job, in front, or in a session of their own."""
+    return run_on_terminal(["/usr/bin/python3", "-I", "-S", "-c", SHELL, place, *words], env, typed=b"a secret\n")
+
+
 def in_background(words, env):
-    """Runs the words as a background job on a terminal where a line was typed."""
-    return run_on_terminal(["/usr/bin/python3", "-I", "-S", "-c", SHELL, *words], env, typed=b"a secret\n")
+    return below_shell(words, env)
+
+
+def aside(words, error=False):
+    """Their standard input is not the terminal, but their standard error is if wanted, opened for reading, too."""
+    return ["/bin/sh", "-c", f"exec \"$@\" </dev/null {'2<>{tty}' if error else ''}", "sh", *words]
 
 
 def test_a_background_sandbox_does_not_take_the_terminal(attack):
@@ -104,6 +123,84 @@ def test_a_background_sandbox_does_not_take_the_terminal(attack):
     inside, typed = in_background([*confined(attack, "front.py"), *words], env)
     assert (inside["TIOCSPGRP"], inside["read"], inside["code"]) == ("EPERM", "EIO", "0")
     assert inside["shell_is_in_front"] == "True" and typed == b"a secret\n"
+
+
+@pytest.mark.parametrize("number", ["0", "2"], ids=["input", "error"])
+@pytest.mark.parametrize("how", ["setsid", "notty"])
+def test_a_background_sandbox_reads_nothing_from_a_session_of_its_own(attack, mode, how, number):
+    """The kernel asks only processes whose controlling terminal it is."""
+    words = attack.words("terminal_read.py", how, number)
+    env = attack.sandlock.environment()
+    place = (lambda words: aside(words, error=True)) if number == "2" else list
+    outside, typed = in_background(place(words), env)
+    assert (outside["leave"], outside["read"], typed) == ("OK", "a secret", b"")
+    inside, typed = in_background(place([*confined(attack, "terminal_read.py", mode), *words]), env)
+    if number == "0":
+        assert (inside["leave"], inside["read"]) == ("EPERM", "Input/output error")
+    else:
+        assert inside["read"] == "Bad file descriptor"
+    assert typed == b"a secret\n"
+
+
+def test_nor_through_a_grant_of_the_terminal(attack, mode):
+    words = attack.words("terminal_read.py", "setsid", "0")
+    env = attack.sandlock.environment()
+    box = [*confined(attack, "terminal_read.py", [*mode, "-w", "/dev/tty"]), "/bin/sh", "-c", "exec \"$@\" <>/dev/tty", "sh"]
+    inside, typed = in_background(aside([*box, *words]), env)
+    assert (inside["leave"], inside["read"], typed) == ("EPERM", "Input/output error", b"a secret\n")
+
+
+def test_a_sandbox_without_a_terminal_to_read_leaves_the_session(attack, mode):
+    words = attack.words("terminal_read.py", "setsid", "0")
+    inside, typed = in_background(aside([*confined(attack, "terminal_read.py", mode), *words]), attack.sandlock.environment())
+    assert (inside["leave"], inside["read"], typed) == ("OK", "nothing", b"a secret\n")
+
+
+@pytest.mark.parametrize("number", ["0", "2"], ids=["input", "error"])
+def test_nothing_is_read_from_the_terminal_of_another_session(attack, mode, number):
+    """As agents start their tools, with their own standard input."""
+    words = attack.words("terminal_read.py", "stay", number)
+    env = attack.sandlock.environment()
+    place = (lambda words: aside(words, error=True)) if number == "2" else list
+    outside, typed = below_shell(place(words), env, "session")
+    assert (outside["read"], typed) == ("a secret", b"")
+    inside, typed = below_shell(place([*confined(attack, "terminal_read.py", mode), *words]), env, "session")
+    assert inside["read"] == ("nothing" if number == "0" else "Bad file descriptor")
+    assert typed == b"a secret\n"
+
+
+def test_the_terminal_of_another_session_is_not_changed(attack):
+    words = aside(attack.words("terminal_change.py", "ignoring", "2"), error=True)
+    env = attack.sandlock.environment()
+    outside, typed = below_shell(words, env, "session")
+    assert {name: outside[name] for name in CHANGES} == dict.fromkeys(CHANGES, "OK")
+    assert (outside["changed"], typed) == ("True", b"")
+    box = confined(attack, "terminal_change.py")
+    inside, typed = below_shell([*words[:4], *box, *words[4:]], env, "session")
+    assert {name: inside[name] for name in CHANGES} == dict.fromkeys(CHANGES, "EPERM")
+    assert (inside["changed"], inside["resized"], typed) == ("False", "False", b"a secret\n")
+
+
+@pytest.mark.parametrize("place", ["background", "front"])
+def test_flags_of_the_callers_descriptors_stay(attack, mode, place):
+    words = attack.words("terminal_read.py", "flags", "0")
+    env = attack.sandlock.environment()
+    outside, _ = below_shell(words, env, place)
+    assert (outside["flags"], outside["flags_set"]) == ("OK", "True")
+    inside, _ = below_shell([*confined(attack, "terminal_read.py", mode), *words], env, place)
+    assert (inside["flags"], inside["flags_set"]) == ("OK", "False")
+
+
+def test_nobody_outside_is_put_in_front(attack):
+    words = attack.words("front.py", "outsider", "{outsider}")
+    env = attack.sandlock.environment()
+    outside, _ = below_shell(words, env, "front")
+    assert (outside["TIOCSPGRP"], outside["TIOCSPGRP_last"], outside["shell_is_in_front"]) == ("OK", "OK", "False")
+    box = [*confined(attack, "front.py", ["-i"])]
+    inside, typed = below_shell([*box, *words], env, "front")
+    assert {name: inside[name] for name in ("TIOCSPGRP", "own", "nobody", "TIOCSPGRP_last")} == {
+        "TIOCSPGRP": "EPERM", "own": "OK", "nobody": "EPERM", "TIOCSPGRP_last": "EPERM"}
+    assert (inside["shell_is_in_front"], typed) == ("True", b"a secret\n")
 
 
 def test_a_group_that_died_in_front_leaves_the_terminal_to_its_shell(attack):
@@ -145,14 +242,14 @@ def test_terminals_that_members_make_are_theirs(attack, mode):
     words = attack.words("front.py", "own")
     options = [*mode, "-w", "/dev/ptmx", "-w", "/dev/pts"]
     env = attack.sandlock.environment()
-    result, _ = in_background([*confined(attack, "front.py", options), *words], env)
+    result, _ = in_background(aside([*confined(attack, "front.py", options), *words]), env)
     assert (result["to_job"], result["back"], result["in_front"]) == ("OK", "OK", "True")
 
 
 def test_many_terminals_that_members_make_are_theirs_at_once(attack, mode):
     words = attack.words("front.py", "many")
     env = attack.sandlock.environment()
-    result, _ = in_background([*confined(attack, "front.py", [*mode, *OPEN_TERMINALS]), *words], env)
+    result, _ = in_background(aside([*confined(attack, "front.py", [*mode, *OPEN_TERMINALS]), *words]), env)
     assert result["all"] == "back=OK in_front=True to_job=OK"
 
 
@@ -169,12 +266,12 @@ CHANGES = ("TCSETS", "TCSETSW", "TCSETSF", "TCSETA", "TCSETAW", "TCSETAF", "TCSE
 @pytest.mark.parametrize("way", ["ignoring", "blocking", "elsewhere"])
 def test_a_background_sandbox_does_not_change_the_terminal(attack, way):
     """Whoever ignores or blocks SIGTTOU, or has left the session, is not stopped by the kernel."""
-    words = attack.words("terminal_change.py", way)
+    words = attack.words("terminal_change.py", way, "{tty}")
     env = attack.sandlock.environment()
-    outside, typed = in_background(words, env)
+    outside, typed = in_background(aside(words), env)
     assert {name: outside[name] for name in CHANGES} == dict.fromkeys(CHANGES, "OK")
     assert outside["resized"] == "True" and typed == b""
-    inside, typed = in_background([*confined(attack, "terminal_change.py"), *words], env)
+    inside, typed = in_background(aside([*confined(attack, "terminal_change.py", OPEN_TERMINALS), *words]), env)
     assert {name: inside[name] for name in CHANGES} == dict.fromkeys(CHANGES, "EPERM")
     assert (inside["changed"], inside["resized"], inside["code"]) == ("False", "False", "0")
     assert typed == b"a secret\n"
@@ -185,8 +282,12 @@ def test_a_background_sandbox_does_not_change_the_terminal(attack, way):
 def test_nothing_that_changes_meanwhile_lets_a_background_sandbox_change_the_terminal(attack, way):
     words = attack.words("terminal_change.py", way)
     env = attack.sandlock.environment()
-    outside, _ = in_background(words, env)
-    assert (outside["often"], outside["changed"]) == ("True", "True")
+    for _ in range(10):
+        outside, _ = in_background(words, env)
+        if (outside["often"], outside["changed"]) == ("True", "True"):
+            break
+    else:
+        pytest.skip("the control: unconfined the race does not show here")
     inside, _ = in_background([*confined(attack, "terminal_change.py", OPEN_TERMINALS), *words], env)
     assert inside["often"] == "True"
     assert (inside["changed"], inside["resized"], inside["code"]) == ("False", "False", "0")
@@ -204,8 +305,8 @@ def test_terminals_that_members_make_are_theirs_to_change(attack, mode, run):
     """From the background as from the front, with the job control that they have without a sandbox."""
     words = attack.words("terminal_change.py", "own")
     env = attack.sandlock.environment()
-    outside, _ = run(words, env)
-    inside, _ = run([*confined(attack, "terminal_change.py", [*mode, *OPEN_TERMINALS]), *words], env)
+    outside, _ = run(aside(words), env)
+    inside, _ = run(aside([*confined(attack, "terminal_change.py", [*mode, *OPEN_TERMINALS]), *words]), env)
     assert inside == outside
     assert {name: inside[name] for name in CHANGES} == dict.fromkeys(CHANGES, "OK")
     assert {inside[name] for name in ("size", "echo", "no_echo")} == {"True"}
@@ -214,11 +315,11 @@ def test_terminals_that_members_make_are_theirs_to_change(attack, mode, run):
 
 
 def test_a_group_that_nobody_would_continue_is_not_stopped(attack, mode):
-    words = attack.words("terminal_change.py", "orphaned")
+    words = attack.words("terminal_change.py", "orphaned", "{tty}")
     env = attack.sandlock.environment()
-    outside, _ = in_background(words, env)
+    outside, _ = in_background(aside(words), env)
     assert outside["orphaned"] == "EIO"
-    inside, _ = in_background([*confined(attack, "terminal_change.py", mode), *words], env)
+    inside, _ = in_background(aside([*confined(attack, "terminal_change.py", [*mode, *OPEN_TERMINALS]), *words]), env)
     assert inside["orphaned"] == "EIO"
 
 
@@ -284,6 +385,6 @@ def test_that_holds_where_a_container_refuses_to_duplicate_descriptors(attack):
     inside, typed = in_background([*box, *attack.words("terminal_change.py", "ignoring")], env)
     assert {name: inside[name] for name in CHANGES} == dict.fromkeys(CHANGES, "EPERM")
     assert (inside["changed"], inside["resized"], typed) == ("False", "False", b"a secret\n")
-    inside, _ = in_background([*box, *attack.words("terminal_change.py", "own")], env)
+    inside, _ = in_background(aside([*box, *attack.words("terminal_change.py", "own")]), env)
     assert {name: inside[name] for name in CHANGES} == dict.fromkeys(CHANGES, "OK")
     assert {inside[name] for name in ("size", "stopped", "went_on", "changed_then")} == {"True"}

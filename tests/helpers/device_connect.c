@@ -4,6 +4,8 @@
  *
  * device_connect ADDRESS PORT MILLISECONDS: writes "torn", prints "connects: NUMBER".
  */
+#include "patience.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -12,8 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#define ENOUGH 200
 
 #define WRITERS 3
 #define TARGET 200
@@ -25,14 +28,6 @@ static void *write_always(void *nothing)
     while (!over)
         (void)!write(TARGET, "torn", 4);
     return nothing;
-}
-
-static double now(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec * 1e3 + (double)time.tv_nsec / 1e6;
 }
 
 int main(int count, char **words)
@@ -49,7 +44,7 @@ int main(int count, char **words)
         if (pthread_create(&writers[i], NULL, write_always, NULL) != 0)
             return 2;
     }
-    for (double end = now() + atof(words[3]); now() < end;) {
+    for (double end = now_ms() + atof(words[3]); goes_on(end, connects, ENOUGH);) {
         int fd = socket(AF_INET6, SOCK_DGRAM, 0);
         dup2(fd, TARGET);
         close(fd);

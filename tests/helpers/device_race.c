@@ -5,20 +5,23 @@
  * device_race INDEX PORT BIND-PORT MILLISECONDS [ordered]: prints "tries: NUMBER". PORT is where it is sent to,
  * BIND-PORT what a TCP socket may be bound to. Ordered, the bind comes first.
  */
+#include "patience.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define IP_BIND_ADDRESS_NO_PORT_ 24
 #define DELAY_MAX 4000
+#define ENOUGH 200
 
 static _Atomic int target = -1;
 static _Atomic unsigned turn, done, delay;
@@ -29,12 +32,15 @@ static struct sockaddr_in6 bound, bound_own;
 
 static void *bind_meanwhile(void *nothing)
 {
-    unsigned seen = 0;
+    unsigned seen = 0, idle = 0;
 
     (void)nothing;
     while (!over) {
-        if (turn == seen)
+        if (turn == seen) {
+            if (++idle % 1024 == 0) /* where there is one processor alone */
+                sched_yield();
             continue;
+        }
         seen = turn;
         for (volatile unsigned i = 0; i < delay; i++)
             ;
@@ -73,14 +79,6 @@ static void leave(int fd, enum kind kind, const struct sockaddr_in6 *to)
     }
 }
 
-static double now(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec * 1e3 + (double)time.tv_nsec / 1e6;
-}
-
 int main(int count, char **words)
 {
     struct sockaddr_in6 to = {.sin6_family = AF_INET6};
@@ -99,7 +97,7 @@ int main(int count, char **words)
     inet_pton(AF_INET6, "::ffff:127.0.0.1", &to.sin6_addr);
     if (pthread_create(&binder, NULL, bind_meanwhile, NULL) != 0)
         return 2;
-    for (double end = now() + atof(words[4]); now() < end; tries++) {
+    for (double end = now_ms() + atof(words[4]); goes_on(end, tries, ENOUGH); tries++) {
         enum kind kind = (enum kind)(tries % KINDS);
         int fd = open_socket(kind);
         target = fd;
@@ -107,7 +105,7 @@ int main(int count, char **words)
         delay = (unsigned)rand() % DELAY_MAX;
         turn++;
         while (count > 5 && done != turn)
-            ;
+            sched_yield();
         leave(fd, kind, &to);
         usleep(20);
         close(fd);

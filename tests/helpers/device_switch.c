@@ -5,6 +5,8 @@
  *
  * device_switch INDEX PORT MILLISECONDS: prints "cycles: NUMBER".
  */
+#include "patience.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -14,8 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#define ENOUGH 200
 
 struct sending {
     int fd;
@@ -30,14 +33,6 @@ static void *send_always(void *data)
     while (!sending->over)
         (void)send(sending->fd, sending->text, strlen(sending->text), MSG_DONTWAIT);
     return NULL;
-}
-
-static double now(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec * 1e3 + (double)time.tv_nsec / 1e6;
 }
 
 static struct sockaddr_in6 address(const char *text, in_port_t port)
@@ -64,7 +59,7 @@ static unsigned switch_to_and_fro(struct sending *sending, const char *here, uns
     group.sin6_scope_id = index;
     if (pthread_create(&sender, NULL, send_always, sending) != 0)
         exit(2);
-    for (double end = now() + milliseconds; now() < end; cycles++) {
+    for (double end = now_ms() + milliseconds; goes_on(end, cycles, ENOUGH); cycles++) {
         (void)enter(sending->fd, &plain);
         if (enter(sending->fd, &group) != 0)
             usleep(20);

@@ -4,6 +4,8 @@
  *
  * device_torn MILLISECONDS ADDRESS PORT ADDRESS PORT: prints "connects: NUMBER", of those that succeeded.
  */
+#include "patience.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -13,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
+
+#define ENOUGH 200
 
 struct sending {
     int fd;
@@ -33,14 +36,6 @@ static void *send_always(void *data)
     while (!sending->over)
         (void)send(sending->fd, "torn", 4, MSG_DONTWAIT);
     return NULL;
-}
-
-static double now(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec * 1e3 + (double)time.tv_nsec / 1e6;
 }
 
 static union peer peer_of(const char *host, const char *port)
@@ -70,7 +65,7 @@ int main(int count, char **words)
     struct sending sending = {.fd = socket(peers[0].any.sa_family, SOCK_DGRAM, 0)};
     if (sending.fd < 0 || pthread_create(&sender, NULL, send_always, &sending) != 0)
         return 2;
-    for (double end = now() + atof(words[1]); now() < end;) {
+    for (double end = now_ms() + atof(words[1]); goes_on(end, connects, ENOUGH);) {
         for (int i = 0; i < 2; i++)
             connects += connect(sending.fd, &peers[i].any, sizeof(peers[i])) == 0;
     }

@@ -3,7 +3,8 @@
  *
  *     fetch_probe connects PORT THREADS COUNT [MICROSECONDS]
  *         each thread connects COUNT times to 127.0.0.1:PORT, with a SIGALRM that often. THREADS 0: the first
- *         thread alone. Prints "failed: N" and "handled: N", the number of signals.
+ *         thread alone. With signals it goes on until some have come. Prints "failed: N", "handled: N", the number
+ *         of signals, and "connected: N".
  *     fetch_probe killed PORT COUNT THREADS
  *         COUNT times a child that connects without end in so many further threads, killed at some moment.
  *         Prints "killed: N".
@@ -30,6 +31,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -38,7 +40,8 @@
 
 static struct sockaddr_in server = {.sin_family = AF_INET};
 static int count;
-static atomic_int failed, handled;
+static int interval; /* of the signals, 0: none */
+static atomic_int failed, handled, connected;
 
 static void on_alarm(int number)
 {
@@ -55,23 +58,32 @@ static bool connect_once(void)
     return result == 0;
 }
 
+#define SIGNALS_MIN 8
+
 static void *connect_often(void *data)
 {
     (void)data;
-    for (int i = 0; i < count; i++)
-        failed += !connect_once();
+    for (int i = 0; i < count || (interval > 0 && handled <= SIGNALS_MIN); i++) {
+        bool done = connect_once();
+        connected += done;
+        failed += !done;
+    }
     return NULL;
 }
+
+static atomic_int *ever_connected; /* shared with the children, where somebody asks */
 
 static void *connect_always(void *data)
 {
     (void)data;
-    for (;;)
-        connect_once();
+    for (;;) {
+        if (connect_once() && ever_connected != NULL)
+            *ever_connected = 1;
+    }
     return NULL;
 }
 
-static int run_connects(int threads, int interval)
+static int run_connects(int threads)
 {
     pthread_t made[64];
     struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
@@ -87,7 +99,7 @@ static int run_connects(int threads, int interval)
         pthread_create(&made[i], NULL, connect_often, NULL);
     for (int i = 0; i < threads && i < 64; i++)
         pthread_join(made[i], NULL);
-    printf("failed: %d\nhandled: %d\n", failed, handled);
+    printf("failed: %d\nhandled: %d\nconnected: %d\n", failed, handled, connected);
     return 0;
 }
 
@@ -95,6 +107,10 @@ static int run_killed(int threads)
 {
     int killed = 0;
 
+    ever_connected = mmap(NULL, sizeof(*ever_connected), PROT_READ | PROT_WRITE,
+                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (ever_connected == MAP_FAILED)
+        return 1;
     srand(1);
     for (int i = 0; i < count; i++) {
         pid_t child = fork();
@@ -106,6 +122,8 @@ static int run_killed(int threads)
         }
         int status = 0;
         usleep((useconds_t)(rand() % 6000));
+        for (int waits = 0; waits < 20000 && !*ever_connected; waits++)
+            usleep(1000); /* a busy machine */
         kill(child, SIGKILL);
         waitpid(child, &status, 0);
         killed += WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
@@ -260,7 +278,8 @@ int main(int argc, char **argv)
     server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (argc >= 5 && strcmp(argv[1], "connects") == 0) {
         count = atoi(argv[4]);
-        return run_connects(atoi(argv[3]), argc > 5 ? atoi(argv[5]) : 0);
+        interval = argc > 5 ? atoi(argv[5]) : 0;
+        return run_connects(atoi(argv[3]));
     }
     if (argc == 5 && strcmp(argv[1], "killed") == 0) {
         count = atoi(argv[3]);
@@ -278,6 +297,11 @@ int main(int argc, char **argv)
         if (connects)
             server.sin_port = htons((uint16_t)atoi(argv[5]));
         return run_race(connects, atoi(argv[3]), argv[4]);
+    }
+#else
+    if (argc >= 5 && strcmp(argv[1], "race") == 0) {
+        printf("unsupported: written for x86-64\n");
+        return 0;
     }
 #endif
     fprintf(stderr, "usage: fetch_probe connects|killed|executed|table|race ...\n");

@@ -15,6 +15,7 @@
  * Prints "name: OK" or "name: ERRNO" per call. Exits 0 if all calls were OK, else 1.
  */
 #define _GNU_SOURCE
+#include "patience.h"
 #include "probe.h"
 
 #include <fcntl.h>
@@ -245,13 +246,13 @@ static int race(char *path, char *decoy, int seconds)
     char *paths[2] = {path, decoy};
     pthread_t thread;
     long ok = 0, refused = 0;
-    time_t end = time(NULL) + seconds;
+    double end = now_ms() + seconds * 1e3;
 
     if (strlen(path) != strlen(decoy) || strlen(path) >= sizeof(raced_path))
         return 2;
     strcpy(raced_path, path);
     pthread_create(&thread, NULL, swap_bytes, paths);
-    while (time(NULL) < end) {
+    while (goes_on(end, ok < refused ? ok : refused, 1)) {
         if (syscall(SYS_fchmodat, AT_FDCWD, raced_path, 0600) == 0)
             ok++;
         else

@@ -21,6 +21,7 @@
  *   process_probe jobs                 what a shell with job control does to its groups; all must be OK
  */
 #define _GNU_SOURCE
+#include "patience.h"
 #include "probe.h"
 
 #include <fcntl.h>
@@ -93,6 +94,8 @@ static void *storm(void *data)
     return NULL;
 }
 
+#define ENOUGH 60
+
 static int run_storm(int threads, int seconds)
 {
     pthread_t ids[256];
@@ -100,7 +103,9 @@ static int run_storm(int threads, int seconds)
     note_alive();
     for (int i = 0; i < threads && i < 256; i++)
         pthread_create(&ids[i], NULL, storm, (void *)(uintptr_t)(i + 1));
-    pause_for(seconds * 1000000L);
+    for (double end = now_ms() + seconds * 1e3;
+         goes_on(end, atomic_load(&counters->forked), ENOUGH);)
+        pause_for(10000);
     atomic_store(&storm_over, 1);
     for (int i = 0; i < threads && i < 256; i++)
         pthread_join(ids[i], NULL);

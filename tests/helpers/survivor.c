@@ -226,7 +226,7 @@ static int tasks_of_the_machine(void)
 /* COUNT processes in sessions of their own that do this until it is time. */
 static void start_busy(int count, void (*act)(void))
 {
-    const time_t end = time(NULL) + 30;
+    const time_t end = time(NULL) + 100;
 
     for (int i = 0; i < count; i++) {
         if (fork() != 0)
@@ -264,7 +264,7 @@ static void ask(void)
 
 static void start_traced(int count)
 {
-    const time_t end = time(NULL) + 30;
+    const time_t end = time(NULL) + 100;
 
     for (int i = 0; i < count; i++) {
         pid_t parent = fork();

@@ -5,7 +5,8 @@
  *                                           wrong in all ways; prints "calls: N" and then "good: RESULT"
  *                                           of a proper chmod of PATH
  *     trap_probe flood THREADS SECONDS PATH threads make proper calls as fast as they can; prints
- *                                           "good: N" and "bad: N"
+ *                                           "good: N" and "bad: N". SECONDS 0: until the input ends, and
+ *                                           "flooding" once many calls have been answered
  *     trap_probe vanish ROUNDS PATH         processes are killed while their threads wait for answers; then
  *                                           "good: RESULT" of a proper chmod
  *     trap_probe interrupt SECONDS PATH     calls under a 1 kHz timer signal; "good: N" "bad: N" "signals: N"
@@ -15,6 +16,7 @@
  *     trap_probe many COUNT PATH            COUNT processes at once, each making calls; "good: N" "bad: N"
  */
 #define _GNU_SOURCE
+#include "patience.h"
 #include "probe.h"
 
 #include <fcntl.h>
@@ -29,6 +31,9 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
+
+#define FLOOD 1000 /* calls */
+#define ENOUGH 250 /* calls and signals */
 
 static const char *good_path;
 static atomic_long good, bad;
@@ -87,6 +92,13 @@ static int flood(int threads, int seconds)
     threads = threads < 64 ? threads : 64;
     for (int i = 0; i < threads; i++)
         pthread_create(&ids[i], NULL, call_until_over, NULL);
+    if (seconds == 0) {
+        while (atomic_load(&good) <= FLOOD)
+            pause_for(1000);
+        puts("flooding");
+        fflush(stdout);
+        (void)getchar();
+    }
     pause_for(seconds * 1000000L);
     atomic_store(&over, 1);
     for (int i = 0; i < threads; i++)
@@ -200,11 +212,11 @@ static int interrupt(int seconds)
 {
     struct sigaction action = {.sa_handler = count_signal, .sa_flags = SA_RESTART};
     struct itimerval timer = {{0, 1000}, {0, 1000}};
-    time_t end = time(NULL) + seconds;
+    double end = now_ms() + seconds * 1e3;
 
     sigaction(SIGALRM, &action, NULL);
     setitimer(ITIMER_REAL, &timer, NULL);
-    for (unsigned turn = 0; time(NULL) < end; turn++) {
+    for (unsigned turn = 0; goes_on(end, signals < good ? signals : good, ENOUGH); turn++) {
         if (proper_call(turn) >= 0)
             atomic_fetch_add(&good, 1);
         else

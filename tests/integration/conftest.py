@@ -4,11 +4,15 @@ The binary is $SANDLOCK_BIN (build/sandlock by default). Everything runs as whoe
 ordinary user and root must give the same results unless a test says otherwise.
 """
 
+import ctypes
+import errno
+import functools
 import os
 import signal
 import pathlib
 import socket
 import subprocess
+import tempfile
 
 import pytest
 
@@ -27,7 +31,8 @@ BASE_PATHS = [path for path in ("/usr", "/lib", "/lib64", "/bin", "/etc") if os.
 def pytest_configure(config):
     config.addinivalue_line("markers", "root: behaves differently for root, runs once more as root")
     config.addinivalue_line("markers", "costly: takes long, and is the same for root, who leaves it out")
-    config.addinivalue_line("markers", "ipv6: needs its loopback address")
+    for name, (_, reason) in NEEDS.items():
+        config.addinivalue_line("markers", f"{name}: skipped where {reason}")
     config.addinivalue_line("markers", "soak: many runs; the long form is make soak")
     config.addinivalue_line("markers", "fault_injection: needs such a build, runs in make faults")
 
@@ -60,9 +65,78 @@ def has_ipv6():
     return True
 
 
+# ---- What a container takes from a test ---------------------------------------------------------
+
+def answers(number, *arguments):
+    """Whether the system call of that number is there and lets this user in: the same on every architecture here."""
+    return ctypes.CDLL(None, use_errno=True).syscall(number, *arguments) >= 0 or \
+        ctypes.get_errno() not in (errno.EPERM, errno.ENOSYS)
+
+
+def has_openat2():
+    """Sandboxes that see an overlay or FUSE have none (docs/reference.md)."""
+    kinds = subprocess.run(["stat", "-f", "-c", "%T", "/", ".", tempfile.gettempdir()], capture_output=True, text=True,
+                           check=False).stdout.split()
+    return not {"overlayfs", "fuseblk"} & set(kinds)
+
+
+def has_namespaces():
+    words = ["unshare", "--mount", "--pid", "--fork", *(["--user"] if os.geteuid() != 0 else []), "true"]
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+
+def has_user_namespaces():
+    return subprocess.run(["unshare", "--user", "true"], capture_output=True, check=False).returncode == 0
+
+
+def has_unshare():
+    return ctypes.CDLL(None).unshare(0) == 0
+
+
+def has_personality():
+    return subprocess.run(["setarch", "-R", "true"], capture_output=True, check=False).returncode == 0
+
+
+def root_has(capability):
+    """Of an ordinary user nothing is asked."""
+    with open("/proc/self/status", encoding="ascii") as status:
+        sets = dict(line.split(":\t") for line in status if line.startswith("Cap"))
+    return os.geteuid() != 0 or int(sets["CapEff"], 16) >> capability & 1
+
+
+def has_other_users():
+    """Ids, and root's right to look at their processes."""
+    with open("/proc/self/uid_map", encoding="ascii") as uids:
+        return root_has(19) and (os.geteuid() != 0 or sum(int(line.split()[2]) for line in uids) > 1234)
+
+
+# By marker: is it here, and why a test is skipped if not.
+NEEDS = {
+    "ipv6": (has_ipv6, "there is no IPv6 loopback"),
+    "openat2": (has_openat2, "sandboxes see an overlay or FUSE, so that openat2 is ENOSYS"),
+    "namespaces": (has_namespaces, "no namespaces can be made"),
+    "user_namespaces": (has_user_namespaces, "no user namespaces can be made"),
+    "unshare": (has_unshare, "a filter refuses unshare"),
+    "clone3": (lambda: answers(435, None, 0), "a filter refuses clone3"),
+    "pidfd_getfd": (lambda: answers(438, -1, 0, 0), "a filter refuses pidfd_getfd"),
+    "fchmodat2": (lambda: answers(452, -1, b"", 0, 0), "fchmodat2 is refused or unknown"),
+    "personality": (has_personality, "a filter refuses personality"),
+    "other_users": (has_other_users, "root has no CAP_SYS_PTRACE to look at processes of other users, members too, or no other ids"),
+    "administrator": (lambda: root_has(21), "root has no CAP_SYS_ADMIN"),
+}
+needs_met = functools.cache(lambda name: NEEDS[name][0]())
+
+
+@pytest.fixture(name="needs_met")
+def needs_met_fixture():
+    """needs_met("openat2"), for a test that goes on without."""
+    return needs_met
+
+
 def pytest_runtest_setup(item):
-    if item.get_closest_marker("ipv6") and not has_ipv6():
-        pytest.skip("no IPv6 loopback here")
+    for name, (_, reason) in NEEDS.items():
+        if item.get_closest_marker(name) and not needs_met(name):
+            pytest.skip(reason)
     if item.get_closest_marker("fault_injection") and os.environ.get("SANDLOCK_FAULTS") != "1":
         pytest.skip("needs a build with fault injection: make faults")
     if item.get_closest_marker("costly") and os.getuid() == 0:

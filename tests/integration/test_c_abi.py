@@ -168,7 +168,8 @@ def test_program(compiled, program, static):
 
 @pytest.mark.parametrize("kind", ["threads", "big", "closed-fds", "no-threads", "no-clone3", "no-commands",
                                   "no-ends", "sigpipe",
-                                  "state", "file-limit", "umask", "reads-pid", "not-dumpable", "tables", "terminal", "stops",
+                                  pytest.param("state", marks=pytest.mark.personality), "file-limit", "umask", "reads-pid",
+                                  "not-dumpable", pytest.param("tables", marks=pytest.mark.unshare), "terminal", "stops",
                                   "own-entry"])
 def test_host(compiled, kind):
     run(compiled("hosts"), kind)
@@ -192,10 +193,23 @@ def test_kill_pause_and_resume_return_when_it_is_done(compiled, how):
 
 
 @pytest.mark.parametrize("options", [[], ["--explain"], ["--no-supervisor"]], ids=["supervised", "explained", "unsupervised"])
+@pytest.mark.unshare
 def test_a_member_with_one_thread_confines_itself(build, compiled, options):
     program = compiled("confine")
     run(build / "sandlock", "run", *options, "-r", "/usr", "--fs-read-try", "/lib", "--fs-read-try", "/lib64", "-r", "/etc",
         "-r", "/bin", "-w", "/dev/null", "-r", "/dev/zero", "-r", build, "-r", program.parent, "--", program, "inside")
+
+
+def test_confining_a_caller_leaves_no_thread_out_in_a_container_either(build, compiled):
+    """There the kernel may not be asked whether there are others, and /proc is."""
+    run(build / "tests/helpers/container_filter", "--", compiled("confine"), "threads")
+
+
+def test_confining_a_caller_is_refused_where_the_host_lacks_a_protection(build, compiled):
+    older = [build / "tests/helpers/landlock_abi", "4"]
+    if subprocess.run([*older, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("no filter can have a listener here")
+    run(*older, compiled("confine"), "older")
 
 
 def test_more_members_stopped_than_a_pause_remembers(compiled):

@@ -106,6 +106,10 @@ def test_a_mistyped_word_gets_a_suggestion(sandlock):
 @pytest.mark.parametrize("words, expected", [
     (["-r", "/usr", "--", "true"], "sandlock run -r"),
     (["ls"], "sandlock run ... -- ls"),
+    (["kill"], "this release has no such feature"),
+    (["--version", "x"], "unexpected argument 'x'"),
+    (["help", "run", "x"], "unexpected argument 'x'"),
+    (["run", "--net-deny-bind", "*", "--", "true"], "only supported for --net-allow-bind"),
     (["run", "-P", "-1", "--", "true"], "'-1' is negative"),
     (["run", "-P", "0", "--", "true"], "--max-processes: must be at least 1"),
     (["run", "-rw", "--", "true"], "-rw is -r with the value w"),
@@ -198,6 +202,16 @@ def test_stdin_is_inherited(sandlock):
         assert sandlock.run("--", "cat", stdin=pipe).stdout == "hello"
 
 
+def test_the_callers_streams_are_as_they_were_when_a_run_has_ended(sandlock):
+    """Their file status flags belong to the caller as well, whose next read would fail."""
+    read_end, write_end = os.pipe()
+    done = sandlock.run("--", "/usr/bin/python3", "-I", "-S", "-c", "import os; os.set_blocking(0, False); print(os.get_blocking(0))",
+                        stdin=read_end)
+    assert (done.stdout, os.get_blocking(read_end)) == ("False\n", True)
+    os.close(read_end)
+    os.close(write_end)
+
+
 def test_a_path_outside_the_grants_is_unreadable(sandlock, secret):
     result = sandlock.run("--", "cat", secret)
     assert result.code == 1
@@ -274,7 +288,7 @@ def test_a_timeout_ends_everything_with_124(sandlock):
     result = sandlock.run("-t", "1", "--", "sh", "-c", "sleep 60 & sleep 60")
     assert result.code == 124
     assert "sandlock: timeout after 1s\n" in result.stderr
-    assert 0.9 < time.monotonic() - started < 10
+    assert 0.9 < time.monotonic() - started < 25
 
 
 def test_a_fraction_of_a_second_is_printed_sensibly(sandlock):
@@ -283,10 +297,54 @@ def test_a_fraction_of_a_second_is_printed_sensibly(sandlock):
     assert "sandlock: timeout after 0.15s\n" in result.stderr
 
 
+@pytest.mark.parametrize("options", [[], ["--no-supervisor"], ["--posture", "posture"]], ids=" ".join)
+def test_a_time_limit_that_has_come_before_the_command_runs_ends_it_as_well(sandlock, area, options):
+    """It counts from before the set-up. What is left of it then is no "no limit"."""
+    assert sandlock.run("-t", "1ms", *options, "--", "sleep", "60", cwd=area).code == 124
+
+
+def test_a_command_that_has_ended_in_time_is_not_late(sandlock):
+    """The limit comes before the guardian, which is stopped here, has seen the end."""
+    for limit in (1, 4, 16, 64):  # a machine so slow that the command itself is late
+        begun = time.monotonic()
+        run = sandlock.start("-t", limit, "--", "sh", "-c", "echo up; read -r x; exit 7", stdin=subprocess.PIPE)
+        assert run.stdout.readline() == "up\n"
+        up = time.monotonic()
+        guardian, command = children_of(run.pid, 2)
+        os.kill(guardian, signal.SIGSTOP)
+        run.stdin.write("go\n")
+        run.stdin.flush()
+        while is_running(command) and time.monotonic() < begun + limit:
+            time.sleep(0.005)
+        in_time = time.monotonic() < begun + limit
+        time.sleep(max(0, up + limit + 0.2 - time.monotonic()))
+        os.kill(guardian, signal.SIGCONT)
+        run.communicate(timeout=60)
+        if in_time:
+            break
+    assert in_time and run.returncode == 7
+
+
+def children_of(pid, generations):
+    """The first child, its first child, and so on."""
+    found = [pid]
+    for _ in range(generations):
+        found.append(int(pathlib.Path(f"/proc/{found[-1]}/task/{found[-1]}/children").read_text().split()[0]))
+    return found[1:]
+
+
+def is_running(pid):
+    """Not a zombie, nor gone."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def test_kill_after_lets_the_command_end_itself(sandlock, area):
     script = 'trap "echo ended >$0; exit 0" TERM; echo ready; while :; do sleep 0.05; done'
     mark = area / "mark"
-    result = sandlock.run("-w", area, "-t", "500ms", "--kill-after", "5s", "--", "sh", "-c", script, mark)
+    result = sandlock.run("-w", area, "-t", "1500ms", "--kill-after", "20s", "--", "sh", "-c", script, mark)
     assert result.code == 124
     assert mark.read_text() == "ended\n"
     deaf = sandlock.run("-t", "200ms", "--kill-after", "300ms", "--", "sh", "-c",
@@ -392,7 +450,7 @@ def test_a_name_in_use_gives_125(sandlock):
         assert first.poll() is None
     finally:
         first.send_signal(signal.SIGTERM)
-        first.communicate(timeout=10)
+        first.communicate(timeout=30)
     assert sandlock.run("--name", name, "--", "true").code == 0
 
 
@@ -409,7 +467,7 @@ def test_every_valid_name_is_protected(sandlock):
             assert (second.code, "already running" in second.stderr) == (125, True), (name, second)
         finally:
             first.send_signal(signal.SIGTERM)
-            errors = first.communicate(timeout=10)[1]
+            errors = first.communicate(timeout=30)[1]
         assert errors == "", name
         again = sandlock.run("--name", name, "--", "true")
         assert (again.code, again.stderr) == (0, ""), name
@@ -425,7 +483,7 @@ def test_a_fatal_signal_is_forwarded_and_then_ends_sandlock(sandlock, area, numb
     process = sandlock.start("-w", area, "--", "sh", "-c", script, mark)
     wait_for_output(process, "up\n")
     process.send_signal(number)
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert process.returncode == -number
     assert mark.read_text() == "got\n"
 
@@ -717,6 +775,11 @@ def test_everything_that_needs_the_supervisor_is_refused_in_one_message(sandlock
         assert name in result.stderr
 
 
+def test_that_is_told_before_a_command_that_is_missing(sandlock):
+    done = sandlock.run("--no-supervisor", "--explain")
+    assert done.code == 2 and "--explain" in done.stderr and "--no-supervisor" in done.stderr
+
+
 def test_options_and_profile_keys_are_named_together(sandlock):
     path = sandlock.profile("keys", '[network]\nallow = ["1.1.1.1"]\n[limits]\nprocesses = 4\n'
                                     '[features]\nwith = ["unix-gate"]\n')
@@ -773,11 +836,15 @@ def environment_of(sandlock, *options, env=None):
 
 
 def test_very_many_variables_take_no_time(sandlock):
-    sandlock.profile("many", "[program.env]\n" + "".join(f'V{i} = "x"\n' for i in range(40000)))
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    result = sandlock.run("-p", "many", "--env", "V39999=y", "--", "sh", "-c", "echo $V0 $V39999")
-    assert result.stdout == "x y\n"
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 2.5
+    """Four times as many take four times as long, not sixteen times."""
+    took = []
+    for count in (10000, 40000):
+        sandlock.profile("many", "[program.env]\n" + "".join(f'V{i} = "x"\n' for i in range(count)))
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        result = sandlock.run("-p", "many", "--env", f"V{count - 1}=y", "--", "sh", "-c", f"echo $V0 $V{count - 1}", timeout=60)
+        assert result.stdout == "x y\n"
+        took.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
+    assert took[1] < 9 * took[0] + 0.5, took
 
 
 def test_env_wins_over_inherited_and_profile_values(sandlock):
@@ -982,7 +1049,55 @@ def test_profiles_are_found_below_home_and_then_below_a_private_xdg_directory(sa
     assert sandlock.run("-p", "xdg", *show, env=env).code == 2
 
 
+def test_a_profile_directory_that_every_user_can_write_is_refused(sandlock, area):
+    sandlock.profile("mine", '[program.env]\nFROM = "mine"\n')
+    directory = sandlock.home / ".config/sandlock/profiles"
+    words = ["-p", "mine", "--", "sh", "-c", "echo $FROM"]
+    directory.chmod(0o777)
+    refused = sandlock.run(*words)
+    assert (refused.code, refused.stdout) == (2, "") and f"{directory}: chmod o-w" in refused.stderr, refused
+    directory.chmod(0o775)  # groups of one user are usual
+    assert sandlock.run(*words).stdout == "mine\n"
+
+
+def test_a_profile_may_come_through_a_pipe_but_is_not_waited_for(sandlock, area):
+    fifo = area / "fifo.toml"
+    os.mkfifo(fifo)
+    refused = sandlock.run("-p", fifo, "--", "true")
+    assert refused.code == 2 and "FIFO that nobody writes" in refused.stderr, refused
+    ours, theirs = os.pipe()
+    os.write(theirs, b'[program.env]\nFROM = "pipe"\n')
+    os.close(theirs)
+    done = sandlock.run("--profile-file", "/dev/stdin", "--", "sh", "-c", "echo $FROM", stdin=ours)
+    os.close(ours)
+    assert done.stdout == "pipe\n", done
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.getuid() != 0, reason="gives a directory away")
+def test_an_xdg_directory_of_somebody_else_is_not_used(sandlock, area):
+    config = area / "config/sandlock/profiles"
+    config.mkdir(parents=True)
+    config.chmod(0o755)
+    (config / "xdg.toml").write_text("[program]\n")
+    run = ["-p", "xdg", "--", "true"]
+    env = {"XDG_CONFIG_HOME": str(area / "config")}
+    assert sandlock.run(*run, env=env).code == 0
+    os.chown(config, 4321, -1)
+    refused = sandlock.run(*run, env=env)
+    assert refused.code == 2 and "no profile named 'xdg'" in refused.stderr
+
+
 MACHINE = "/usr/share/sandlock/profiles"
+
+
+def with_machine_profiles(sandlock, script):
+    """Runs it in a mount namespace, in the directory of the machine's profiles, which is its own there and has
+    `shared`; $0 is the program."""
+    script = f"""umask 022; mount -t tmpfs -o mode=755 none /usr/share && mkdir -p {MACHINE} && cd {MACHINE} || exit 9
+echo '[program]' >shared.toml && {script}"""
+    return subprocess.run(["unshare", "-m", "sh", "-c", script, sandlock.binary], text=True, timeout=30,
+                          env=sandlock.environment(), capture_output=True, check=False)
 
 
 @pytest.mark.root
@@ -996,13 +1111,19 @@ MACHINE = "/usr/share/sandlock/profiles"
     ("chmod 757 .", "no profile named 'shared'"),
     ("chown 4321 .", "no profile named 'shared'"),
 ])
+@pytest.mark.namespaces
 def test_profiles_of_the_machine_that_others_can_write_are_not_used(sandlock, change, fault):
-    script = f"""mount -t tmpfs -o mode=755 none /usr/share && mkdir -p {MACHINE} && cd {MACHINE} || exit 9
-echo '[program]' >shared.toml && {change} && exec "$0" profile show shared"""
-    done = subprocess.run(["unshare", "-m", "sh", "-c", f"umask 022; {script}", sandlock.binary], text=True, timeout=30,
-                          env=sandlock.environment(), capture_output=True, check=False)
+    done = with_machine_profiles(sandlock, f'{change} && exec "$0" profile show shared')
     assert fault in done.stderr, done
     assert (done.returncode, "[program]" in done.stdout) == ((1, False) if fault else (0, True)), done
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.getuid() != 0, reason="mounts")
+@pytest.mark.namespaces
+def test_a_profile_of_the_machine_is_not_deleted(sandlock):
+    done = with_machine_profiles(sandlock, '"$0" profile delete shared; echo $? *')
+    assert done.stdout == "1 shared.toml\n" and MACHINE in done.stderr, done
 
 
 @pytest.mark.parametrize("action", ["show", "delete"])
@@ -1021,7 +1142,7 @@ def test_a_profile_by_name_is_a_regular_file(sandlock):
     fifo = sandlock.profile("kept", "").parent / "fifo.toml"
     os.mkfifo(fifo)
     for words in (["run", "-p", "fifo", "--", "true"], ["check", "-p", "fifo"], ["profile", "show", "fifo"]):
-        result = sandlock(*words, timeout=10)
+        result = sandlock(*words, timeout=30)
         assert result.code in (1, 2), result
         assert str(fifo) in result.stderr and "not a regular file" in result.stderr
     # By path it is whatever the caller says, a pipe of the shell included.
@@ -1071,6 +1192,8 @@ def test_a_failure_under_a_profile_with_a_denial_gives_a_hint(sandlock, area):
     assert result.code == 1
     assert "hint: " in result.stderr and "--explain" in result.stderr
     assert "hint: " not in sandlock.run("-p", "hint", "--", "false").stderr
+    went_well = sandlock.run("-p", "hint", "--", "sh", "-c", f"chmod 600 {mine}; true")
+    assert went_well.code == 0 and "chmod: " in went_well.stderr and "hint: " not in went_well.stderr
 
 
 def test_the_hint_needs_no_profile_and_names_the_last_denial_of_the_network(sandlock, area):
@@ -1194,7 +1317,9 @@ def test_check_tells_when_it_is_confined_already(sandlock):
     inside = sandlock("run", "-r", "/", "--", sandlock.binary, "check")
     assert inside.code == 0
     assert re.search(r"^  Already confined: +yes", inside.stdout, re.M)
-    assert re.search(r"^  Already confined: +no", sandlock("check").stdout, re.M)
+    with open("/proc/self/status", encoding="ascii") as status:
+        filtered = "Seccomp:\t2\n" in status  # by a container
+    assert re.search(rf"^  Already confined: +{'yes, by a seccomp filter' if filtered else 'no'}$", sandlock("check").stdout, re.M)
 
 
 @pytest.mark.parametrize("option", ["--posture", "--log-denials"])
@@ -1221,3 +1346,12 @@ def test_too_many_grants_for_the_open_files_are_told_so(sandlock):
     result = sandlock.run(*words, "--", "true", **few)
     assert result.code == 125, result
     assert "grants need more than the 128 open files" in result.stderr and "ulimit -n" in result.stderr, result
+
+
+def test_a_caller_that_has_used_up_its_open_files_is_told_so(sandlock):
+    used = [os.open("/dev/null", os.O_RDONLY) for _ in range(200)]
+    few = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (max(used) + 30,) * 2)}
+    result = sandlock.run(*["-r", "/usr"] * 60, "--", "true", pass_fds=used, **few)
+    for fd in used:
+        os.close(fd)
+    assert result.code == 125 and "this process has used up its" in result.stderr, result

@@ -16,15 +16,13 @@ import pytest
 PYTHON = ["/usr/bin/python3", "-I", "-S", "-B", "-c"]
 MANY = 2500  # far more lines than a pipe holds
 SCRIPT = f"""
-import sys, time
+import sys
 for i in range({MANY}):
     try:
         open("%s/denied-%d" % (sys.argv[1], i), "w")
     except OSError:
         pass
 print("done", flush=True)
-if len(sys.argv) > 2:
-    print(time.monotonic())
 sys.exit(7)
 """
 
@@ -46,7 +44,6 @@ class Reader(threading.Thread):
 
     def run(self):
         time.sleep(self.sleep)
-        self.woke = time.monotonic()
         with open(self.fd, encoding="utf-8", errors="replace") as stream:
             self.text = stream.read()
 
@@ -57,7 +54,7 @@ def numbers(text):
     return [int(name.rsplit("-", 1)[1]) for name in objects if "/denied-" in name]
 
 
-def to_reader(sandlock, area, *options, sleep, flags=0, script=SCRIPT, more=()):
+def to_reader(sandlock, area, *options, sleep, flags=0, script=SCRIPT):
     """The run's result and its reader, on a pipe of their own."""
     read_end, write_end = os.pipe()
     fcntl.fcntl(write_end, fcntl.F_SETFL, fcntl.fcntl(write_end, fcntl.F_GETFL) | flags)
@@ -66,11 +63,11 @@ def to_reader(sandlock, area, *options, sleep, flags=0, script=SCRIPT, more=()):
     streams = {"stderr": write_end} if "-" in options else {"pass_fds": [write_end]}
     words = [str(option).replace("PIPE", f"fd:{write_end}") for option in options]
     try:
-        result = sandlock.run(*words, "--", *PYTHON, script, area, *more, **streams)
+        result = sandlock.run(*words, "--", *PYTHON, script, area, **streams)
         assert fcntl.fcntl(write_end, fcntl.F_GETFL) & os.O_NONBLOCK == flags
     finally:
         os.close(write_end)
-    reader.join(20)
+    reader.join(60)
     return result, reader
 
 
@@ -84,9 +81,21 @@ def test_a_slow_reader_of_the_log_gets_every_line(sandlock, area, sleep, flags):
 
 @pytest.mark.parametrize("dest", ["PIPE", "-"])
 def test_no_member_waits_for_the_reader_of_the_log(sandlock, area, dest):
-    result, reader = to_reader(sandlock, area, "--log-denials", dest, sleep=4.5, more=["when"])
-    assert result.code == 7
-    assert float(result.stdout.split()[1]) < reader.woke
+    """Nothing is read before the command is done."""
+    read_end, write_end = os.pipe()
+    streams = {"stderr": write_end} if dest == "-" else {"pass_fds": [write_end]}
+    process = sandlock.start("--log-denials", dest.replace("PIPE", f"fd:{write_end}"), "--", *PYTHON, SCRIPT, area, **streams)
+    os.close(write_end)
+    try:
+        assert process.stdout.readline() == "done\n"
+        reader = Reader(read_end, 0)
+        reader.start()
+        process.communicate(timeout=60)
+        reader.join(60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 7
     log = "".join(line for line in reader.text.splitlines(True) if line.startswith("{"))
     assert numbers(log) == list(range(MANY))
 
@@ -97,16 +106,18 @@ def test_members_that_fill_the_pipe_of_the_log_do_not_stop_the_supervisor(sandlo
 import os, sys, threading, time
 os.set_blocking(2, False)
 end = time.monotonic() + 3
+number = 0
+def goes_on():
+    return time.monotonic() < end or number <= 10 and time.monotonic() < end + 20 # a busy machine
 def fill():
-    while time.monotonic() < end:
+    while goes_on():
         try:
             os.write(2, b"#" * 4095 + b"\\n")
         except BlockingIOError:
             time.sleep(0.0005)
 thread = threading.Thread(target=fill)
 thread.start()
-number = 0
-while time.monotonic() < end:
+while goes_on():
     try:
         open("%s/denied-%d" % (sys.argv[1], number), "w")
     except OSError:
@@ -130,7 +141,7 @@ def test_a_reader_that_never_reads_costs_a_bounded_time_and_what_it_misses_is_co
     with open(read_end, encoding="utf-8") as stream:
         there = numbers(stream.read())
     assert (result.code, result.stdout) == (7, "done\n")
-    assert 4 < took < 20
+    assert 4 < took < 60
     number, reason = lost(result)
     assert reason == ""
     assert there == list(range(len(there))) and 0 < len(there) < MANY
@@ -190,7 +201,7 @@ def test_no_reader_of_a_report_is_cut_short(sandlock, area):
         reader.start()
         result = sandlock.run("--explain", "--", *PYTHON, SCRIPT, area, stderr=write_end)
         os.close(write_end)
-        reader.join(20)
+        reader.join(60)
         assert result.code == 7
         assert reader.text == whole.stderr and len(whole.stderr) > 100_000
 
@@ -225,39 +236,38 @@ def test_a_denial_that_goes_on_is_told_while_it_does(sandlock, area, secret):
     os.close(write_end)
     try:
         with open(read_end, encoding="utf-8") as stream:
-            start = time.monotonic()
             lines = []
             while len(lines) < 3:
                 line = json.loads(stream.readline())
                 if line["object"] == str(secret):
                     lines.append(line)
-            took = time.monotonic() - start
             process.send_signal(signal.SIGTERM)
             rest = stream.read().splitlines()
     finally:
         process.kill()
-        process.communicate(timeout=10)
+        process.communicate(timeout=30)
     assert [line["seq"] for line in lines] == [lines[0]["seq"]] * 3
     assert lines[0]["count"] >= 1 and lines[2]["count"] > 1 and lines[2]["ts"] > lines[1]["ts"] > lines[0]["ts"]
-    assert took > 0.9  # of thousands
-    assert len(rest) <= 3
+    assert lines[2]["ts"] - lines[0]["ts"] > 0.9  # of thousands
+    assert len(rest) <= 10
 
 
 def test_equal_denials_of_many_objects_make_no_storm_of_lines(sandlock, area):
     log = area / "log"
     script = """
 import sys, time
-end = time.monotonic() + 2.5
+begin = time.monotonic()
 count = 0
-while time.monotonic() < end:
+while time.monotonic() < begin + 2.5 or count <= 900 and time.monotonic() < begin + 30: # a busy machine
     try:
         open("%s/denied-%d" % (sys.argv[1], count % 300), "w")
     except OSError:
         count += 1
-print(count)
+print(count, time.monotonic() - begin)
 """
-    result = sandlock.run("--log-denials", log, "--", *PYTHON, script, area)
+    result = sandlock.run("--log-denials", log, "--", *PYTHON, script, area, timeout=60)
+    count, took = map(float, result.stdout.split())
     sums, names = told(log.read_text(encoding="utf-8"))
     made = [name for name in sums if "/denied-" in name]
-    assert sum(sums[name] for name in made) == int(result.stdout) > 900
-    assert sum(len(names[name]) for name in made) <= 2 * 300 + 4 * 64
+    assert sum(sums[name] for name in made) == count > 900
+    assert sum(len(names[name]) for name in made) <= 2 * 300 + (took + 1.5) * 64

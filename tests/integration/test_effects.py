@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from test_lifecycle import PYTHON, RUNTIME, python
+from test_lifecycle import PYTHON, RUNTIME, python, user_namespaces_work
 
 
 @pytest.fixture(params=["supervised", "unsupervised"])
@@ -71,7 +71,7 @@ def test_requests_to_devices_need_a_write_grant_or_no_protection(sandlock, mode)
     try:
         for options, opened in ((["-r", name], "Permission denied"), (["-w", name], "works"),
                                 (["-r", name, "--disable", "fs-ioctl-dev"], "works")):
-            done = sandlock.run(*mode, *options, *words, stdin=theirs)
+            done = sandlock.run(*mode, "-i", *options, *words, stdin=theirs)
             assert done.stdout.splitlines() == ["inherited works", f"opened {opened}"], (options, done)
     finally:
         os.close(ours)
@@ -102,11 +102,23 @@ def test_the_limit_of_cpu_time_is_the_commands_and_its_soft_one_not_sandlocks(sa
     process = sandlock.start(*mode, "--", "sh", "-c", "ulimit -St; ulimit -Ht; read word", stdin=subprocess.PIPE,
                              preexec_fn=limited)
     assert [process.stdout.readline() for _ in range(2)] == ["77\n", "99\n"]
-    end = time.monotonic() + 5  # once the command is on its way
+    end = time.monotonic() + 30  # once the command is on its way
     while resource.prlimit(process.pid, resource.RLIMIT_CPU) != (99, 99):
         assert time.monotonic() < end
         time.sleep(0.01)
-    process.communicate("\n", timeout=10)
+    process.communicate("\n", timeout=30)
+
+
+@pytest.mark.skipif(not user_namespaces_work(), reason="this user cannot create user namespaces")
+def test_uid_is_short_for_a_user_and_a_group_of_that_number(sandlock, mode):
+    """As older releases spell it."""
+    done = sandlock.run(*mode, "--uid", 4321, "--", "sh", "-c", "id -u; id -g")
+    control = sandlock.run(*mode, "--", "sh", "-c", "id -u; id -g")
+    assert control.stdout.split() == [str(os.getuid()), str(os.getgid())]
+    assert done.stdout.split() == ["4321", "4321"], done
+    both = sandlock.run(*mode, "--uid", 4321, "--user", "1:1", "--", "true")
+    assert both.code == 2 and "--uid" in both.stderr, both
+    assert "--uid" not in sandlock("run", "--help").stdout
 
 
 def test_a_refused_namespace_names_the_settings_that_refuse_it(sandlock, mode):
@@ -200,17 +212,17 @@ def test_a_deaf_program_dies_when_both_times_are_over(sandlock, mode):
     mark = f"3600.{os.getpid():07d}1"
     script = f"trap '' TERM; setsid sleep {mark} & echo up; while :; do sleep {mark}; done"
     started = time.monotonic()
-    done = sandlock.run(*mode, "-t", "500ms", "--kill-after", "700ms", "--", "sh", "-c", script)
+    done = sandlock.run(*mode, "-t", "1500ms", "--kill-after", "700ms", "--", "sh", "-c", script)
     took = time.monotonic() - started
     assert (done.code, done.stdout) == (124, "up\n"), done
-    assert 0.9 <= took <= 1.5, took
+    assert 2.15 <= took < 20, took
     assert processes_with(mark) == []
 
 
 def test_what_hears_ends_at_the_first_time(sandlock, mode):
     started = time.monotonic()
     done = sandlock.run(*mode, "-t", "300ms", "--kill-after", "20s", "--", "sleep", "60")
-    assert done.code == 124 and time.monotonic() - started < 5
+    assert done.code == 124 and time.monotonic() - started < 15
 
 
 @pytest.mark.parametrize("settled", [False, True], ids=["at once", "later"])
@@ -222,14 +234,14 @@ def test_a_killed_sandlock_leaves_neither_processes_nor_a_runtime_directory(sand
     try:
         assert process.stdout.readline() == "up\n"
         assert (RUNTIME / name).is_dir() and len(processes_with(mark)) >= 1
-        assert not settled or eventually((RUNTIME / name / "pid").exists, 5)
+        assert not settled or eventually((RUNTIME / name / "pid").exists, 20)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        assert eventually(lambda: not (RUNTIME / name).exists(), 1.0), list((RUNTIME / name).iterdir())
-        assert eventually(lambda: not processes_with(mark), 1.0)
+        assert eventually(lambda: not (RUNTIME / name).exists(), 20), list((RUNTIME / name).iterdir())
+        assert eventually(lambda: not processes_with(mark), 20)
     finally:
         process.kill()
-        process.communicate(timeout=10)
+        process.communicate(timeout=30)
 
 
 # ---- Reports that nobody reads ------------------------------------------------------------------
@@ -256,10 +268,10 @@ def test_a_posture_that_nobody_reads_keeps_no_run_from_ending(sandlock, area, fu
                              f"fd:{full_pipe}", "-w", area, "--", "touch", area / "started", pass_fds=[full_pipe])
     try:
         if end == "signal":
-            assert eventually((RUNTIME / name / "pid").exists, 5)
+            assert eventually((RUNTIME / name / "pid").exists, 20)
             time.sleep(0.1)
             process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=4)
+        process.communicate(timeout=30)
     finally:
         process.kill()
         process.communicate()
@@ -281,7 +293,7 @@ def test_a_posture_that_is_read_late_is_whole_and_the_command_runs(sandlock, are
     assert not (area / "started").exists()
     with open(read_end, encoding="ascii") as stream:
         assert json.loads(stream.read())["v"] == 1
-    assert process.communicate(timeout=10) and process.returncode == 0
+    assert process.communicate(timeout=30) and process.returncode == 0
     assert (area / "started").exists()
 
 
@@ -292,6 +304,7 @@ def test_what_nobody_reads_keeps_a_run_from_ending_for_seconds_only(sandlock, ar
     endless = ["-t", "400ms", "--", "sleep", "60"]
     common = {"pass_fds": [full_pipe]}
     with open(told, "w", encoding="utf-8") as file:
+        started = time.monotonic()
         runs = {
             "read": sandlock.start(*endless, stderr=file),
             "messages": sandlock.start(*endless, stderr=full_pipe),
@@ -299,9 +312,8 @@ def test_what_nobody_reads_keeps_a_run_from_ending_for_seconds_only(sandlock, ar
             "status": sandlock.start("--status-fd", full_pipe, *endless, **common),
             "posture": sandlock.start("--posture", f"fd:{full_pipe}", "--", "touch", "/never", **common),
         }
-        started = time.monotonic()
         took = {}
-        while len(took) < len(runs) and time.monotonic() - started < 20:
+        while len(took) < len(runs) and time.monotonic() - started < 60:
             took |= {name: time.monotonic() - started for name, run in runs.items()
                      if name not in took and run.poll() is not None}
             time.sleep(0.02)
@@ -311,7 +323,8 @@ def test_what_nobody_reads_keeps_a_run_from_ending_for_seconds_only(sandlock, ar
         said[name] = run.communicate()[1]
     assert {name: run.returncode for name, run in runs.items()} == {name: 125 if name == "posture" else 124
                                                                    for name in runs}
-    assert told.read_text() == "sandlock: timeout after 0.4s\n" and took["read"] < 4
-    assert all(4 < took[name] < 15 for name in runs if name != "read"), took
+    assert told.read_text() == "sandlock: timeout after 0.4s\n"
+    others = [took[name] for name in runs if name != "read"]
+    assert all(4 < other < 60 for other in others) and took["read"] < min(others) - 2, took
     assert said["status"] == "sandlock: timeout after 0.4s\nsandlock: --status-fd: nobody reads it\n"
     assert said["posture"] == "sandlock: writing --posture: nobody reads it\n"

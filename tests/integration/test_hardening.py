@@ -65,7 +65,7 @@ def test_relocated_data_of_the_running_program_is_read_only(binary, sanitized):
     start, size = (int(line.split()[index], 16) for index in (2, 5))
     run = subprocess.Popen([binary, "run", "-r", "/usr", "-r", "/lib", "-r", "/lib64", "--", "/usr/bin/sleep", "60"])
     try:
-        for _ in range(200):
+        for _ in range(1500):
             maps = pathlib.Path(f"/proc/{run.pid}/maps").read_text()
             mapped = [row.split() for row in maps.splitlines() if row.endswith(str(binary))]
             if mapped and pathlib.Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text():

@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import socket
+import struct
 import subprocess
 import threading
 
@@ -514,10 +515,13 @@ end = time.monotonic() + 3
 bound, refused, wrong = 0, 0, []
 
 
+def goes_on():
+    return time.monotonic() < end or not (bound and refused) and time.monotonic() < end + 20 # a busy machine
+
 def flip():
     files = [socket.socket(socket.AF_UNIX), tcp()]
     turn = 0
-    while time.monotonic() < end:
+    while goes_on():
         turn += 1
         ctypes.memmove(shared, (inet, other, unix)[turn % 3], 108)
         if turn % 7 == 0:
@@ -531,7 +535,7 @@ def flip():
 
 thread = threading.Thread(target=flip)
 thread.start()
-while time.monotonic() < end:
+while goes_on():
     made = tcp()
     if libc.bind(made.fileno(), shared, 16) == 0:
         bound += 1
@@ -563,6 +567,34 @@ def test_denials_name_the_port_and_the_option(sandlock, inside, area):
     assert found[f"tcp://127.0.0.1:{port}"] == f"--net-allow-bind {port}"
     assert not found["tcp://127.0.0.1:2"]
     assert {record["layer"] for record in records if record["call"] == "bind"} == {"bind-rules"}
+
+
+@pytest.mark.root
+def test_options_that_share_a_port_are_in_vain_for_udp_sockets_without_a_rule_alone(inside):
+    program = """
+def switched(made, option):
+    return [attempt(made.setsockopt, socket.SOL_SOCKET, option, 1), made.getsockopt(socket.SOL_SOCKET, option)]
+def value(fd, pointer, length):
+    result = libc.setsockopt(fd, socket.SOL_SOCKET, socket.SO_REUSEADDR, pointer, length)
+    return "ok" if result == 0 else errno.errorcode[ctypes.get_errno()]
+made = tcp()
+on = ctypes.byref(ctypes.c_long(-1))
+told = [[switched(each, option) for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT)]
+        for each in (made, tcp(socket.AF_INET6), udp(), udp(socket.AF_INET6))]
+unix = socket.socket(socket.AF_UNIX)
+told += [switched(unix, socket.SO_REUSEADDR), switched(unix, socket.SO_REUSEPORT)]
+told += [[value(made.fileno(), on, length) for length in (3, 4, 8, -1)], [value(made.fileno(), None, 4), value(0, on, 4), value(999, on, 4)]]
+told += [[attempt(made.setsockopt, *option) for option in (
+    (6, socket.TCP_NODELAY, 1), (1, socket.SO_KEEPALIVE, 1), (1, socket.SO_RCVBUF, 9999), (0, socket.IP_TTL, 9), (1, 11, 1))]]
+tell(told)
+"""
+    shared, alone = [["ok", 1], ["ok", 1]], [["ok", 0], ["ok", 0]]
+    for options in (NO_UDP, [*NO_UDP, "--port-remap", "--net-allow-bind", "1"], [*NO_UDP, "--explain"]):
+        told = inside(program, *options)
+        assert told[:4] == [shared, shared, alone, alone], options
+        assert told[4:6] == [["ok", 1], ["ENOTSUP", 0]] and told[6] == ["EINVAL", "ok", "ok", "EINVAL"]
+        assert told[7] == ["EFAULT", "ENOTSOCK", "EBADF"] and told[8] == ["ok"] * 5
+    assert inside(program, "--net-allow", "udp://*")[:4] == [shared] * 4
 
 
 # ---- listen -------------------------------------------------------------------------------------
@@ -737,13 +769,13 @@ for i in range(20):
     client.connect((LOCAL, {port}))
     client.send(b"x")
     if {kind == "tcp"}:
-        served = select.select(made, [], [], 5)[0][0].accept()
+        served = select.select(made, [], [], 30)[0][0].accept()
         assert served[1] == client.getsockname()
     else:
-        assert select.select(made, [], [], 5)[0][0].recvfrom(9)[1] == client.getsockname()
+        assert select.select(made, [], [], 30)[0][0].recvfrom(9)[1] == client.getsockname()
         client = udp()
         client.sendto(b"y", (LOCAL, {port}))
-        assert select.select(made, [], [], 5)[0][0].recv(9) == b"y"
+        assert select.select(made, [], [], 30)[0][0].recv(9) == b"y"
 tell("own")
 """
     options = ["--port-remap", "--net-allow-bind", port, "--net-allow", "127.0.0.1"]
@@ -841,30 +873,44 @@ def test_an_own_peer_is_judged_by_its_virtual_port(inside):
 
 
 def test_a_port_that_a_closed_socket_had_names_no_client(inside):
-    """The kernel gives the real port of a listener that is gone to a client."""
+    """The kernel gives the real port of a listener that is gone to a client. Which one it chooses is settled for both
+    sockets before they are handed in; members cannot."""
     program = """
-IP_LOCAL_PORT_RANGE = 51
-def one_port(made, port):
-    made.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, struct.pack("I", port << 16 | port))
-gone, keeper, client = tcp(), tcp(), tcp()
-one_port(gone, {1})
+_, fds, _, _ = socket.recv_fds(socket.socket(fileno=0), 1, 2)
+gone, client = (socket.socket(fileno=fd) for fd in fds)
+keeper = tcp()
 gone.bind((LOCAL, {0}))
 gone.listen()
 names = [gone.getsockname()[1] == {0}]
 keeper.bind((LOCAL, 0))
 keeper.listen()
 gone.close()
-one_port(client, {1})
 client.connect(keeper.getsockname())
 accepted, peer = keeper.accept()
 tell([*names, peer[1], client.getsockname()[1], accepted.getpeername()[1]])
 """
     if tuple(map(int, os.uname().release.split(".")[:2])) < (6, 3):
         pytest.skip("a socket cannot be given a range of ports before Linux 6.3")
-    (real,) = free_ports(1)
+
+    def result_at(port, real):
+        with contextlib.ExitStack() as stack:
+            here, there = map(stack.enter_context, socket.socketpair())
+            handed = [stack.enter_context(socket.socket()) for _ in "12"]
+            for each in handed:
+                each.setsockopt(socket.IPPROTO_IP, 51, struct.pack("=HH", real, real))  # IP_LOCAL_PORT_RANGE
+            socket.send_fds(here, [b"x"], [each.fileno() for each in handed])
+            for each in handed:
+                each.close()
+            words = inside.words(program.format(port), ["--port-remap", "--net-allow-bind", "*"])
+            return inside.sandlock.run(*words, stdin=there)
+
     with listening() as port:
-        program = program.format(port, real)
-        assert inside(program, "--port-remap", "--net-allow-bind", "*") == [True, real, real, real]
+        for _ in range(3):  # another program may take the port in between
+            (real,) = free_ports(1)
+            result = result_at(port, real)
+            if "Errno 9" not in result.stderr:
+                break
+    assert result.code == 0 and json.loads(result.stdout) == [True, real, real, real], result
 
 
 def test_names_are_written_as_the_kernel_writes_them(inside):
@@ -934,9 +980,12 @@ def test_a_low_port_needs_no_privilege(inside):
 
 
 @pytest.mark.root
+@pytest.mark.user_namespaces
 def test_a_member_without_the_capability_is_not_lent_it(inside):
     if os.getuid() != 0:
         pytest.skip("an ordinary user has no capability to lend")
+    if int(pathlib.Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 81:
+        pytest.skip("low ports are free for everybody here")
     own = inside("tell(bind(tcp(), 81))", "--net-allow-bind", 81, "--net-deny-bind", 1)
     assert own in ("ok", "EACCES")
     # Its own user is no other one: no user namespace, in which the capability would be another, is made.
@@ -1084,7 +1133,7 @@ open({str(fifo)!r}).read()
 
 def until(condition):
     waited = threading.Event()
-    for _ in range(1000):
+    for _ in range(4000):
         if condition():
             return
         waited.wait(0.01)

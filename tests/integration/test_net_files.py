@@ -102,6 +102,7 @@ def test_names_of_rules_follow_the_loopback_lines(sandlock):
 
 
 @pytest.mark.root
+@pytest.mark.openat2
 def test_every_spelling_reads_the_same(sandlock, area):
     (area / "link").symlink_to("/etc/hosts")
     (area / "chain").symlink_to("link")
@@ -199,6 +200,7 @@ def test_a_file_put_beside_it_later_is_readable(sandlock):
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: members with fewer rights")
+@pytest.mark.other_users
 def test_a_file_that_is_opened_for_a_member_needs_the_members_rights(sandlock):
     """Such files the kernel does not open for the sandbox by itself: one put beside /etc/hosts later, one of /proc."""
     roots, users = (pathlib.Path(f"/etc/sandlock-test-{name}-{os.getpid()}") for name in ("roots", "users"))
@@ -261,6 +263,7 @@ other.kill()
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: members of another user")
+@pytest.mark.other_users
 def test_a_member_of_another_user_finds_in_proc_what_the_kernel_shows_it(sandlock):
     """The supervisor walks and opens there: with the member's rights, and what is the member's own stays its own."""
     words = [*PYTHON, OTHER_USER]
@@ -359,6 +362,7 @@ stop.set()
 @pytest.mark.root
 @pytest.mark.parametrize("options", [["-r", "/etc"], ["-r", "/"], ["-w", "/etc"], ["-w", "/"],
                                      ["-w", "/etc", "-r", "/proc"], ["-w", "/etc", "--explain"]])
+@pytest.mark.openat2
 def test_an_unusual_call_does_not_read_the_hosts_either(sandlock, area, options):
     """What the supervisor cannot read or walk is refused where a write grant covers the file."""
     covered = "-w" in options
@@ -430,6 +434,7 @@ for name in ("dev", "if_inet6", "route", "ipv6_route", "fib_trie", "arp"):
 
 @pytest.mark.root
 @pytest.mark.ipv6
+@pytest.mark.pidfd_getfd
 def test_only_own_sockets_are_listed(sandlock):
     with socket.socket() as foreign, socket.socket(socket.AF_UNIX) as unix:
         foreign.bind(("127.0.0.1", 0))
@@ -485,6 +490,7 @@ say("after", len(text("/proc/net/tcp").splitlines()))
 
 
 @pytest.mark.root
+@pytest.mark.pidfd_getfd
 def test_rows_of_connections_ports_and_threads(sandlock):
     """A connection outward has both ends; a remapped port is the one the member knows; every thread has
     the same view; and sockets of the routing kind are no rows at all."""
@@ -526,6 +532,7 @@ with socket.socket(socket.AF_UNIX) as own:
 
 
 @pytest.mark.root
+@pytest.mark.pidfd_getfd
 def test_udp_rows(sandlock):
     said = python(sandlock, [*PROC, "--net-allow", "udp://127.0.0.1:*"], """
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -540,6 +547,7 @@ say("state", rows[0][3])
 
 
 @pytest.mark.root
+@pytest.mark.openat2
 def test_flags_and_spellings_of_the_catalogue(sandlock):
     said = python(sandlock, PROC, """
 say("write", opened("/proc/net/tcp", os.O_WRONLY))
@@ -647,6 +655,7 @@ say("calls that waited", waited)
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="calls by number")
+@pytest.mark.pidfd_getfd
 def test_a_listing_does_not_wait_for_readers_of_a_file(sandlock, area):
     """Each holds the file's position for as long as it reads, and whoever asks for it stands in line."""
     big = area / "big"
@@ -912,6 +921,7 @@ for path in sys.argv[1:]:
 
 
 @pytest.mark.root
+@pytest.mark.openat2
 def test_hidden_names_can_be_tested_but_neither_read_nor_listed(sandlock):
     """Under a grant of everything looks without a descriptor are the kernel's own, so that they cost nothing."""
     interfaces = [name for name in os.listdir("/sys/class/net") if name != "lo"] if os.path.isdir("/sys/class/net") else []

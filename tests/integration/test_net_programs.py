@@ -45,7 +45,7 @@ def free_ports(count, kind=socket.SOCK_STREAM):
 
 
 def wait_for_port(port, process=None):
-    for _ in range(400):
+    for _ in range(1600):
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", port), 1).close()
             return
@@ -64,7 +64,7 @@ def ended(process):
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(timeout=5)
+                process.wait(timeout=30)
             except subprocess.TimeoutExpired:
                 process.kill()
         process.communicate(timeout=20)
@@ -358,7 +358,7 @@ def listening_ports(pid):
 
 
 def wait_for_listener(process):
-    for _ in range(400):
+    for _ in range(1600):
         found = listening_ports(process.pid)
         if found:
             return found[0]
@@ -369,7 +369,7 @@ def wait_for_listener(process):
 
 
 def fetch(port):
-    with socket.create_connection(("127.0.0.1", port), 5) as client:
+    with socket.create_connection(("127.0.0.1", port), 30) as client:
         client.sendall(b"GET /page HTTP/1.0\r\n\r\n")
         data = b""
         while piece := client.recv(4096):

@@ -17,7 +17,7 @@ import errno, socket, sys
 for place in sys.argv[1:]:
     host, port = place.rsplit(" ", 1)
     try:
-        socket.create_connection((host, int(port)), timeout=5).close()
+        socket.create_connection((host, int(port)), timeout=30).close()
         print("connected")
     except OSError as error:
         print(errno.errorcode[error.errno] if error.errno else type(error).__name__)
@@ -374,6 +374,7 @@ def test_the_posture_tells_what_is_left_open(sandlock, tmp_path, words, exceptio
 
 
 @pytest.mark.root
+@pytest.mark.namespaces
 def test_names_that_nobody_answers_end_with_the_time_limit(sandlock, area):
     """A host whose resolver hangs: the program that is asked sleeps."""
     if os.getuid() != 0 or not shutil.which("unshare"):
@@ -387,4 +388,4 @@ def test_names_that_nobody_answers_end_with_the_time_limit(sandlock, area):
                            *map(str, words)], capture_output=True, text=True, timeout=60, check=False,
                           stdin=subprocess.DEVNULL, env=sandlock.environment())
     assert (done.returncode, done.stderr) == (124, "sandlock: timeout after 1s\n"), done
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 20

@@ -133,11 +133,21 @@ def test_pinned_processors_are_claimed_with_who_keeps_them(posture, options, by)
     assert posture(*options).state("cpu-affinity") == "off"
 
 
+@pytest.mark.personality
 def test_each_limit_has_an_entry(posture):
     for option in ("no-huge-pages", "no-randomize-memory"):
         assert posture(f"--{option}", "--require", option).state(option) == "active"
         assert posture().state(option) == "off"
     assert posture("--no-randomize-memory").left_open("addresses of members' memory")
+
+
+def test_what_listening_without_a_bind_opens_is_said(posture):
+    ways = {"chosen by the kernel": [["--net-allow-bind", "80"], ["--net-deny-bind", "40000"]], "that is denied": [["--net-deny-bind", "40000"]]}
+    for words, policies in ways.items():
+        for policy in policies:
+            assert posture(*policy, "--without", "listen-gate").left_open(words)
+            assert not posture(*policy).left_open(words) and posture(*policy).state("listen-gate") == "active"
+    assert posture("--net-allow-bind", "0").state("listen-gate") == "off"
 
 
 # ---- Grants and switches ----------------------------------------------------------------------------
@@ -340,6 +350,7 @@ def test_where_tracing_stands_in_it_is_said_and_its_refusals_are_recorded(poor, 
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: whose files below /proc are all the machine's")
+@pytest.mark.user_namespaces
 def test_that_the_supervisor_may_write_below_proc_is_said_where_the_run_needs_it(posture):
     words = "the supervisor may write below /proc"
     for options in (["--no-coredump"], ["--user", "1000:1000"], ["-w", "/proc/self"]):

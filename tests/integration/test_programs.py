@@ -136,6 +136,18 @@ def test_git_reads_the_settings_of_the_user(workshop):
     assert result.stdout == "Configured\n"
 
 
+def test_git_status_needs_no_write_grant(workshop):
+    """What could write .git decides what the next git outside runs."""
+    need("git")
+    log = workshop.outside / "log"
+    succeed(workshop.bare("sh", "-ec", "git init -q; echo one >file; git add file; git commit -q -m one; touch -d tomorrow file",
+                          env=GIT_IDENTITY))
+    for options, asked in ((), False), (("--env", "GIT_OPTIONAL_LOCKS=1"), True):
+        succeed(workshop.sandlock("run", "-p", PROFILES / "git.toml", "-r", ".", "--log-denials", log, *options, "--",
+                                  "git", "status", "--short", cwd=workshop.project))
+        assert (".git" in log.read_text()) == asked, log.read_text()
+
+
 def test_git_makes_no_repository_outside(workshop):
     need("git")
     command = ["git", "init", "-q", workshop.outside / "repository"]
@@ -387,7 +399,7 @@ def redis_command(port, *words):
 
 
 def wait_for_redis(process, port):
-    for _ in range(200):
+    for _ in range(800):
         if process.poll() is not None:
             pytest.fail(f"redis-server ended: {process.stdout.read()}")
         if redis_command(port, "ping") == "PONG":
@@ -404,7 +416,7 @@ def ended(process):
     finally:
         if process.poll() is None:
             process.kill()
-        process.wait(timeout=10)
+        process.wait(timeout=30)
         process.stdout.close()
 
 
@@ -420,7 +432,7 @@ def test_redis_serves_an_unconfined_client_on_the_allowed_port(workshop):
         assert redis_command(port, "save") == "OK"
         assert (workshop.project / "dump.rdb").stat().st_size > 0
         redis_command(port, "shutdown", "nosave")
-        assert server.wait(timeout=10) == 0
+        assert server.wait(timeout=30) == 0
 
 
 def test_redis_cannot_bind_another_port(workshop):
@@ -609,7 +621,7 @@ class Terminal:
         attributes[3] &= ~termios.ECHO
         termios.tcsetattr(self.fd, termios.TCSANOW, attributes)
 
-    def expect(self, text, timeout=15):
+    def expect(self, text, timeout=40):
         """Reads until `text` appears and returns what came before it."""
         end = time.monotonic() + timeout
         while text not in self.text:
@@ -640,13 +652,13 @@ class Terminal:
         """Starts a command and waits until it is in the foreground."""
         shell = self.foreground()
         self.send(text + "\n")
-        end = time.monotonic() + 15
+        end = time.monotonic() + 40
         while self.foreground() == shell:
             assert time.monotonic() < end, f"{text} never came to the foreground"
             time.sleep(0.02)
         time.sleep(0.1)
 
-    def wait(self, timeout=15):
+    def wait(self, timeout=40):
         end = time.monotonic() + timeout
         while self.status is None and time.monotonic() < end:
             ready, _, _ = select.select([self.fd], [], [], 0.05)
@@ -750,7 +762,7 @@ def test_a_shell_reaches_its_own_directory_only(shell):
         else:
             assert output == "the secret\n"
             assert written == "0\n" and (place.outside / "new").exists()
-            assert killed == "0\n" and victim.wait(timeout=10) == -signal.SIGTERM
+            assert killed == "0\n" and victim.wait(timeout=30) == -signal.SIGTERM
     finally:
         victim.kill()
         victim.wait()

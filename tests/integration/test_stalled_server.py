@@ -187,10 +187,11 @@ def cost(process):
 
 def settled_cost(process):
     """When all calls have arrived and all workers are made."""
-    seen = None
-    for _ in range(60):
+    seen, same = None, 0
+    for _ in range(80):
         now = cost(process)
-        if now == seen and now[2] > WORKERS:
+        same = same + 1 if now == seen else 0
+        if same == 2 and now[2] > WORKERS:
             break
         seen = now
         time.sleep(0.3)

@@ -22,7 +22,7 @@ def prlimit(pid):
 
 
 def affinity(pid):
-    return call(203, pid, 8, ctypes.byref(ctypes.c_uint64(1)))
+    return call(203, pid, 8, ctypes.byref(ctypes.c_uint64(1 << min(os.sched_getaffinity(0)))))
 
 
 def scheduler(pid):

@@ -33,6 +33,14 @@ def take():
     print(f"read: {read_line()}", flush=True)
 
 
+def outsider():
+    """Puts the group of a process outside in front, by a number that may change while it is looked at."""
+    attempt("TIOCSPGRP", lambda: os.tcsetpgrp(0, int(sys.argv[2])))
+    attempt("own", lambda: os.tcsetpgrp(0, os.getpgrp()))
+    attempt("nobody", lambda: os.tcsetpgrp(0, 2**22 - 1))
+    attempt("TIOCSPGRP_last", lambda: os.tcsetpgrp(0, int(sys.argv[2])))
+
+
 def exists(pid):
     try:
         os.getpgid(pid)
@@ -110,4 +118,5 @@ def many():
         print("all: " + " ".join(sorted(set(stream.read().replace(": ", "=").splitlines()))))
 
 
-{"take": take, "wait-and-take": wait_and_take, "hand-round": hand_round, "own": own, "many": many}[sys.argv[1]]()
+{"take": take, "wait-and-take": wait_and_take, "hand-round": hand_round, "own": own, "many": many,
+ "outsider": outsider}[sys.argv[1]]()

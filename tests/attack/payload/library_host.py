@@ -4,7 +4,8 @@ killed.
     library_host.py LIBRARY create|start|exec GRANT... -- COMMAND...
 
 "exec" starts it, and with the next line of its input the host becomes sleep(1). "exec-unsupervised" is the same without
-a supervisor; with "exec-copied" a copy of the host, whose pid is then printed, keeps all of its descriptors.
+a supervisor; with "-copied" behind it a fork of the host, whose pid is then printed, lives on, and with "exec-copied-barely"
+one that was made past the libc, and keeps all of the host's descriptors. "wait" waits for it with the next line of input.
 "start-unscoped" starts it without the signal scope.
 """
 
@@ -13,6 +14,7 @@ import os
 import signal
 import sys
 
+FORK = 57  # of x86-64
 SIGNAL_SCOPE = 4  # SANDLOCK_PROTECTION_SIGNAL_SCOPE
 
 library = ctypes.CDLL(sys.argv[1])
@@ -26,7 +28,7 @@ split = words.index("--")
 builder = ctypes.c_void_p(library.sandlock_sandbox_builder_new())
 for path in words[:split]:
     builder = ctypes.c_void_p(library.sandlock_sandbox_builder_fs_read(builder, path.encode()))
-if sys.argv[2] == "exec-unsupervised":
+if sys.argv[2].startswith("exec-unsupervised"):
     builder = ctypes.c_void_p(library.sandlock_sandbox_builder_no_supervisor(builder, True))
 if sys.argv[2] == "start-unscoped":
     builder = ctypes.c_void_p(library.sandlock_sandbox_builder_disable(builder, SIGNAL_SCOPE))
@@ -41,11 +43,18 @@ if sys.argv[2] != "create":
 print("handle", library.sandlock_handle_pid(handle), flush=True)
 if sys.argv[2].startswith("exec"):
     sys.stdin.readline()
-    if sys.argv[2] == "exec-copied":
-        copy = os.fork()
+    if "copied" in sys.argv[2]:
+        copy = ctypes.CDLL(None).syscall(FORK) if sys.argv[2].endswith("barely") else os.fork()
         if copy == 0:
             signal.pause()
         print(copy, flush=True)
     os.execv("/bin/sleep", ["sleep", "60"])
+if sys.argv[2] == "wait":
+    sys.stdin.readline()
+    library.sandlock_handle_wait_timeout.restype = ctypes.c_void_p
+    result = ctypes.c_void_p(library.sandlock_handle_wait_timeout(handle, ctypes.c_uint64(100)))
+    print(library.sandlock_result_reason(result), library.sandlock_last_error().decode(), flush=True)
+    library.sandlock_handle_free(handle)
+    print("freed", flush=True)
 while True:
     signal.pause()

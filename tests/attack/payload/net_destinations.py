@@ -220,7 +220,7 @@ def asked(host, open_port, port):
             connect(fd, question)
         over.set()
         thread.join()
-        return max(results)
+        return max(results, default=0)
 
     ways = {"write": write, "cork": corked, "splice": spliced, "fork": forked,
             "dup": lambda fd: write(os.dup(fd)),

@@ -50,12 +50,14 @@ def linger(port):
 
 def crowd(threads):
     """So many calls that wait at once."""
-    refused = []
+    refused, begun = [], []
 
     def wait():
         near, far = socket.socketpair()
         try:
-            full(near).sendmsg([b"x"])
+            full(near)
+            begun.append(near)
+            near.sendmsg([b"x"])
         except OSError as error:
             refused.append(errno.errorcode[error.errno])
             time.sleep(60)
@@ -63,7 +65,11 @@ def crowd(threads):
 
     for _ in range(int(threads)):
         threading.Thread(target=wait, daemon=True).start()
-    time.sleep(3)
+    seen, end = None, time.monotonic() + 60
+    while (len(begun) < int(threads) or len(refused) != seen) and time.monotonic() < end:
+        seen = len(refused)
+        time.sleep(1)
+    time.sleep(1)
     print("refused:", len(refused), flush=True)
     print("errors:", " ".join(sorted(set(refused))), flush=True)
     time.sleep(3)
@@ -76,8 +82,7 @@ def queue(path, threads):
         threading.Thread(target=lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(bytes(50000), path),
                          daemon=True).start()
     print("ready: OK", flush=True)
-    time.sleep(8)
-    os._exit(0)
+    time.sleep(60)
 
 
 def user(directory):

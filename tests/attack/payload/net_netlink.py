@@ -36,7 +36,7 @@ def netlink(kind=RAW):
     return socket.socket(socket.AF_NETLINK, kind, 0)
 
 
-def answer(sock, data, seconds=3.0):
+def answer(sock, data, seconds=20.0):
     """Message types of the reply up to DONE or an error: (types, error)."""
     sock.settimeout(seconds)
     sock.send(data)
@@ -124,7 +124,7 @@ def exhaust():
     print(f"sockets: {len(kept)}")
     for fd in kept:
         os.close(fd)
-    for _ in range(100):  # the responder needs a moment to see it
+    for _ in range(1000):  # the responder needs a moment to see it
         fd = call("socket", AF_NETLINK, RAW, 0)
         if fd >= 0:
             break
@@ -234,7 +234,7 @@ def change():
         with netlink() as sock:
             body = struct.pack("=BxHiII", 0, 0, 1, 0, 1).ljust(32, b"\0")
             try:
-                _, error = answer(sock, request(kind, REQUEST | ACK, body), 2.0)
+                _, error = answer(sock, request(kind, REQUEST | ACK, body))
             except OSError as failure:
                 error = -(failure.errno or 110)
             report(name, error)

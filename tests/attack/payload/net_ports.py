@@ -6,6 +6,13 @@
     net_ports.py detach              taking the filter off a UDP socket that should receive nothing
     net_ports.py handed HOST TEXT    a datagram by the UDP socket that is the standard input
     net_ports.py listen PORT         TCP sockets that listen without a bind
+    net_ports.py aimed PORT          listening without a bind, and a bind to port 0, at a port of its own choice
+    net_ports.py chosen COUNT        TCP sockets that listen where the kernel likes, as "name port"
+    net_ports.py moved PORT...       TCP sockets that listen at ports that others have: the inode of each; open until
+                                     a line from standard input
+    net_ports.py failed OWN PORT     TCP sockets that are bound, connected to where nobody answers, and listen
+    net_ports.py dropped             a UDP socket that receives nothing: its port, and after a line from standard
+                                     input how many datagrams it was sent
     net_ports.py bind PORT           binding in every spelling
     net_ports.py steal PORT          sharing a port that another program listens on
 """
@@ -218,6 +225,77 @@ def listen_(port):
     with open("/etc/passwd", "rb") as file:
         report("file", listen(file.fileno()))
     report("nothing", listen(999))
+
+
+LOCAL_PORT_RANGE, NO_PORT = 51, 24  # IP_LOCAL_PORT_RANGE, IP_BIND_ADDRESS_NO_PORT
+
+
+def aimed(port):
+    def is_there(sock):
+        if sock.getsockname()[1] != port:
+            raise OSError(99, "at another port")
+
+    for name, family in (("inet", socket.AF_INET), ("inet6", socket.AF_INET6)):
+        for way in ("listen", "bind"):
+            with socket.socket(family, socket.SOCK_STREAM) as sock:
+                attempt(f"{name} range", lambda: sock.setsockopt(socket.IPPROTO_IP, LOCAL_PORT_RANGE, struct.pack("=HH", port, port)))
+                if way == "bind":
+                    quietly(lambda: sock.bind(("", 0)))
+                quietly(sock.listen)
+                attempt(f"{name} {way}", lambda: is_there(sock))
+
+
+def chosen(count):
+    def bound_to_no_port(sock):
+        sock.setsockopt(socket.IPPROTO_IP, NO_PORT, 1)
+        sock.bind(("", 0))
+
+    held = []
+    for name, prepare in (("unbound", lambda sock: None), ("no_port", bound_to_no_port), ("bound", lambda sock: sock.bind(("", 0)))):
+        for family in (socket.AF_INET, socket.AF_INET6):
+            for number in range(count):
+                held.append(socket.socket(family, socket.SOCK_STREAM))
+                try:
+                    prepare(held[-1])
+                    held[-1].listen()
+                    print(f"{name}{family.value}_{number}: {held[-1].getsockname()[1]}")
+                except OSError as error:
+                    report(f"{name}{family.value}_{number}", -error.errno)
+
+
+def moved(*ports):
+    held = []
+    for port in ports:
+        held.append(fresh())
+        held[-1].bind(("127.0.0.1", port))
+        held[-1].listen()
+        print(port, os.fstat(held[-1].fileno()).st_ino, flush=True)
+    print("end 0", flush=True)
+    sys.stdin.readline()
+
+
+def failed(own, port):
+    cases = {"mapped": (socket.AF_INET6, "::ffff:127.0.0.1"), "ipv6": (socket.AF_INET6, "::1"), "ipv4": (socket.AF_INET, "127.0.0.1")}
+    for name, (family, host) in cases.items():
+        with socket.socket(family, socket.SOCK_STREAM) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(("", own))
+            quietly(lambda: sock.connect((host, port)))
+            report(name, now_listening(sock))
+
+
+def dropped():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        nothing, where = pointer(struct.pack("=HBBI", 6, 0, 0, 0))
+        program, at = pointer(struct.pack("=HxxxxxxQ", 1, where))
+        quietly(lambda: call(54, sock.fileno(), 1, 26, at, 16))  # SO_ATTACH_FILTER
+        quietly(lambda: sock.send(b""))
+        print(sock.getsockname()[1], flush=True)
+        sys.stdin.readline()
+        try:
+            print(struct.unpack("=9I", sock.getsockopt(socket.SOL_SOCKET, 55, 36))[8])  # SO_MEMINFO: SK_MEMINFO_DROPS
+        except OSError as error:
+            print(error.errno)
 
 
 def bound_then(sock_family, address):

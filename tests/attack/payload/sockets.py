@@ -166,6 +166,18 @@ def options():
         attempt("IP_OPTIONS", lambda: stream.setsockopt(0, 4, b""))
         attempt("IPV6_RTHDR", lambda: stream6.setsockopt(41, 57, b""))
         attempt("SO_REUSEADDR", lambda: stream.setsockopt(1, 2, 1))
+    chosen = struct.pack("=HH", 40000, 40000)
+    group = socket.inet_aton("224.0.0.9") * 2 + socket.inet_aton("127.0.0.1")
+    for name, family, level, option, text in (
+            ("IP_MULTICAST_IF", socket.AF_INET, 0, 32, struct.pack("=8xi", 1)), ("IP_BLOCK_SOURCE", socket.AF_INET, 0, 38, group),
+            ("IPV6_MULTICAST_IF", socket.AF_INET6, 41, 17, struct.pack("=i", 1)),
+            ("IP_LOCAL_PORT_RANGE", socket.AF_INET, 0, 51, chosen), ("IP_LOCAL_PORT_RANGE of IPv6", socket.AF_INET6, 0, 51, chosen)):
+        try:
+            sock = socket.socket(family, socket.SOCK_DGRAM)
+        except PermissionError:
+            sock = socket.socket(family)
+        with sock:
+            attempt(name, lambda: sock.setsockopt(level, option, text))  # pylint: disable=cell-var-from-loop
 
 
 def handed(port):

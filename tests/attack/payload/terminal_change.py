@@ -56,7 +56,7 @@ def elsewhere():
 
     def leave():
         os.setsid()
-        change_all(0)
+        ignoring()
         return 0
 
     in_child(leave)
@@ -68,7 +68,7 @@ def while_calling(attack, disturb):
     counts = [0, 0]
 
     def calls():
-        while time.monotonic() < end:
+        while time.monotonic() < end or min(counts) <= 2 and time.monotonic() < end + 20:  # a busy machine
             attack()
             counts[0] += 1
 
@@ -176,5 +176,7 @@ def orphaned():
     in_child(leave_behind)
 
 
+if len(sys.argv) > 2:  # the terminal is not standard input: its name, or a descriptor
+    os.dup2(int(sys.argv[2]) if sys.argv[2].isdigit() else os.open(sys.argv[2], os.O_RDWR | os.O_NOCTTY), 0)
 {"ignoring": ignoring, "blocking": blocking, "elsewhere": elsewhere, "switching": switching,
  "exchanging": exchanging, "own": own, "orphaned": orphaned}[sys.argv[1]]()

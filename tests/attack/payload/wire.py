@@ -56,8 +56,14 @@ ip("link", "add", "cable0", "type", "veth", "peer", "name", "cable1")
 ip("addr", "add", "10.9.9.2/24", "dev", "cable0")
 ip("-6", "addr", "add", "fd77::2/64", "dev", "cable0", "nodad")
 ip("-6", "addr", "add", "fe80::2/64", "dev", "cable0", "nodad")
-ip("link", "set", "cable0", "up")
 ip("link", "set", "cable1", "up")
+ip("link", "set", "cable0", "up")
+# The kernel notes in its own time that there is a carrier, and drops what is sent until then.
+end = time.monotonic() + 30
+while time.monotonic() < end:
+    if b" state UP " in subprocess.run(["ip", "link", "show", "cable0"], capture_output=True, check=True).stdout:
+        break
+    time.sleep(0.01)
 for words in (["10.9.9.1"], ["127.0.0.1"], ["-6", "fd77::1"], ["-6", "::1"]):
     family, address = (words[:1], words[1]) if len(words) == 2 else ([], words[0])
     ip(*family, "neigh", "replace", address, "lladdr", "02:00:00:00:00:01", "dev", "cable0", "nud", "permanent")

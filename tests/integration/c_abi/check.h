@@ -159,7 +159,7 @@ static inline int count_entries(const char *directory)
  * taken it apart, which joining does not wait for. */
 static inline bool comes_to_entries(const char *directory, int count)
 {
-    int64_t end = now_ms() + 5000;
+    int64_t end = now_ms() + 30000;
 
     while (count_entries(directory) != count) {
         if (now_ms() > end)

@@ -148,7 +148,7 @@ static void await_end(void)
 {
     struct pollfd exited = {.fd = STDOUT_FILENO, .events = POLLIN};
 
-    CHECK(poll(&exited, 1, 10000) == 1);
+    CHECK(poll(&exited, 1, 30000) == 1);
 }
 
 static void check_waits(sandlock_handle_t *handle, enum kind kind)
@@ -167,7 +167,7 @@ enum then { NOTHING, QUIET_NUMBERS, READABLE_NUMBERS, NEW_SANDBOX, ONLY_FREED, T
 
 static void close_under(enum kind kind, enum then then)
 {
-    alarm(20); /* a hang is a failure */
+    alarm(60); /* a hang is a failure */
     sandlock_handle_t *handle = start(kind);
     sandlock_handle_t *next = NULL;
 
@@ -211,7 +211,7 @@ static void close_under_a_run(void)
 {
     pthread_t thread;
 
-    alarm(20);
+    alarm(60);
     CHECK(pthread_create(&thread, NULL, close_soon, NULL) == 0);
     const char *const words[] = {"/bin/bash", "-c", script};
     sandlock_result_t *result = sandlock_run(policy, NULL, words, 3);
@@ -248,7 +248,7 @@ static void close_under_orphans(void)
     const struct rlimit few = {FEW_DESCRIPTORS, FEW_DESCRIPTORS};
     int ends[2];
 
-    alarm(20);
+    alarm(60);
     snprintf(orphans, sizeof(orphans),
              "exec 3>&0; for i in {1..%d}; do setsid sleep 60 & done; echo up >&0; wait", ORPHANS);
     script = orphans;
@@ -266,7 +266,7 @@ static void close_under_orphans(void)
     check_waits(handle, INHERITED);
     struct pollfd members = {.fd = STDOUT_FILENO, .events = POLLIN};
     char byte;
-    CHECK(poll(&members, 1, 5000) == 1 && read(STDOUT_FILENO, &byte, 1) == 0); /* all have ended */
+    CHECK(poll(&members, 1, 30000) == 1 && read(STDOUT_FILENO, &byte, 1) == 0); /* all have ended */
     sandlock_handle_free(handle);
     CHECK(comes_to_entries("/proc/self/task", ONE_THREAD));
     CHECK(count_entries("/proc/self/fd") == before);

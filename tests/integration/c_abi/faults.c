@@ -4,6 +4,8 @@
  *   refused TEXT [OPTION]  every start fails, with TEXT in the error, and nothing is left behind
  *   fallback TEXT          a run is served by the caller, a background start fails with TEXT
  *   failed TEXT            the first run starts and fails with TEXT; the host lives on, the next one works
+ *   after TEXT [kill]      so it does when its command has exited already, the guardian being killed or not
+ *   stuck TEXT             the members end with TEXT though the supervising thread does not come back
  *   unsignalled            commands reach the guardian though no signal does
  *   unreachable            no command does: a kill ends the sandbox, a wait fails
  *   cut                    there is no memory for captured output
@@ -99,6 +101,88 @@ static void failed(const char *text)
     CHECK(comes_to_entries("/proc/self/task", ONE_THREAD));
     check_exit(sandlock_run(policy, "fault", SHELL(change)), 0);
     nothing_runs();
+}
+
+static sandlock_handle_t *start_with_output(const char *name, const char *script, int *out)
+{
+    sandlock_handle_t *handle =
+        sandlock_popen(policy, name, SHELL(script), SANDLOCK_STDIO_NULL, SANDLOCK_STDIO_PIPED,
+                       SANDLOCK_STDIO_NULL, NULL, out, NULL);
+
+    CHECK(handle != NULL);
+    return handle;
+}
+
+/* Every member holds the other end. The run failed with `text`. */
+static void check_all_ended(sandlock_handle_t *handle, int out, const char *text)
+{
+    struct pollfd ended = {.fd = out, .events = POLLIN};
+    char byte;
+
+    CHECK(poll(&ended, 1, 60000) == 1 && read(out, &byte, 1) == 0);
+    close(out);
+    sandlock_result_t *result = sandlock_handle_wait(handle);
+    CHECK_CONTAINS(sandlock_last_error(), text);
+    check_end(result, SANDLOCK_EXIT_REASON_KILLED, -1, -1);
+    sandlock_handle_free(handle);
+}
+
+static void make_file(const char *name)
+{
+    char path[4096];
+
+    snprintf(path, sizeof(path), "%s/%s", getenv("AREA"), name);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    CHECK(fd >= 0);
+    close(fd);
+}
+
+static pid_t parent_of(int pid)
+{
+    char path[64];
+    char line[512] = "";
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CHECK(fd >= 0 && read(fd, line, sizeof(line) - 1) > 0);
+    close(fd);
+    return (pid_t)strtol(strrchr(line, ')') + 4, NULL, 10);
+}
+
+static void after_its_command(const char *text, bool kill_guardian)
+{
+    char script[512];
+    int out = -1;
+
+    snprintf(script, sizeof(script),
+             "(until [ -e \"$AREA/go\" ]; do sleep 0.02; done; %s; sleep 1000) & "
+             "until [ -e \"$AREA/end\" ]; do sleep 0.02; done",
+             change);
+    sandlock_handle_t *handle = start_with_output("fault", script, &out);
+    int command = sandlock_handle_pid(handle);
+    pid_t guardian = parent_of(command);
+    make_file("end");
+    for (int i = 0; i < 6000 && process_state(command) != 'Z'; i++)
+        sleep_ms(5);
+    CHECK(process_state(command) == 'Z'); /* its number is kept while the handle is */
+    sleep_ms(50);                         /* else it might be as if the command had not exited */
+    if (kill_guardian)
+        CHECK(kill(guardian, SIGKILL) == 0);
+    else
+        make_file("go");
+    check_all_ended(handle, out, text);
+    nothing_runs();
+}
+
+static void stuck(const char *text)
+{
+    char script[512];
+    int out = -1;
+
+    snprintf(script, sizeof(script), "setsid sleep %s & %s; sleep 1000", getenv("SLEEP"), change);
+    sandlock_handle_t *handle = start_with_output("fault", script, &out);
+    check_all_ended(handle, out, text);
+    check_exit(sandlock_run(policy, NULL, SHELL(change)), 0); /* the host lives on */
 }
 
 static sandlock_handle_t *start(const char *script)
@@ -217,6 +301,10 @@ int main(int argc, char **argv)
         fallback(text);
     else if (strcmp(kind, "failed") == 0)
         failed(text);
+    else if (strcmp(kind, "after") == 0)
+        after_its_command(text, argc > 3);
+    else if (strcmp(kind, "stuck") == 0)
+        stuck(text);
     else if (strcmp(kind, "unsignalled") == 0)
         unsignalled();
     else if (strcmp(kind, "unreachable") == 0)

@@ -17,7 +17,7 @@ static void in_copy(copy_function function, sandlock_handle_t *handle)
 
     CHECK(copy >= 0);
     if (copy == 0) {
-        alarm(20);
+        alarm(60);
         function(handle);
         _exit(0);
     }
@@ -58,6 +58,10 @@ static void try_everything(sandlock_handle_t *handle)
     CHECK_CONTAINS(sandlock_last_error(), reason);
     CHECK(sandlock_handle_wait_timeout(handle, 1) == NULL);
     CHECK(sandlock_handle_denials(handle) == NULL);
+    CHECK(sandlock_handle_denials_dropped(handle) == 0);
+    CHECK(sandlock_handle_posture(handle) == NULL);
+    CHECK(sandlock_handle_port_mappings(handle) == NULL);
+    CHECK(sandlock_handle_pid(handle) == 0);
     sandlock_handle_free(handle);
 }
 
@@ -92,6 +96,27 @@ static void use_in_copies(copy_function function, bool started)
     check_exit(sandlock_run(policy, "forked", SHELL("exit 4")), 4);
 }
 
+/* Copies made while the supervising thread is in the middle of a change of the sandbox: its buffers move. */
+static void use_in_copies_while_output_flows(void)
+{
+    const char *const script =
+        "i=0; while [ $((i += 1)) -le 200 ]; do head -c 200000 /dev/zero; done; exit 3";
+    const uintptr_t expected = 200 * 200000;
+    sandlock_handle_t *handle = sandlock_create(policy, NULL, SHELL(script));
+    uintptr_t length = 0;
+
+    CHECK(handle != NULL && sandlock_start(handle) == 0);
+    struct pollfd ended = {.fd = sandlock_handle_poll_fd(handle), .events = POLLIN};
+    for (int i = 0; i < 200 && poll(&ended, 1, 0) == 0; i++)
+        in_copy(try_everything, handle);
+    close(ended.fd);
+    sandlock_result_t *result = sandlock_handle_wait(handle);
+    const uint8_t *bytes = sandlock_result_stdout_bytes(result, &length);
+    CHECK(bytes != NULL && length == expected);
+    check_exit(result, 3);
+    sandlock_handle_free(handle);
+}
+
 int main(void)
 {
     policy = base_policy();
@@ -101,6 +126,7 @@ int main(void)
         use_in_copies(try_everything, started);
         use_in_copies(run_another, started);
     }
+    use_in_copies_while_output_flows();
     sandlock_sandbox_free(policy);
     return 0;
 }

@@ -139,8 +139,8 @@ static void a_time_limit_kills_everything_and_keeps_the_output(void)
     int64_t begin = now_ms();
 
     sandlock_start(handle);
-    sandlock_result_t *result = sandlock_handle_wait_timeout(handle, 300);
-    CHECK(now_ms() - begin >= 300 && now_ms() - begin < 10000);
+    sandlock_result_t *result = sandlock_handle_wait_timeout(handle, 1000);
+    CHECK(now_ms() - begin >= 1000 && now_ms() - begin < 20000);
     char *text = sandlock_result_stdout(result);
     CHECK_TEXT(text, "before\n");
     sandlock_string_free(text);
@@ -233,21 +233,21 @@ static void kill_reaches_all_and_can_be_repeated(void)
 
 static char settled_state(int pid, char wanted)
 {
-    for (int i = 0; i < 100 && process_state(pid) != wanted; i++)
+    for (int i = 0; i < 3000 && process_state(pid) != wanted; i++)
         sleep_ms(10);
     return process_state(pid);
 }
 
 static void pause_stops_and_resume_continues(void)
 {
-    sandlock_handle_t *handle = create("sleep 0.5; exit 6");
+    sandlock_handle_t *handle = create("sleep 2; exit 6");
     int pid = sandlock_handle_pid(handle);
 
     sandlock_start(handle);
     sleep_ms(50);
     CHECK(sandlock_handle_pause(handle) == 0);
     CHECK(settled_state(pid, 'T') == 'T');
-    sleep_ms(700);
+    sleep_ms(2200);
     CHECK(process_state(pid) == 'T');
     CHECK(sandlock_handle_resume(handle) == 0);
     check_exit(sandlock_handle_wait(handle), 6);
@@ -256,22 +256,42 @@ static void pause_stops_and_resume_continues(void)
     sandlock_handle_free(handle);
 }
 
+/* The command has exited, and nobody waits: what it left behind can be paused. */
+static void pause_tells_when_nobody_is_left(void)
+{
+    static const char *const scripts[] = {"exit 6", "sleep 60 >/dev/null 2>&1 & exit 6"};
+
+    for (size_t i = 0; i < 2; i++) {
+        sandlock_handle_t *handle = sandlock_create_for_run(policy, NULL, SHELL(scripts[i]));
+        CHECK(handle != NULL && sandlock_start(handle) == 0);
+        struct pollfd ended = {.fd = sandlock_handle_poll_fd(handle), .events = POLLIN};
+        CHECK(poll(&ended, 1, 30000) == 1);
+        close(ended.fd);
+        int paused = sandlock_handle_pause(handle);
+        CHECK(i == 1 ? paused == 0 : paused == -1 && sandlock_last_errno() == ESRCH);
+        int resumed = sandlock_handle_resume(handle);
+        CHECK(i == 1 ? resumed == 0 : resumed == -1 && sandlock_last_errno() == ESRCH);
+        check_exit(sandlock_handle_wait(handle), 6);
+        sandlock_handle_free(handle);
+    }
+}
+
 static void pause_reaches_a_session_of_its_own(void)
 {
     int out = -1;
     char data[32] = "";
     sandlock_handle_t *handle = sandlock_popen(
-        policy, NULL, SHELL("setsid sleep 0.5 >/dev/null & echo $!; wait $!; exit 6"),
+        policy, NULL, SHELL("setsid sleep 2 >/dev/null & echo $!; wait $!; exit 6"),
         SANDLOCK_STDIO_NULL, SANDLOCK_STDIO_PIPED, SANDLOCK_STDIO_INHERIT, NULL, &out, NULL);
 
     CHECK(handle != NULL && read(out, data, sizeof(data) - 1) > 1);
     int pid = atoi(data);
-    for (int i = 0; i < 100 && getsid(pid) != pid; i++)
+    for (int i = 0; i < 5000 && getsid(pid) != pid; i++)
         sleep_ms(2);
     CHECK(pid > 0 && getsid(pid) == pid);
     CHECK(sandlock_handle_pause(handle) == 0);
     CHECK(settled_state(pid, 'T') == 'T');
-    sleep_ms(700); /* its time is over, and it has not noticed */
+    sleep_ms(2200); /* its time is over, and it has not noticed */
     CHECK(process_state(pid) == 'T');
     CHECK(process_state(sandlock_handle_pid(handle)) == 'T');
     CHECK(sandlock_handle_resume(handle) == 0);
@@ -315,7 +335,7 @@ static void a_descendant_is_answered_while_nobody_waits(bool by_popen)
     fd = open(asked, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     CHECK(fd >= 0);
     close(fd);
-    for (int i = 0; i < 1000 && access(mark, F_OK) != 0; i++)
+    for (int i = 0; i < 4000 && access(mark, F_OK) != 0; i++)
         sleep_ms(10);
     CHECK(access(mark, F_OK) == 0);
     CHECK(stat(file, &status) == 0 && (status.st_mode & 07777) == 0640);
@@ -496,6 +516,7 @@ int main(int argc, char **argv)
     a_thread_may_be_cancelled();
     kill_reaches_all_and_can_be_repeated();
     pause_stops_and_resume_continues();
+    pause_tells_when_nobody_is_left();
     pause_reaches_a_session_of_its_own();
     a_descendant_is_answered_while_nobody_waits(false);
     a_descendant_is_answered_while_nobody_waits(true);

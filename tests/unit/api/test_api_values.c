@@ -524,7 +524,7 @@ static void strings_work_from_many_threads_and_in_forked_children(void **state)
     for (int i = 0; i < 50; i++) {
         pid_t child = fork();
         if (child == 0) {
-            alarm(10); /* a lock held by a thread that the child does not have would hang */
+            alarm(60); /* a lock held by a thread that the child does not have would hang */
             char *text = api_string_copy("z");
             sandlock_string_free(text);
             _exit(text != NULL ? 0 : 1);

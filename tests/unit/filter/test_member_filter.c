@@ -294,6 +294,24 @@ static void the_deny_list_is_refused(void **state)
         assert_int_equal(ask(plan, x86_only_denied[i], 0, 0, 0, 0), FILTER_ERRNO(EPERM));
 }
 
+/* By each way to set options, whatever else is among them, and with garbage above. */
+static void who_is_traced_does_not_stop_at_its_end(void **state)
+{
+    static const uint32_t requests[] = {0x4200, 0x4206, 21};
+    (void)state;
+
+    for (size_t a = 0; arch_all[a] != NULL; a++) {
+        CLEANUP_PLAN struct filter_plan *plan =
+            plan_for(arch_all[a], &default_policy, &unsupervised);
+        for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
+            assert_int_equal(ask(plan, "ptrace", requests[i], 5, 0, 0x40), FILTER_ERRNO(EPERM));
+            assert_int_equal(ask(plan, "ptrace", requests[i], 5, 0, 0x1000FF), FILTER_ERRNO(EPERM));
+            assert_int_equal(ask(plan, "ptrace", requests[i], 5, 0, 0x1000BF), FILTER_ALLOW);
+        }
+        assert_int_equal(ask(plan, "ptrace", 5 /* PTRACE_POKEDATA */, 5, 0, 0x40), FILTER_ALLOW);
+    }
+}
+
 /* Whoever may ask nothing else may ask whether the process has other threads. */
 static void unshare_may_ask_for_threads_and_nothing_else(void **state)
 {
@@ -518,19 +536,60 @@ static void memory_is_taken_from_the_machine_by_nobody(void **state)
     assert_int_equal(entry->otherwise, FILTER_ALLOW);
 }
 
-/* Consoles, automounts and mount namespaces of others. An ordinary user is not refused: the kernel does that. */
+/* Whoever has a console as controlling terminal may do that, root or not. */
+static void what_consoles_share_and_what_stays_on_them_is_changed_by_nobody(void **state)
+{
+    static const uint32_t refused[] = {
+        0x4B2F /* KIOCSOUND */,      0x4B32 /* KDSETLED */,        0x4B34 /* KDADDIO */,
+        0x4B37 /* KDDISABIO */,      0x4B3A /* KDSETMODE */,       0x4B41 /* PIO_SCRNMAP */,
+        0x4B45 /* KDSKBMODE */,      0x4B47 /* KDSKBENT */,        0x4B49 /* KDSKBSENT */,
+        0x4B4B /* KDSKBDIACR */,     0x4B4D /* KDSETKEYCODE */,    0x4B4E /* KDSIGACCEPT */,
+        0x4B52 /* KDKBDREP */,       0x4B61 /* PIO_FONT */,        0x4B63 /* KDSKBMETA */,
+        0x4B65 /* KDSKBLED */,       0x4B67 /* PIO_UNIMAP */,      0x4B68 /* PIO_UNIMAPCLR */,
+        0x4B6A /* PIO_UNISCRNMAP */, 0x4B6C /* PIO_FONTX */,       0x4B6D /* PIO_FONTRESET */,
+        0x4B71 /* PIO_CMAP */,       0x4B72 /* KDFONTOP */,        0x4BFB /* KDSKBDIACRUC */,
+        0x5602 /* VT_SETMODE */,     0x5605 /* VT_RELDISP */,      0x5606 /* VT_ACTIVATE */,
+        0x5608 /* VT_DISALLOCATE */, 0x5609 /* VT_RESIZE */,       0x560A /* VT_RESIZEX */,
+        0x560B /* VT_LOCKSWITCH */,  0x560C /* VT_UNLOCKSWITCH */, 0x560F /* VT_SETACTIVATE */,
+    };
+    static const uint32_t allowed[] = {
+        0x4B30 /* KDMKTONE */,         0x4B31 /* KDGETLED */,    0x4B33 /* KDGKBTYPE */,
+        0x4B3B /* KDGETMODE */,        0x4B40 /* GIO_SCRNMAP */, 0x4B44 /* KDGKBMODE */,
+        0x4B46 /* KDGKBENT */,         0x4B48 /* KDGKBSENT */,   0x4B4A /* KDGKBDIACR */,
+        0x4B4C /* KDGETKEYCODE */,     0x4B60 /* GIO_FONT */,    0x4B62 /* KDGKBMETA */,
+        0x4B64 /* KDGKBLED */,         0x4B66 /* GIO_UNIMAP */,  0x4B69 /* GIO_UNISCRNMAP */,
+        0x4B6B /* GIO_FONTX */,        0x4B70 /* GIO_CMAP */,    0x4BFA /* KDGKBDIACRUC */,
+        0x5600 /* VT_OPENQRY */,       0x5601 /* VT_GETMODE */,  0x5603 /* VT_GETSTATE */,
+        0x560D /* VT_GETHIFONTMASK */,
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
+        expect_everywhere("ioctl", 0, DIRTY | refused[i], 0, 0, FILTER_ERRNO(EPERM));
+    for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
+        expect_everywhere("ioctl", 0, allowed[i], 0, 0, FILTER_ALLOW);
+}
+
+/* Without a supervisor, in the background of a terminal that can be read. */
+static void nobody_leaves_a_session_that_is_kept(void **state)
+{
+    const struct member_filter_options kept = {.keeps_session = true};
+
+    (void)state;
+    for (size_t a = 0; arch_all[a] != NULL; a++) {
+        CLEANUP_PLAN struct filter_plan *plan = plan_for(arch_all[a], &default_policy, &kept);
+        assert_int_equal(ask(plan, "setsid", 0, 0, 0, 0), FILTER_ERRNO(EPERM));
+        assert_int_equal(ask(plan, "ioctl", 0, DIRTY | 0x5422 /* TIOCNOTTY */, 0, 0),
+                         FILTER_ERRNO(EPERM));
+    }
+    expect_everywhere("setsid", 0, 0, 0, 0, FILTER_ALLOW);
+    expect_everywhere("ioctl", 0, 0x5422, 0, 0, FILTER_ALLOW);
+}
+
+/* Serial lines, automounts and mount namespaces of others. An ordinary user is not refused: the kernel does that. */
 static void requests_of_root_to_what_the_machine_shares_are_refused(void **state)
 {
-    static const uint32_t refused[] = {0x4B34 /* KDADDIO */,
-                                       0x4B37 /* KDDISABIO */,
-                                       0x4B47 /* KDSKBENT */,
-                                       0x4B49 /* KDSKBSENT */,
-                                       0x4B4B /* KDSKBDIACR */,
-                                       0x4B4D /* KDSETKEYCODE */,
-                                       0x4B71 /* PIO_CMAP */,
-                                       0x4BFB /* KDSKBDIACRUC */,
-                                       0x560B /* VT_LOCKSWITCH */,
-                                       0x541F /* TIOCSSERIAL */,
+    static const uint32_t refused[] = {0x541F /* TIOCSSERIAL */,
                                        0x9360 /* AUTOFS_IOC_READY */,
                                        0x9362 /* AUTOFS_IOC_CATATONIC */,
                                        0xC0089364 /* AUTOFS_IOC_SETTIMEOUT */,
@@ -539,15 +598,7 @@ static void requests_of_root_to_what_the_machine_shares_are_refused(void **state
                                        0x8010B70A /* NS_MNT_GET_INFO */,
                                        0x8010B70B /* NS_MNT_GET_NEXT */,
                                        0x8010B70C /* NS_MNT_GET_PREV */};
-    static const uint32_t allowed[] = {0x4B33 /* KDGKBTYPE */,
-                                       0x4B3A /* KDSETMODE */,
-                                       0x4B46 /* KDGKBENT */,
-                                       0x4B48 /* KDGKBSENT */,
-                                       0x4B4A /* KDGKBDIACR */,
-                                       0x4B70 /* GIO_CMAP */,
-                                       0x4BFA /* KDGKBDIACRUC */,
-                                       0x5606 /* VT_ACTIVATE */,
-                                       0x541E /* TIOCGSERIAL */,
+    static const uint32_t allowed[] = {0x541E /* TIOCGSERIAL */,
                                        0x80049363 /* AUTOFS_IOC_PROTOVER */,
                                        0x80049367 /* AUTOFS_IOC_PROTOSUBVER */,
                                        0x80049370 /* AUTOFS_IOC_ASKUMOUNT */,
@@ -825,10 +876,15 @@ static void groups_packet_filters_and_repair_are_refused(void **state)
         {41, 75 /* IPV6_TRANSPARENT */},
         {41, 78 /* IPV6_FREEBIND */},
         {0, 35 /* IP_ADD_MEMBERSHIP */},
+        {0, 36 /* IP_DROP_MEMBERSHIP */},
+        {0, 37 /* IP_UNBLOCK_SOURCE */},
+        {0, 41 /* IP_MSFILTER */},
         {0, 39 /* IP_ADD_SOURCE_MEMBERSHIP */},
         {0, 42 /* MCAST_JOIN_GROUP */},
         {0, 46 /* MCAST_JOIN_SOURCE_GROUP */},
+        {0, 48 /* MCAST_MSFILTER */},
         {0, 50 /* IP_UNICAST_IF */},
+        {0, 51 /* IP_LOCAL_PORT_RANGE */},
         {0, 52},
         {0, 64 /* IPT_SO_SET_REPLACE */},
         {1, 25 /* SO_BINDTODEVICE */},
@@ -840,6 +896,9 @@ static void groups_packet_filters_and_repair_are_refused(void **state)
         {41, 27 /* IPV6_JOIN_ANYCAST */},
         {41, 42 /* MCAST_JOIN_GROUP */},
         {41, 46 /* MCAST_JOIN_SOURCE_GROUP */},
+        {41, 48 /* MCAST_MSFILTER */},
+        {41, 21 /* IPV6_LEAVE_GROUP */},
+        {41, 28 /* IPV6_LEAVE_ANYCAST */},
         {41, 22 /* IPV6_ROUTER_ALERT */},
         {41, 9 /* IPV6_NEXTHOP */},
         {41, 50 /* IPV6_PKTINFO */},
@@ -854,12 +913,9 @@ static void groups_packet_filters_and_repair_are_refused(void **state)
         {0, 2 /* IP_TTL */},
         {0, 18 /* IP_PASSSEC */},
         {0, 20 /* IP_ORIGDSTADDR */},
-        {0, 32 /* IP_MULTICAST_IF */},
         {0, 33 /* IP_MULTICAST_TTL */},
         {0, 34 /* IP_MULTICAST_LOOP */},
-        {0, 36 /* IP_DROP_MEMBERSHIP */},
         {0, 49 /* IP_MULTICAST_ALL */},
-        {0, 51 /* IP_LOCAL_PORT_RANGE */},
         {6, 1 /* TCP_NODELAY */},
         {6, 18 /* TCP_USER_TIMEOUT */},
         {1, 12 /* SO_PRIORITY */},
@@ -870,7 +926,6 @@ static void groups_packet_filters_and_repair_are_refused(void **state)
         {41, 74 /* IPV6_ORIGDSTADDR */},
         {41, 77 /* IPV6_RECVFRAGSIZE */},
         {41, 49 /* IPV6_RECVPKTINFO */},
-        {41, 17 /* IPV6_MULTICAST_IF */},
         {41, 18 /* IPV6_MULTICAST_HOPS */},
         {41, 19 /* IPV6_MULTICAST_LOOP */},
         {41, 29 /* IPV6_MULTICAST_ALL */},
@@ -883,6 +938,29 @@ static void groups_packet_filters_and_repair_are_refused(void **state)
                           FILTER_ERRNO(EPERM));
     for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
         expect_everywhere("setsockopt", 3, allowed[i].level, allowed[i].option, 0, FILTER_ALLOW);
+}
+
+/* It tells which numbers are an interface's. */
+static void the_interface_of_multicast_is_chosen_where_datagrams_are_sent(void **state)
+{
+    static const uint32_t options[][2] = {{0, 32 /* IP_MULTICAST_IF */},
+                                          {41, 17 /* IPV6_MULTICAST_IF */}};
+    struct policy open = {.reaches = {[NET_UDP] = true}, .net_deny.count = 1};
+    struct policy inert = {.reaches = {[NET_TCP] = true}, .net_deny.count = 1};
+
+    (void)state;
+    for (size_t a = 0; arch_all[a] != NULL; a++) {
+        CLEANUP_PLAN struct filter_plan *none = plan_for(arch_all[a], &default_policy, &supervised);
+        CLEANUP_PLAN struct filter_plan *tcp = plan_for(arch_all[a], &inert, &supervised);
+        CLEANUP_PLAN struct filter_plan *udp = plan_for(arch_all[a], &open, &supervised);
+        for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+            uint32_t level = options[i][0], option = options[i][1];
+            assert_int_equal(ask(none, "setsockopt", 3, level, option, 0), FILTER_ERRNO(EPERM));
+            assert_int_equal(ask(tcp, "setsockopt", 3, level, option, 0), FILTER_ERRNO(EPERM));
+            assert_int_equal(ask(tcp, "setsockopt", 3, 6, option, 0), FILTER_ALLOW);
+            assert_int_equal(ask(udp, "setsockopt", 3, level, option, 0), FILTER_ALLOW);
+        }
+    }
 }
 
 static void nodes_of_devices_are_not_made(void **state)
@@ -939,7 +1017,7 @@ static void what_the_policy_sets_is_not_undone(void **state)
     assert_int_equal(ask(after, "sched_setaffinity", 9, 8, 1, 0), FILTER_ERRNO(EPERM));
 }
 
-static void packet_filters_are_not_shown(void **state)
+static void packet_filters_and_what_they_drop_are_not_shown(void **state)
 {
     static const struct {
         uint32_t level, option, result;
@@ -954,9 +1032,13 @@ static void packet_filters_are_not_shown(void **state)
         {41, 64 /* IP6T_SO_GET_INFO */, FILTER_ERRNO(EPERM)},
         {41, 66 /* IPV6_RECVTCLASS */, FILTER_ALLOW},
         {41, 67 /* IPV6_TCLASS */, FILTER_ALLOW},
+        {0, 41 /* IP_MSFILTER */, FILTER_ERRNO(EPERM)},
+        {0, 48 /* MCAST_MSFILTER */, FILTER_ERRNO(EPERM)},
+        {41, 48 /* MCAST_MSFILTER */, FILTER_ERRNO(EPERM)},
         {41, 69 /* IP6T_SO_GET_REVISION_TARGET */, FILTER_ERRNO(EPERM)},
         {41, 80 /* IP6T_SO_ORIGINAL_DST */, FILTER_ALLOW},
         {1, 3 /* SO_TYPE */, FILTER_ALLOW},
+        {1, 55 /* SO_MEMINFO */, FILTER_ERRNO(EPERM)},
         {6, 64, FILTER_ALLOW},
     };
 
@@ -1403,6 +1485,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_number_answers_as_pinned),
         cmocka_unit_test(the_deny_list_is_refused),
+        cmocka_unit_test(who_is_traced_does_not_stop_at_its_end),
         cmocka_unit_test(unshare_may_ask_for_threads_and_nothing_else),
         cmocka_unit_test(hidden_calls_are_enosys),
         cmocka_unit_test(ordinary_calls_and_those_of_the_launch_are_allowed),
@@ -1414,6 +1497,8 @@ int main(void)
         cmocka_unit_test(the_output_of_a_terminal_can_be_started_only),
         cmocka_unit_test(ioctl_keeps_off_what_files_of_the_machine_do),
         cmocka_unit_test(memory_is_taken_from_the_machine_by_nobody),
+        cmocka_unit_test(what_consoles_share_and_what_stays_on_them_is_changed_by_nobody),
+        cmocka_unit_test(nobody_leaves_a_session_that_is_kept),
         cmocka_unit_test(requests_of_root_to_what_the_machine_shares_are_refused),
         cmocka_unit_test(opens_that_only_truncate_are_refused_where_landlock_is_asked_too_late),
         cmocka_unit_test(ioctl_keeps_off_terminals_and_interfaces),
@@ -1421,9 +1506,10 @@ int main(void)
         cmocka_unit_test(refused_arguments_are_notified_only_where_explained),
         cmocka_unit_test(routing_options_are_refused),
         cmocka_unit_test(groups_packet_filters_and_repair_are_refused),
+        cmocka_unit_test(the_interface_of_multicast_is_chosen_where_datagrams_are_sent),
         cmocka_unit_test(nodes_of_devices_are_not_made),
         cmocka_unit_test(what_the_policy_sets_is_not_undone),
-        cmocka_unit_test(packet_filters_are_not_shown),
+        cmocka_unit_test(packet_filters_and_what_they_drop_are_not_shown),
         cmocka_unit_test(leases_and_queues_are_refused),
         cmocka_unit_test(zero_copy_is_refused_only_where_sends_are_made_on_behalf),
         cmocka_unit_test(fast_open_is_refused),

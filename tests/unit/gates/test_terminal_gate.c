@@ -41,15 +41,16 @@ static uint32_t answer(const struct filter_plan *plan, const char *call, uint64_
     return filter_plan_evaluate(plan, &data);
 }
 
-/* Of root some changes are refused at once (filter/argument_rules.c). */
-static void is_seen_as_expected(const struct filter_plan *plan, uint32_t request, bool privileged)
+/* Of consoles, and of root, some changes are refused at once (filter/argument_rules.c). */
+static void is_seen_as_expected(const struct filter_plan *plan, uint32_t request)
 {
     uint32_t seen = answer(plan, "ioctl", 0, request | GARBAGE, 1);
 
     if ((seen == FILTER_NOTIFY) != is_expected(request) && seen != FILTER_ERRNO(EPERM))
         fail_msg("request %#x: answer %#x", request, seen);
-    bool refused = privileged && seen == FILTER_ERRNO(EPERM);
-    if (terminal_change_find(request) != NULL && seen != FILTER_NOTIFY && !refused)
+    const struct terminal_change *change = terminal_change_find(request);
+    bool refused = seen == FILTER_ERRNO(EPERM);
+    if (change != NULL && seen != FILTER_NOTIFY && !(change->of_line && refused))
         fail_msg("request %#x changes a terminal and is not seen", request);
 }
 
@@ -73,30 +74,64 @@ static void changes_are_seen_and_nothing_else(void **state)
         struct filter_plan *plan = member_filter_plan(arch_native, &policy, &options, &err);
         assert_non_null(plan);
         for (uint32_t request = 0; request < 0x8900; request++)
-            is_seen_as_expected(plan, request, options.privileged);
+            is_seen_as_expected(plan, request);
         for (uint32_t request = 0x402C542B; request <= 0x402C542D; request++)
-            is_seen_as_expected(plan, request, options.privileged);
+            is_seen_as_expected(plan, request);
         for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-            is_seen_as_expected(plan, others[i], options.privileged);
+            is_seen_as_expected(plan, others[i]);
         filter_plan_free(plan);
     }
     supervisor_free(supervisor);
 }
 
-static void without_a_terminal_there_is_no_trap(void **state)
+/* A run that began in front, or cannot read the terminal, is not asked. */
+static void leaving_a_session_is_seen_only_where_it_is_kept(void **state)
 {
-    const struct feature *const features[] = {&feature_terminal_gate, NULL};
+    const struct feature *const features[] = {&feature_terminal_gate, &feature_session_gate,
+                                              &feature_metadata_gate, NULL};
     struct policy policy = {0};
     struct error err = {0};
 
     (void)state;
-    for (int terminal = 0; terminal < 2; terminal++) {
+    for (int kept = 0; kept < 2; kept++) {
         const struct supervisor_config config = {
-            .policy = &policy, .registry = features, .terminal = terminal == 1};
+            .policy = &policy, .registry = features, .terminal = true, .keeps_session = kept == 1};
+        struct supervisor *supervisor = supervisor_new(&config, &err);
+        struct member_filter_options options = supervisor_filter_options(supervisor);
+        struct filter_plan *plan = member_filter_plan(arch_native, &policy, &options, &err);
+        assert_non_null(plan);
+        uint32_t expected = kept == 1 ? FILTER_NOTIFY : FILTER_ALLOW;
+        assert_int_equal(answer(plan, "setsid", 0, 0, 0), expected);
+        for (uint32_t request = 0; request < 0x8900; request++) {
+            if (request == 0x5422)
+                assert_int_equal(answer(plan, "ioctl", 0, request | GARBAGE, 0), expected);
+            else
+                is_seen_as_expected(plan, request);
+        }
+        filter_plan_free(plan);
+        supervisor_free(supervisor);
+    }
+}
+
+/* One that controls the session, or another one, and is a stream. */
+static void without_a_terminal_there_is_no_trap(void **state)
+{
+    const struct feature *const features[] = {&feature_terminal_gate, NULL};
+    const int64_t foreign[] = {0x8805};
+    struct policy policy = {0};
+    struct error err = {0};
+
+    (void)state;
+    for (int terminal = 0; terminal < 3; terminal++) {
+        const struct supervisor_config config = {.policy = &policy,
+                                                 .registry = features,
+                                                 .terminal = terminal == 1,
+                                                 .foreign_terminals = foreign,
+                                                 .foreign_terminal_count = terminal == 2};
         struct supervisor *supervisor = supervisor_new(&config, &err);
         size_t count = 99;
         supervisor_traps(supervisor, &count);
-        assert_int_equal(count, terminal);
+        assert_int_equal(count, terminal > 0);
         supervisor_free(supervisor);
     }
 }
@@ -138,6 +173,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(changes_are_seen_and_nothing_else),
+        cmocka_unit_test(leaving_a_session_is_seen_only_where_it_is_kept),
         cmocka_unit_test(without_a_terminal_there_is_no_trap),
         cmocka_unit_test(what_is_done_on_behalf_may_be_done_and_nothing_else),
     };

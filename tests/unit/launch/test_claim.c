@@ -361,7 +361,8 @@ static void nobody_waits_for_a_name_that_was_not_chosen(void **state)
     clock_gettime(CLOCK_MONOTONIC, &begin);
     assert_false(claim_take(&claim, "one", false, warning, sizeof(warning), &err));
     clock_gettime(CLOCK_MONOTONIC, &end);
-    assert_true((end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000 < 500);
+    assert_true((end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000 <
+                3000);
     end_owner(guardian);
     take(&claim, "one");
     give_up(&claim);

@@ -70,7 +70,9 @@ static const char *home_of(const char *named)
 
 static void test_links_are_followed_however_long_ago_they_were_used(void **state)
 {
-    static const char *const ways[] = {"people/u", "absolute/u", "relative/u", "relative//u/."};
+    static const char *const ways[] = {"people/u",      "absolute/u",        "relative/u",
+                                       "relative//u/.", "people//u",         "people/./u",
+                                       "people/u/",     "people/../people/u"};
     char expected[128];
 
     (void)state;

@@ -11,14 +11,15 @@
 /* As a start of root or of another user looks, in a container (`overlaid`) or not, which may refuse pidfd_getfd
  * (`traced`). */
 static bool is_ready(struct policy *policy, bool privileged, bool overlaid, bool traced,
-                     bool terminal)
+                     unsigned terminal)
 {
     struct error err = {0};
     struct supervisor_config config = {.policy = policy,
                                        .registry = feature_registry,
                                        .traced = traced,
                                        .early_truncation = overlaid,
-                                       .terminal = terminal,
+                                       .terminal = terminal > 0,
+                                       .keeps_session = terminal > 1,
                                        .window = netlink_window(1024)};
 
     config.network = network_new(policy, NULL, 0, 0, &err);
@@ -37,11 +38,11 @@ static void assert_always_ready(const char *const *words)
 {
     struct policy *policy = build_words(words);
 
-    for (unsigned i = 0; i < 16; i++) {
-        bool privileged = (i & 8) != 0, overlaid = (i & 4) != 0, traced = (i & 2) != 0;
-        bool terminal = (i & 1) != 0;
+    for (unsigned i = 0; i < 24; i++) {
+        bool privileged = (i & 4) != 0, overlaid = (i & 2) != 0, traced = (i & 1) != 0;
+        unsigned terminal = i / 8; /* in front of it, in the background of it */
         if ((overlaid || !traced) && !is_ready(policy, privileged, overlaid, traced, terminal))
-            fail_msg("%s: privileged %d, overlaid %d, traced %d, terminal %d", words[0], privileged,
+            fail_msg("%s: privileged %d, overlaid %d, traced %d, terminal %u", words[0], privileged,
                      overlaid, traced, terminal);
     }
     policy_unref(policy);

@@ -265,6 +265,9 @@ static int raise_storm(void *data)
     for (int i = 0; i < STORM_THREADS; i++)
         EXPECT(pthread_create(&threads[i], NULL, storm_thread, data) == 0);
     sleep(STORM_SECONDS);
+    for (int i = 0;
+         i < 2000 && (atomic_load(&storm->forked) <= 20 || atomic_load(&storm->most) <= 2); i++)
+        usleep(10000); /* a busy machine */
     atomic_store(&storm->over, true);
     for (int i = 0; i < STORM_THREADS; i++)
         pthread_join(threads[i], NULL);

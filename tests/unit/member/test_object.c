@@ -347,17 +347,10 @@ static void test_advice_hands_over_nothing_that_others_run(void **state)
         "/etc",     "/etc/cron.d/x",    "/boot/grub", "/bin/sh",
         "/sbin",    "/lib/x",           "/lib64",     "/usr",
         "/usr/bin", "/usr/local/bin/x", "/var/spool", "/var/spool/cron/crontabs"};
-    static const char *const started[] = {".bashrc",
-                                          ".bash_profile",
-                                          ".profile",
-                                          ".zshrc",
-                                          ".ssh",
-                                          ".ssh/keys",
-                                          ".config",
-                                          ".local",
-                                          ".local/bin/x",
-                                          "bin",
-                                          ".config/systemd/user"};
+    static const char *const started[] = {"bin", "go/bin/x", "go"};
+    static const char *const settings[] = {
+        ".bashrc", ".ssh/keys", ".config",     ".config/app",  ".local/bin/x",
+        ".vimrc",  ".npm",      "tree/.envrc", ".cargo/bin/x", "tree/.vscode/tasks.json"};
     static const char *const homes[] = {"/srv/people/u", "/home/else", "/root"};
     char path[64];
 
@@ -370,12 +363,43 @@ static void test_advice_hands_over_nothing_that_others_run(void **state)
             assert_caution(true, path, true, "shells and sessions run");
         }
     }
-    assert_caution(true, "/srv/people/u/.ssh/new", false, "shells and sessions run");
+    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+        for (size_t k = 0; k < sizeof(homes) / sizeof(homes[0]); k++) {
+            snprintf(path, sizeof(path), "%s/%s", homes[k], settings[i]);
+            assert_caution(true, path, true, "settings that other programs obey");
+        }
+    }
+    assert_caution(true, "/srv/people/u/.ssh/new", false, "settings that other programs obey");
+    assert_caution(true, "/srv/people/v/.bashrc", true, "settings that other programs obey");
+    assert_caution(true, "/srv/tree/.git", true, "GIT_OPTIONAL_LOCKS=0");
+    assert_caution(true, "/srv/tree/.git/hooks/new", false, "GIT_OPTIONAL_LOCKS=0");
+    assert_caution(true, "/srv/bare.git/config", true, "GIT_OPTIONAL_LOCKS=0");
     assert_advice(false, "/srv/people/u/.bashrc", true, "--fs-read /srv/people/u/.bashrc");
-    assert_advice(true, "/srv/people/u/.config/app", true, "--fs-write /srv/people/u/.config/app");
+    assert_advice(true, "/srv/people/u/.cache/x", true, "--fs-write /srv/people/u/.cache/x");
+    assert_advice(true, "/srv/tree/.a_cache", true, "--fs-write /srv/tree/.a_cache");
+    assert_advice(true, "/srv/people/u/x.y", true, "--fs-write /srv/people/u/x.y");
     assert_advice(true, "/srv/people/u/binary", true, "--fs-write /srv/people/u/binary");
-    assert_advice(true, "/srv/people/v/.bashrc", true, "--fs-write /srv/people/v/.bashrc");
     assert_advice(true, "/etcetera", true, "--fs-write /etcetera");
+}
+
+static void test_advice_shows_no_secrets(void **state)
+{
+    static const char *const secrets[] = {
+        ".ssh",    ".ssh/id_x",      ".gnupg",         ".aws/credentials",
+        ".config", ".config/gcloud", ".local/share",   ".docker/config.json",
+        ".netrc",  ".kube/config",   ".mozilla/x/y.z", ".git-credentials"};
+    static const char *const homes[] = {"/srv/people/u", "/home/else", "/root"};
+    char path[64];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++) {
+        for (size_t k = 0; k < sizeof(homes) / sizeof(homes[0]); k++) {
+            snprintf(path, sizeof(path), "%s/%s", homes[k], secrets[i]);
+            assert_caution(false, path, true, "shows keys");
+        }
+    }
+    assert_advice(false, "/srv/people/u/.config/app", true, "--fs-read /srv/people/u/.config/app");
+    assert_advice(false, "/srv/tree/.git", true, "--fs-read /srv/tree/.git");
 }
 
 static void test_advice_hands_over_no_directory_that_others_share(void **state)
@@ -404,7 +428,7 @@ static void test_advice_hands_over_no_directory_that_others_share(void **state)
     assert_advice(true, "/tmp/own", true, "--fs-write /tmp/own");
     assert_advice(true, "/tmp/own/new", false, "--fs-write /tmp/own");
     assert_advice(true, "/run/user/1000/own", true, "--fs-write /run/user/1000/own");
-    assert_advice(true, "/srv/people/u/.npm", true, "--fs-write /srv/people/u/.npm");
+    assert_advice(true, "/srv/people/u/new", true, "--fs-write /srv/people/u/new");
     assert_advice(true, "/srv/people/other", true, "--fs-write /srv/people/other");
 }
 
@@ -530,6 +554,7 @@ int main(void)
         cmocka_unit_test(test_advice_to_read_names_the_whole_of_a_system_directory),
         cmocka_unit_test(test_advice_to_read_is_not_widened_to_a_home),
         cmocka_unit_test(test_advice_hands_over_nothing_that_others_run),
+        cmocka_unit_test(test_advice_shows_no_secrets),
         cmocka_unit_test(test_advice_hands_over_no_directory_that_others_share),
         cmocka_unit_test(test_identity_is_read_from_the_right_columns),
         cmocka_unit_test(test_groups_are_read_unless_every_one_can_be_had),

@@ -32,7 +32,7 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
     }
     if (strncmp(name, "hang", 4) != 0)
         return real(name, service, hints, found);
-    usleep(1000000);
+    usleep(3000000);
     atomic_fetch_add(&hanging_over, 1);
     return EAI_NONAME;
 }
@@ -66,7 +66,7 @@ static void test_a_program_that_hangs_is_ended(void **state)
 
     hanging_program = 0;
     resolve_by_program(names, 2, before + 1000, answers);
-    assert_in_range(resolve_now() - before, 900, 3000);
+    assert_in_range(resolve_now() - before, 900, 20000);
     assert_true(answers[0].count > 0);
     assert_int_equal(answers[1].count, 0);
     assert_has_texts(answers[1].reason, TEXTS("no answer within"));
@@ -84,13 +84,13 @@ static void test_a_resolver_that_hangs_is_left_behind(void **state)
     int64_t before = resolve_now();
 
     resolve_in_threads(names, 3, before + 200, answers);
-    assert_true(resolve_now() - before < 800);
+    assert_true(resolve_now() - before < 2800);
     assert_true(answers[0].count > 0);
     assert_int_equal(answers[1].count, 0);
     assert_has_texts(answers[2].reason, TEXTS("no answer within"));
     free(answers[0].addresses);
     /* It comes back later and finds everything it needs. */
-    for (int i = 0; i < 500 && atomic_load(&hanging_over) < 2; i++)
+    for (int i = 0; i < 3000 && atomic_load(&hanging_over) < 2; i++)
         usleep(10000);
     assert_int_equal(atomic_load(&hanging_over), 2);
     usleep(50000);
@@ -175,9 +175,9 @@ static void test_names_get_no_more_time_than_the_run_has(void **state)
     int64_t before = resolve_now();
 
     assert_false(resolve_hosts(&rules, 200, &hosts, &err));
-    assert_in_range(resolve_now() - before, 150, 800);
+    assert_in_range(resolve_now() - before, 150, 2800);
     assert_has_texts(err.text, TEXTS("failed to resolve host 'hanglimited.invalid': "));
-    for (int i = 0; i < 500 && atomic_load(&hanging_over) == over; i++)
+    for (int i = 0; i < 3000 && atomic_load(&hanging_over) == over; i++)
         usleep(10000); /* it uses this program's memory */
     usleep(50000);
     atomic_store(&hanging_over, over);

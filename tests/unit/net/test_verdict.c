@@ -240,8 +240,8 @@ static void test_a_refusal_names_the_rule_or_what_would_allow_it(void **state)
                                         "--net-deny=tcp://[2001:db8::9]:1"));
 
     assert_explained(&f, NET_TCP, "1.2.3.4", 80, "no rule", "--net-allow tcp://1.2.3.4:80");
-    assert_explained(&f, NET_UDP, "2001:db8::1", 53, "no rule",
-                     "--net-allow 'udp://[2001:db8::1]:53'");
+    assert_explained(&f, NET_UDP, "2001:db8::1", 5353, "no rule",
+                     "--net-allow 'udp://[2001:db8::1]:5353'");
     assert_explained(&f, NET_TCP, "192.0.2.7", 80, "no rule", "--net-allow tcp://h:80");
     assert_explained(&f, NET_ICMP, "1.2.3.4", 0, "no rule", "--net-allow icmp://1.2.3.4");
     assert_explained(&f, NET_TCP, "10.0.0.5", 80, "--net-deny tcp://10.0.0.0/24", "");

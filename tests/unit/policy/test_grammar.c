@@ -251,8 +251,8 @@ static void test_bad_ports(void **state)
     assert_port_refused("http", "'http' is not a port");
     assert_port_refused("+80", "'+80' is not a port");
     assert_port_refused("8 0", "'8 0' is not a port");
-    assert_port_refused("-80", "'' is not a port");
-    assert_port_refused("80-", "'' is not a port");
+    assert_port_refused("-80", "'-80' is neither a port nor a range");
+    assert_port_refused("80-", "'80-' is neither a port nor a range");
     assert_port_refused("1-2-3", "'2-3' is not a port");
     assert_port_refused("65536", "port '65536' is out of range: it is 0 to 65535");
     assert_port_refused("1-65536", "'65536' is out of range");

@@ -234,6 +234,17 @@ static void test_the_shape_of_bind(void **state)
     assert_false(shape.bind_zero);
 }
 
+/* A port that the kernel chooses may be a denied one. */
+static void test_listen_is_judged_where_it_may_take_what_bind_may_not(void **state)
+{
+    assert_true(SHAPE("--net-allow-bind=80").listen_restricted);
+    assert_true(SHAPE("--net-deny-bind=0").listen_restricted);
+    assert_true(SHAPE("--net-deny-bind=40000").listen_restricted);
+    assert_true(SHAPE("--net-deny-bind=40000", "--net-allow-bind=0").listen_restricted);
+    assert_false(SHAPE("--net-allow-bind=0").listen_restricted);
+    assert_false(SHAPE("--net-allow-bind=*").listen_restricted);
+}
+
 /* Elsewhere the kernel's own verdict is enough, and nobody waits for the supervisor. */
 static void test_binds_are_on_behalf_where_an_interface_would_mislead_packets(void **state)
 {
@@ -264,6 +275,7 @@ int main(void)
         cmocka_unit_test(test_ports_that_may_be_bound),
         cmocka_unit_test(test_denied_ports_are_never_bound),
         cmocka_unit_test(test_the_shape_of_bind),
+        cmocka_unit_test(test_listen_is_judged_where_it_may_take_what_bind_may_not),
         cmocka_unit_test(test_binds_are_on_behalf_where_an_interface_would_mislead_packets),
     };
 

@@ -161,6 +161,7 @@ static void test_options_that_exclude_each_other(void **state)
 {
     assert_words_refused(WORDS("-p", "a", "--profile-file=b"),
                          TEXTS("--profile", "--profile-file", "exclude"));
+    assert_words_refused(WORDS("--user=1:1", "--uid=1"), TEXTS("--user", "--uid", "exclude"));
 }
 
 static void test_a_name_is_not_answered_with_one_of_the_opposite_meaning(void **state)
@@ -201,9 +202,6 @@ static void test_former_spellings_name_the_new_one(void **state)
     assert_words_refused(WORDS("--net-bind=80"), TEXTS("'--net-bind'", "--net-allow-bind"));
     assert_words_refused(WORDS("--net-allow-host=h"), TEXTS("it is spelled --net-allow now"));
     assert_words_refused(WORDS("--net-connect=80"), TEXTS("--net-allow tcp://*:PORT"));
-    assert_words_refused(WORDS("--uid=5"),
-                         TEXTS("unknown option '--uid'", "spelled --user N:N now"));
-    assert_words_refused(WORDS("--uid", "5"), TEXTS("spelled --user N:N now"));
 }
 
 /* The nearest name would be that of something else: --fs-deny is not --net-deny. */

@@ -20,11 +20,15 @@ static void assert_suggests(const char *const *words, enum net_protocol protocol
     struct net_address address;
 
     assert_true(net_address_parse(host, &address));
-    const char *reason = own_port_suggest(policy, range, protocol, &address, NULL, port, &advice);
+    const char *reason = own_port_suggest(policy, &range, protocol, &address, NULL, port, &advice);
     assert_false(buffer_failed(&advice));
-    assert_true(reason == NULL || advice.length == 0);
-    if (strcmp(reason != NULL ? reason : buffer_text(&advice), expected) != 0)
-        fail_msg("%s", reason != NULL ? reason : buffer_text(&advice));
+    const char *told = advice.length > 0 || reason == NULL ? buffer_text(&advice) : reason;
+    if (strcmp(told, expected) != 0)
+        fail_msg("%s", told);
+    /* The first rule ends what --port-remap allows without one. */
+    bool ends = advice.length > 0 && policy->port_remap &&
+                policy->net_allow.count + policy->net_deny.count == 0;
+    assert_int_equal(reason != NULL && strstr(reason, "beside any rule") != NULL, ends);
     policy_unref(policy);
 }
 
@@ -85,6 +89,47 @@ static void test_no_port_suggests_no_address_alone(void **state)
                     "--net-allow udp://127.0.0.1:40000-50000");
 }
 
+/* What a member may send to it goes on to anybody. */
+static void test_no_dns_server_is_suggested(void **state)
+{
+    struct net_address address;
+    const enum net_protocol protocols[] = {NET_TCP, NET_UDP};
+
+    (void)state;
+    assert_true(net_address_parse("192.0.2.1", &address));
+    for (size_t i = 0; i < 2; i++) {
+        struct policy *policy = build_words(WORDS("--net-allow=h:1"));
+        CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
+        const char *reason =
+            own_port_suggest(policy, &range, protocols[i], &address, NULL, 53, &advice);
+        assert_int_equal(advice.length, 0);
+        assert_non_null(strstr(reason, "--net-allow HOST:PORT"));
+        policy_unref(policy);
+    }
+}
+
+static void assert_suggests_bind(const char *const *words, uint16_t port, const char *expected)
+{
+    struct policy *policy = build_words(words);
+    CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
+
+    own_port_suggest_bind(policy, &range, port, &advice);
+    assert_string_equal(buffer_text(&advice), expected);
+    policy_unref(policy);
+}
+
+static void test_a_number_that_bind_zero_gave_is_not_suggested_to_be_bound(void **state)
+{
+    const char *const *zero = WORDS("--net-allow-bind=0");
+    const char *const *other = WORDS("--net-allow-bind=80");
+
+    (void)state;
+    assert_suggests_bind(zero, 40000, "--net-allow-bind 40000-50000");
+    assert_suggests_bind(zero, 39999, "--net-allow-bind 39999");
+    assert_suggests_bind(other, 40000, "--net-allow-bind 40000");
+    assert_suggests_bind(other, 0, "--net-allow-bind 0");
+}
+
 static void assert_range(uint16_t low, uint16_t high)
 {
     struct port_range told = own_port_range();
@@ -107,6 +152,13 @@ static void test_the_range_is_the_kernels(void **state)
     assert_range(32768, 60999);
     assert_int_equal(write(fd, other, strlen(other)), strlen(other));
     assert_range(20000, 20100);
+    struct policy *policy = build_words(WORDS("--net-allow=tcp://h:1"));
+    CLEANUP_BUFFER struct buffer advice = BUFFER_INIT;
+    struct net_address address;
+    assert_true(net_address_parse("127.0.0.1", &address));
+    assert_null(own_port_suggest(policy, NULL, NET_UDP, &address, NULL, 0, &advice));
+    assert_string_equal(buffer_text(&advice), "--net-allow udp://127.0.0.1:20000-20100");
+    policy_unref(policy);
     close(fd);
 }
 
@@ -117,6 +169,8 @@ int main(void)
         cmocka_unit_test(test_beside_rules_the_ports_that_the_kernel_chooses_are_suggested),
         cmocka_unit_test(test_other_destinations_are_suggested_as_they_are),
         cmocka_unit_test(test_no_port_suggests_no_address_alone),
+        cmocka_unit_test(test_no_dns_server_is_suggested),
+        cmocka_unit_test(test_a_number_that_bind_zero_gave_is_not_suggested_to_be_bound),
         cmocka_unit_test(test_the_range_is_the_kernels),
     };
 

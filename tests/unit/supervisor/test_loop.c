@@ -9,7 +9,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define MILLISECOND 1000000LL
@@ -393,6 +398,54 @@ static void an_event_that_belongs_to_nobody_does_not_silence_the_others(void **s
     close(copy);
 }
 
+static void refuse(int number)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)number, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = 4, .filter = code};
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+        _exit(2);
+}
+
+/* A host's filter may be a list of what another libc calls. Not for ever is a matter of the alarm. */
+static void expect_delivery_without(struct scene *scene, const int *refused, size_t count)
+{
+    int status;
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        alarm(20);
+        for (size_t i = 0; i < count; i++)
+            refuse(refused[i]);
+        _exit(loop_run(scene->loop) == 0 && scene->calls[0] == 1 ? 0 : 3);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void events_come_where_a_filter_refuses_to_tell_them(void **state)
+{
+#if defined(SYS_epoll_wait)
+    static const int refused[] = {SYS_epoll_wait, SYS_epoll_pwait};
+#else
+    static const int refused[] = {SYS_epoll_pwait};
+#endif
+    struct scene *scene = *state;
+
+    loop_hurry(scene->loop);
+    make_readable(scene, 0);
+    assert_true(loop_add_quiet(scene->loop, scene->pipes[0][0], POLLIN, count_and_stop, scene));
+    expect_delivery_without(scene, refused, 1);
+    expect_delivery_without(scene, refused, sizeof(refused) / sizeof(refused[0]));
+}
+
 static void what_epoll_does_not_take_is_polled(void **state)
 {
     struct scene *scene = *state;
@@ -534,6 +587,7 @@ int main(void)
         LOOP_TEST(a_hang_up_of_a_quiet_descriptor_is_reported),
         LOOP_TEST(an_event_of_a_removed_quiet_descriptor_never_reaches_its_successor),
         LOOP_TEST(an_event_that_belongs_to_nobody_does_not_silence_the_others),
+        LOOP_TEST(events_come_where_a_filter_refuses_to_tell_them),
         LOOP_TEST(what_epoll_does_not_take_is_polled),
         LOOP_TEST(a_loop_that_gets_busy_loses_no_event),
         LOOP_TEST(what_is_ready_is_not_touched_when_the_guard_says_no),

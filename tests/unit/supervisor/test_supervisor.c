@@ -644,7 +644,7 @@ static size_t count_threads(void)
 /* A joined thread stays in the list for a moment. */
 static void assert_threads_end(size_t expected)
 {
-    for (int i = 0; i < 200 && count_threads() > expected; i++)
+    for (int i = 0; i < 3000 && count_threads() > expected; i++)
         usleep(10000);
     assert_int_equal(count_threads(), expected);
 }

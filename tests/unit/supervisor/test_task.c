@@ -71,7 +71,7 @@ static const int getsid_only[] = {SYS_getsid};
 
 static void a_process_has_one_record_until_it_exits(void **state)
 {
-    struct task_index *index = task_index_new(-1, 100);
+    struct task_index *index = task_index_new(-1, 100, SIZE_MAX);
     struct trapped_child child = trapped_spawn(getsid_only, 1, call_twice, NULL);
     struct gone_list gone = {0};
     int error = 0;
@@ -106,7 +106,7 @@ static void a_process_has_one_record_until_it_exits(void **state)
 
 static void threads_belong_to_the_record_of_their_process(void **state)
 {
-    struct task_index *index = task_index_new(-1, 100);
+    struct task_index *index = task_index_new(-1, 100, SIZE_MAX);
     struct trapped_child child = trapped_spawn(getsid_only, 1, call_from_a_thread, NULL);
     pid_t tid = 0;
     int error = 0;
@@ -147,7 +147,7 @@ static void threads_belong_to_the_record_of_their_process(void **state)
 
 static void a_process_first_seen_by_a_thread_is_found_by_its_leader(void **state)
 {
-    struct task_index *index = task_index_new(-1, 100);
+    struct task_index *index = task_index_new(-1, 100, SIZE_MAX);
     struct trapped_child child = trapped_spawn(getsid_only, 1, call_from_a_thread, NULL);
     int error = 0;
 
@@ -170,7 +170,7 @@ static void a_process_first_seen_by_a_thread_is_found_by_its_leader(void **state
 
 static void a_caller_that_died_is_not_recorded(void **state)
 {
-    struct task_index *index = task_index_new(-1, 100);
+    struct task_index *index = task_index_new(-1, 100, SIZE_MAX);
     struct trapped_child child = trapped_spawn(getsid_only, 1, call_twice, NULL);
     int error = 0;
 
@@ -190,7 +190,7 @@ static void a_caller_that_died_is_not_recorded(void **state)
 
 static void without_descriptors_the_call_must_be_refused(void **state)
 {
-    struct task_index *index = task_index_new(-1, 100);
+    struct task_index *index = task_index_new(-1, 100, SIZE_MAX);
     struct trapped_child child = trapped_spawn(getsid_only, 1, call_twice, NULL);
     struct seccomp_notif first = receive(child.listener);
     struct rlimit before, none;
@@ -217,7 +217,7 @@ static void without_descriptors_the_call_must_be_refused(void **state)
 static void many_exits_are_drained_at_once(void **state)
 {
     enum { CHILDREN = 70 }; /* more than one batch, and several in one bucket are likely */
-    struct task_index *index = task_index_new(-1, 100);
+    struct task_index *index = task_index_new(-1, 100, SIZE_MAX);
     struct trapped_child children[CHILDREN];
     struct gone_list gone = {0};
     int error = 0;
@@ -244,7 +244,7 @@ static void many_exits_are_drained_at_once(void **state)
 static void no_more_than_so_many_are_kept_and_the_forgotten_one_is_found_again(void **state)
 {
     enum { CHILDREN = 6, MOST = 4 };
-    struct task_index *index = task_index_new(-1, MOST);
+    struct task_index *index = task_index_new(-1, MOST, SIZE_MAX);
     struct trapped_child children[CHILDREN];
     struct seccomp_notif calls[CHILDREN];
     uint64_t ids[CHILDREN];
@@ -281,6 +281,44 @@ static void no_more_than_so_many_are_kept_and_the_forgotten_one_is_found_again(v
     task_index_free(index);
 }
 
+static void several_indexes_together_keep_no_more_than_so_many(void **state)
+{
+    enum { INDEXES = 3, CHILDREN = 9, MOST_OF_ALL = 4 };
+    struct task_index *indexes[INDEXES];
+    struct trapped_child children[CHILDREN];
+    struct seccomp_notif calls[CHILDREN];
+    size_t all = 0;
+    int error = 0;
+
+    (void)state;
+    for (int i = 0; i < INDEXES; i++)
+        indexes[i] = task_index_new(-1, 100, MOST_OF_ALL);
+    for (int i = 0; i < CHILDREN; i++) {
+        children[i] = trapped_spawn(getsid_only, 1, call_twice, NULL);
+        calls[i] = receive(children[i].listener);
+        assert_non_null(task_index_find(indexes[i / 3], (pid_t)calls[i].pid, children[i].listener,
+                                        calls[i].id, &error));
+    }
+    assert_int_equal(task_index_count(indexes[0]), 3); /* it was there before the others */
+    assert_int_equal(task_index_count(indexes[1]), 1);
+    assert_int_equal(task_index_count(indexes[2]), 1);
+    task_index_free(indexes[0]);
+    for (int i = CHILDREN - 3; i < CHILDREN; i++)
+        assert_non_null(task_index_find(indexes[2], (pid_t)calls[i].pid, children[i].listener,
+                                        calls[i].id, &error));
+    assert_int_equal(task_index_count(indexes[2]), 3); /* there is room again */
+    for (int i = 1; i < INDEXES; i++)
+        all += task_index_count(indexes[i]);
+    assert_int_equal(all, MOST_OF_ALL);
+    task_index_free(indexes[1]);
+    task_index_free(indexes[2]);
+    for (int i = 0; i < CHILDREN; i++) {
+        kill(children[i].pid, SIGKILL);
+        trapped_wait(&children[i]);
+        close(children[i].listener);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -291,6 +329,7 @@ int main(void)
         cmocka_unit_test(without_descriptors_the_call_must_be_refused),
         cmocka_unit_test(many_exits_are_drained_at_once),
         cmocka_unit_test(no_more_than_so_many_are_kept_and_the_forgotten_one_is_found_again),
+        cmocka_unit_test(several_indexes_together_keep_no_more_than_so_many),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

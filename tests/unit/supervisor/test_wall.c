@@ -110,7 +110,7 @@ static void the_guardians_list_is_pinned(void **state)
         CLI(ROLE_GUARDIAN),
         "read write close poll rt_sigprocmask nanosleep getpid exit wait4 kill ptrace? setpgid? "
         "getppid setsid rt_sigtimedwait prctl? gettid futex getdents64 restart_syscall "
-        "exit_group waitid openat unlinkat ppoll statx ");
+        "exit_group tgkill? waitid openat unlinkat ppoll statx ");
 }
 
 static struct wall_options traced(struct wall_options options)
@@ -122,11 +122,12 @@ static struct wall_options traced(struct wall_options options)
 static void a_guardian_that_traces_has_its_own_list(void **state)
 {
     (void)state;
-    assert_list(traced(CLI(ROLE_GUARDIAN)),
-                "read write close poll rt_sigaction? rt_sigprocmask rt_sigreturn nanosleep "
-                "setitimer? getpid exit wait4 kill ptrace? setpgid? getppid setsid rt_sigtimedwait "
-                "prctl? gettid futex getdents64 restart_syscall clock_gettime exit_group waitid "
-                "openat unlinkat ppoll statx ");
+    assert_list(
+        traced(CLI(ROLE_GUARDIAN)),
+        "read write close poll rt_sigaction? rt_sigprocmask rt_sigreturn nanosleep "
+        "setitimer? getpid exit wait4 kill ptrace? setpgid? getppid setsid rt_sigtimedwait "
+        "prctl? gettid futex getdents64 restart_syscall clock_gettime exit_group tgkill? waitid "
+        "openat unlinkat ppoll statx ");
 }
 
 /* ---- Conditions on arguments ------------------------------------------------------------------- */
@@ -641,7 +642,7 @@ static int run_apart(int (*body)(struct wall_options *options), struct wall_opti
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     pid_t pid = fork();
     if (pid == 0) {
-        alarm(20);
+        alarm(60);
         dup2(ends[1], STDERR_FILENO);
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         task_memory_read_method(); /* probed before a wall, as in a launch */

@@ -61,7 +61,7 @@ static inline struct trapped_child trapped_spawn(const int *numbers, size_t coun
     child.pid = (pid_t)sys_call5(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
     if (child.pid == 0) {
         signal(SIGALRM, SIG_DFL);
-        alarm(20);
+        alarm(60);
         int listener = count == 0 ? -1 : trapped_install(numbers, count);
         atomic_store(shared, listener);
         sys_close_range(3, ~0U, CLOSE_RANGE_UNSHARE); /* a table of its own, without the listener */

@@ -105,6 +105,49 @@ static void escaped_text_cannot_forge_a_line_or_drive_a_terminal(void **state)
     assert_escaped("", 0, "");
 }
 
+/* One of each range, and what lies beside some of them. */
+static void what_nobody_sees_is_escaped(void **state)
+{
+    static const char *const hidden[] = {
+        "\xc2\x85",         /* U+0085 */
+        "\xc2\xad",         /* soft hyphen */
+        "\xcd\x8f",         /* combining grapheme joiner */
+        "\xd8\x9c",         /* Arabic letter mark */
+        "\xe1\xa0\x8e",     /* Mongolian vowel separator */
+        "\xe1\x85\x9f",     /* Hangul filler */
+        "\xe2\x80\x8b",     /* zero width space */
+        "\xe2\x80\xa8",     /* line separator */
+        "\xe2\x81\xa6",     /* left-to-right isolate */
+        "\xe3\x85\xa4",     /* Hangul filler */
+        "\xef\xb8\x8f",     /* variation selector */
+        "\xef\xbb\xbf",     /* byte order mark */
+        "\xef\xbf\xb9",     /* interlinear annotation */
+        "\xf0\x9d\x85\xb3", /* musical symbol begin beam */
+        "\xf3\xa0\x81\x81", /* tag */
+        "\xf3\xa0\x87\xaf", /* variation selector 256 */
+    };
+    static const char *const seen[] = {
+        "\xc2\xa1",         /* inverted exclamation mark */
+        "\xe2\x80\x93",     /* en dash */
+        "\xef\xbf\xbc",     /* object replacement */
+        "\xf0\x9d\x84\x9e", /* G clef */
+        "\xf0\x9f\x98\x80", /* face */
+        "\xf3\xa1\x80\x80", /* behind the tags */
+    };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(hidden) / sizeof(*hidden); i++) {
+        CLEANUP_BUFFER struct buffer out = BUFFER_INIT;
+        text_escape(&out, hidden[i], strlen(hidden[i]));
+        assert_int_equal(out.length, 4 * strlen(hidden[i]));
+        assert_false(text_is_printable(hidden[i], strlen(hidden[i])));
+    }
+    for (size_t i = 0; i < sizeof(seen) / sizeof(*seen); i++) {
+        assert_escaped(seen[i], strlen(seen[i]), seen[i]);
+        assert_true(text_is_printable(seen[i], strlen(seen[i])));
+    }
+}
+
 static void assert_line(const char *text, size_t size, const char *expected)
 {
     CLEANUP_BUFFER struct buffer whole = BUFFER_INIT;
@@ -279,6 +322,7 @@ int main(void)
         cmocka_unit_test(anything_but_digits_is_no_number),
         cmocka_unit_test(utf8_is_exactly_what_unicode_says),
         cmocka_unit_test(escaped_text_cannot_forge_a_line_or_drive_a_terminal),
+        cmocka_unit_test(what_nobody_sees_is_escaped),
         cmocka_unit_test(a_message_is_one_line_and_keeps_what_is_escaped_already),
         cmocka_unit_test(long_text_is_cut_in_the_middle),
         cmocka_unit_test(a_cut_never_splits_a_character_or_an_escape),
