@@ -28,8 +28,8 @@
  *   Bytes      Paths, arguments and environment are passed on byte by byte, whatever their encoding.
  *   Errors     are NULL, -1 or the value named at the function. sandlock_last_error() then has the
  *              reason, except after setters, functions of results and those that return a plain number, which
- *              only say that what they were given is NULL or unknown. Calls that start or confine something also write one line beginning with
- *              "sandlock: " to standard error. errno is unspecified after every call. A text names a
+ *              only say that what they were given is NULL or unknown. Calls that start or confine something
+ *              also write one line beginning with "sandlock: " to standard error. errno is unspecified after every call. A text names a
  *              setting by its setter or, since the command line uses the same texts, by its option:
  *              "--fs-read" is fs_read, "--fs-read-try" fs_read_if_exists, "--fs-write-try"
  *              fs_write_if_exists, "--name" a parameter.
@@ -355,10 +355,10 @@ int64_t sandlock_syscall_nr(const char *name);
  * host is in front of it (sandlock_run_interactive(), or sandlock_popen() with these modes). Every other
  * command is in the background: reading from an inherited terminal, or changing its settings, fails with EIO and
  * leaves it to the host. If not all three streams are inherited, a terminal that is standard input is /dev/null for
- * the command, and in every run one that is of another session than the host's. Give commands that may ask for input
- * a standard input of their own (SANDLOCK_STDIO_NULL, SANDLOCK_STDIO_PIPED). No shell continues a command without its host, so the terminal
- * stops none: Ctrl-Z has no effect on one in front. A program that asks again and again until it is in front, such
- * as an interactive shell, does not end by itself in the background.
+ * the command, and in every run one that is of another session than the host's. Give commands that may ask for
+ * input a standard input of their own (SANDLOCK_STDIO_NULL, SANDLOCK_STDIO_PIPED). No shell continues a command
+ * without its host, so the terminal stops none: Ctrl-Z has no effect on one in front. A program that asks again and
+ * again until it is in front, such as an interactive shell, does not end by itself in the background.
  */
 
 /* Runs the command; standard input is inherited, standard output and error are captured. Blocks until
@@ -477,8 +477,9 @@ sandlock_result_t *sandlock_handle_wait_timeout(sandlock_handle_t *handle, uint6
  * on an error. */
 int sandlock_handle_poll_fd(const sandlock_handle_t *handle);
 
-/* What is enforced in this run and by what, as one JSON object: "v", "sandbox", "kernel", "landlock",
- * "mode", "entries", "methods", "exceptions" (docs/reference.md has their members). Owned string; NULL for NULL or on an error. */
+/* What is enforced in this run and by what, as one JSON object: "v", "sandbox", "kernel", "landlock", "mode",
+ * "entries", "methods", "exceptions" (docs/reference.md has their members). Owned string; NULL for NULL or on an
+ * error. */
 char *sandlock_handle_posture(const sandlock_handle_t *handle);
 
 /* The denials recorded so far as a JSON array, oldest first: what was refused, on which object, why,

@@ -68,10 +68,10 @@ static const struct argument_rule prctl_rules[] = {
 };
 
 /*
- * Refused under a supervisor. Without one, who is killed and traced with PTRACE_O_TRACEEXIT stops once more, and only
- * its tracer, or that one's end, lets it go on: members that trace each other so would stay until the machine starts
- * again, and SIGKILL is dropped by then. Options come with PTRACE_SETOPTIONS, by its old number too, and PTRACE_SEIZE;
- * threads and children of who is traced can have no others.
+ * Refused under a supervisor. Without one, who is killed and traced with PTRACE_O_TRACEEXIT stops once more, and
+ * only its tracer, or that one's end, lets it go on: members that trace each other so would stay until the machine
+ * starts again, and SIGKILL is dropped by then. Options come with PTRACE_SETOPTIONS, by its old number too, and
+ * PTRACE_SEIZE; threads and children of who is traced can have no others.
  */
 #define TRACE_EXIT 0x40 /* PTRACE_O_TRACEEXIT */
 
@@ -131,12 +131,12 @@ static const struct argument_rule ioctl_rules[] = {
     ROW(DENY(EPERM), EQUAL(1, 0x5457 /* TIOCSLCKTRMIOS */)),
     ROW(DENY(EPERM), EQUAL(1, 0x540E /* TIOCSCTTY */), NOT_EQUAL(2, 0 /* by force */)),
     ROW_WHEN(RULE_KEEPS_SESSION, DENY(EPERM), EQUAL(1, 0x5422 /* TIOCNOTTY */)),
-    /* Of a console, which whoever has it as controlling terminal may do: what all consoles of the machine share, what
-     * stays after the run, and what keeps others from switching. A tone (KIOCSOUND), lights (KDSETLED), ports (KDADDIO to
-     * KDDISABIO) and graphics (KDSETMODE), how characters are shown (PIO_SCRNMAP, PIO_FONT, PIO_UNIMAP,
-     * PIO_UNIMAPCLR, PIO_UNISCRNMAP, PIO_FONTX, PIO_FONTRESET, KDFONTOP) and colours (PIO_CMAP), the keyboard (KDSKBMODE,
-     * KDSKBENT, KDSKBSENT, KDSKBDIACR, KDSETKEYCODE, KDSIGACCEPT, KDKBDREP, KDSKBMETA, KDSKBLED, KDSKBDIACRUC), switching
-     * and sizes (VT_SETMODE, VT_RELDISP to VT_UNLOCKSWITCH, VT_SETACTIVATE). */
+    /* Of a console, which whoever has it as controlling terminal may do: what all consoles of the machine share,
+     * what stays after the run, and what keeps others from switching. A tone (KIOCSOUND), lights (KDSETLED), ports
+     * (KDADDIO to KDDISABIO) and graphics (KDSETMODE), how characters are shown (PIO_SCRNMAP, PIO_FONT, PIO_UNIMAP,
+     * PIO_UNIMAPCLR, PIO_UNISCRNMAP, PIO_FONTX, PIO_FONTRESET, KDFONTOP) and colours (PIO_CMAP), the keyboard
+     * (KDSKBMODE, KDSKBENT, KDSKBSENT, KDSKBDIACR, KDSETKEYCODE, KDSIGACCEPT, KDKBDREP, KDSKBMETA, KDSKBLED,
+     * KDSKBDIACRUC), switching and sizes (VT_SETMODE, VT_RELDISP to VT_UNLOCKSWITCH, VT_SETACTIVATE). */
     ROW(DENY(EPERM), EQUAL(1, 0x4B2F)),
     ROW(DENY(EPERM), EQUAL(1, 0x4B32)),
     ROW(DENY(EPERM), BETWEEN(1, 0x4B34, 0x4B37)),
@@ -175,10 +175,10 @@ static const struct argument_rule ioctl_rules[] = {
     ROW(DENY(EPERM), BETWEEN(1, 0x894C, 0x89DF)),
     ROW(DENY(EPERM), BETWEEN(1, 0x89F0, 0x8BFF)),
     /* For root: requests to files that are no devices, so that Landlock does not judge them, and that do not ask
-     * how the file was opened. Access mode 3, for neither reading nor writing, needs no right of Landlock's. That mode
-     * itself is not refused, only with O_TRUNC where that does harm (open_arg1_rules below): open and openat have it in
-     * a register, openat2 has it in memory, which can change after every look, so no way would be closed without
-     * refusing openat2, and all opens would lose the kernel's unconditional pass. */
+     * how the file was opened. Access mode 3, for neither reading nor writing, needs no right of Landlock's. That
+     * mode itself is not refused, only with O_TRUNC where that does harm (open_arg1_rules below): open and openat
+     * have it in a register, openat2 has it in memory, which can change after every look, so no way would be closed
+     * without refusing openat2, and all opens would lose the kernel's unconditional pass. */
     /* /proc/mtrr: MTRRIOC_*, but the two that only ask. MTD, also 'M', has other sizes. */
     ROW(DENY(EPERM), BETWEEN(1, 0x40104D00, 0x40104D09)),
     ROW(DENY(EPERM), EQUAL(1, 0xC0086987 /* /proc/i8k: I8K_SET_FAN */)),
@@ -249,8 +249,8 @@ static const struct argument_rule mknod_arg2_rules[] = {
     ROW(DENY(EPERM), MASKED(2, TYPE_BITS, CHARACTER_DEVICE), NOT_EQUAL(3, 0)),
 };
 
-/* Who is in another session than the terminal is not stopped when it reads in the background. A process that leads its
- * group is refused by the kernel, too, so programs know it. */
+/* Who is in another session than the terminal is not stopped when it reads in the background. A process that leads
+ * its group is refused by the kernel, too, so programs know it. */
 static const struct argument_rule setsid_rules[] = {
     ROW_ELSE_WHEN(RULE_KEEPS_SESSION, DENY(EPERM)),
 };
@@ -425,7 +425,7 @@ static const struct argument_rule getsockopt_rules[] = {
     ROW(DENY(EPERM), EQUAL(1, LEVEL_SOCKET), EQUAL(2, 25 /* SO_BINDTODEVICE */)),
     /* SO_MEMINFO counts what a filter dropped: of a UDP socket that is to receive nothing (net/inert_udp.c) it would
      * tell of each datagram. */
-    ROW(DENY(EPERM), EQUAL(1, LEVEL_SOCKET), EQUAL(2, 55)),
+    ROW_WHEN(RULE_UDP_UNSURE, DENY(EPERM), EQUAL(1, LEVEL_SOCKET), EQUAL(2, 55)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), BETWEEN(2, 41, 48)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), BETWEEN(2, 64, 67)),
     ROW(DENY(EPERM), EQUAL(1, LEVEL_IP), BETWEEN(2, 96, 131)),

@@ -19,6 +19,7 @@ enum rule_condition {
     RULE_UDP_CLOSED,    /* UDP sockets cannot be made (policy/network.h) */
     RULE_UDP_POSSIBLE,  /* they can, inert or not */
     RULE_UDP_UNUSED,    /* they cannot, or are inert */
+    RULE_UDP_UNSURE,    /* the same, or the addresses of names may make them inert */
     RULE_PING_CLOSED,
     RULE_PING_POSSIBLE,
     RULE_NETLINK_TRAPPED,    /* the supervisor stands in for routing sockets */

@@ -212,6 +212,8 @@ static bool takes_part(const struct builder *builder, enum rule_condition when, 
         return builder->shape.udp != UDP_CLOSED;
     case RULE_UDP_UNUSED:
         return builder->shape.udp != UDP_OPEN;
+    case RULE_UDP_UNSURE:
+        return builder->shape.udp != UDP_OPEN || builder->shape.named_hosts;
     case RULE_PING_CLOSED:
         return !builder->shape.ping;
     case RULE_PING_POSSIBLE:
@@ -444,8 +446,9 @@ uint64_t member_filter_key(const struct policy *policy, const struct member_filt
     mix(&key, (uint64_t)options->keeps_session << 4 | (uint64_t)options->early_truncation << 3 |
                   (uint64_t)options->privileged << 2 | (uint64_t)options->traced << 1 |
                   options->supervised);
-    mix(&key, (uint64_t)shape.udp << 3 | (uint64_t)shape.ping << 2 |
-                  (uint64_t)options->netlink_view << 1 | options->interface_view);
+    mix(&key, (uint64_t)shape.named_hosts << 6 | (uint64_t)shape.udp << 3 |
+                  (uint64_t)shape.ping << 2 | (uint64_t)options->netlink_view << 1 |
+                  options->interface_view);
     mix(&key, policy->without & FEATURE_PROCESS_GATE);
     mix(&key, (uint64_t)policy->no_huge_pages << 1 | (policy->cpu_core_count > 0));
     for (size_t i = 0; i < options->trap_count; i++) {

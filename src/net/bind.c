@@ -12,6 +12,7 @@
 
 #include "kernel/landlock.h"
 #include "member/own_rights.h"
+#include "net/chosen_port.h"
 #include "net/device.h"
 #include "net/net.h"
 #include "net/network.h"
@@ -233,27 +234,16 @@ static bool is_denied(const struct job *job, uint16_t port)
     return job->socket.protocol == IPPROTO_TCP && network_denies_bind(job->binder->policy, port);
 }
 
-/* Takes a port away that the kernel chose: a listener that is shut down keeps none, though its name
- * still tells it, and can be bound again. */
-static bool give_back(int fd)
-{
-    return listen(fd, 0) == 0 && shutdown(fd, SHUT_RDWR) == 0;
-}
-
-/* At a port that the kernel chooses, unless all that it chooses are denied. */
+/* At a port that the kernel chooses among those that are not denied. Should it choose another all the same, the socket
+ * keeps it, since nothing but listening takes one away, and does not listen there (listen.c). */
 static int bind_anywhere(const struct job *job)
 {
-    for (int i = 0; i < BIND_CHOICES; i++) {
-        int result = bind_exactly(job, 0);
-        if (result < 0 && i > 0)
-            break;
-        uint16_t port = result == 0 ? bound_port(job->socket.fd) : 0;
-        if (port == 0 || !is_denied(job, port))
-            return result;
-        if (!give_back(job->socket.fd))
-            break;
-    }
-    return -EADDRINUSE;
+    bool tcp = job->socket.protocol == IPPROTO_TCP;
+    int result = tcp ? chosen_port_limit(job->binder->policy, job->socket.fd) : 0;
+
+    if (result == 0)
+        result = bind_exactly(job, 0);
+    return result == 0 && is_denied(job, bound_port(job->socket.fd)) ? -EADDRINUSE : result;
 }
 
 static int bind_to(const struct job *job, uint16_t port)
@@ -371,6 +361,15 @@ static int bind_ip(const struct job *job)
     return result == 0 && in_map ? record(job, 0) : result;
 }
 
+static int refuse_unlimited(const struct request *request, const struct job *job)
+{
+    char object[ENDPOINT_TEXT_MAX];
+
+    name_local_address(object, job->protocol, &job->address);
+    request_record_denial(request, object, "bind", EACCES, LAYER, chosen_port_unlimited, NULL);
+    return -EACCES;
+}
+
 /* In the file system or the kernel's tables of ports, with no more rights than the member has. */
 static int perform(const struct request *request, const struct job *job)
 {
@@ -390,6 +389,8 @@ static int perform(const struct request *request, const struct job *job)
     result = makes_file ? unix_bind(request, &job->socket, &job->address) : bind_ip(job);
     if (known)
         identity_restore(&lowered);
+    if (result == -ENOPROTOOPT)
+        return refuse_unlimited(request, job);
     return result;
 }
 
@@ -568,9 +569,9 @@ static struct verdict on_bind(struct request *request)
 static const struct trap traps[] = {{.syscall = "bind", .handle = on_bind}};
 
 static const char *const needs[] = {
-    "pidfd_getfd", "getsockopt", "getsockname", "bind",   "sendto:netlink",
-    "recvmsg",     "capget",     "identity",    "fchmod", "setsockopt:reuse",
-    "listen",      "shutdown",   NULL,
+    "pidfd_getfd",    "getsockopt",       "getsockname",      "bind",
+    "sendto:netlink", "recvmsg",          "capget",           "identity",
+    "fchmod",         "setsockopt:reuse", "setsockopt:range", NULL,
 };
 
 /* It is also on for the sake of UDP sockets and of interfaces. */

@@ -11,9 +11,6 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-/* So many denied ports in a row, and the kernel has no other. */
-#define BIND_CHOICES 16
-
 /* TCP or UDP of a socket of the IP families; false for every other socket. */
 bool bind_protocol_of(const struct pinned_socket *socket, enum net_protocol *protocol);
 

@@ -3,11 +3,12 @@
  * Landlock right covers that. Where TCP bind is restricted, listen is performed here on the pinned
  * socket, and only if it is bound: what its name says proves nothing, because a connect that failed or
  * was undone leaves a port there that the socket no longer holds. Where the kernel may choose, but some ports
- * are denied, the port is looked at once the socket listens.
+ * are denied, it is told before which ones there are (chosen_port.h), and the port is looked at once the socket
+ * listens.
  */
 #include "member/own_rights.h"
 #include "member/socket.h"
-#include "net/bind.h"
+#include "net/chosen_port.h"
 #include "net/device.h"
 #include "net/net.h"
 #include "net/network.h"
@@ -18,6 +19,7 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -59,7 +61,8 @@ static bool gate_start(struct supervisor *supervisor, void **state, struct error
     gate->any_port = !shape.tcp_allow_layer || policy->bind_port_count > 0;
     gate->chosen = shape.bind_zero;
     gate->ports = network == NULL ? NULL : network->ports;
-    if (gate->any_port && !gate->chosen && gate->ports == NULL && !fault_is("sock-diag"))
+    /* A gate where the kernel may choose has denied ports. */
+    if (gate->any_port && (gate->ports == NULL || gate->chosen) && !fault_is("sock-diag"))
         gate->diag = sock_diag_new(&refused);
     if (gate->diag != NULL && !sock_diag_lists_bound(gate->diag)) {
         sock_diag_free(gate->diag);
@@ -99,20 +102,27 @@ static bool is_listening(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &length) == 0 && accepts != 0;
 }
 
-static int listen_now(const struct pinned_socket *socket, int backlog)
+static int refuse_for(const struct request *request, const char *object, const char *reason)
 {
-    return listen(socket->fd, backlog) == 0 ? 0 : -errno;
+    request_record_denial(request, object, "listen", EACCES, LAYER, reason, NULL);
+    return -EACCES;
+}
+
+static int refuse_ipv4(const struct request *request)
+{
+    return refuse_for(request, "tcp socket",
+                      "the socket was connected to an IPv4 address, and would answer by IPv4");
 }
 
 /* Another thread may have connected it meanwhile, in vain. */
-static int perform(const struct pinned_socket *socket, int backlog)
+static int perform(const struct request *request, const struct pinned_socket *socket, int backlog)
 {
-    int result = listen_now(socket, backlog);
-
-    if (result < 0 || !device_kept_ipv4(socket))
-        return result;
+    if (listen(socket->fd, backlog) != 0)
+        return -errno;
+    if (!device_kept_ipv4(socket))
+        return 0;
     shutdown(socket->fd, SHUT_RDWR);
-    return -EACCES;
+    return refuse_ipv4(request);
 }
 
 /* A socket that held `port` must hold it still: another thread may have taken it away meanwhile. */
@@ -128,8 +138,8 @@ static int stay_at(const struct pinned_socket *socket, uint16_t port, int result
  * Where nobody tells what is bound: the socket listens behind a filter that drops everything, and only
  * if it did so at the port it had before (an allowed one) the filter goes away again.
  */
-static int perform_behind_filter(const struct gate *gate, const struct pinned_socket *socket,
-                                 int backlog)
+static int perform_behind_filter(const struct request *request, const struct gate *gate,
+                                 const struct pinned_socket *socket, int backlog)
 {
     struct sock_filter drop[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
     struct sock_fprog program = {.len = 1, .filter = drop};
@@ -146,7 +156,7 @@ static int perform_behind_filter(const struct gate *gate, const struct pinned_so
         return -EACCES;
     if (setsockopt(socket->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) != 0)
         return -EACCES;
-    int result = stay_at(socket, port, perform(socket, backlog));
+    int result = stay_at(socket, port, perform(request, socket, backlog));
     if (setsockopt(socket->fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused)) != 0 &&
         result == 0)
         result = -errno;
@@ -155,8 +165,9 @@ static int perform_behind_filter(const struct gate *gate, const struct pinned_so
 
 static int refuse(const struct request *request)
 {
+    const struct policy *policy = supervisor_policy(request->supervisor);
     /* No allow rule helps against it. */
-    bool denied = network_denies_bind(supervisor_policy(request->supervisor), 0);
+    bool denied = network_denies_bind(policy, 0) || network_may_bind(policy, 0);
 
     request_record_denial(request, "tcp://*:0", "listen", EACCES, LAYER,
                           denied ? "--net-deny-bind" : "port 0 is not in --net-allow-bind",
@@ -164,41 +175,45 @@ static int refuse(const struct request *request)
     return -EACCES;
 }
 
-static int refuse_ipv4(const struct request *request)
+/* Another kind of stream takes a port as well, and the kernel is not told which ones there are. Only without a
+ * deny list such a listen is not looked at. */
+static int refuse_stream(const struct request *request)
 {
-    request_record_denial(request, "tcp socket", "listen", EACCES, LAYER,
-                          "the socket was connected to an IPv4 address, and would answer by IPv4",
-                          NULL);
-    return -EACCES;
+    if (supervisor_policy(request->supervisor)->deny_bind_port_count == 0)
+        return refuse(request);
+    return refuse_for(request, "stream socket",
+                      "of streams that are not TCP none begins to listen beside --net-deny-bind");
 }
 
-/*
- * The port that a socket without one gets is the kernel's choice, and known when it listens. A listener that is shut
- * down keeps none and can listen again, at another. -EADDRINUSE: all that the kernel chooses are denied.
- */
-static int perform_anywhere(const struct gate *gate, const struct pinned_socket *socket,
-                            int backlog)
+static int refuse_denied(const struct request *request, uint16_t port)
 {
-    for (int i = 0; i < BIND_CHOICES; i++) {
-        int result = perform(socket, backlog);
-        if (result < 0 || !network_denies_bind(gate->policy, port_of(socket->fd)))
-            return result;
-        if (shutdown(socket->fd, SHUT_RDWR) != 0)
-            break;
-    }
+    char object[sizeof("tcp://*:65535")];
+
+    snprintf(object, sizeof(object), "tcp://*:%u", port);
+    return refuse_for(request, object, "--net-deny-bind");
+}
+
+/* The limit holds; that it did is looked at all the same. */
+static int perform_anywhere(const struct request *request, const struct gate *gate,
+                            const struct pinned_socket *socket, int backlog)
+{
+    int result = perform(request, socket, backlog);
+
+    if (result < 0 || !network_denies_bind(gate->policy, port_of(socket->fd)))
+        return result;
+    shutdown(socket->fd, SHUT_RDWR);
     return -EADDRINUSE;
 }
 
-/* The virtual port is what was allowed; the real one may change when the kernel gave the old one up. */
-static int perform_virtual(const struct gate *gate, const struct request *request,
-                           const struct pinned_socket *socket, int backlog)
+/* The port is the kernel's choice if the socket has none. The virtual one is what was allowed; the real one may change
+ * when the kernel gave the old one up. */
+static int perform_chosen(const struct request *request, const struct gate *gate,
+                          const struct pinned_socket *socket, int backlog)
 {
-    uint16_t virtual_port = port_map_of(gate->ports, socket->cookie);
+    uint16_t virtual_port = gate->ports == NULL ? 0 : port_map_of(gate->ports, socket->cookie);
+    int result = perform_anywhere(request, gate, socket, backlog);
+    uint16_t real = result < 0 || virtual_port == 0 ? 0 : port_of(socket->fd);
 
-    if (virtual_port == 0)
-        return gate->chosen ? perform_anywhere(gate, socket, backlog) : refuse(request);
-    int result = perform_anywhere(gate, socket, backlog);
-    uint16_t real = result < 0 ? 0 : port_of(socket->fd);
     if (real != 0 && port_map_real(gate->ports, NET_TCP, virtual_port) != real &&
         !port_map_record(gate->ports, NET_TCP, virtual_port, real, socket->cookie)) {
         shutdown(socket->fd, SHUT_RDWR);
@@ -253,7 +268,42 @@ static int listen_unix(const struct request *request, const struct gate *gate,
     int result = own_rights_look(&gate->rights, request, gate->mapped, &known, &identity);
     if (result == 0 && known && identity.differs_in_ids)
         result = -EACCES;
-    return result < 0 ? result : perform(socket, backlog);
+    return result < 0 ? result : perform(request, socket, backlog);
+}
+
+/* Where the kernel may choose. LOOK: only a socket that is bound may listen, but is it? -EADDRINUSE: all that the
+ * kernel chooses are denied. */
+static int decide_chosen(const struct request *request, const struct gate *gate,
+                         const struct pinned_socket *socket, int backlog, bool unbound)
+{
+    uint16_t port = unbound ? 0 : port_of(socket->fd);
+
+    if (port != 0 && network_denies_bind(gate->policy, port))
+        return LOOK;
+    int result = chosen_port_limit(gate->policy, socket->fd);
+    if (result == 0)
+        return perform_chosen(request, gate, socket, backlog);
+    if (port != 0)
+        return LOOK;
+    return result == -ENOPROTOOPT ? refuse_for(request, "tcp://*:0", chosen_port_unlimited)
+                                  : result;
+}
+
+static bool may_choose(const struct gate *gate, const struct pinned_socket *socket)
+{
+    return gate->chosen || (gate->ports != NULL && port_map_of(gate->ports, socket->cookie) != 0);
+}
+
+/* A listener keeps its port. Should another thread have shut it down it takes one that is not denied, and loses it. */
+static int listen_again(const struct request *request, const struct gate *gate,
+                        const struct pinned_socket *socket, int backlog)
+{
+    uint16_t port = port_of(socket->fd);
+
+    if (device_kept_ipv4(socket))
+        return refuse_ipv4(request);
+    chosen_port_limit(gate->policy, socket->fd);
+    return stay_at(socket, port, perform(request, socket, backlog));
 }
 
 /* 0 or -errno, or LOOK. */
@@ -265,19 +315,16 @@ static int decide(const struct request *request, const struct gate *gate,
     if (socket->domain == AF_UNIX)
         return listen_unix(request, gate, socket, backlog);
     if (!internet || socket->type == SOCK_DGRAM)
-        return perform(socket, backlog);
-    if (socket->protocol != IPPROTO_TCP)
-        return refuse(request); /* inherited: another kind of stream takes a port as well */
-    uint16_t port = port_of(socket->fd);
+        return perform(request, socket, backlog);
     if (is_listening(socket->fd))
-        return stay_at(socket, port, listen_now(socket, backlog));
+        return listen_again(request, gate, socket, backlog);
+    if (socket->protocol != IPPROTO_TCP)
+        return refuse_stream(request); /* inherited */
     if (device_kept_ipv4(socket))
         return refuse_ipv4(request);
-    if (gate->ports != NULL)
-        return perform_virtual(gate, request, socket, backlog);
-    if (gate->chosen)
-        return perform_anywhere(gate, socket, backlog);
-    if (!gate->any_port || port == 0)
+    if (may_choose(gate, socket))
+        return decide_chosen(request, gate, socket, backlog, false);
+    if (gate->ports != NULL || !gate->any_port || port_of(socket->fd) == 0)
         return refuse(request);
     return LOOK;
 }
@@ -294,15 +341,21 @@ static int pin_and_decide(const struct request *request, struct job *job)
 
 static int look(const struct request *request, const struct job *job)
 {
-    int bound = is_bound(job->gate, &job->socket, port_of(job->socket.fd));
+    const struct gate *gate = job->gate;
+    uint16_t port = port_of(job->socket.fd);
+    int bound = is_bound(gate, &job->socket, port);
 
     if (!request_is_valid(request))
         return -ESRCH;
     if (bound == 0)
-        return refuse(request);
+        return may_choose(gate, &job->socket)
+                   ? decide_chosen(request, gate, &job->socket, job->backlog, true)
+                   : refuse(request);
+    if (network_denies_bind(gate->policy, port))
+        return refuse_denied(request, port);
     if (bound == 1)
-        return perform(&job->socket, job->backlog);
-    int result = perform_behind_filter(job->gate, &job->socket, job->backlog);
+        return stay_at(&job->socket, port, perform(request, &job->socket, job->backlog));
+    int result = perform_behind_filter(request, gate, &job->socket, job->backlog);
     if (result == -EACCES)
         refuse(request);
     return result;
@@ -346,8 +399,8 @@ static struct verdict on_listen(struct request *request)
 static const struct trap traps[] = {{.syscall = "listen", .handle = on_listen}};
 
 static const char *const needs[] = {
-    "pidfd_getfd",    "getsockopt", "getsockname", "setsockopt:filter", "shutdown", "listen",
-    "sendto:netlink", "recvmsg",    NULL,
+    "pidfd_getfd", "getsockopt", "getsockname",    "setsockopt:filter", "setsockopt:range",
+    "shutdown",    "listen",     "sendto:netlink", "recvmsg",           NULL,
 };
 
 const struct feature feature_listen = {

@@ -60,6 +60,23 @@ bool port_ranges_cover(const struct port_range *ranges, size_t count, uint16_t l
     return range != NULL && high <= range->high;
 }
 
+bool port_ranges_widest_gap(const struct port_range *ranges, size_t count, struct port_range range,
+                            struct port_range *gap)
+{
+    unsigned low = range.low, widest = 0;
+
+    for (size_t i = 0; i <= count; i++) {
+        unsigned end = i < count && ranges[i].low <= range.high ? ranges[i].low : range.high + 1U;
+        if (end > low && end - low > widest) {
+            widest = end - low;
+            *gap = (struct port_range){(uint16_t)low, (uint16_t)(end - 1)};
+        }
+        if (i < count && ranges[i].high + 1U > low)
+            low = ranges[i].high + 1U;
+    }
+    return widest > 0;
+}
+
 void port_range_render(const struct port_range *range, struct buffer *out)
 {
     buffer_printf(out, "%u", range->low);

@@ -24,6 +24,10 @@ bool port_ranges_contain(const struct port_range *ranges, size_t count, uint16_t
 /* True if the merged list holds every port of `low`..`high`. */
 bool port_ranges_cover(const struct port_range *ranges, size_t count, uint16_t low, uint16_t high);
 
+/* The widest stretch of `range` without a port of the merged list, the lowest of several. False: there is none. */
+bool port_ranges_widest_gap(const struct port_range *ranges, size_t count, struct port_range range,
+                            struct port_range *gap);
+
 /* "80" or "8000-8010". */
 void port_range_render(const struct port_range *range, struct buffer *out);
 

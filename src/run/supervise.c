@@ -219,7 +219,8 @@ bool sandbox_begin(struct sandbox *sandbox, struct error *err)
     return true;
 }
 
-/* The guardian is gone, hence every member, or waits in vain for those that are left. Terminal, name and output, then the result is visible. */
+/* The guardian is gone, hence every member, or waits in vain for those that are left. Terminal, name and output,
+ * then the result is visible. */
 static void finish(struct sandbox *sandbox)
 {
     pthread_mutex_lock(&sandbox->lock);

@@ -299,6 +299,11 @@ static bool name_argument(const struct request *request, const struct argument_c
     return true;
 }
 
+static bool is_call(int number, const char *name)
+{
+    return number == arch_syscall_number(arch_native, name);
+}
+
 static void record_by_arguments(const struct request *request, int error)
 {
     const struct seccomp_data *data = &request->notification.data;
@@ -312,6 +317,9 @@ static void record_by_arguments(const struct request *request, int error)
         return;
     }
     const char *rule = row->rule != NULL ? row->rule : reason_for_socket_option(data);
+    if (is_call(data->nr, "getsockopt") && (uint32_t)data->args[1] == SOL_SOCKET &&
+        (uint32_t)data->args[2] == SO_MEMINFO)
+        rule = "it counts what was sent to a UDP socket that no rule lets receive";
     bool own = row->kind == ARGUMENT_NUMBER && (pid_t)data->args[row->arg] == request->tgid;
     const char *suggest = own ? "leaving out --without process-gate" : row->suggest;
     if (row->kind == ARGUMENT_NUMBER && data->args[row->arg] == 0 && policy->cpu_core_count > 0) {
@@ -332,11 +340,6 @@ static void record_socket(const struct request *request, int error)
 
     name_socket(data, object, sizeof(object));
     request_record_denial(request, object, "create", error, "filter", lacks, suggest);
-}
-
-static bool is_call(int number, const char *name)
-{
-    return number == arch_syscall_number(arch_native, name);
 }
 
 /* ---- The verdict -------------------------------------------------------------------------------- */

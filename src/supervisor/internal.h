@@ -63,8 +63,8 @@ struct supervisor {
     int wake_fd; /* eventfd: a worker noticed a failure; in the loop once there are workers */
     pid_t guardian, child;
     bool filter_entered, listener_watched;
-    _Atomic int64_t
-        stalls_until; /* loop_now(): a member has made the receiving thread wait for long */
+    /* A member has made the receiving thread wait for long: by loop_now(). */
+    _Atomic int64_t stalls_until;
     atomic_size_t received_ahead; /* calls that wait for the one that is handled */
     bool left;                    /* supervisor_leave() was called */
 

@@ -262,6 +262,11 @@ static const struct wall_row rows[] = {
      .tests = {{.arg = 1, .op = ARG_EQUAL, .value = 0 /* IPPROTO_IP */},
                {.arg = 2, .op = ARG_EQUAL, .value = 24 /* IP_BIND_ADDRESS_NO_PORT */}},
      .need = "setsockopt:port"},
+    /* The kernel chooses no denied port for a member's socket. */
+    {"setsockopt", S | W, NEEDED, .test_count = 2,
+     .tests = {{.arg = 1, .op = ARG_EQUAL, .value = 0 /* IPPROTO_IP */},
+               {.arg = 2, .op = ARG_EQUAL, .value = 51 /* IP_LOCAL_PORT_RANGE */}},
+     .need = "setsockopt:range"},
     /* What a member has begun to send is sent. */
     {"setsockopt", S | W, NEEDED, .test_count = 2,
      .tests = {{.arg = 1, .op = ARG_EQUAL, .value = 17 /* IPPROTO_UDP */},

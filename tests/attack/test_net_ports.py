@@ -38,6 +38,15 @@ def start(attack, where, *arguments, options=()):
                             stderr=subprocess.PIPE, encoding="utf-8")
 
 
+def own_network():
+    """What runs a command in a network namespace of its own."""
+    own = ["--user", "--map-root-user"] if os.geteuid() != 0 else []
+    enter = ["unshare", *own, "--net"]
+    if subprocess.run([*enter, "ip", "link", "set", "lo", "up"], capture_output=True, check=False).returncode:
+        pytest.skip("no network namespace for this user here")
+    return enter
+
+
 def ports_of(stream):
     """name -> port, as the payload reports them."""
     found = {}
@@ -274,6 +283,23 @@ def test_where_all_ports_are_denied_nobody_listens_without_a_bind(attack):
         assert {inside[name] for name in LISTENS} == {"EADDRINUSE"} and inside["unix"] == "OK", inside.result
 
 
+@pytest.mark.parametrize("policy", DENIED)
+def test_a_denied_port_is_never_opened_where_the_kernel_has_no_other(attack, policy):
+    enter = own_network()
+    listen = attack.words("net_few.py", "listen")
+
+    def told(command):
+        done = subprocess.run([*enter, *attack.words("net_few.py"), *command], capture_output=True, text=True, timeout=60,
+                              check=False)
+        return dict(line.split(": ") for line in done.stdout.splitlines()), done.stderr
+
+    told_outside, errors = told(listen)
+    assert told_outside == {"listen": "40003", "bind": "40003", "answered": "yes"}, errors
+    told_inside, errors = told([attack.sandlock.binary, "run", *attack.sandlock.base, *attack.grants("net_few.py"),
+                                "--net-deny-bind", "40003", *DENIED[policy], "--", *listen])
+    assert told_inside == {"listen": "EADDRINUSE", "bind": "EADDRINUSE", "answered": "no"}, errors
+
+
 def ports_by_inode():
     with open("/proc/net/tcp", encoding="ascii") as lines:
         fields = [line.split() for line in lines][1:]
@@ -322,10 +348,7 @@ def test_a_udp_socket_without_a_rule_does_not_tell_what_it_dropped(attack, where
 
 
 def test_a_udp_socket_without_a_rule_takes_no_datagrams_from_a_service(attack):
-    own = ["--user", "--map-root-user"] if os.geteuid() != 0 else []
-    enter = ["unshare", *own, "--net"]
-    if subprocess.run([*enter, "ip", "link", "set", "lo", "up"], capture_output=True, check=False).returncode:
-        pytest.skip("no network namespace for this user here")
+    enter = own_network()
     take = attack.words("net_shared.py", "take")
 
     def told(command):

@@ -1,7 +1,8 @@
 /*
- * Three threads on one connection that an IPv6 listener accepted from an IPv4 client: one connects it to a link-local
- * address, one ends it (AF_UNSPEC), and one sends pages that are not there yet, so that the kernel holds the socket and the other
- * two wait for it. Ended in time it is connected, and its first packet goes to the IPv4 address by the interface of the other.
+ * Three threads on one connection that an IPv6 listener accepted from an IPv4 client: one connects it to a
+ * link-local address, one ends it (AF_UNSPEC), and one sends pages that are not there yet, so that the kernel holds
+ * the socket and the other two wait for it. Ended in time it is connected, and its first packet goes to the IPv4
+ * address by the interface of the other.
  *
  * device_family INDEX OWN-PORT PORT ROUNDS: prints how many connects had which result, as "NAME: NUMBER".
  */

@@ -514,7 +514,7 @@ def test_a_sandbox_without_a_supervisor_starts_inside_another(container, sandloc
     assert done.returncode == 3 and done.stdout == pathlib.Path("/etc/passwd").read_text() and not (area / "f").exists(), done
     if not outer:
         supervised = container.run(*grants, "--", *[word for word in inner if word != "--no-supervisor"])
-        assert supervised.returncode == 125 and "use --no-supervisor" in supervised.stderr, supervised
+        assert supervised.returncode == 125 and "--no-supervisor" in supervised.stderr, supervised
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: members of another user")

@@ -707,6 +707,41 @@ def test_the_right_verdict_refuses_the_port_and_says_so(fault):
     assert member_binds(fault, "") == (["OK", "EACCES"], True)
 
 
+CHOSEN = """
+import errno, socket, sys
+
+def attempt(call, *arguments):
+    try:
+        call(*arguments)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "OK"
+
+bound = socket.socket()
+print(attempt(socket.socket().bind, ("127.0.0.1", 0)), attempt(socket.socket().listen),
+      attempt(bound.bind, ("127.0.0.1", int(sys.argv[1]))), attempt(bound.listen))
+"""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("faults", ["port-range", "port-range,sock-diag"])
+def test_where_the_kernel_cannot_be_told_which_ports_to_choose_it_chooses_none(fault, faults):
+    if "sock-diag" in faults and os.geteuid() != 0:
+        pytest.skip("kernels that let no ordinary user attach a filter list bound sockets")
+    low = pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0]
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        own = made.getsockname()[1]
+    log = fault.area / "denials"
+    for denied, chosen in ((low, "EACCES"), (1, "OK")):
+        log.write_text("", encoding="utf-8")
+        done = fault.sandlock.run(*fault.words("--net-deny-bind", denied, "--log-denials", log), "/usr/bin/python3", "-I", "-S",
+                                  "-c", CHOSEN, own, env={"SANDLOCK_FAULT": faults})
+        assert done.stdout.split() == [chosen, chosen, "OK", "OK"], done
+        rules = [json.loads(line)["rule"] for line in log.read_text(encoding="utf-8").splitlines()]
+        assert len([rule for rule in rules if "Linux 6.3" in rule]) == (2 if chosen == "EACCES" else 0)
+
+
 def test_where_the_verdict_allows_without_a_wall_the_port_is_bound(fault):
     results = member_binds(fault, "verdict-allow", "--without", "supervisor-confinement")
     assert results == (["OK", "OK"], False)

@@ -503,6 +503,68 @@ tell([chosen(*where) for where in [(socket.AF_INET, LOCAL), (socket.AF_INET6, ":
                       "--net-deny-bind", f"{low}-{high}") == ["EADDRINUSE"] * 2
 
 
+def test_where_most_that_the_kernel_chooses_is_denied_the_rest_is_chosen(inside):
+    _, high = ephemeral_range()
+    program = """
+def chosen(takes):
+    made = tcp()
+    if takes:
+        made.bind(("", 0))
+    made.listen()
+    return made.getsockname()[1]
+tell([chosen(number % 2) for number in range(50)])
+"""
+    for more in ([], ["--port-remap"]):
+        assert min(inside(program, "--net-deny-bind", f"1-{high - 200}", *more)) > high - 200
+
+
+def test_a_port_of_its_own_is_listened_at_whatever_the_kernel_may_choose(inside):
+    low, high = ephemeral_range()
+    (port,) = free_ports(1)
+    for allowed in (port, high + 1 if high < 65000 else low - 1):
+        denied = f"1-{allowed - 1},{allowed + 1}-65535"
+        for more in ([], ["--port-remap"]):
+            assert inside(f"made = tcp()\ntell([bind(made, {allowed}), attempt(made.listen), attempt(made.listen, 5)])",
+                          "--net-deny-bind", denied, *more) == ["ok"] * 3
+
+
+def test_inherited_sockets_listen_beside_a_deny_list_where_they_did_or_may(inside, area):
+    (port,) = free_ports(1)
+    log = area / "inherited"
+
+    def tried(made, *options):
+        log.unlink(missing_ok=True)
+        with made:
+            words = inside.words("tell(attempt(socket.socket(fileno=os.dup(0)).listen, 7))", ["--log-denials", log, *options])
+            result = inside.sandlock.run(*words, stdin=made)
+            accepts = made.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
+        return json.loads(result.stdout), accepts, [(record["object"], record["rule"], record["suggest"]) for record in records
+                                                    if record["call"] == "listen"]
+
+    def bound(protocol=0, listens=False):
+        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM, protocol)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(("127.0.0.1", port))
+        if listens:
+            made.listen()
+        return made
+
+    denied = ["--net-deny-bind", port]
+    for more in ([], ["--port-remap"], ["--net-allow-bind", "0"]):
+        assert tried(bound(), *denied, *more) == ("EACCES", 0, [(f"tcp://*:{port}", "--net-deny-bind", None)])
+        assert tried(bound(listens=True), *denied, *more) == ("ok", 1, [])
+    assert tried(bound(), "--net-deny-bind", 1) == ("ok", 1, [])
+    try:
+        bound(262).close()  # IPPROTO_MPTCP
+    except OSError:
+        return
+    for ports in (denied, ["--net-deny-bind", 1]):
+        reason = "of streams that are not TCP none begins to listen beside --net-deny-bind"
+        assert tried(bound(262), *ports) == ("EACCES", 0, [("stream socket", reason, None)])
+        assert tried(bound(262, True), *ports) == ("ok", 1, [])
+
+
 RACE = """
 import threading
 good, bad, path = {good}, {bad}, {path!r}

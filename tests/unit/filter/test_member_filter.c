@@ -940,6 +940,32 @@ static void groups_packet_filters_and_repair_are_refused(void **state)
         expect_everywhere("setsockopt", 3, allowed[i].level, allowed[i].option, 0, FILTER_ALLOW);
 }
 
+/* The addresses of names, which the filter does not know, may leave no UDP destination. */
+static void what_a_udp_socket_dropped_is_told_where_it_is_sure_to_receive(void **state)
+{
+    char host[] = "h";
+    struct net_rule named = {.protocol = NET_UDP, .target = NET_TARGET_HOST, .host = host};
+    struct policy open = {.reaches = {[NET_UDP] = true}, .net_deny.count = 1};
+    struct policy inert = {.reaches = {[NET_TCP] = true}, .net_deny.count = 1};
+    struct policy unsure = {.reaches = {[NET_UDP] = true},
+                            .net_allow = {.items = &named, .count = 1}};
+    const struct {
+        const struct policy *policy;
+        uint32_t result;
+    } cases[] = {{&open, FILTER_ALLOW},
+                 {&inert, FILTER_ERRNO(EPERM)},
+                 {&unsure, FILTER_ERRNO(EPERM)},
+                 {&default_policy, FILTER_ERRNO(EPERM)}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP_PLAN struct filter_plan *plan =
+            plan_for(&arch_x86_64, cases[i].policy, &supervised);
+        assert_int_equal(ask(plan, "getsockopt", 3, 1, 55 /* SO_MEMINFO */, 0), cases[i].result);
+    }
+    assert_true(member_filter_key(&open, &supervised) != member_filter_key(&unsure, &supervised));
+}
+
 /* It tells which numbers are an interface's. */
 static void the_interface_of_multicast_is_chosen_where_datagrams_are_sent(void **state)
 {
@@ -1506,6 +1532,7 @@ int main(void)
         cmocka_unit_test(refused_arguments_are_notified_only_where_explained),
         cmocka_unit_test(routing_options_are_refused),
         cmocka_unit_test(groups_packet_filters_and_repair_are_refused),
+        cmocka_unit_test(what_a_udp_socket_dropped_is_told_where_it_is_sure_to_receive),
         cmocka_unit_test(the_interface_of_multicast_is_chosen_where_datagrams_are_sent),
         cmocka_unit_test(nodes_of_devices_are_not_made),
         cmocka_unit_test(what_the_policy_sets_is_not_undone),

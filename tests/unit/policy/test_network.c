@@ -259,6 +259,36 @@ static void test_binds_are_on_behalf_where_an_interface_would_mislead_packets(vo
     assert_true(shape.bind_on_behalf && shape.bind_by_port);
 }
 
+static void assert_gap(const struct port_range *ranges, size_t count, struct port_range range,
+                       unsigned low, unsigned high)
+{
+    struct port_range gap = {0, 0};
+
+    assert_int_equal(port_ranges_widest_gap(ranges, count, range, &gap), high != 0);
+    assert_int_equal(gap.low, low);
+    assert_int_equal(gap.high, high);
+}
+
+static void test_the_widest_stretch_without_a_listed_port(void **state)
+{
+    static const struct port_range all = {1, 65535}, some = {100, 200};
+    const struct port_range one[] = {{110, 110}}, two[] = {{1, 120}, {150, 65535}};
+    const struct port_range ends[] = {{100, 100}, {200, 200}}, middle[] = {{150, 150}};
+    const struct port_range outside[] = {{1, 99}, {201, 300}};
+
+    (void)state;
+    assert_gap(NULL, 0, some, 100, 200);
+    assert_gap(outside, 2, some, 100, 200);
+    assert_gap(one, 1, some, 111, 200);
+    assert_gap(two, 2, some, 121, 149);
+    assert_gap(ends, 2, some, 101, 199);
+    assert_gap(middle, 1, some, 100, 149);
+    assert_gap(one, 1, all, 111, 65535);
+    assert_gap(two, 2, all, 121, 149);
+    assert_gap(&all, 1, some, 0, 0);
+    assert_gap(&all, 1, all, 0, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +307,7 @@ int main(void)
         cmocka_unit_test(test_the_shape_of_bind),
         cmocka_unit_test(test_listen_is_judged_where_it_may_take_what_bind_may_not),
         cmocka_unit_test(test_binds_are_on_behalf_where_an_interface_would_mislead_packets),
+        cmocka_unit_test(test_the_widest_stretch_without_a_listed_port),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
