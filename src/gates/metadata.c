@@ -224,16 +224,21 @@ static bool is_xattr_call(const struct metadata_call *call)
            operation == METADATA_XATTR_REMOVE;
 }
 
+/* True for what cannot be told, too. */
+static bool is_in_memory(int path_fd)
+{
+    uint32_t system = object_file_system(path_fd);
+
+    return system == TMPFS_MAGIC || system == HUGETLBFS_MAGIC || system == 0;
+}
+
 /* Permissions that nobody has of a file in memory, and that the call would give: the launch takes them away from a
  * caller's that is a stream (launch/streams.c). */
 static bool gives_back(const struct metadata_call *call, int path_fd)
 {
     static const unsigned classes[] = {0444, 0222};
-    uint32_t system = object_file_system(path_fd);
     struct stat status;
 
-    if (system != TMPFS_MAGIC && system != HUGETLBFS_MAGIC && system != 0)
-        return false;
     if (fstat(path_fd, &status) != 0)
         return true;
     for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
@@ -252,8 +257,12 @@ static const char *refusal_of_nameless(const struct metadata_call *call, int pat
     /* A memfd's are as private as its content, and a socket's mode is for the file of its name. Those of others
      * would tell more to whoever shares the object, and the launch has closed the way back through inherited
      * pipes. */
-    if (type == S_IFREG && is_mode && gives_back(call, path_fd))
-        return "a file in memory gets no permission back";
+    if (type == S_IFREG && is_in_memory(path_fd)) {
+        if (is_mode && gives_back(call, path_fd))
+            return "a file in memory gets no permission back";
+        if (is_xattr_call(call)) /* the access control list is one, and gives permissions */
+            return "a file in memory without a name gets no extended attributes";
+    }
     if (type == S_IFREG || (type == S_IFSOCK && is_mode))
         return NULL;
     if (type == S_IFIFO && is_mode)

@@ -90,7 +90,10 @@ static bool nobody_moves(struct launch *launch)
 {
     /* What is opened meanwhile is closed whatever a host did to its descriptors. */
     struct fd_guard guard = fd_guard_thread((struct fd_guard){NULL, NULL});
-    struct left *left = find_left(launch);
+    struct procfs_stat stat;
+    bool stopped = procfs_stat(-1, launch->guardian, &stat) == 0 &&
+                   (stat.state == 'T' || stat.state == 't'); /* it has killed nobody yet */
+    struct left *left = stopped ? NULL : find_left(launch);
 
     if (left == NULL) {
         fd_guard_thread(guard);

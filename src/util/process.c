@@ -5,6 +5,7 @@
 #include "util/process.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/mman.h>
 
@@ -18,21 +19,18 @@ static _Atomic(_Atomic uint64_t *) page;
 static _Atomic uint64_t generations; /* given out here and in those that we were forked from */
 static _Atomic uint64_t none;        /* in place of the page, and stays 0 */
 
+/* Where there can be none it stays so: what was noted as 0 is compared with later answers. */
 static _Atomic uint64_t *make_page(void)
 {
-    void *made = mmap(NULL, PAGE_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *mapped = mmap(NULL, PAGE_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool usable = mapped != MAP_FAILED && madvise(mapped, PAGE_MAX, MADV_WIPEONFORK) == 0;
+    _Atomic uint64_t *made = usable ? mapped : &none;
     _Atomic uint64_t *found = NULL;
 
-    if (made == MAP_FAILED)
-        return &none;
-    if (madvise(made, PAGE_MAX, MADV_WIPEONFORK) != 0) {
-        munmap(made, PAGE_MAX);
-        return &none;
-    }
-    if (atomic_compare_exchange_strong(&page, &found, made))
-        return made;
-    munmap(made, PAGE_MAX); /* another thread was first */
-    return found;
+    bool first = atomic_compare_exchange_strong(&page, &found, made);
+    if (mapped != MAP_FAILED && (!usable || !first))
+        munmap(mapped, PAGE_MAX);
+    return first ? made : found;
 }
 
 uint64_t process_generation(void)

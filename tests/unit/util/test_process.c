@@ -8,6 +8,7 @@
 #include "util/process.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -53,9 +54,30 @@ static void a_copy_is_none_of_those_before_it(void **state)
     assert_true(process_generation() == first);
 }
 
+/* Who was told that there is none is told so later, when there is memory. */
+static void without_a_page_it_stays_so(void **state)
+{
+    int status = 0;
+    pid_t child = fork();
+
+    (void)state;
+    if (child == 0) {
+        struct rlimit none = {.rlim_cur = 0}, before;
+        getrlimit(RLIMIT_AS, &before);
+        none.rlim_max = before.rlim_max;
+        setrlimit(RLIMIT_AS, &none);
+        uint64_t first = process_generation();
+        setrlimit(RLIMIT_AS, &before);
+        _exit(first == 0 && process_generation() == 0 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_a_page_it_stays_so), /* the first: nobody has asked yet */
         cmocka_unit_test(threads_are_one_process),
         cmocka_unit_test(a_copy_is_none_of_those_before_it),
     };
