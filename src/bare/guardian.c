@@ -398,6 +398,12 @@ static void obey(struct guardian *guardian)
     uint32_t commands = atomic_exchange_explicit(&record->commands, 0, memory_order_acq_rel);
     uint64_t signals = atomic_exchange_explicit(&record->group_signals, 0, memory_order_acq_rel);
 
+    if (commands & (COMMAND_PAUSE | COMMAND_RESUME)) { /* before a signal lets somebody end */
+        reap(guardian);                                /* whose end is not known yet */
+        atomic_store_explicit(&record->deserted,
+                              guardian->child_done && find_live_child(guardian) == 0,
+                              memory_order_relaxed);
+    }
     if (commands & COMMAND_ORPHAN) /* before it goes on and stops again */
         orphan_child(guardian);
     if (commands & COMMAND_TERMINATE) {
@@ -410,12 +416,6 @@ static void obey(struct guardian *guardian)
         /* The child's zombie pins the group number, so this can only reach members. */
         if (signals & SIGNAL_BIT(number))
             sys_call2(SYS_kill, -guardian->child, number);
-    }
-    if (commands & (COMMAND_PAUSE | COMMAND_RESUME)) {
-        reap(guardian); /* whose end is not known yet */
-        atomic_store_explicit(&record->deserted,
-                              guardian->child_done && find_live_child(guardian) == 0,
-                              memory_order_relaxed);
     }
     if (commands & COMMAND_PAUSE)
         pause_members(guardian);

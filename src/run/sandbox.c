@@ -289,9 +289,9 @@ int sandbox_pause(struct sandbox *sandbox)
 int sandbox_resume(struct sandbox *sandbox)
 {
     pthread_mutex_lock(&sandbox->lock);
-    if (sandbox->phase == PHASE_RUNNING && sandbox->stopped_by_terminal)
-        launch_signal_group(sandbox->launch, SIGCONT);
     int result = sandbox_command_locked(sandbox, COMMAND_RESUME);
+    if (sandbox->phase == PHASE_RUNNING && sandbox->stopped_by_terminal)
+        launch_signal_group(sandbox->launch, SIGCONT); /* it may have ended a moment later */
     sandbox->paused = sandbox->paused && result != 0;
     sandbox->stopped_by_terminal = sandbox->stopped_by_terminal && result != 0;
     return unlock_and_await_members(sandbox, result);
